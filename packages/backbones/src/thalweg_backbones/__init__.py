@@ -1,0 +1,1 @@
+"""Backbones for Thalweg, and importers of released weights."""

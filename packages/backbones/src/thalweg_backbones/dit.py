@@ -1,0 +1,158 @@
+"""The diffusion transformer (DiT) with adaLN-Zero blocks, as SiT uses it for flows."""
+
+from typing import Literal
+
+import attrs
+import torch
+from attrs.validators import ge, in_, optional
+from jaxtyping import Float
+from thalweg.errors import ConfigError
+from thalweg.facts import Facts
+from thalweg.layers import MLP, TimeEmbedding, layer_norm, modulate, zero_linear
+from thalweg.types import Condition, Stream
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
+
+from thalweg_backbones.layers import PatchEmbedding, Readout, SelfAttention
+
+_MLP_RATIO = 4
+
+
+@attrs.frozen
+class Size:
+    """Width, depth and heads of a named size."""
+
+    width: int
+    depth: int
+    heads: int
+
+
+SIZES = {
+    "S": Size(384, 12, 6),
+    "B": Size(768, 12, 12),
+    "L": Size(1024, 24, 16),
+    "XL": Size(1152, 28, 16),
+}
+
+
+@attrs.frozen
+class DiTConfig:
+    """A diffusion transformer: self-attention blocks modulated by time and class (adaLN-Zero).
+
+    Attributes:
+        size: a named size; ``width``, ``depth`` and ``heads`` replace its values one by one.
+        patch: side of a patch in pixels of the latent.
+        width: D; a multiple of 4 and of the heads.
+        depth: number of blocks.
+        heads: attention heads.
+        qk_norm: RMS-normalise queries and keys per head, against attention that diverges.
+        checkpointing: recompute each block in the backward pass, for memory.
+    """
+
+    size: Literal["S", "B", "L", "XL"] = attrs.field(default="B", validator=in_(tuple(SIZES)))
+    patch: int = attrs.field(default=2, validator=in_((1, 2, 4, 8)))
+    width: int | None = attrs.field(default=None, validator=optional(ge(4)))
+    depth: int | None = attrs.field(default=None, validator=optional(ge(1)))
+    heads: int | None = attrs.field(default=None, validator=optional(ge(1)))
+    qk_norm: bool = False
+    checkpointing: bool = False
+
+    def build(self, facts: Facts) -> "DiT":
+        """Build it for images of ``facts.shape``.
+
+        Raises:
+            ConfigError: if the patch does not divide the image or the heads the width.
+        """
+        return DiT(self, facts)
+
+    @property
+    def dimensions(self) -> Size:
+        """The size with its replacements.
+
+        Raises:
+            ConfigError: if they do not go together.
+        """
+        named = SIZES[self.size]
+        size = Size(self.width or named.width, self.depth or named.depth, self.heads or named.heads)
+        if size.width % size.heads or size.width % 4:
+            raise ConfigError(
+                f"backbone.width is {size.width}; it must be a multiple of 4 and of the {size.heads} heads "
+                f"(set backbone.width or backbone.heads)"
+            )
+        return size
+
+
+class Block(nn.Module):
+    """Attention and MLP, each shifted, scaled and gated by the condition; starts as the identity."""
+
+    def __init__(self, width: int, heads: int, qk_norm: bool) -> None:
+        super().__init__()
+        self.modulation = zero_linear(width, 6 * width)
+        self.attention = SelfAttention(width, heads, qk_norm)
+        self.mlp = MLP([width, _MLP_RATIO * width, width])
+
+    def forward(self, tokens: Float[Tensor, "N T D"], c: Float[Tensor, "N D"]) -> Float[Tensor, "N T D"]:
+        """One block."""
+        modulation = self.modulation(functional.silu(c)).chunk(6, dim=-1)
+        attention_shift, attention_scale, attention_gate, mlp_shift, mlp_scale, mlp_gate = modulation
+        attended = self.attention(modulate(layer_norm(tokens), attention_shift, attention_scale))
+        tokens = tokens + attention_gate.unsqueeze(1) * attended
+        transformed = self.mlp(modulate(layer_norm(tokens), mlp_shift, mlp_scale))
+        return tokens + mlp_gate.unsqueeze(1) * transformed
+
+
+class DiT(nn.Module):
+    """See :class:`DiTConfig`. Fulfils :class:`thalweg.protocols.Backbone`."""
+
+    def __init__(self, config: DiTConfig, facts: Facts) -> None:
+        super().__init__()
+        channels, height, width = facts.shape
+        patch, size = config.patch, config.dimensions
+        if height % patch or width % patch:
+            raise ConfigError(
+                f"backbone.patch is {patch}, which does not divide the {height}x{width} image; "
+                f"choose a patch that divides both sides"
+            )
+        self.width, self.depth, self.heads = size.width, size.depth, size.heads
+        self.grid = (height // patch, width // patch)
+        self._channels, self._patch, self._classes = channels, patch, facts.classes
+        self._checkpointing = config.checkpointing
+        self.patches = PatchEmbedding(channels, patch, self.grid, size.width)
+        self.time = TimeEmbedding(size.width)
+        self.classes = None if facts.classes is None else nn.Embedding(facts.classes + 1, size.width)
+        if self.classes is not None:
+            nn.init.normal_(self.classes.weight, std=0.02)
+        self.blocks = nn.ModuleList(Block(size.width, size.heads, config.qk_norm) for _ in range(size.depth))
+
+    def embed(self, x_t: Float[Tensor, "N C H W"], condition: Condition) -> Stream:  # noqa: ARG002
+        """Patch tokens with positions."""
+        return Stream(self.patches(x_t))
+
+    def condition(self, t: Float[Tensor, " N"], condition: Condition) -> Float[Tensor, "N D"]:
+        """Time embedding plus class embedding; the last row of the class table is the null class."""
+        c: Tensor = self.time(t)
+        if self.classes is None or self._classes is None:
+            return c
+        if condition.labels is None:
+            labels = torch.full(t.shape, self._classes, device=t.device)
+        elif condition.dropped is None:
+            labels = condition.labels
+        else:
+            labels = torch.where(condition.dropped, self._classes, condition.labels)
+        embedded: Tensor = self.classes(labels)
+        return c + embedded
+
+    def run(self, stream: Stream, c: Float[Tensor, "N D"], start: int, stop: int) -> Stream:
+        """Blocks start..stop-1."""
+        tokens = stream.tokens
+        for block in self.blocks[start:stop]:
+            if self._checkpointing and torch.is_grad_enabled():
+                tokens = checkpoint(block, tokens, c, use_reentrant=False)
+            else:
+                tokens = block(tokens, c)
+        return Stream(tokens)
+
+    def readout(self) -> nn.Module:
+        """A velocity or acceleration layer."""
+        return Readout(self._channels, self._patch, self.grid, self.width)

@@ -1,0 +1,1 @@
+"""Readers of released checkpoints, one source a file."""

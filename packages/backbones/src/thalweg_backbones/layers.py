@@ -1,0 +1,90 @@
+"""Layers of the transformer backbones: patches, positions, self-attention, read-out."""
+
+import torch
+from jaxtyping import Float
+from thalweg.layers import attend, layer_norm, linear, modulate, zero_linear
+from torch import Tensor, nn
+from torch.nn import functional
+
+_POSITION_PERIOD = 10_000.0
+
+
+def positions(grid: tuple[int, int], width: int) -> Float[Tensor, "1 T D"]:
+    """Fixed 2-D sin-cos positions, row by row.
+
+    The first half of the width encodes the column, the second the row; each half is sines, then
+    cosines of the coordinate times 10000^(-i / (width / 4)).
+    """
+    rows, columns = grid
+    quarter = width // 4
+    omega = _POSITION_PERIOD ** (-torch.arange(quarter, dtype=torch.float64) / quarter)
+    row_T = torch.arange(rows, dtype=torch.float64).repeat_interleave(columns)
+    column_T = torch.arange(columns, dtype=torch.float64).repeat(rows)
+    angles = [coordinate[:, None] * omega for coordinate in (column_T, row_T)]
+    encoded = torch.cat([wave for angle in angles for wave in (angle.sin(), angle.cos())], dim=-1)
+    return encoded.float().unsqueeze(0)
+
+
+class PatchEmbedding(nn.Module):
+    """Cuts an image into patches, maps each to a token and adds its position."""
+
+    positions: Tensor
+
+    def __init__(self, channels: int, patch: int, grid: tuple[int, int], width: int) -> None:
+        super().__init__()
+        self.patch = patch
+        self.projection = linear(channels * patch * patch, width)
+        self.register_buffer("positions", positions(grid, width), persistent=False)
+
+    def forward(self, x: Float[Tensor, "N C H W"]) -> Float[Tensor, "N T D"]:
+        """Tokens row by row."""
+        patch = self.patch
+        rows, columns = x.shape[2] // patch, x.shape[3] // patch
+        # N C (rows p) (columns q) -> N (rows columns) (C p q)
+        x = x.unflatten(3, (columns, patch)).unflatten(2, (rows, patch))
+        patches_NTP = x.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
+        tokens: Tensor = self.projection(patches_NTP)
+        return tokens + self.positions
+
+
+class Readout(nn.Module):
+    """From tokens back to an image: adaLN, then a linear layer to every patch; starts at zero."""
+
+    def __init__(self, channels: int, patch: int, grid: tuple[int, int], width: int) -> None:
+        super().__init__()
+        self.patch, self.grid = patch, grid
+        self.modulation = zero_linear(width, 2 * width)
+        self.projection = zero_linear(width, patch * patch * channels)
+
+    def forward(self, tokens: Float[Tensor, "N T D"], c: Float[Tensor, "N D"]) -> Float[Tensor, "N C H W"]:
+        """Read the image that the tokens stand for."""
+        shift, scale = self.modulation(functional.silu(c)).chunk(2, dim=-1)
+        patches: Tensor = self.projection(modulate(layer_norm(tokens), shift, scale))
+        # N (rows columns) (p q C) -> N C (rows p) (columns q)
+        x = patches.unflatten(1, self.grid).unflatten(3, (self.patch, self.patch, -1))
+        return x.permute(0, 5, 1, 3, 2, 4).flatten(4).flatten(2, 3)
+
+
+class SelfAttention(nn.Module):
+    """Multi-head self-attention, optionally with RMS-normalised queries and keys."""
+
+    def __init__(self, width: int, heads: int, qk_norm: bool) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = linear(width, 3 * width)
+        self.out = linear(width, width)
+        self.q_norm = nn.RMSNorm(width // heads, eps=1e-6) if qk_norm else None
+        self.k_norm = nn.RMSNorm(width // heads, eps=1e-6) if qk_norm else None
+
+    def forward(self, x: Float[Tensor, "N T D"]) -> Float[Tensor, "N T D"]:
+        """Let every token look at every other one."""
+        q, k, v = self.qkv(x).chunk(3, dim=-1)
+        if self.q_norm is not None and self.k_norm is not None:
+            q, k = _per_head(self.q_norm, q, self.heads), _per_head(self.k_norm, k, self.heads)
+        attended: Tensor = self.out(attend(q, k, v.to(q.dtype), self.heads))
+        return attended
+
+
+def _per_head(norm: nn.RMSNorm, x: Tensor, heads: int) -> Tensor:
+    normed: Tensor = norm(x.unflatten(-1, (heads, -1)))
+    return normed.flatten(-2).to(x.dtype)

@@ -1,0 +1,80 @@
+"""Flow-based generative models composed from plugins.
+
+Names are looked up when they are first used, so that ``import thalweg`` and the command line's help
+stay quick: torch is imported with the first name that needs it.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from thalweg.errors import ConfigError, DataError, DivergenceError, PluginError, ThalwegError
+from thalweg.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from thalweg.composition import compose
+    from thalweg.config import RunConfig, component_field, load_config
+    from thalweg.facts import Facts
+    from thalweg.importing import import_weights, load
+    from thalweg.network import FlowNetwork
+    from thalweg.plugins import registry
+    from thalweg.sampling import sample
+    from thalweg.training.loop import Trainer
+    from thalweg.types import Condition, Prediction
+
+    __version__: str
+
+__all__ = [
+    "Condition",
+    "ConfigError",
+    "DataError",
+    "DivergenceError",
+    "Facts",
+    "FlowNetwork",
+    "PluginError",
+    "Prediction",
+    "RunConfig",
+    "ThalwegError",
+    "Trainer",
+    "__version__",
+    "component_field",
+    "compose",
+    "hookimpl",
+    "import_weights",
+    "load",
+    "load_config",
+    "registry",
+    "sample",
+]
+
+# No module of this folder may bear one of these names: importing it would put the module in its place.
+_HOMES = {
+    "Condition": "thalweg.types",
+    "Facts": "thalweg.facts",
+    "FlowNetwork": "thalweg.network",
+    "Prediction": "thalweg.types",
+    "RunConfig": "thalweg.config",
+    "Trainer": "thalweg.training.loop",
+    "component_field": "thalweg.config",
+    "compose": "thalweg.composition",
+    "import_weights": "thalweg.importing",
+    "load": "thalweg.importing",
+    "load_config": "thalweg.config",
+    "registry": "thalweg.plugins",
+    "sample": "thalweg.sampling",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("thalweg-core")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'thalweg' has no attribute '{name}'")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

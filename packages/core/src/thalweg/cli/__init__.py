@@ -1,0 +1,1 @@
+"""The command line: one file a command, none imported before it is called."""

@@ -1,0 +1,37 @@
+"""``thalweg config``: what a recipe says, in full."""
+
+import click
+
+from thalweg.cli import console
+from thalweg.cli.groups import Group
+from thalweg.config import dump, load_config, to_toml
+
+
+@click.group("config", cls=Group)
+def command() -> None:
+    """Show or validate a recipe.
+
+    Overrides are written key.path=value, such as backbone.depth=12 or refiner=none.
+    """
+
+
+@command.command("show")
+@click.argument("recipe")
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def show(recipe: str, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Print a recipe with all defaults and overrides resolved, as TOML."""
+    resolved = dump(load_config(recipe, overrides))
+    if as_json:
+        console.result_json(resolved)
+    else:
+        console.result(to_toml(resolved).rstrip())
+
+
+@command.command("validate")
+@click.argument("recipe")
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+def validate(recipe: str, overrides: tuple[str, ...]) -> None:
+    """Check a recipe: list everything that is wrong, with exit code 2, or say that it is valid."""
+    load_config(recipe, overrides)
+    console.result(f"{recipe} is valid")

@@ -1,0 +1,146 @@
+"""``thalweg``: its commands, its options, and how errors become exit codes.
+
+0 fine, 1 failed, 2 usage or configuration, 3 plugin, 4 data or checkpoint, 75 pre-empted and resumable,
+130 Ctrl-C. A command ends with another code than 0 by raising, or by ``ctx.exit(code)``.
+"""
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+import attrs
+import click
+
+from thalweg.cli import console
+from thalweg.cli.groups import LazyGroup
+from thalweg.errors import ThalwegError
+from thalweg.plugins import block, registry
+from thalweg.suggestions import one_line
+
+COMMANDS = {
+    "quickstart": (
+        "thalweg.cli.quickstart:command",
+        "Train a baseline and its DeepFlow twin on digits, and report on both.",
+    ),
+    "train": ("thalweg.cli.train:command", "Train the network of a recipe, or go on training it."),
+    "sample": ("thalweg.cli.sample:command", "Draw samples from a trained network."),
+    "summary": ("thalweg.cli.summary:command", "Parameters, computation and memory of a recipe's network."),
+    "import": ("thalweg.cli.import_weights:command", "Turn a released checkpoint into a network of ours."),
+    "config": ("thalweg.cli.config:command", "Show or validate a recipe."),
+    "plugins": ("thalweg.cli.plugins:command", "List components, who brought them and what they take."),
+}
+
+INTERRUPTED = 130
+
+
+@attrs.define
+class _State:
+    arguments: Sequence[str] = ()
+    debug: bool = False
+
+
+def _debug(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    ctx.ensure_object(_State).debug = value
+
+
+def _plugins(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> None:
+    for value in values:
+        if not value.removeprefix("no:") or not value.startswith("no:"):
+            raise click.BadParameter(f"'{value}' is not of the form no:NAME")
+    block(*(value.removeprefix("no:") for value in values))
+
+
+def _version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    if value:
+        from thalweg import __version__
+
+        console.result(f"thalweg {__version__}")
+        ctx.exit()
+
+
+@click.group(
+    "thalweg", cls=LazyGroup, table=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]}
+)
+@click.option(
+    "--debug", is_flag=True, is_eager=True, expose_value=False, callback=_debug, help="Show tracebacks."
+)
+@click.option(
+    "-p",
+    metavar="no:NAME",
+    multiple=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_plugins,
+    help="Leave out the plugin NAME.",
+)
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version."
+)
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """Compose, train, sample and report flow-based generative models."""
+    asks_for_help = {"-h", "--help"} & set(ctx.ensure_object(_State).arguments)
+    # The command `plugins` prints the faults itself.
+    if not asks_for_help and ctx.invoked_subcommand != "plugins":
+        for fault in registry().faults:
+            if not fault.deliberate:
+                console.warn(str(fault))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: without the program's name; those of the process by default.
+
+    Returns:
+        the exit code.
+    """
+    state = _State(sys.argv[1:] if arguments is None else list(arguments))
+    try:
+        return _run(state)
+    except Exception as error:
+        return _failed(error, state)
+
+
+def _run(state: _State) -> int:
+    try:
+        outcome = cli.main(list(state.arguments), "thalweg", standalone_mode=False, obj=state)
+        # A reader that has gone, such as `head`, shows here and not while the interpreter ends.
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return _reader_gone()
+    except (click.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except SystemExit as end:
+        # What click makes of a broken pipe, and what a command may do itself.
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    # click hands back the code of ctx.exit, or whatever the command returned.
+    return outcome if type(outcome) is int else 0
+
+
+def _reader_gone() -> int:
+    # The interpreter flushes stdout once more at its end, and would complain.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 1
+
+
+def _failed(error: Exception, state: _State) -> int:
+    if state.debug:
+        traceback.print_exception(error)
+    if isinstance(error, click.ClickException):
+        return _usage(error)
+    if isinstance(error, ThalwegError):
+        console.fail(str(error))
+        return error.exit_code
+    hint = "" if state.debug else "; 'thalweg --debug ...' shows the traceback"
+    console.fail(f"unexpected {one_line(error)}{hint}")
+    return 1
+
+
+def _usage(error: click.ClickException) -> int:
+    console.fail(error.format_message())
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        console.say(f"'{error.ctx.command_path} --help' shows what it takes")
+    return 2

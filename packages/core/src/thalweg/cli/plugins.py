@@ -1,0 +1,86 @@
+"""``thalweg plugins``: which components there are, who brought them and what they take."""
+
+import inspect
+from typing import Any
+
+import attrs
+import click
+
+from thalweg.cli import console
+from thalweg.cli.fields import describe_fields
+from thalweg.cli.groups import Group
+from thalweg.plugins import KINDS, registry
+
+
+@click.group("plugins", cls=Group)
+def command() -> None:
+    """List components, who brought them and what they take."""
+
+
+@command.command("list")
+@click.option("--kind", type=click.Choice(KINDS), metavar="KIND", help=f"Only one kind: {', '.join(KINDS)}.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_components(kind: str | None, as_json: bool) -> None:
+    """List the registered components, and what is wrong with plugins.
+
+    Faults do not change the exit code: the components that are listed work.
+    """
+    known = registry()
+    components = [one for one in known if kind in (None, one.kind)]
+    if as_json:
+        rows = [{"kind": one.kind, "name": one.name, **attrs.asdict(one.origin)} for one in components]
+        faults = [attrs.asdict(fault) for fault in known.faults]
+        console.result_json({"components": rows, "faults": faults})
+        return
+    header = ("kind", "name", "distribution", "version", "module")
+    cells = [
+        (one.kind, one.name, one.origin.distribution, one.origin.version, one.origin.module)
+        for one in components
+    ]
+    console.result(console.columns(cells, header))
+    if known.faults:
+        console.result("\nfaults")
+        for fault in known.faults:
+            console.result(f"  {fault}")
+
+
+@command.command("info")
+@click.argument("kind")
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def info(kind: str, name: str, as_json: bool) -> None:
+    """Show what the component NAME of a KIND is, who brought it and what it takes."""
+    known = registry()
+    config = known.config_class(kind, name)
+    origin = known.origin(kind, name)
+    fields = describe_fields(config)
+    if as_json:
+        console.result_json(
+            {
+                "kind": kind,
+                "name": name,
+                **attrs.asdict(origin),
+                "config": config.__qualname__,
+                "doc": inspect.getdoc(config) or "",
+                "fields": [_as_json(field) for field in fields],
+            }
+        )
+        return
+    console.result(f"{kind} {name}: {origin.module}:{config.__qualname__}")
+    console.result(f"brought by plugin '{origin.plugin}' of {origin}\n")
+    console.result(f"{inspect.getdoc(config) or 'It has no docstring.'}\n")
+    if fields:
+        rows = [
+            (field.name, field.type, "(required)" if field.required else str(field.default))
+            for field in fields
+        ]
+        console.result(console.columns(rows, ("field", "type", "default")))
+    else:
+        console.result("It takes no fields.")
+
+
+def _as_json(field: Any) -> dict[str, Any]:
+    described = attrs.asdict(field)
+    if field.required:
+        del described["default"]
+    return described

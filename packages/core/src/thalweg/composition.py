@@ -1,0 +1,72 @@
+"""Composition: from names and configs to a network."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+import torch
+
+from thalweg.config import component, dump_component
+from thalweg.errors import ConfigError
+from thalweg.facts import Facts
+from thalweg.interpolant import InterpolantName
+from thalweg.network import FlowNetwork
+
+
+def compose(
+    *,
+    backbone: Any,
+    facts: Facts,
+    refiner: Any = None,
+    branches: int = 1,
+    interpolant: InterpolantName = "linear",
+    device: torch.device | str | None = None,
+    seed: int = 0,
+) -> FlowNetwork:
+    """Build a network from components.
+
+    Args:
+        backbone: a name, ``{"type": name, **fields}`` or a config; a bare name stands for its defaults.
+        facts: shape and classes of the data.
+        refiner: the same, or None with one branch.
+        branches: k; divides the backbone's depth.
+        interpolant: the path whose velocity the network predicts.
+        device: where to build it; ``"meta"`` allocates nothing.
+        seed: of the initial weights. The global generators are left as they were.
+
+    Raises:
+        ConfigError: if fields are unknown, out of range or do not go together.
+        PluginError: if a component is unknown or its plugin broken.
+    """
+    if isinstance(branches, bool) or not isinstance(branches, int) or branches < 1:
+        raise ConfigError(f"branches is {branches!r}; it must be an integer of at least 1")
+    backbone_config = component("backbone", backbone)
+    refiner_config = None if refiner is None else component("refiner", refiner)
+    composition = {
+        "backbone": dump_component("backbone", backbone_config),
+        "refiner": None if refiner_config is None else dump_component("refiner", refiner_config),
+        "branches": branches,
+        "interpolant": interpolant,
+    }
+    facts = attrs.evolve(facts, branches=branches)
+    with torch.device(device or "cpu"), torch.random.fork_rng(devices=_devices(device)):
+        torch.manual_seed(seed)
+        built = backbone_config.build(facts)
+        facts = attrs.evolve(facts, width=built.width, heads=built.heads, grid=built.grid)
+        between = None if refiner_config is None else refiner_config.build(facts)
+        return FlowNetwork(built, between, facts, interpolant, composition)
+
+
+def composition_of(config: Any) -> Mapping[str, Any]:
+    """The arguments of :func:`compose` that a run's config states (all but the facts)."""
+    return {
+        "backbone": config.backbone,
+        "refiner": config.refiner,
+        "branches": config.branches,
+        "interpolant": config.plan.interpolant,
+    }
+
+
+def _devices(device: torch.device | str | None) -> list[torch.device]:
+    device = torch.device(device or "cpu")
+    return [device] if device.type == "cuda" else []

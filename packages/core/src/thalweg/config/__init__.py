@@ -1,0 +1,44 @@
+"""Configuration: TOML and overrides, strictly read into frozen attrs classes (no torch here).
+
+A component is written as its bare name, which stands for its defaults, or as a table with ``type``::
+
+    refiner = "vera"
+
+    [backbone]
+    type = "dit"
+    size = "B"
+
+A table without ``type`` changes options of the default component, and under ``[objectives.NAME]`` or
+``[loggers.NAME]`` the type is NAME unless stated. The word ``none`` leaves an optional value or component
+out, since TOML has no null. Scalars are strict: no ``"12"`` for 12, no 3.0 for 3, no ``true`` for 1; an
+integer does for a number.
+"""
+
+from thalweg.config.dumping import dump, dump_component, plain, to_toml
+from thalweg.config.faults import FaultyConfigError, Problem
+from thalweg.config.files import apply_override, load_config, read_toml
+from thalweg.config.run import PlanConfig, RunConfig, SamplingConfig, TrainingConfig
+from thalweg.config.slots import Slot, component_field, component_table, slot_of
+from thalweg.config.structuring import component, structure
+
+__all__ = [
+    "FaultyConfigError",
+    "PlanConfig",
+    "Problem",
+    "RunConfig",
+    "SamplingConfig",
+    "Slot",
+    "TrainingConfig",
+    "apply_override",
+    "component",
+    "component_field",
+    "component_table",
+    "dump",
+    "dump_component",
+    "load_config",
+    "plain",
+    "read_toml",
+    "slot_of",
+    "structure",
+    "to_toml",
+]

@@ -1,0 +1,59 @@
+"""From configs back to plain mappings, with everything resolved."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+import tomli_w
+
+from thalweg.config.slots import slot_of
+from thalweg.plugins import Registry
+from thalweg.plugins import registry as process_registry
+
+
+def dump(config: Any, registry: Registry | None = None) -> dict[str, Any]:
+    """A config as plain values that TOML and JSON can hold; ``structure(type(config), ...)`` undoes it.
+
+    Components carry their ``type``, None is written ``none``.
+
+    Raises:
+        PluginError: a component's config class is not registered.
+    """
+    dumped = {}
+    for field in attrs.fields(type(config)):
+        if not field.init:
+            continue
+        value, slot = getattr(config, field.name), slot_of(field)
+        if slot is None:
+            written = plain(value, registry)
+        elif slot.table:
+            written = {name: dump_component(slot.kind, one, registry) for name, one in value.items()}
+        else:
+            written = "none" if value is None else dump_component(slot.kind, value, registry)
+        dumped[field.alias or field.name] = written
+    return dumped
+
+
+def dump_component(kind: str, config: Any, registry: Registry | None = None) -> dict[str, Any]:
+    """A component's config with its ``type``, as :func:`thalweg.config.component` takes it."""
+    known = process_registry() if registry is None else registry
+    return {"type": known.name_of(kind, type(config)), **dump(config, known)}
+
+
+def to_toml(data: Mapping[str, Any]) -> str:
+    """Plain values as TOML text."""
+    return tomli_w.dumps(data)
+
+
+def plain(value: Any, registry: Registry | None = None) -> Any:
+    """A value as TOML can hold it: ``none`` for None, lists for tuples, tables for configs."""
+    if value is None:
+        return "none"
+    if attrs.has(type(value)):
+        return dump(value, registry)
+    if isinstance(value, Mapping):
+        return {str(key): plain(one, registry) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(one, registry) for one in value]
+    return str(value) if isinstance(value, Path) else value

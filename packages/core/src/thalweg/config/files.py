@@ -1,0 +1,102 @@
+"""Recipes: TOML files and overrides of single keys."""
+
+import re
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from thalweg.config.faults import FaultyConfigError, Problem
+from thalweg.config.run import RunConfig
+from thalweg.config.structuring import structure
+from thalweg.errors import ConfigError
+from thalweg.plugins import Registry
+from thalweg.suggestions import did_you_mean
+
+_KEY = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
+
+
+def load_config(
+    path: Path | str, overrides: Iterable[str] = (), registry: Registry | None = None
+) -> RunConfig:
+    """Read a recipe.
+
+    Args:
+        path: the TOML file.
+        overrides: ``key.path=value``, later ones win; values are TOML, and bare words are strings.
+        registry: where components are looked up; the process's own by default.
+
+    Raises:
+        FaultyConfigError: with all problems at once; the message names the file.
+        ConfigError: the file cannot be read.
+        PluginError: a component that is asked for cannot be imported.
+    """
+    data = read_toml(path)
+    data.setdefault("name", Path(path).stem)
+    problems: list[Problem] = []
+    for item in overrides:
+        try:
+            apply_override(data, item)
+        except FaultyConfigError as faults:
+            problems += faults.problems
+    try:
+        config = structure(RunConfig, data, registry)
+    except FaultyConfigError as faults:
+        raise FaultyConfigError([*problems, *faults.problems], str(path)) from None
+    if problems:
+        raise FaultyConfigError(problems, str(path))
+    return config
+
+
+def read_toml(path: Path | str) -> dict[str, Any]:
+    """A TOML file as plain values.
+
+    Raises:
+        ConfigError: it is missing, unreadable or no TOML.
+    """
+    file = Path(path)
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        beside = [str(other) for other in file.parent.glob("*.toml")]
+        raise ConfigError(f"{path} does not exist{did_you_mean(str(file), beside)}") from None
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is no valid TOML: {error}") from error
+
+
+def apply_override(data: dict[str, Any], item: str) -> None:
+    """Set one ``key.path=value`` in plain values.
+
+    A bare component name on the way becomes its table: ``backbone.depth=4`` after ``backbone = "dit"``.
+
+    Raises:
+        FaultyConfigError: it is no ``key.path=value``, or the value is no TOML.
+    """
+    key, equals, text = item.partition("=")
+    key = key.strip()
+    if not equals or not _KEY.fullmatch(key):
+        raise FaultyConfigError([Problem((), f"override '{item}' is not of the form key.path=value")])
+    *parents, last = key.split(".")
+    value = _value(tuple(key.split(".")), text.strip())
+    table = data
+    for parent in parents:
+        below = table.get(parent, {})
+        if isinstance(below, str) and below != "none":
+            below = {"type": below}
+        table[parent] = table = below if isinstance(below, dict) else {}
+    table[last] = value
+
+
+def _value(path: tuple[str, ...], text: str) -> Any:
+    try:
+        parsed = tomllib.loads(f"value = {text}")
+        if len(parsed) == 1:
+            return parsed["value"]
+    except tomllib.TOMLDecodeError:
+        pass
+    # What begins like a TOML value is a slip, not a word.
+    if not text or "\n" in text or text[0] in "[{\"'":
+        raise FaultyConfigError([Problem(path, f"the override {text or 'without a value'} is no TOML value")])
+    return text

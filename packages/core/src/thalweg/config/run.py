@@ -1,0 +1,143 @@
+"""The configuration of a complete run."""
+
+from typing import Any, Literal
+
+import attrs
+from attrs.validators import and_, deep_iterable, ge, gt, le, lt, max_len, min_len, optional
+
+from thalweg.config.slots import component_field, component_table
+from thalweg.errors import ConfigError
+
+_AT_LEAST_ONE = ge(1)
+_NOT_NEGATIVE = ge(0)
+_POSITIVE = gt(0.0)
+_POSITIVE_OR_NONE: Any = optional(gt(0.0))
+_SHARE = and_(ge(0.0), le(1.0))
+_DECAY = and_(ge(0.0), lt(1.0))
+
+
+@attrs.frozen
+class PlanConfig:
+    """What the network is asked in training.
+
+    Attributes:
+        interpolant: the path between data and noise.
+        time_sampler: the distribution of the first branch's times.
+        max_time_gap: the largest gap between the times of neighbouring branches.
+        label_dropout: share of labels hidden in training, so that guidance has an unconditional half.
+    """
+
+    interpolant: Literal["linear", "cosine"] = "linear"
+    time_sampler: Any = component_field("time_sampler", "lognormal")
+    max_time_gap: float = attrs.field(default=0.01, validator=_SHARE)
+    label_dropout: float = attrs.field(default=0.1, validator=_SHARE)
+
+
+@attrs.frozen
+class TrainingConfig:
+    """How long and with what a network is trained.
+
+    Attributes:
+        steps: optimiser steps.
+        batch_size: samples of an optimiser step, over all accumulated parts and processes.
+        accumulate: parts that a batch is cut into, to fit memory.
+        lr: learning rate of AdamW.
+        betas: its two decay rates.
+        weight_decay: its weight decay.
+        clip: largest norm of the gradient; none for no clipping.
+        ema: decay per step of the averaged weights; 0 copies them.
+        precision: of the computation; ``auto`` is bf16-mixed where the processor has it.
+        compile: whether torch.compile is used; ``auto`` where it pays and a compiler is there.
+        log_every: steps between lines of numbers.
+        validate_every: steps between validations; 0 for never.
+        validation_batches: batches of one validation.
+        sample_every: steps between grids of samples; 0 for never.
+        checkpoint_every: steps between checkpoints; 0 for the last step only.
+        keep: checkpoints kept, the newest.
+    """
+
+    steps: int = attrs.field(validator=_AT_LEAST_ONE)
+    batch_size: int = attrs.field(validator=_AT_LEAST_ONE)
+    accumulate: int = attrs.field(default=1, validator=_AT_LEAST_ONE)
+    lr: float = attrs.field(default=1e-4, validator=_POSITIVE)
+    betas: tuple[float, float] = attrs.field(
+        default=(0.9, 0.999),
+        converter=tuple,
+        validator=[min_len(2), max_len(2), deep_iterable(_DECAY)],
+    )
+    weight_decay: float = attrs.field(default=0.0, validator=ge(0.0))
+    clip: float | None = attrs.field(default=1.0, validator=_POSITIVE_OR_NONE)
+    ema: float = attrs.field(default=0.9999, validator=_DECAY)
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
+    compile: Literal["auto", "on", "off"] = "auto"
+    log_every: int = attrs.field(default=50, validator=_AT_LEAST_ONE)
+    validate_every: int = attrs.field(default=1000, validator=_NOT_NEGATIVE)
+    validation_batches: int = attrs.field(default=8, validator=_AT_LEAST_ONE)
+    sample_every: int = attrs.field(default=5000, validator=_NOT_NEGATIVE)
+    checkpoint_every: int = attrs.field(default=5000, validator=_NOT_NEGATIVE)
+    keep: int = attrs.field(default=2, validator=_AT_LEAST_ONE)
+
+    @accumulate.validator
+    def _divides(self, _: object, accumulate: int) -> None:
+        if accumulate >= 1 and self.batch_size % accumulate:
+            raise ConfigError(f"must divide the batch size {self.batch_size}, got {accumulate}")
+
+
+@attrs.frozen
+class SamplingConfig:
+    """How samples are drawn.
+
+    Attributes:
+        sampler: what carries noise to data.
+        guidance: what strengthens the condition; none for nothing.
+        count: samples of a grid.
+        batch_size: samples drawn at a time; they do not depend on it.
+        seed: of the samples' noise.
+    """
+
+    sampler: Any = component_field("sampler", "euler_maruyama")
+    guidance: Any = component_field("guidance", None, optional=True)
+    count: int = attrs.field(default=64, validator=_AT_LEAST_ONE)
+    batch_size: int = attrs.field(default=64, validator=_AT_LEAST_ONE)
+    seed: int = attrs.field(default=0, validator=_NOT_NEGATIVE)
+
+
+@attrs.frozen(kw_only=True)
+class RunConfig:
+    """A complete run: what a recipe holds.
+
+    Objectives have no default: which of them a network is trained with depends on its branches and
+    refiner, and is stated.
+
+    Attributes:
+        name: what the run is called; a recipe's file name if it states none.
+        seed: of everything that is drawn in training.
+        branches: k, the number of branches that the backbone is cut into.
+        data: the data set.
+        backbone: the transformer.
+        refiner: what stands between the branches; none for one branch.
+        plan: times, interpolant and label dropout.
+        objectives: the terms of the loss by name.
+        training: optimiser, length and intervals.
+        sampling: how samples are drawn.
+        loggers: what follows the numbers beside metrics.jsonl, by name.
+    """
+
+    name: str = attrs.field(default="run", validator=min_len(1))
+    seed: int = attrs.field(default=0, validator=_NOT_NEGATIVE)
+    branches: int = attrs.field(default=1, validator=_AT_LEAST_ONE)
+    data: Any = component_field("dataset")
+    backbone: Any = component_field("backbone")
+    refiner: Any = component_field("refiner", None, optional=True)
+    plan: PlanConfig = attrs.field(factory=PlanConfig)
+    objectives: dict[str, Any] = component_table("objective", required=True)
+    training: TrainingConfig
+    sampling: SamplingConfig = attrs.field(factory=SamplingConfig)
+    loggers: dict[str, Any] = component_table("logger")
+
+    @branches.validator
+    def _refined(self, _: object, branches: int) -> None:
+        if branches > 1 and self.refiner is None:
+            raise ConfigError(f"{branches} branches need a refiner between them, such as refiner=plain")
+        if branches == 1 and self.refiner is not None:
+            raise ConfigError("one branch leaves the refiner nothing to do: set branches=2 or refiner=none")

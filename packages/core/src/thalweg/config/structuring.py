@@ -1,0 +1,201 @@
+"""From plain mappings to frozen configs, collecting everything that is wrong on the way."""
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import attrs
+
+from thalweg.config.faults import FaultyConfigError, Problem, sentence, shown
+from thalweg.config.scalars import read
+from thalweg.config.slots import Slot, slot_of
+from thalweg.errors import ConfigError
+from thalweg.plugins import Registry
+from thalweg.plugins import registry as process_registry
+from thalweg.suggestions import article, did_you_mean, known_words
+
+T = TypeVar("T")
+
+
+def structure(cls: type[T], data: Mapping[str, Any], registry: Registry | None = None) -> T:
+    """Read a mapping as a config class.
+
+    Args:
+        cls: a frozen attrs class.
+        data: keys and plain values, as TOML or JSON have them; config instances pass as they are.
+        registry: where components are looked up; the process's own by default.
+
+    Raises:
+        FaultyConfigError: with all problems at once.
+        PluginError: a component that is asked for cannot be imported.
+    """
+    return _Reader(registry).config(cls, data)  # type: ignore[no-any-return]
+
+
+def component(
+    kind: str,
+    data: Any,
+    registry: Registry | None = None,
+    *,
+    optional: bool = False,
+    default: str | None = None,
+) -> Any:
+    """The config of a component.
+
+    Args:
+        kind: one of :data:`thalweg.plugins.KINDS`.
+        data: a bare name, a mapping with ``type``, a config instance, which is returned as it is, or
+            None or ``"none"`` if ``optional``.
+        registry: where it is looked up; the process's own by default.
+        optional: return None for None and ``"none"``.
+        default: the type of a mapping without one.
+
+    Raises:
+        FaultyConfigError: with all problems at once.
+        PluginError: the component cannot be imported.
+    """
+    try:
+        return _Reader(registry).component(Slot(kind, optional), data, default)
+    except FaultyConfigError as faults:
+        raise faults.under(kind) from None
+
+
+def components(kind: str, data: Any, registry: Registry | None = None) -> dict[str, Any]:
+    """A table of components by name, as :func:`thalweg.config.component_table` holds it."""
+    return _Reader(registry).table(kind, data)
+
+
+class _Reader:
+    def __init__(self, registry: Registry | None) -> None:
+        self._registry = registry
+
+    @property
+    def registry(self) -> Registry:
+        """Plugins are loaded only if a component is asked for."""
+        if self._registry is None:
+            self._registry = process_registry()
+        return self._registry
+
+    def config(self, cls: type[Any], data: Any) -> Any:
+        """An attrs class."""
+        if isinstance(data, cls):
+            return data
+        if not isinstance(data, Mapping):
+            raise _problem(f"expected a table, got {shown(data)}")
+        attrs.resolve_types(cls)
+        fields = {field.alias or field.name: field for field in attrs.fields(cls) if field.init}
+        problems = [
+            Problem((str(key),), f"unknown key{did_you_mean(str(key), fields) or known_words(fields)}")
+            for key in data
+            if key not in fields
+        ]
+        values: dict[str, Any] = {}
+        for key, field in fields.items():
+            try:
+                if key in data:
+                    values[key] = self._value(field, data[key])
+                elif field.default is attrs.NOTHING:
+                    problems.append(Problem((key,), self._missing(field)))
+                elif slot_of(field) and isinstance(field.default, str):
+                    values[key] = self._value(field, field.default)
+            except FaultyConfigError as faults:
+                problems += faults.under(key).problems
+        return _build(cls, values, problems)
+
+    def component(self, slot: Slot, data: Any, default: str | None) -> Any:
+        """A component by bare name, by table or as it is."""
+        if slot.optional and (data is None or data == "none"):
+            return None
+        if attrs.has(type(data)):
+            return data
+        if isinstance(data, str):
+            data = {"type": data}
+        if not isinstance(data, Mapping):
+            raise _problem(f"expected the name of {article(slot.kind)} or a table, got {shown(data)}")
+        options = dict(data)
+        name = options.pop("type", default)
+        names = self.registry.names(slot.kind)
+        if name is None:
+            raise _problem(f"missing, it names the {slot.kind}{known_words(names)}", "type")
+        if not isinstance(name, str):
+            raise _problem(f"expected a string, got {shown(name)}", "type")
+        if name not in names:
+            raise _problem(self.registry.unknown(slot.kind, name), "type")
+        return self.config(self.registry.config_class(slot.kind, name), options)
+
+    def table(self, kind: str, data: Any) -> dict[str, Any]:
+        """Components by name."""
+        if not isinstance(data, Mapping):
+            raise _problem(f"expected a table of {kind}s by name, got {shown(data)}")
+        found: dict[str, Any] = {}
+        problems: list[Problem] = []
+        for name, one in data.items():
+            try:
+                found[name] = self.component(Slot(kind, optional=True), one, name)
+            except FaultyConfigError as faults:
+                problems += faults.under(name).problems
+        if problems:
+            raise FaultyConfigError(problems)
+        return {name: one for name, one in found.items() if one is not None}
+
+    def _value(self, field: "attrs.Attribute[Any]", data: Any) -> Any:
+        slot = slot_of(field)
+        if slot is None:
+            return read(field.type, data, self.config)
+        if slot.table:
+            return self.table(slot.kind, data)
+        return self.component(slot, data, field.default if isinstance(field.default, str) else None)
+
+    def _missing(self, field: "attrs.Attribute[Any]") -> str:
+        slot = slot_of(field)
+        if slot is None:
+            return "missing, it has no default"
+        return (
+            f"missing, it takes {f'at least one {slot.kind}' if slot.table else article(slot.kind)}"
+            + known_words(self.registry.names(slot.kind))
+        )
+
+
+def _problem(message: str, *path: str) -> FaultyConfigError:
+    return FaultyConfigError([Problem(path, message)])
+
+
+def _build(cls: type[Any], values: dict[str, Any], problems: list[Problem]) -> Any:
+    """The instance, or everything that stands against it."""
+    if not problems:
+        try:
+            return cls(**values)
+        except (ValueError, TypeError, ConfigError) as error:
+            problems = _invalid(cls, values) or [Problem((), str(error))]
+            raise FaultyConfigError(problems) from error
+    raise FaultyConfigError([*problems, *_invalid(cls, values)])
+
+
+def _invalid(cls: type[Any], values: dict[str, Any]) -> list[Problem]:
+    """What each validator by itself says, as attrs' __init__ stops at the first."""
+    draft = object.__new__(cls)
+    given = [field for field in attrs.fields(cls) if _fill(draft, field, values)]
+    problems = []
+    for field in given:
+        try:
+            if field.validator is not None:
+                field.validator(draft, field, getattr(draft, field.name))
+        except AttributeError:
+            pass  # It compares with a field that is itself in error.
+        except Exception as error:
+            problems.append(Problem((field.alias or field.name,), sentence(error, field.name)))
+    return problems
+
+
+def _fill(draft: Any, field: "attrs.Attribute[Any]", values: dict[str, Any]) -> bool:
+    key = field.alias or field.name
+    default: Any = field.default
+    if key in values:
+        value = values[key]
+    elif isinstance(default, attrs.Factory):  # type: ignore[arg-type] # a class, typed as a function
+        value = default.factory(*[draft] if default.takes_self else [])
+    elif default is not attrs.NOTHING:
+        value = default
+    else:
+        return False
+    object.__setattr__(draft, field.name, value)
+    return True

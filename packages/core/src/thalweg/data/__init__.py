@@ -1,0 +1,1 @@
+"""Data sets, the order they are read in, and grids of their images."""

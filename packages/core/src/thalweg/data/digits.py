@@ -1,0 +1,83 @@
+"""Handwritten digits: 1,797 grey images of 8x8 pixels in 10 classes, which scikit-learn brings along.
+
+E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, 1998.
+"""
+
+import attrs
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+
+from thalweg.data.pixels import to_images
+from thalweg.data.split import TensorSplit
+from thalweg.facts import Facts
+
+_LEVELS = 16  # a pixel counts the dark dots of a 4x4 cell
+_FACTS = Facts(shape=(1, 8, 8), classes=10)
+
+
+@attrs.frozen
+class DigitsConfig:
+    """The digits of scikit-learn, scaled to [-1, 1]; nothing is downloaded.
+
+    The split is the same for every seed: of each class, in the order of the file, evenly spaced samples
+    are held out. The file is sorted by writer, so both parts hold the same writers.
+
+    Attributes:
+        validation: share of each class that is held out, at least one sample.
+    """
+
+    validation: float = attrs.field(
+        default=0.2, validator=[attrs.validators.gt(0.0), attrs.validators.lt(1.0)]
+    )
+
+    @property
+    def facts(self) -> Facts:
+        """Shape and classes, without reading anything."""
+        return _FACTS
+
+    def build(self) -> "Digits":
+        """Read the digits and split them."""
+        # scikit-learn takes a second to import; only who reads the digits waits for it.
+        from sklearn.datasets import load_digits
+
+        source = load_digits()
+        clean_NCHW = torch.from_numpy(source.images).to(torch.float32)[:, None] * (2 / _LEVELS) - 1
+        labels_N = torch.from_numpy(source.target).to(torch.int64)
+        held_out_N = _held_out(labels_N, self.validation)
+        return Digits(
+            facts=self.facts,
+            train=TensorSplit(clean_NCHW[~held_out_N], labels_N[~held_out_N]),
+            validation=TensorSplit(clean_NCHW[held_out_N], labels_N[held_out_N]),
+        )
+
+
+@attrs.frozen(eq=False)
+class Digits:
+    """The digits, in two parts.
+
+    Attributes:
+        facts: shape (1, 8, 8) and 10 classes.
+        train: what is trained on.
+        validation: what is held out.
+    """
+
+    facts: Facts
+    train: TensorSplit
+    validation: TensorSplit
+
+    def images(self, x: Float[Tensor, "N C H W"]) -> UInt8[Tensor, "N C H W"]:
+        """Samples as grey images 0..255, light ink on a dark ground."""
+        return to_images(x)
+
+
+def _held_out(labels_N: Int[Tensor, " N"], share: float) -> Tensor:
+    """A mask that picks about ``share`` of each class, evenly spaced, and never all or none of one."""
+    mask_N = torch.zeros(len(labels_N), dtype=torch.bool)
+    for label in sorted(set(labels_N.tolist())):
+        places = (labels_N == label).nonzero().squeeze(1)
+        count = min(max(round(share * len(places)), 1), len(places) - 1)
+        # The middles of `count` equal stretches; whole numbers, so that no rounding can move one.
+        picks = [(2 * i + 1) * len(places) // (2 * count) for i in range(count)]
+        mask_N[places[picks]] = True
+    return mask_N

@@ -1,0 +1,62 @@
+"""The hooks that a plugin may implement (no torch here).
+
+A hook runs when plugins are loaded or at the edges of a run, never inside a forward pass.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+import click
+import pluggy
+
+if TYPE_CHECKING:
+    from thalweg.config import RunConfig
+
+PROJECT = "thalweg"
+API_VERSION = 1
+"""The version of this contract. A plugin states the one it was written for as ``api_version`` in its
+plugin module; a newer one than ours is reported and not loaded."""
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@runtime_checkable
+class Register(Protocol):
+    """What :func:`thalweg_components` is handed."""
+
+    def __call__(self, kind: str, name: str, config: str | type) -> None:
+        """Register a component.
+
+        Args:
+            kind: one of :data:`thalweg.plugins.KINDS`.
+            name: what users write as its type.
+            config: its config class, or ``"module:Class"`` so that nothing is imported until it is used.
+        """
+        ...
+
+
+@hookspec
+def thalweg_components(register: Register) -> None:
+    """Register the components of this plugin."""
+
+
+@hookspec
+def thalweg_commands(cli: click.Group) -> None:
+    """Add commands to the command line."""
+
+
+@hookspec
+def thalweg_run_started(run_dir: Path, config: "RunConfig") -> None:
+    """A training run begins or goes on in ``run_dir``; called on rank 0."""
+
+
+@hookspec
+def thalweg_step_finished(step: int, numbers: Mapping[str, float]) -> None:
+    """Numbers of a step were logged; called on rank 0."""
+
+
+@hookspec
+def thalweg_run_finished(run_dir: Path, step: int) -> None:
+    """A training run came to its end at ``step``; called on rank 0."""

@@ -1,0 +1,103 @@
+"""Layers that backbones and refiners share, so that siblings need not import each other.
+
+Initialisation follows METHOD: Xavier-uniform linear layers with zero bias, N(0, 0.02) for embedders,
+zero where a layer must start as nothing.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+NORM_EPS = 1e-6
+_SINUSOIDS = 256
+_MAX_PERIOD = 10_000.0
+
+
+def linear(inputs: int, outputs: int) -> nn.Linear:
+    """A Xavier-uniform linear layer with zero bias."""
+    layer = nn.Linear(inputs, outputs)
+    nn.init.xavier_uniform_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def zero_linear(inputs: int, outputs: int) -> nn.Linear:
+    """A linear layer that starts at zero: modulations and read-outs."""
+    layer = nn.Linear(inputs, outputs)
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def layer_norm(x: Float[Tensor, "*shape D"]) -> Float[Tensor, "*shape D"]:
+    """LayerNorm over the last axis without affine parameters, eps 1e-6."""
+    return functional.layer_norm(x, x.shape[-1:], eps=NORM_EPS)
+
+
+def modulate(
+    x: Float[Tensor, "N T D"], shift: Float[Tensor, "N D"], scale: Float[Tensor, "N D"]
+) -> Float[Tensor, "N T D"]:
+    """``x (1 + scale) + shift``, the same for every token of a sample (adaLN)."""
+    return x * (1 + scale.unsqueeze(1)) + shift.unsqueeze(1)
+
+
+class MLP(nn.Module):
+    """Linear layers through ``widths`` with an activation between them.
+
+    Args:
+        widths: input, hidden and output widths.
+        activation: ``gelu`` (tanh form) or ``silu``.
+    """
+
+    def __init__(self, widths: Sequence[int], activation: str = "gelu") -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(linear(a, b) for a, b in zip(widths, widths[1:], strict=False))
+        self._gelu = activation == "gelu"
+
+    def forward(self, x: Float[Tensor, "*shape inputs"]) -> Float[Tensor, "*shape outputs"]:
+        """Apply the layers."""
+        for index, layer in enumerate(self.layers):
+            if index:
+                x = functional.gelu(x, approximate="tanh") if self._gelu else functional.silu(x)
+            x = layer(x)
+        return x
+
+
+class TimeEmbedding(nn.Module):
+    """256 sinusoids of t (cosines first, max period 10,000), then Linear, SiLU, Linear.
+
+    Computed in float32 under autocast too: bfloat16 cannot tell two times 0.004 apart.
+
+    Args:
+        width: width of the embedding.
+    """
+
+    frequencies: Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        half = _SINUSOIDS // 2
+        frequencies = torch.exp(-math.log(_MAX_PERIOD) * torch.arange(half, dtype=torch.float32) / half)
+        self.register_buffer("frequencies", frequencies, persistent=False)
+        self.mlp = MLP([_SINUSOIDS, width, width], "silu")
+        for layer in self.mlp.layers:
+            nn.init.normal_(layer.weight, std=0.02)  # type: ignore[arg-type]
+
+    def forward(self, t: Float[Tensor, " N"]) -> Float[Tensor, "N D"]:
+        """Embed times (or time gaps)."""
+        with torch.autocast(t.device.type, enabled=False):
+            angles = t.to(self.frequencies.dtype)[:, None] * self.frequencies
+            embedded: Tensor = self.mlp(torch.cat([angles.cos(), angles.sin()], dim=-1))
+        return embedded
+
+
+def attend(
+    q: Float[Tensor, "N T D"], k: Float[Tensor, "N S D"], v: Float[Tensor, "N S D"], heads: int
+) -> Float[Tensor, "N T D"]:
+    """Multi-head scaled dot-product attention on projected queries, keys and values."""
+    q, k, v = (x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (q, k, v))
+    return functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(-2)

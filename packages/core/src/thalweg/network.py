@@ -1,0 +1,144 @@
+"""FlowNetwork: a backbone cut into branches, a refiner between them, read-outs at their ends.
+
+It alone knows how the three meet, so any refiner works between the branches of any backbone.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from thalweg.errors import ConfigError, DataError
+from thalweg.facts import Facts
+from thalweg.interpolant import Interpolant, InterpolantName
+from thalweg.types import Condition, Prediction
+
+
+class FlowNetwork(nn.Module):
+    """Predicts a velocity at the end of each of k branches (DeepFlow, section 3.2).
+
+    Made by :func:`thalweg.compose`.
+
+    Args:
+        backbone: fulfils :class:`thalweg.protocols.Backbone`.
+        refiner: fulfils :class:`thalweg.protocols.Refiner`; None with one branch.
+        facts: what it is built for, branches included.
+        interpolant: the path whose velocity it predicts.
+        composition: what :func:`thalweg.compose` takes to build it again.
+    """
+
+    def __init__(
+        self,
+        backbone: Any,
+        refiner: Any,
+        facts: Facts,
+        interpolant: InterpolantName,
+        composition: Mapping[str, Any],
+    ) -> None:
+        super().__init__()
+        branches, depth = facts.branches, backbone.depth
+        if depth % branches:
+            raise ConfigError(
+                f"branches is {branches}, which does not divide the backbone's depth of {depth}; "
+                f"choose a divisor of {depth}"
+            )
+        if (refiner is None) != (branches == 1):
+            raise ConfigError(
+                f"refiner is {'none' if refiner is None else 'set'} and branches is {branches}; a refiner "
+                f"stands between branches: set both (such as refiner = 'plain', branches = 2) or neither"
+            )
+        self.facts, self.composition = facts, dict(composition)
+        self.interpolant = Interpolant.named(interpolant)
+        self.backbone, self.refiner = backbone, refiner
+        self._stride = depth // branches
+        # One layer for all intermediate branches, one for the last, one for all accelerations.
+        self.intermediate_velocity = None if refiner is None else backbone.readout()
+        self.velocity_readout = backbone.readout()
+        accelerates = refiner is not None and refiner.has_acceleration
+        self.acceleration_readout = backbone.readout() if accelerates else None
+
+    @property
+    def branches(self) -> int:
+        """k."""
+        return self.facts.branches
+
+    def forward(
+        self,
+        x_t: Float[Tensor, "N C H W"],
+        times: Float[Tensor, "k N"],
+        condition: Condition | None = None,
+        *,
+        last_only: bool = False,
+        taps: tuple[int, ...] = (),
+    ) -> Prediction:
+        """Velocities of all branches and accelerations of the intermediate ones.
+
+        Args:
+            x_t: the noisy image at the first branch's time.
+            times: a time per branch and sample, 0 (data) to 1 (noise).
+            condition: labels; None means unconditional.
+            last_only: skip what only the training loss reads.
+            taps: depths after which to keep the tokens; at a boundary, what the next branch reads.
+
+        Raises:
+            DataError: if a label on the CPU lies outside 0..classes-1. (Labels on a device are checked
+                where they enter, since reading them back would stall it.)
+        """
+        condition = Condition() if condition is None else condition
+        self._check_labels(condition)
+        return self._flow(x_t, times, condition, last_only, taps)
+
+    def velocity(
+        self, x: Float[Tensor, "N C H W"], t: Float[Tensor, " N"], condition: Condition
+    ) -> Float[Tensor, "N C H W"]:
+        """The last branch's velocity with all branches at the same time, as in sampling."""
+        t = t.to(device=x.device, dtype=x.dtype)
+        times_kN = t.expand(self.branches, -1)
+        return self(x, times_kN, condition, last_only=True).velocities[-1]
+
+    def compile_regions(self) -> None:
+        """Compile the network's hot path with torch.compile, in place."""
+        self._flow = torch.compile(self._flow, dynamic=False)  # type: ignore[method-assign]
+
+    def _flow(
+        self, x_t: Tensor, times_kN: Tensor, condition: Condition, last_only: bool, taps: tuple[int, ...]
+    ) -> Prediction:
+        backbone = self.backbone
+        stream = backbone.embed(x_t, condition)
+        patch_tokens = stream.tokens
+        velocities, accelerations, tapped = [], [], {}
+        for branch in range(self.branches):
+            start, stop = branch * self._stride, (branch + 1) * self._stride
+            c = backbone.condition(times_kN[branch], condition)
+            for depth in [tap for tap in taps if start < tap < stop]:
+                stream, start = backbone.run(stream, c, start, depth), depth
+                tapped[depth] = stream.tokens
+            stream = backbone.run(stream, c, start, stop)
+            if branch == self.branches - 1:
+                velocities.append(self.velocity_readout(stream.tokens, c))
+            else:
+                if not last_only:
+                    velocities.append(self.intermediate_velocity(stream.tokens, c))
+                gap = times_kN[branch + 1] - times_kN[branch]
+                refinement = self.refiner(stream.tokens, patch_tokens, gap, branch)
+                if self.acceleration_readout is not None and not last_only:
+                    accelerations.append(self.acceleration_readout(refinement.acceleration, c))
+                stream = stream.with_tokens(refinement.tokens)
+            if stop in taps:
+                tapped[stop] = stream.tokens
+        return Prediction(tuple(velocities), tuple(accelerations), tapped)
+
+    def _check_labels(self, condition: Condition) -> None:
+        labels, classes = condition.labels, self.facts.classes
+        if labels is None or labels.device.type != "cpu" or torch.compiler.is_compiling():
+            return
+        if classes is None:
+            raise DataError("the network is unconditional and was given labels; leave them out")
+        outside = (labels < 0) | (labels >= classes)
+        if outside.any():
+            raise DataError(
+                f"label {int(labels[outside][0])} lies outside 0..{classes - 1}; "
+                f"to hide a label use Condition(labels, dropped) or Condition()"
+            )

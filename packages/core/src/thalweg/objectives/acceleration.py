@@ -1,0 +1,65 @@
+"""Acceleration: each intermediate branch must reach the data with a second-order step."""
+
+import attrs
+import torch
+from attrs.validators import ge
+
+from thalweg.errors import ConfigError
+from thalweg.facts import Facts
+from thalweg.types import Batch, ObjectiveValue, Plan, Prediction
+
+
+@attrs.frozen
+class AccelerationConfig:
+    """Squared error of the second-order step from each branch's time to the data (equation 7).
+
+    Its minimiser is a* = 2 (E[x_0 | x_t] - x_t + t v) / t^2, a corrector of the residual of v: zero
+    where v is exact, and not dv/dt, so no sampler may use it as a second derivative.
+
+    Attributes:
+        weight: coefficient in the training loss, lambda in equation 10.
+    """
+
+    weight: float = attrs.field(default=1.0, validator=ge(0))
+
+    def build(self, facts: Facts) -> "Acceleration":
+        """Build it.
+
+        Raises:
+            ConfigError: if the network has one branch, where nothing accelerates.
+        """
+        if facts.branches == 1:
+            raise ConfigError(
+                "objectives.acceleration needs intermediate branches and the network has one; "
+                "set branches above 1 or leave the objective out"
+            )
+        return Acceleration(self.weight)
+
+
+class Acceleration:
+    """See :class:`AccelerationConfig`. Fulfils :class:`thalweg.protocols.Objective`."""
+
+    def __init__(self, weight: float) -> None:
+        self.weight = weight
+
+    def __call__(self, plan: Plan, prediction: Prediction, batch: Batch) -> ObjectiveValue:  # noqa: ARG002
+        """sum_i mean((x_{t_i} + v_i d + a_i d^2 / 2 - x_0)^2) with d = -t_i and v_i detached.
+
+        Raises:
+            ConfigError: if the network's refiner makes no acceleration.
+        """
+        if not prediction.accelerations:
+            raise ConfigError(
+                "objectives.acceleration needs a refiner that makes accelerations, such as vera with "
+                "acceleration = true; change the refiner or leave the objective out"
+            )
+        errors = []
+        for branch, acceleration in enumerate(prediction.accelerations):
+            gap = -plan.times[branch].view(-1, 1, 1, 1)
+            velocity = prediction.velocities[branch].detach().float()
+            reached = plan.x_at(branch) + velocity * gap + acceleration.float() * gap.square() / 2
+            errors.append((reached - plan.clean).square().mean(dim=(1, 2, 3)))
+        errors_kN = torch.stack(errors)
+        means_k = errors_kN.detach().mean(dim=1)
+        parts = {f"branch_{index + 1}": mean for index, mean in enumerate(means_k)}
+        return ObjectiveValue(errors_kN.sum(dim=0), parts)

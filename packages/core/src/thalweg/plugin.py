@@ -1,0 +1,18 @@
+"""Core's own components, registered as a stranger's are."""
+
+import thalweg
+from thalweg.hookspecs import Register
+
+api_version = 1
+
+
+@thalweg.hookimpl
+def thalweg_components(register: Register) -> None:
+    """Register them; nothing is imported until one is used."""
+    register("objective", "velocity", "thalweg.objectives.velocity:VelocityConfig")
+    register("objective", "acceleration", "thalweg.objectives.acceleration:AccelerationConfig")
+    register("time_sampler", "uniform", "thalweg.time_samplers.uniform:UniformConfig")
+    register("time_sampler", "lognormal", "thalweg.time_samplers.lognormal:LognormalConfig")
+    register("dataset", "digits", "thalweg.data.digits:DigitsConfig")
+    register("dataset", "latents", "thalweg.data.latents:LatentsConfig")
+    register("logger", "tensorboard", "thalweg.training.loggers.tensorboard:TensorBoardConfig")

@@ -1,0 +1,270 @@
+"""The contracts that components fulfil, one protocol a kind.
+
+Third parties inherit from nothing but ``torch.nn.Module``: whatever has these methods is a component.
+A component is registered through its *config*: a frozen attrs class that holds the hyperparameters and
+whose ``build(facts)`` returns the component (a data set's ``build()`` takes no facts, it states them).
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+from thalweg.facts import Facts
+from thalweg.interpolant import Interpolant
+from thalweg.types import (
+    Batch,
+    Condition,
+    ConditionalVelocity,
+    Features,
+    Increments,
+    ObjectiveValue,
+    Plan,
+    Prediction,
+    Refinement,
+    Stream,
+    VelocityField,
+)
+
+
+@runtime_checkable
+class Backbone(Protocol):
+    """A transformer that can be run by ranges of its blocks; it knows nothing of branches.
+
+    Attributes:
+        depth: number of blocks.
+        width: D, the width of its tokens.
+        heads: attention heads.
+        grid: tokens per column and per row.
+    """
+
+    depth: int
+    width: int
+    heads: int
+    grid: tuple[int, int]
+
+    def embed(self, x_t: Float[Tensor, "N C H W"], condition: Condition) -> Stream:
+        """Patch tokens with their positions (and the context's tokens): the input of block 1."""
+        ...
+
+    def condition(self, t: Float[Tensor, " N"], condition: Condition) -> Float[Tensor, "N D"]:
+        """The vector c that modulates blocks and read-outs at time t."""
+        ...
+
+    def run(self, stream: Stream, c: Float[Tensor, "N D"], start: int, stop: int) -> Stream:
+        """Blocks start..stop-1 on the stream."""
+        ...
+
+    def readout(self) -> nn.Module:
+        """A new layer ``(tokens_NTD, c_ND) -> x_NCHW``, giving zero at initialisation."""
+        ...
+
+
+@runtime_checkable
+class Refiner(Protocol):
+    """What stands between the branches.
+
+    Attributes:
+        has_acceleration: whether its refinements carry acceleration features.
+    """
+
+    has_acceleration: bool
+
+    def __call__(
+        self,
+        tokens: Float[Tensor, "N T D"],
+        patch_tokens: Float[Tensor, "N T D"],
+        time_gap: Float[Tensor, " N"],
+        boundary: int,
+    ) -> Refinement:
+        """Turn the output of branch ``boundary`` (from 0) into the input of the next one.
+
+        Args:
+            tokens: output of the branch.
+            patch_tokens: input of block 1, the noisy image with positions.
+            time_gap: t_{i+1} - t_i.
+            boundary: 0..k-2, where the refiner stands.
+        """
+        ...
+
+
+@runtime_checkable
+class Objective(Protocol):
+    """One term of the training loss.
+
+    Attributes:
+        weight: its coefficient in the sum.
+    """
+
+    weight: float
+
+    def __call__(self, plan: Plan, prediction: Prediction, batch: Batch) -> ObjectiveValue:
+        """The loss of every sample, unweighted."""
+        ...
+
+
+@runtime_checkable
+class TimeSampler(Protocol):
+    """The distribution of training times."""
+
+    def __call__(
+        self, count: int, generator: torch.Generator, interpolant: Interpolant
+    ) -> Float[Tensor, " N"]:
+        """``count`` times in [0, 1]."""
+        ...
+
+
+@runtime_checkable
+class Sampler(Protocol):
+    """Carries noise to data along a velocity field."""
+
+    def __call__(
+        self,
+        velocity: VelocityField,
+        x_1: Float[Tensor, "N C H W"],
+        increments: Increments,
+        interpolant: Interpolant,
+    ) -> Float[Tensor, "N C H W"]:
+        """From x_1 at t = 1 to x_0 at t = 0.
+
+        A sample may not depend on its neighbours in the batch. ``increments`` is for stochastic
+        samplers, the interpolant for those that need a score.
+        """
+        ...
+
+
+@runtime_checkable
+class Guidance(Protocol):
+    """Turns a conditional network into the velocity field that a sampler follows."""
+
+    def __call__(self, network: ConditionalVelocity, condition: Condition) -> VelocityField:
+        """The guided field for these samples."""
+        ...
+
+
+@runtime_checkable
+class Split(Protocol):
+    """One part of a data set, addressed by index."""
+
+    def __len__(self) -> int:
+        """Number of samples."""
+        ...
+
+    def batch(self, indices: Sequence[int], generator: torch.Generator) -> Batch:
+        """The samples at these indices, in this order.
+
+        ``generator`` is for what is drawn at each read, such as a latent from its posterior.
+        """
+        ...
+
+
+@runtime_checkable
+class Dataset(Protocol):
+    """Where clean samples come from.
+
+    Attributes:
+        facts: shape and classes.
+        train: what is trained on.
+        validation: what the validation loss is measured on; never trained on.
+    """
+
+    facts: Facts
+    train: Split
+    validation: Split
+
+    def images(self, x: Float[Tensor, "N C H W"]) -> UInt8[Tensor, "N channels height width"] | None:
+        """Samples as images 0..255 of 1 or 3 channels; None where the data are no images."""
+        ...
+
+
+@runtime_checkable
+class Extractor(Protocol):
+    """Sees features in images.
+
+    Attributes:
+        name: what the features are called beside a number made from them.
+        labels_known: whether its logits stand for the data set's own classes.
+    """
+
+    name: str
+
+    def __call__(self, images: UInt8[Tensor, "N channels height width"]) -> Features:
+        """Features of images 0..255."""
+        ...
+
+
+@runtime_checkable
+class Metric(Protocol):
+    """One number about samples.
+
+    Attributes:
+        name: its name in results, such as ``frechet_distance``.
+    """
+
+    name: str
+
+    def __call__(
+        self,
+        samples: Iterable[Features],
+        reference: Iterable[Features],
+        labels: Iterable[Tensor] | None,
+    ) -> float:
+        """The number, from batches of features of samples and of real data.
+
+        ``labels`` are the classes that the samples were drawn for, batch by batch, if any.
+        """
+        ...
+
+
+@runtime_checkable
+class Logger(Protocol):
+    """Follows the numbers of a run beside metrics.jsonl."""
+
+    def log(self, step: int, numbers: Mapping[str, float]) -> None:
+        """Take the numbers of one step."""
+        ...
+
+    def image(self, step: int, name: str, path: Path) -> None:
+        """Take a picture that was written."""
+        ...
+
+    def close(self) -> None:
+        """Flush and let go."""
+        ...
+
+
+@runtime_checkable
+class Importer(Protocol):
+    """Reads a released checkpoint's tensors as a network of ours."""
+
+    def __call__(self, state_dict: Mapping[str, Tensor], heads: int | None) -> "Imported":
+        """Work out the composition and rename the tensors."""
+        ...
+
+
+class Imported(Protocol):
+    """What an importer found.
+
+    Attributes:
+        composition: backbone, refiner and branches, as :func:`thalweg.compose` takes them.
+        facts: shape and classes.
+        state_dict: the tensors under our names.
+    """
+
+    composition: Mapping[str, Any]
+    facts: Facts
+    state_dict: Mapping[str, Tensor]
+
+
+class Component(Protocol):
+    """A config class: what is registered."""
+
+    def build(self, facts: Facts) -> Any:
+        """Build the component."""
+        ...
+
+
+ImageBatches = Iterator[UInt8[Tensor, "N channels height width"]]

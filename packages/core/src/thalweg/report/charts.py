@@ -1,0 +1,144 @@
+"""Line charts as SVG, drawn here so that a report needs neither a plotting library nor a script.
+
+The colours are custom properties with the light palette as their fallback; a page overrides them for a
+dark background. They stay apart under simulated protanopia, deuteranopia and tritanopia, and line
+patterns tell the curves apart without any colour.
+"""
+
+from xml.etree.ElementTree import Element, SubElement, tostring
+
+import attrs
+
+from thalweg.report.axes import Axis, step_axis, value_axis
+from thalweg.report.description import clean, describe, notes
+from thalweg.report.legend import SAMPLE, arrange, shorten, text_width
+from thalweg.report.model import Chart
+from thalweg.report.thinning import Point, running_mean, segments, thin
+
+COLOURS = ("#1b62b5", "#dd6008", "#0b9a86", "#7a1566", "#4a3a05")
+# As many patterns as colours would repeat in step with them; four and five give twenty looks.
+_PATTERNS = ("", "7 3", "2 3", "9 3 2 3")
+
+_WIDTH = 480.0
+_PLOT_HEIGHT = 230.0
+_TOP = 30.0
+_RIGHT = 18.0
+_BELOW = 48.0
+_ROW = 20.0
+# Beyond these, differences and logarithms of values leave float64.
+_LARGEST, _SMALLEST = 1e200, 1e-200
+
+
+@attrs.frozen
+class _Frame:
+    """The plot's rectangle and the axes along it."""
+
+    x: Axis
+    y: Axis
+    left: float
+
+    def at(self, point: Point) -> Point:
+        across = self.left + self.x.place(point[0]) * (_WIDTH - _RIGHT - self.left)
+        return across, _TOP + (1 - self.y.place(point[1])) * _PLOT_HEIGHT
+
+
+def svg(chart: Chart) -> str:
+    """A chart as one well-formed ``<svg>`` element, to be put into an HTML page.
+
+    What is not finite (and, on a logarithmic axis, not positive) leaves a gap, is left out of the range
+    and counted in a note. Long curves are thinned to what can be seen, with every extreme kept. A
+    chart without any point says so.
+    """
+    shown = [
+        [_point(chart, *pair) for pair in zip(curve.steps, curve.values, strict=True)]
+        for curve in chart.curves
+    ]
+    names = [shorten(clean(curve.name), _WIDTH - 2 * SAMPLE) for curve in chart.curves]
+    places = arrange(names, _WIDTH)
+    rows = places[-1][1] + 1 if places else 0
+    remarks = notes(chart, shown)
+    height = _TOP + _PLOT_HEIGHT + _BELOW + _ROW * (rows + len(remarks))
+    root = Element("svg", {"viewBox": f"0 0 {_WIDTH:g} {height:g}", "role": "img", "class": "chart"})
+    SubElement(root, "title").text = clean(chart.title)
+    SubElement(root, "desc").text = clean(describe(chart, shown))
+    points = [point for line in shown for point in line if point is not None]
+    if points:
+        frame = _frame(chart, points)
+        _draw_axes(root, frame)
+        _draw_curves(root, frame, shown, chart.smooth)
+    else:
+        _text(root, _WIDTH / 2, _TOP + _PLOT_HEIGHT / 2, "no data", anchor="middle")
+    _text(root, 0.0, 14.0, shorten(clean(chart.y_label), _WIDTH), muted=True)
+    _text(root, _WIDTH - _RIGHT, _TOP + _PLOT_HEIGHT + 38, clean(chart.x_label), anchor="end", muted=True)
+    for index, (name, (offset, row)) in enumerate(zip(names, places, strict=True)):
+        baseline = _TOP + _PLOT_HEIGHT + _BELOW + _ROW * row + 12
+        _line(root, (offset, baseline - 4), (offset + SAMPLE - 6, baseline - 4), _look(index))
+        _text(root, offset + SAMPLE, baseline, name)
+    for index, remark in enumerate(remarks):
+        _text(root, 0.0, _TOP + _PLOT_HEIGHT + _BELOW + _ROW * (rows + index) + 12, remark, muted=True)
+    return tostring(root, encoding="unicode")
+
+
+def _point(chart: Chart, step: float, value: float) -> Point | None:
+    drawable = abs(step) <= _LARGEST and abs(value) <= _LARGEST and not (chart.log_y and value < _SMALLEST)
+    return (step, value) if drawable else None
+
+
+def _frame(chart: Chart, points: list[Point]) -> _Frame:
+    steps, values = zip(*points, strict=True)
+    y = value_axis(min(values), max(values), log=chart.log_y)
+    return _Frame(step_axis(min(steps), max(steps)), y, max(map(text_width, y.labels)) + 10)
+
+
+def _draw_axes(root: Element, frame: _Frame) -> None:
+    bottom = _TOP + _PLOT_HEIGHT
+    for tick, label in zip(frame.y.ticks, frame.y.labels, strict=True):
+        _, across = frame.at((frame.x.low, tick))
+        _line(root, (frame.left, across), (_WIDTH - _RIGHT, across), "stroke:currentColor;stroke-opacity:.14")
+        _text(root, frame.left - 8, across + 4, label, anchor="end", muted=True)
+    axis = "stroke:currentColor;stroke-opacity:.55"
+    _line(root, (frame.left, bottom), (_WIDTH - _RIGHT, bottom), axis)
+    for tick, label in zip(frame.x.ticks, frame.x.labels, strict=True):
+        along, _ = frame.at((tick, frame.y.low))
+        _line(root, (along, bottom), (along, bottom + 4), axis)
+        _text(root, along, bottom + 19, label, anchor="middle", muted=True)
+
+
+def _draw_curves(root: Element, frame: _Frame, shown: list[list[Point | None]], smooth: int) -> None:
+    pieces = [(piece, _look(index)) for index, line in enumerate(shown) for piece in segments(line)]
+    if smooth > 1:
+        # All of them before the first mean, which none of them may cover.
+        for piece, look in pieces:
+            _draw_piece(root, frame, piece, look.partition(";stroke-dasharray")[0] + ";stroke-opacity:.28")
+    for piece, look in pieces:
+        _draw_piece(root, frame, running_mean(piece, smooth), look)
+
+
+def _draw_piece(root: Element, frame: _Frame, piece: list[Point], look: str) -> None:
+    corners = thin([frame.at(point) for point in piece], 1.0)
+    if len(corners) == 1:
+        along, across = corners[0]
+        colour = look.partition(";")[0].replace("stroke", "fill")
+        SubElement(root, "circle", {"cx": f"{along:.1f}", "cy": f"{across:.1f}", "r": "2.5", "style": colour})
+    else:
+        path = " ".join(f"{along:.1f},{across:.1f}" for along, across in corners)
+        SubElement(root, "polyline", {"points": path, "style": look})
+
+
+def _look(index: int) -> str:
+    colour, pattern = index % len(COLOURS), _PATTERNS[index % len(_PATTERNS)]
+    dashes = f";stroke-dasharray:{pattern}" if pattern else ""
+    stroke = f"stroke:var(--curve-{colour},{COLOURS[colour]})"
+    return f"{stroke};fill:none;stroke-width:1.7;stroke-linejoin:round{dashes}"
+
+
+def _line(root: Element, start: Point, end: Point, style: str) -> None:
+    ends = {"x1": start[0], "y1": start[1], "x2": end[0], "y2": end[1]}
+    SubElement(root, "line", {**{name: f"{at:.1f}" for name, at in ends.items()}, "style": style})
+
+
+def _text(
+    root: Element, x: float, y: float, text: str, *, anchor: str = "start", muted: bool = False
+) -> None:
+    attributes = {"x": f"{x:.1f}", "y": f"{y:.1f}", "text-anchor": anchor, "fill": "currentColor"}
+    SubElement(root, "text", {**attributes, **({"fill-opacity": ".72"} if muted else {})}).text = text

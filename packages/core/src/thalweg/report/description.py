@@ -1,0 +1,50 @@
+"""What a chart says in words: the description for those who cannot see it, and notes on what is missing."""
+
+import re
+from collections.abc import Sequence
+
+from thalweg.report.model import Chart, Curve
+from thalweg.report.numbers import readable
+from thalweg.report.thinning import Point
+
+_NOT_XML = re.compile("[^\\t\\n\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
+
+
+def notes(chart: Chart, shown: Sequence[Sequence[Point | None]]) -> list[str]:
+    """What has to be said below a chart, given each curve's points with None where one is left out."""
+    missing = sum(line.count(None) for line in shown)
+    reason = "not finite or not positive" if chart.log_y else "not finite"
+    remarks = (
+        [f"strong lines: mean of {chart.smooth:,} points; pale: every point"] if chart.smooth > 1 else []
+    )
+    if missing:
+        remarks.append(f"{missing:,} {'point' if missing == 1 else 'points'} left out: {reason}")
+    return remarks
+
+
+def describe(chart: Chart, shown: Sequence[Sequence[Point | None]]) -> str:
+    """The axes, and where each curve begins, ends and is lowest."""
+    scale = ", on a logarithmic scale" if chart.log_y else ""
+    curves = [_summary(curve, line) for curve, line in zip(chart.curves, shown, strict=True)]
+    return " ".join([f"{chart.y_label} over {chart.x_label}{scale}.", *curves])
+
+
+def clean(text: str) -> str:
+    """The text without the control characters that XML forbids even when escaped."""
+    return _NOT_XML.sub("", text)
+
+
+def _summary(curve: Curve, line: Sequence[Point | None]) -> str:
+    points = [point for point in line if point is not None]
+    if not points:
+        return f"{curve.name}: no data."
+    (start, first), (end, last) = points[0], points[-1]
+    lowest = readable(min(value for _, value in points))
+    return (
+        f"{curve.name}: {readable(first)} at {_step(start)} to {readable(last)} at {_step(end)}, "
+        f"lowest {lowest}."
+    )
+
+
+def _step(step: float) -> str:
+    return readable(int(step) if step == int(step) else step)

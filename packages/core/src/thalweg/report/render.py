@@ -1,0 +1,109 @@
+"""A report as one HTML file: no script, no network, nothing beside it."""
+
+import base64
+import contextlib
+import os
+import secrets
+from importlib.resources import files
+from itertools import groupby
+from pathlib import Path
+
+from jinja2 import Environment, StrictUndefined
+
+from thalweg.errors import ThalwegError
+from thalweg.report.cells import cells
+from thalweg.report.charts import svg
+from thalweg.report.model import Chart, Part, Picture, Report, Table
+
+STYLE = files("thalweg.report").joinpath("report.css").read_text(encoding="utf-8")
+_TEMPLATE = files("thalweg.report").joinpath("report.html.jinja").read_text(encoding="utf-8")
+
+# What a picture can be wide in half of the page, and in all of it, in CSS pixels.
+_HALF, _FULL = 464, 960
+
+
+def render(report: Report) -> str:
+    """The report as an HTML page; the same report gives the same text."""
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {
+        "rows": _rows,
+        "cells": cells,
+        "svg": svg,
+        "data_uri": _data_uri,
+        "drawn": _drawn,
+    }
+    environment.tests |= {"chart": _is_chart, "picture": _is_picture, "table": _is_table}
+    return environment.from_string(_TEMPLATE).render(report=report, style=STYLE)
+
+
+def write(report: Report, path: str | os.PathLike[str]) -> Path:
+    """Write the report so that the path holds all of it or what was there before.
+
+    Args:
+        report: what to write.
+        path: the HTML file, in a folder that exists; a file that is already there is replaced.
+
+    Returns:
+        The path.
+
+    Raises:
+        ThalwegError: it cannot be written there.
+    """
+    path = Path(path)
+    # A lone surrogate, as in undecodable file names, has no UTF-8; it becomes a question mark.
+    page = render(report).encode("utf-8", errors="replace")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        try:
+            with temporary.open("xb") as file:
+                file.write(page)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ThalwegError(f"the report {path} cannot be written ({reason}); choose another place") from error
+    return path
+
+
+def _rows(parts: tuple[Part, ...]) -> list[tuple[bool, list[Part]]]:
+    """The parts in rows: neighbouring small figures share one (True), any other part has its own."""
+    rows: list[tuple[bool, list[Part]]] = []
+    for beside, run in groupby(parts, key=_stands_beside):
+        neighbours = list(run)
+        rows += [(True, neighbours)] if beside else [(False, [part]) for part in neighbours]
+    return rows
+
+
+def _stands_beside(part: Part) -> bool:
+    return _is_chart(part) or (isinstance(part, Picture) and part.size[0] <= _HALF)
+
+
+def _drawn(picture: Picture) -> tuple[int, int, bool]:
+    """Width and height in CSS pixels, a whole multiple of the picture's own if it fits, and whether it is
+    enlarged: only then its pixels should stay visible."""
+    width, height = picture.size
+    scale = max(1, (_HALF if width <= _HALF else _FULL) // max(1, width))
+    return width * scale, height * scale, scale > 1
+
+
+def _data_uri(picture: Picture) -> str:
+    return "data:image/png;base64," + base64.b64encode(picture.png).decode("ascii")
+
+
+def _is_chart(part: Part) -> bool:
+    return isinstance(part, Chart)
+
+
+def _is_picture(part: Part) -> bool:
+    return isinstance(part, Picture)
+
+
+def _is_table(part: Part) -> bool:
+    return isinstance(part, Table)

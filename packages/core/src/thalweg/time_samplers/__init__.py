@@ -1,0 +1,1 @@
+"""Distributions of training times, one a file."""

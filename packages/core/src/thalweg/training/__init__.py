@@ -1,0 +1,1 @@
+"""Training with Lightning Fabric: the only folder that imports it."""

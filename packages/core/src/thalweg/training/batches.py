@@ -1,0 +1,80 @@
+"""What a training step reads and draws, as a function of its address alone."""
+
+import torch
+
+from thalweg.data.order import indices
+from thalweg.errors import DataError
+from thalweg.facts import Facts
+from thalweg.planner import Planner
+from thalweg.protocols import Split
+from thalweg.randomness import generator
+from thalweg.types import Batch, Condition, Plan
+
+
+class Batches:
+    """Cuts each global batch into shards and draws each shard's plan.
+
+    A shard is what one process handles at once: there are ``devices * accumulate`` of them, and process r
+    takes shard ``m * devices + r`` as its m-th. All draws of a shard come from generators addressed by
+    (seed, step, shard), so two processes, or one that accumulates twice, do the same step.
+
+    Args:
+        split: what is trained on.
+        facts: classes, to check labels before they reach a device that cannot complain.
+        planner: draws times and noise.
+        seed: the run's seed.
+        batch_size: samples of the global batch.
+        shards: how many it is cut into; divides the batch size.
+        label_dropout: probability that a sample's label is hidden from the network.
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        facts: Facts,
+        planner: Planner,
+        *,
+        seed: int,
+        batch_size: int,
+        shards: int,
+        label_dropout: float,
+    ) -> None:
+        self._split, self._facts, self._planner = split, facts, planner
+        self._seed, self._batch_size, self._shards = seed, batch_size, shards
+        self._label_dropout = label_dropout
+
+    def __call__(self, step: int, shard: int, device: torch.device) -> tuple[Plan, Batch]:
+        """The plan and batch of one shard of a step, counted from 0.
+
+        Raises:
+            DataError: if a label lies outside the classes.
+        """
+        chosen = indices(self._seed, step, self._batch_size, len(self._split), shard, self._shards)
+        batch = self._split.batch(chosen, generator(self._seed, "data", step, shard))
+        check_labels(batch.condition, self._facts)
+        batch = Batch(batch.clean.to(device), self._hide(batch.condition, step, shard).to(device))
+        return self._planner(batch.clean, generator(self._seed, "plan", step, shard)), batch
+
+    def _hide(self, condition: Condition, step: int, shard: int) -> Condition:
+        if condition.labels is None:
+            return condition
+        draws_N = torch.rand(
+            len(condition.labels), generator=generator(self._seed, "label dropout", step, shard)
+        )
+        return Condition(condition.labels, (draws_N < self._label_dropout) | condition.hidden())
+
+
+def check_labels(condition: Condition, facts: Facts) -> None:
+    """Check labels on the CPU; on a device, an index out of range is a crash or garbage.
+
+    Raises:
+        DataError: if one lies outside 0..classes-1.
+    """
+    if condition.labels is None or facts.classes is None:
+        return
+    low, high = (int(bound) for bound in condition.labels.aminmax())
+    if low < 0 or high >= facts.classes:
+        raise DataError(
+            f"the data hold label {low if low < 0 else high}, outside 0..{facts.classes - 1}; "
+            f"correct the labels or the data set's number of classes"
+        )

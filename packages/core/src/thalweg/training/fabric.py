@@ -1,0 +1,67 @@
+"""Lightning Fabric, set up for a run."""
+
+import os
+from typing import Any, Literal
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.strategies.ddp import DDPStrategy
+
+from thalweg.errors import ConfigError
+
+Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+
+_RANK_VARIABLES = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
+_LAUNCHED = "LT_CLI_USED"
+
+
+def is_first_process() -> bool:
+    """Whether this process leads, known before processes are launched."""
+    ranks = [int(os.environ[name]) for name in _RANK_VARIABLES if name in os.environ]
+    return not ranks or ranks[0] == 0
+
+
+def native_precision(accelerator: str) -> Precision:
+    """bf16-mixed where the processor computes in bfloat16 itself, else 32-true."""
+    if accelerator in ("cuda", "gpu", "auto") and torch.cuda.is_available():
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    elif accelerator in ("mps", "gpu", "auto") and torch.backends.mps.is_available():
+        native = False
+    else:
+        native = torch.cpu._is_avx512_bf16_supported()
+    return "bf16-mixed" if native else "32-true"
+
+
+def make_fabric(*, accelerator: str, devices: str, strategy: str, precision: Precision) -> Fabric:
+    """Fabric for these devices; under ``fabric run`` what was given there counts.
+
+    Raises:
+        ConfigError: if there is no such accelerator, strategy or number of devices here.
+    """
+    chosen: dict[str, Any] = {"accelerator": accelerator, "devices": devices, "strategy": strategy}
+    if _LAUNCHED in os.environ:
+        # Fabric reads these from the environment and refuses to be told twice.
+        chosen = {}
+    try:
+        return Fabric(precision=precision, **chosen)
+    except Exception as error:  # Fabric raises a dozen kinds of errors on a choice it cannot serve
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ConfigError(
+            f"cannot train with accelerator {accelerator!r}, devices {devices!r}, strategy {strategy!r}: "
+            f"{reason}"
+        ) from error
+
+
+def launch(fabric: Fabric) -> None:
+    """Start the other processes, unless ``fabric run`` has done so."""
+    if isinstance(fabric.strategy, DDPStrategy):
+        # Which parameters get a gradient depends on the objectives: without the acceleration loss, its
+        # layer gets none, and DDP would wait for it for ever.
+        fabric.strategy._ddp_kwargs.setdefault("find_unused_parameters", True)
+    if _LAUNCHED not in os.environ:
+        fabric.launch()
+
+
+def precision_of(fabric: Fabric) -> str:
+    """The precision that a Fabric was made with."""
+    return str(fabric.strategy.precision.precision)

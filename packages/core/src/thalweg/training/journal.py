@@ -1,0 +1,98 @@
+"""Where the numbers of a run go: metrics.jsonl, loggers, observers of plugins."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from lightning_fabric import Fabric
+
+from thalweg.config import RunConfig
+from thalweg.plugins import registry
+from thalweg.protocols import Logger
+from thalweg.training.metrics import MetricsFile
+from thalweg.training.run_directory import RunDirectory
+from thalweg.training.state import RunState
+
+
+class Journal:
+    """Gathers the numbers of a step into one line and hands it on; only the first process writes.
+
+    Args:
+        config: the run.
+        run: its folder.
+        state: the step it goes on from, and the means since the last line.
+        fabric: launched.
+
+    Attributes:
+        newest: the last line that was written.
+    """
+
+    def __init__(self, config: RunConfig, run: RunDirectory, state: RunState, fabric: Fabric) -> None:
+        self._state, self._fabric, self._lr = state, fabric, config.training.lr
+        self._run, self._leads = run, fabric.is_global_zero
+        self._file: MetricsFile | None = None
+        self._loggers: list[Logger] = []
+        self._line: dict[str, float] = {}
+        self._seconds, self._steps = 0.0, 0
+        self.newest: Mapping[str, float] = {}
+        if self._leads:
+            self._file = MetricsFile(run.metrics, state.step)
+            self._loggers = [logger.build(run.path) for logger in config.loggers.values()]
+            registry().hook.thalweg_run_started(run_dir=run.path, config=config)
+
+    def stepped(self, seconds: float) -> None:
+        """A step took so long."""
+        self._seconds += seconds
+        self._steps += 1
+
+    def take(self, batch_size: int) -> dict[str, float]:
+        """Put the means since the last line into this one.
+
+        Returns:
+            What progress shows.
+        """
+        steps_per_second = self._steps / max(self._seconds, 1e-9)
+        self._line |= self._state.means.take(self._fabric)
+        self._line["lr"] = self._lr
+        self._line["seconds"] = round(self._state.seconds, 3)
+        self._line["images_per_second"] = round(steps_per_second * batch_size, 3)
+        self._seconds, self._steps = 0.0, 0
+        return {**self._line, "steps_per_second": steps_per_second}
+
+    def add(self, numbers: Mapping[str, float]) -> None:
+        """Put more numbers into this line."""
+        self._line |= numbers
+
+    def write(self, step: int) -> None:
+        """Write the line, if it holds anything."""
+        line, self._line = self._line, {}
+        if not line:
+            return
+        self.newest = {"step": step, **line}
+        if self._file is not None:
+            self._file.write(self.newest)
+            for logger in self._loggers:
+                logger.log(step, line)
+            registry().hook.thalweg_step_finished(step=step, numbers=line)
+
+    def picture(self, step: int, path: Path | None) -> None:
+        """Hand on a sample grid."""
+        if path is not None:
+            for logger in self._loggers:
+                logger.image(step, "samples", path)
+
+    def sync(self) -> None:
+        """Make what was written outlive a power cut."""
+        if self._file is not None:
+            self._file.sync()
+
+    def finish(self, step: int) -> None:
+        """The run came to its end, or was stopped, at ``step``."""
+        if self._leads:
+            registry().hook.thalweg_run_finished(run_dir=self._run.path, step=step)
+
+    def close(self) -> None:
+        """Close file and loggers."""
+        if self._file is not None:
+            self._file.close()
+        for logger in self._loggers:
+            logger.close()

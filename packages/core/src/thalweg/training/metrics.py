@@ -1,0 +1,112 @@
+"""Numbers of a run: averaged over steps, written to metrics.jsonl."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from thalweg.errors import DataError, ThalwegError
+
+
+class Means:
+    """Means of the numbers of each step since the last line was written.
+
+    Numbers stay on their device until they are asked for, so a step does not wait for them. They are
+    added up step by step in float64, so the means are the same wherever a run was interrupted.
+    """
+
+    def __init__(self) -> None:
+        self._pending: list[Mapping[str, Tensor]] = []
+        self._sums: dict[str, float] = {}
+        self._steps = 0
+
+    def add(self, numbers: Mapping[str, Tensor]) -> None:
+        """Take the numbers of one step, the same names each time."""
+        self._pending.append(numbers)
+
+    def take(self, fabric: Fabric) -> dict[str, float]:
+        """The means over steps and processes, and a new beginning."""
+        self._collapse(fabric)
+        means = {name: total / self._steps for name, total in self._sums.items()}
+        self._sums, self._steps = {}, 0
+        return means
+
+    def state(self, fabric: Fabric) -> dict[str, Any]:
+        """What to put into a checkpoint."""
+        self._collapse(fabric)
+        return {"sums": self._sums, "steps": self._steps}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from :meth:`state`."""
+        self._pending, self._sums, self._steps = [], dict(state["sums"]), int(state["steps"])
+
+    def _collapse(self, fabric: Fabric) -> None:
+        if not self._pending:
+            return
+        names = list(self._pending[0])
+        if any(list(numbers) != names for numbers in self._pending) or self._sums.keys() - set(names):
+            raise ThalwegError(
+                "an objective reported other parts than in the step before; "
+                "it must name the same ones each step"
+            )
+        rows = torch.stack([torch.stack([row[name].float() for name in names]) for row in self._pending])
+        if fabric.world_size > 1:
+            rows = fabric.all_reduce(rows, reduce_op="mean")  # type: ignore[assignment]
+        for row in rows.double().tolist():
+            for name, value in zip(names, row, strict=True):
+                self._sums[name] = self._sums.get(name, 0.0) + value
+        self._steps += len(self._pending)
+        self._pending = []
+
+
+class MetricsFile:
+    """metrics.jsonl: one JSON object a line, by step.
+
+    Args:
+        path: the file.
+        step: the step that the run goes on from; later lines of an earlier attempt are removed, and a
+            line that was cut off while it was written.
+
+    Raises:
+        DataError: if the file is there and is something else.
+    """
+
+    def __init__(self, path: Path, step: int) -> None:
+        self._file: TextIO
+        lines = []
+        if path.exists():
+            for line in path.read_text().splitlines(keepends=True):
+                if line.endswith("\n") and _step(path, line) <= step:
+                    lines.append(line)
+        partial = path.with_name(f".{path.name}.partial")
+        partial.write_text("".join(lines))
+        partial.replace(path)
+        self._file = path.open("a")
+
+    def write(self, line: Mapping[str, Any]) -> None:
+        """Append a line, readable at once."""
+        self._file.write(json.dumps(line) + "\n")
+        self._file.flush()
+
+    def sync(self) -> None:
+        """Make sure that the lines outlive a power cut, as a checkpoint does."""
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def _step(path: Path, line: str) -> int:
+    try:
+        step = json.loads(line)["step"]
+    except (ValueError, KeyError, TypeError):
+        step = None
+    if not isinstance(step, int):
+        raise DataError(f"{path} holds a line without a step, so it is no metrics file; move it away")
+    return step

@@ -1,0 +1,72 @@
+"""The pieces of a run, built and checked before anything is written."""
+
+from collections.abc import Mapping
+
+import attrs
+
+from thalweg.composition import compose, composition_of
+from thalweg.config import RunConfig
+from thalweg.errors import ConfigError
+from thalweg.interpolant import Interpolant
+from thalweg.network import FlowNetwork
+from thalweg.planner import Planner
+from thalweg.protocols import Dataset, Guidance, Objective, Sampler
+
+
+@attrs.frozen(eq=False)
+class Parts:
+    """What a run is made of.
+
+    Attributes:
+        dataset: what is trained on.
+        network: what is trained.
+        objectives: the terms of the loss, by name.
+        planner: draws times and noise.
+        sampler: for sample grids.
+        guidance: for sample grids; None for none.
+    """
+
+    dataset: Dataset
+    network: FlowNetwork
+    objectives: Mapping[str, Objective]
+    planner: Planner
+    sampler: Sampler
+    guidance: Guidance | None
+
+
+def build(
+    config: RunConfig,
+    *,
+    dataset: Dataset | None = None,
+    network: FlowNetwork | None = None,
+    objectives: Mapping[str, Objective] | None = None,
+) -> Parts:
+    """Build what a configuration states; what is given here stands in for it.
+
+    Raises:
+        ConfigError: if pieces do not go together.
+        PluginError: if a component's plugin is broken.
+        DataError: if the data are missing or damaged.
+    """
+    dataset = config.data.build() if dataset is None else dataset
+    if network is None:
+        network = compose(**composition_of(config), facts=dataset.facts, seed=config.seed)
+    facts = network.facts
+    if (facts.shape, facts.classes) != (dataset.facts.shape, dataset.facts.classes):
+        raise ConfigError(
+            f"the network is built for shape {facts.shape} and {facts.classes} classes, the data have shape "
+            f"{dataset.facts.shape} and {dataset.facts.classes} classes; build it with the data set's facts"
+        )
+    if objectives is None:
+        objectives = {name: one.build(facts) for name, one in config.objectives.items()}
+    interpolant = Interpolant.named(config.plan.interpolant)
+    time_sampler = config.plan.time_sampler.build(facts)
+    sampling = config.sampling
+    return Parts(
+        dataset=dataset,
+        network=network,
+        objectives=objectives,
+        planner=Planner(interpolant, time_sampler, facts.branches, config.plan.max_time_gap),
+        sampler=sampling.sampler.build(facts),
+        guidance=None if sampling.guidance is None else sampling.guidance.build(facts),
+    )

@@ -1,0 +1,256 @@
+"""One sitting of a run: from where it stands to its end or to Ctrl-C."""
+
+import time
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from thalweg.config import RunConfig
+from thalweg.errors import DivergenceError
+from thalweg.importing import save
+from thalweg.training import checkpoint
+from thalweg.training.batches import Batches
+from thalweg.training.ema import EMA
+from thalweg.training.fabric import precision_of
+from thalweg.training.interruption import Interruption
+from thalweg.training.journal import Journal
+from thalweg.training.losses import Losses
+from thalweg.training.optimizer import adamw
+from thalweg.training.parts import Parts
+from thalweg.training.progress import Progress, progress
+from thalweg.training.run_directory import RunDirectory
+from thalweg.training.samples import SampleGrid
+from thalweg.training.state import RunState
+from thalweg.training.step import TrainingStep, finite
+from thalweg.training.validation import Validation
+
+_AGREE_EVERY = 10
+"""Steps between two looks of devices other than a lone CPU at whether to stop; each look waits for them."""
+
+
+@attrs.frozen(eq=False)
+class TrainingResult:
+    """What came of a run.
+
+    Attributes:
+        run_dir: its folder.
+        step: steps done.
+        interrupted: whether Ctrl-C ended it before its last step; the same call goes on.
+        seconds: spent in training over all sessions.
+        numbers: the newest line of metrics.jsonl; empty if none was due yet.
+        model: folder of the averaged network, for :func:`thalweg.load`; None if interrupted.
+        leads: whether this process is the first one, which speaks for all.
+    """
+
+    run_dir: Path
+    step: int
+    interrupted: bool
+    seconds: float
+    numbers: Mapping[str, float]
+    model: Path | None
+    leads: bool = True
+
+
+class Session:
+    """Sets up the pieces on their devices and drives them.
+
+    Args:
+        config: the run, resolved.
+        plain: the same as plain values.
+        run: its folder, claimed.
+        parts: what was built.
+        fabric: launched.
+        start: the checkpoint to go on from; None to begin.
+        compiled: whether to compile the network.
+        quiet: no progress.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        plain: Mapping[str, Any],
+        run: RunDirectory,
+        parts: Parts,
+        fabric: Fabric,
+        *,
+        start: Path | None,
+        compiled: bool,
+        quiet: bool,
+    ) -> None:
+        self._config, self._plain, self._run, self._fabric = config, plain, run, fabric
+        training, self._network = config.training, parts.network
+        if compiled:
+            parts.network.compile_regions()
+        losses = Losses(parts.network, parts.objectives)
+        optimizer = adamw(
+            losses,
+            lr=training.lr,
+            betas=training.betas,
+            weight_decay=training.weight_decay,
+            # The fused form wants to unscale float16's gradients itself, which is too late for clipping.
+            fused=training.precision != "16-mixed",
+        )
+        wrapped, wrapped_optimizer = fabric.setup(losses, optimizer)
+        self._state = RunState(losses, optimizer, EMA(parts.network, training.ema))
+        if start is not None:
+            self._state.load(start, fabric)
+        self._step = TrainingStep(
+            fabric,
+            wrapped,
+            wrapped_optimizer,
+            self._state.ema,
+            Batches(
+                parts.dataset.train,
+                parts.network.facts,
+                parts.planner,
+                seed=config.seed,
+                batch_size=training.batch_size,
+                shards=fabric.world_size * training.accumulate,
+                label_dropout=config.plan.label_dropout,
+            ),
+            accumulate=training.accumulate,
+            clip=training.clip,
+        )
+        self._validation = Validation(
+            losses,
+            parts.planner,
+            parts.dataset.validation,
+            seed=config.seed,
+            batch_size=training.batch_size,
+            batches=training.validation_batches,
+        )
+        self._grid = SampleGrid(
+            run.samples,
+            parts.dataset.images,
+            parts.sampler,
+            parts.guidance,
+            count=config.sampling.count,
+            batch_size=config.sampling.batch_size,
+            seed=config.sampling.seed,
+            precision="bf16-mixed" if precision_of(fabric) == "bf16-mixed" else "32-true",
+        )
+        self._quiet = quiet or not fabric.is_global_zero
+        self._first_bad = torch.full((), -1, dtype=torch.int64, device=fabric.device)
+
+    def run(self) -> TrainingResult:
+        """Go on to the last step."""
+        with warnings.catch_warnings(), Interruption().noted() as interruption:
+            # Said by DDP where every parameter has a gradient after all; looking for others is right.
+            warnings.filterwarnings("ignore", message="find_unused_parameters=True was specified")
+            journal = Journal(self._config, self._run, self._state, self._fabric)
+            shown = progress(self._config.training.steps, self._state.step, quiet=self._quiet)
+            try:
+                stopped = self._advance(journal, shown, interruption)
+                model = None if stopped else self._export()
+                journal.finish(self._state.step)
+            finally:
+                shown.close()
+                journal.close()
+        return TrainingResult(
+            run_dir=self._run.path,
+            step=self._state.step,
+            interrupted=stopped,
+            seconds=self._state.seconds,
+            numbers=journal.newest,
+            model=model,
+            leads=self._fabric.is_global_zero,
+        )
+
+    def _advance(self, journal: Journal, shown: Progress, interruption: Interruption) -> bool:
+        state, steps = self._state, self._config.training.steps
+        before = state.seconds - time.monotonic()
+        while state.step < steps:
+            begun = time.monotonic()
+            numbers = self._step(state.step)
+            state.step += 1
+            state.means.add(numbers)
+            stop = self._look(numbers, interruption)
+            journal.stepped(time.monotonic() - begun)
+            state.seconds = before + time.monotonic()
+            shown.step(state.step, self._report(journal))
+            if stop or self._due(self._config.training.checkpoint_every) or state.step == steps:
+                journal.sync()
+                state.seconds = before + time.monotonic()
+                state.save(self._run.checkpoints, self._plain, self._config.training.keep, self._fabric)
+            if stop and state.step < steps:
+                return True
+        return False
+
+    def _report(self, journal: Journal) -> dict[str, float] | None:
+        """Numbers and pictures that are due after this step; what progress shows, if there is news."""
+        training, state = self._config.training, self._state
+        last = state.step == training.steps
+        taken = None
+        if self._due(training.log_every) or last:
+            taken = journal.take(training.batch_size)
+        if self._due(training.validate_every) or (last and training.validate_every):
+            with state.ema.applied():
+                journal.add(self._validation(self._fabric))
+        journal.write(state.step)
+        if (self._due(training.sample_every) or (last and training.sample_every)) and (
+            self._fabric.is_global_zero
+        ):
+            with state.ema.applied():
+                journal.picture(state.step, self._grid(self._network, state.step))
+        return taken
+
+    def _due(self, every: int) -> bool:
+        return every > 0 and self._state.step % every == 0
+
+    def _look(self, numbers: Mapping[str, Tensor], interruption: Interruption) -> bool:
+        """Whether to stop after this step, the same on every process.
+
+        Raises:
+            DivergenceError: if this step, or one since the last look, was not finite.
+        """
+        state, training, fabric = self._state, self._config.training, self._fabric
+        good = finite(numbers, scaled=training.precision == "16-mixed")
+        fresh = ~good & (self._first_bad < 0)
+        self._first_bad = torch.where(fresh, state.step, self._first_bad)
+        intervals = (
+            training.log_every,
+            training.validate_every,
+            training.sample_every,
+            training.checkpoint_every,
+            _AGREE_EVERY,
+        )
+        alone = fabric.world_size == 1
+        lone_cpu = alone and fabric.device.type == "cpu"
+        if not lone_cpu and state.step < training.steps and not any(map(self._due, intervals)):
+            return False
+        signals = torch.stack([self._first_bad, torch.full_like(self._first_bad, interruption.requested)])
+        if not alone:
+            signals = fabric.all_reduce(signals, reduce_op="max")  # type: ignore[assignment]
+        bad, stop = signals.tolist()
+        if bad >= 0:
+            raise self._diverged(bad, numbers)
+        return bool(stop)
+
+    def _diverged(self, step: int, numbers: Mapping[str, Tensor]) -> DivergenceError:
+        saved = checkpoint.checkpoints(self._run.checkpoints)
+        last = f"the last good checkpoint is {saved[-1]}" if saved else "no checkpoint had been saved yet"
+        return DivergenceError(
+            f"training diverged at step {step}: the loss is {float(numbers['loss']):.4g} and the gradient "
+            f"norm {float(numbers['grad_norm']):.4g}; {last} and nothing was saved after it; "
+            f"try a lower training.lr, a smaller training.clip or training.precision=32-true "
+            f"in a new run directory"
+        )
+
+    def _export(self) -> Path:
+        if self._fabric.is_global_zero:
+            network, config = self._network, self._config
+            save(
+                self._run.model,
+                self._state.ema.state_dict(),
+                network.composition,
+                network.facts,
+                run={"name": config.name, "seed": config.seed, "step": self._state.step},
+            )
+        self._fabric.barrier()
+        return self._run.model

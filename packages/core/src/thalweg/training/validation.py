@@ -1,0 +1,71 @@
+"""Validation loss with fixed noise and times, so that its curve shows the network and not the draws."""
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from thalweg.planner import Planner
+from thalweg.protocols import Split
+from thalweg.randomness import generator
+from thalweg.training.batches import check_labels
+from thalweg.training.losses import Losses
+from thalweg.types import Batch
+
+
+class Validation:
+    """The same samples, noise and times each time; no label is hidden.
+
+    Args:
+        losses: the network and its objectives, not wrapped.
+        planner: draws times and noise.
+        split: what the loss is measured on.
+        seed: the run's seed.
+        batch_size: samples a batch.
+        batches: how many batches; fewer if the split is smaller.
+    """
+
+    def __init__(
+        self,
+        losses: Losses,
+        planner: Planner,
+        split: Split,
+        *,
+        seed: int,
+        batch_size: int,
+        batches: int,
+    ) -> None:
+        self._losses, self._planner, self._split, self._seed = losses, planner, split, seed
+        # Data sets are often sorted by class, so a fixed shuffle says which samples come first.
+        shuffled = torch.randperm(len(split), generator=generator(seed, "validation order")).tolist()
+        chosen = shuffled[: batches * batch_size]
+        self._batches = [chosen[start : start + batch_size] for start in range(0, len(chosen), batch_size)]
+
+    @torch.no_grad()
+    def __call__(self, fabric: Fabric) -> dict[str, float]:
+        """Means over all samples, ``validation/<name>`` for each number of the training loss."""
+        self._losses.eval()
+        sums: dict[str, Tensor] = {}
+        for index in range(fabric.global_rank, len(self._batches), fabric.world_size):
+            for name, mean in self._measure(fabric, index).items():
+                weighted = mean.float() * len(self._batches[index])
+                sums[name] = sums[name] + weighted if name in sums else weighted
+        if fabric.world_size > 1:
+            sums = self._gathered(fabric, sums)
+        count = sum(len(batch) for batch in self._batches)
+        return {f"validation/{name}": float(total) / count for name, total in sums.items()}
+
+    def _gathered(self, fabric: Fabric, sums: dict[str, Tensor]) -> dict[str, Tensor]:
+        # A process may have had no batch at all, but the first one had, so its names hold for all.
+        names = fabric.broadcast(list(sums))
+        row = torch.stack([sums.get(name, torch.zeros((), device=fabric.device)) for name in names])
+        row = fabric.all_reduce(row, reduce_op="sum")  # type: ignore[assignment]
+        return dict(zip(names, row, strict=True))
+
+    def _measure(self, fabric: Fabric, index: int) -> dict[str, Tensor]:
+        batch = self._split.batch(self._batches[index], generator(self._seed, "validation data", index))
+        check_labels(batch.condition, self._losses.network.facts)
+        batch = Batch(batch.clean.to(fabric.device), batch.condition.to(fabric.device))
+        plan = self._planner(batch.clean, generator(self._seed, "validation plan", index))
+        with fabric.autocast():
+            numbers: dict[str, Tensor] = self._losses(plan, batch)
+        return numbers

@@ -1,0 +1,219 @@
+"""The nouns of Thalweg: the small immutable values that pass between components.
+
+Shape legend, used in annotations and as suffixes of names:
+
+=====  ==========================================================================
+``N``  samples of a batch
+``C``  channels of a latent (or of an image in pixel space)
+``H``  ``W``  height and width of a latent
+``T``  tokens (patches) of an image
+``L``  tokens of a context, such as a caption
+``D``  width of the transformer
+``k``  branches of the network
+``F``  features of an extractor
+=====  ==========================================================================
+
+What enters or leaves a forward pass is a named tuple, which torch.compile, data-parallel wrappers and
+FSDP's hooks see through; the rest is frozen attrs.
+
+Time runs from data to noise: t = 0 is data, t = 1 is noise, and the velocity is d x_t / d t
+(DeepFlow, equation 1).
+"""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+import attrs
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from thalweg.facts import Facts
+from thalweg.interpolant import Interpolant
+
+__all__ = [
+    "Batch",
+    "ConditionalVelocity",
+    "Condition",
+    "Facts",
+    "Features",
+    "Increments",
+    "ObjectiveValue",
+    "Plan",
+    "Prediction",
+    "Refinement",
+    "Stream",
+    "VelocityField",
+]
+
+VelocityField = Callable[[Tensor, Tensor], Tensor]
+"""``velocity(x_NCHW, t_N) -> velocity_NCHW``. Times are float64 on the CPU, so that deciding on them
+never waits for a device; the velocity comes back in the dtype and on the device of ``x``.
+
+A field may offer three things besides, and samplers do without them where it does not:
+``select(index_n)``, the field of those samples alone, with which an adaptive sampler leaves out those
+that have arrived; ``breaks``, the times at which the field jumps, as guidance within an interval makes
+it do; and ``during(t_N)``, the field as it is on t's side of those jumps, for all stages of one step."""
+
+Increments = Callable[[int], Tensor]
+"""``increments(step) -> N(0, I) draws of x's shape``, for step 0, 1, ... of a stochastic sampler,
+asked for in that order."""
+
+
+class Condition(NamedTuple):
+    """What a sample is conditioned on.
+
+    Attributes:
+        labels: class of each sample, 0..classes-1; None where the whole batch is unconditional.
+        dropped: samples whose label is hidden from the network (they take the null class), as
+            classifier-free guidance asks for; None where none is.
+    """
+
+    labels: Int[Tensor, " N"] | None = None
+    dropped: Bool[Tensor, " N"] | None = None
+
+    def null(self) -> "Condition":
+        """The same samples with everything hidden: the unconditional half of guidance."""
+        if self.labels is None:
+            return self
+        return Condition(self.labels, torch.ones_like(self.labels, dtype=torch.bool))
+
+    def select(self, index: Tensor) -> "Condition":
+        """The samples that ``index`` (integers or a mask) picks."""
+        return self._map(lambda tensor: tensor[index.to(tensor.device)])
+
+    def to(self, device: torch.device | str) -> "Condition":
+        """The same condition on another device."""
+        return self._map(lambda tensor: tensor.to(device))
+
+    def join(self, other: "Condition") -> "Condition":
+        """Both batches in one, this one first. Both are conditional or neither is."""
+        if self.labels is None or other.labels is None:
+            return self
+        labels = torch.cat([self.labels, other.labels])
+        return Condition(labels, torch.cat([self.hidden(), other.hidden()]))
+
+    def hidden(self) -> Bool[Tensor, " N"]:
+        """``dropped`` written out, False where it is None. Needs labels."""
+        if self.labels is None:
+            raise ValueError("a condition without labels has nothing to hide")
+        if self.dropped is None:
+            return torch.zeros_like(self.labels, dtype=torch.bool)
+        return self.dropped
+
+    def _map(self, function: Callable[[Tensor], Tensor]) -> "Condition":
+        return Condition(
+            *(None if tensor is None else function(tensor) for tensor in (self.labels, self.dropped))
+        )
+
+
+ConditionalVelocity = Callable[[Tensor, Tensor, Condition], Tensor]
+"""``network(x_NCHW, t_N, condition) -> velocity_NCHW``: what guidance turns into a VelocityField."""
+
+
+@attrs.frozen(eq=False)
+class Batch:
+    """One batch of a data set.
+
+    Attributes:
+        clean: the data, scaled as the network sees them.
+        condition: what each sample is conditioned on.
+    """
+
+    clean: Float[Tensor, "N C H W"]
+    condition: Condition
+
+
+@attrs.frozen(eq=False)
+class Plan:
+    """What the network is asked in one training step, and the right answer.
+
+    Attributes:
+        clean: x_0.
+        noise: x_1.
+        times: t_i of every branch and sample, in [0, 1].
+        x_t: the interpolant at the first branch's time, the network's only image input.
+        velocity: the target d x_t / d t at the first branch's time (noise - clean if linear).
+        interpolant: the path that x_t lies on.
+    """
+
+    clean: Float[Tensor, "N C H W"]
+    noise: Float[Tensor, "N C H W"]
+    times: Float[Tensor, "k N"]
+    x_t: Float[Tensor, "N C H W"]
+    velocity: Float[Tensor, "N C H W"]
+    interpolant: Interpolant
+
+    def x_at(self, branch: int) -> Float[Tensor, "N C H W"]:
+        """The interpolant at the time of a branch (from 0), with the same noise."""
+        return self.x_t if branch == 0 else self.interpolant.x_t(self.clean, self.noise, self.times[branch])
+
+
+class Stream(NamedTuple):
+    """What flows through a backbone's blocks.
+
+    Attributes:
+        tokens: image tokens.
+        context: tokens of a context that runs beside them, for backbones that have one.
+    """
+
+    tokens: Float[Tensor, "N T D"]
+    context: Float[Tensor, "N L D"] | None = None
+
+    def with_tokens(self, tokens: Float[Tensor, "N T D"]) -> "Stream":
+        """The same context beside other image tokens."""
+        return Stream(tokens, self.context)
+
+
+class Refinement(NamedTuple):
+    """What a refiner hands on from one branch to the next.
+
+    Attributes:
+        tokens: what the next branch reads.
+        acceleration: features from which the acceleration layer reads; None without acceleration.
+    """
+
+    tokens: Float[Tensor, "N T D"]
+    acceleration: Float[Tensor, "N T D"] | None = None
+
+
+class Prediction(NamedTuple):
+    """What the network answers.
+
+    Attributes:
+        velocities: one per branch, the last one being the model's velocity; only the last one if
+            the network was asked for nothing more.
+        accelerations: one per intermediate branch, or none.
+        taps: tokens read on the way, by the number of blocks passed, for alignment objectives.
+    """
+
+    velocities: tuple[Float[Tensor, "N C H W"], ...]
+    accelerations: tuple[Float[Tensor, "N C H W"], ...] = ()
+    taps: Mapping[int, Float[Tensor, "N T D"]] = MappingProxyType({})
+
+
+@attrs.frozen(eq=False)
+class ObjectiveValue:
+    """What an objective says of one batch.
+
+    Attributes:
+        total: the loss of each sample, to be averaged, weighted and differentiated.
+        parts: batch means worth a curve of their own, such as each branch's error; detached.
+    """
+
+    total: Float[Tensor, " N"]
+    parts: Mapping[str, Float[Tensor, ""]] = attrs.field(factory=dict)
+
+
+@attrs.frozen(eq=False)
+class Features:
+    """What an extractor sees in a batch of images.
+
+    Attributes:
+        pooled: one feature vector per image.
+        logits: class scores per image, where the extractor is a classifier.
+    """
+
+    pooled: Float[Tensor, "N F"]
+    logits: Float[Tensor, "N classes"] | None = None

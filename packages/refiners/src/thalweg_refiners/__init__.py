@@ -1,0 +1,1 @@
+"""Refiners for Thalweg: what stands between the branches of a network."""

@@ -1,0 +1,68 @@
+"""The Euler-Maruyama method for the reverse-time SDE: the protocol of DeepFlow's tables."""
+
+import math
+from itertools import pairwise
+
+import attrs
+from jaxtyping import Float
+from torch import Tensor
+
+from thalweg.facts import Facts
+from thalweg.interpolant import Interpolant
+from thalweg.types import Increments, VelocityField
+from thalweg_samplers.times import state, times_of, uniform_times
+
+
+class EulerMaruyama:
+    """dx = (v - w/2 score) dt + sqrt(w) dW backwards in time, with w(t) = 2t.
+
+    For every w >= 0 this SDE has the marginals of the probability-flow ODE (SiT, equation 5). The times
+    run evenly from 1 to ``last``, and one step of the drift without noise leads from there to 0.
+
+    Args:
+        steps: evaluations; steps - 1 of them draw noise.
+        last: the time at which the noise ends.
+    """
+
+    def __init__(self, steps: int, last: float) -> None:
+        self.steps = steps
+        self.last = last
+
+    def __call__(
+        self,
+        velocity: VelocityField,
+        x_1: Float[Tensor, "N C H W"],
+        increments: Increments,
+        interpolant: Interpolant,
+    ) -> Float[Tensor, "N C H W"]:
+        """x_0 in float64; asks for steps - 1 increments."""
+
+        def drift(x: Tensor, t: float) -> Tensor:
+            times_N = times_of(t, x)
+            velocity_NCHW = velocity(x, times_N)
+            # w/2 = t
+            return velocity_NCHW - t * interpolant.score(x, velocity_NCHW, times_N)
+
+        x = state(x_1)
+        for step, (now, then) in enumerate(pairwise(uniform_times(1.0, self.last, self.steps))):
+            noise_NCHW = math.sqrt(2 * now * (now - then)) * increments(step).to(x)
+            x = x + (then - now) * drift(x, now) + noise_NCHW
+        return x - self.last * drift(x, self.last)
+
+
+@attrs.frozen
+class EulerMaruyamaConfig:
+    """The Euler-Maruyama method for the reverse-time SDE with w(t) = 2t.
+
+    Attributes:
+        steps: steps from noise to data, the last of them without noise; each costs one evaluation of
+            the network.
+        last: the time from which the last step leads to 0.
+    """
+
+    steps: int = attrs.field(default=250, validator=attrs.validators.ge(2))
+    last: float = attrs.field(default=0.04, validator=[attrs.validators.gt(0), attrs.validators.lt(1)])
+
+    def build(self, facts: Facts) -> EulerMaruyama:  # noqa: ARG002 - the same for all data
+        """The sampler."""
+        return EulerMaruyama(self.steps, self.last)

@@ -1,0 +1,16 @@
+"""The samplers and guidance of this distribution."""
+
+import thalweg
+from thalweg.hookspecs import Register
+
+api_version = 1
+
+
+@thalweg.hookimpl
+def thalweg_components(register: Register) -> None:
+    """Register them; nothing is imported until one is used."""
+    register("sampler", "euler", "thalweg_samplers.euler:EulerConfig")
+    register("sampler", "heun", "thalweg_samplers.heun:HeunConfig")
+    register("sampler", "dopri5", "thalweg_samplers.dopri5:Dopri5Config")
+    register("sampler", "euler_maruyama", "thalweg_samplers.euler_maruyama:EulerMaruyamaConfig")
+    register("guidance", "cfg", "thalweg_samplers.guidance:ClassifierFreeConfig")

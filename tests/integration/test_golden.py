@@ -1,0 +1,128 @@
+"""Imported checkpoints give the reference outputs: forward passes, losses and trajectories."""
+
+import pytest
+import thalweg
+import torch
+from golden_files import Golden, golden, relative_error
+from thalweg.config import component
+from thalweg.interpolant import Interpolant
+from thalweg.network import FlowNetwork
+from thalweg.planner import Planner
+from thalweg.time_samplers.uniform import Uniform
+from thalweg.types import Batch, Plan
+
+FORWARD, TRAJECTORY = 1e-5, 1e-4
+DEEPFLOW = ["deepflow_2t", "deepflow_3t_align"]
+
+
+def imported(source: str, file: Golden) -> FlowNetwork:
+    return thalweg.import_weights(source, file.weights, heads=file.config["num_heads"]).eval()
+
+
+@pytest.mark.parametrize("name", DEEPFLOW)
+@torch.no_grad()
+def test_every_branch_of_deepflow(name):
+    file = golden(name)
+    network = imported("deepflow", file)
+    prediction = network(file.tensors["forward.x"], file.stacked("forward.t"), file.condition("forward.y"))
+    assert network.branches == file.config["branches"]
+    assert relative_error(torch.stack(prediction.velocities), file.stacked("forward.velocity")) < FORWARD
+    accelerations = torch.stack(prediction.accelerations)
+    assert relative_error(accelerations, file.stacked("forward.acceleration")) < FORWARD
+
+
+@pytest.mark.parametrize("name", DEEPFLOW)
+@pytest.mark.parametrize("times", ["uniform", "lognormal"])
+@torch.no_grad()
+def test_losses_of_deepflow(name, times):
+    file = golden(name)
+    network = imported("deepflow", file)
+    prefix = f"loss.linear.{times}"
+    clean, noise = file.tensors[f"{prefix}.clean"], file.tensors[f"{prefix}.noise"]
+    planner = Planner(Interpolant.named("linear"), Uniform(), network.branches, file.config["max_time_gap"])
+    plan: Plan = planner.plan(clean, noise, file.stacked(f"{prefix}.t"))
+    assert relative_error(plan.x_t, file.tensors[f"{prefix}.x_t"]) < FORWARD
+    batch = Batch(clean, file.condition(f"{prefix}.y"))
+    prediction = network(plan.x_t, plan.times, batch.condition)
+    for kind in ("velocity", "acceleration"):
+        objective = component("objective", kind).build(network.facts)
+        value = objective(plan, prediction, batch)
+        assert relative_error(value.total, file.tensors[f"{prefix}.{kind}_loss"]) < TRAJECTORY
+
+
+@pytest.mark.parametrize("name", DEEPFLOW)
+@pytest.mark.parametrize("guided", [False, True])
+@torch.no_grad()
+def test_replayed_sde_of_deepflow(name, guided):
+    file = golden(name)
+    protocol = file.config["sde"]
+    prefix = "sde.cfg" if guided else "sde.plain"
+    wiener = file.tensors[f"{prefix}.wiener"]
+    sample = replay(
+        imported("deepflow", file),
+        file,
+        prefix,
+        {"type": "euler_maruyama", "steps": protocol["num_steps"]},
+        protocol["cfg"] if guided else None,
+        lambda step: wiener[step],
+    )
+    assert relative_error(sample, file.tensors[f"{prefix}.sample"]) < TRAJECTORY
+
+
+@pytest.mark.parametrize("sampler", ["euler", "heun"])
+@pytest.mark.parametrize("guided", [False, True])
+@torch.no_grad()
+def test_ode_samplers_of_repa(sampler, guided):
+    file = golden("repa_sit")
+    protocol = file.config["ode"]
+    prefix = f"ode.{sampler}_cfg" if guided else f"ode.{sampler}"
+    sample = replay(
+        imported("repa", file),
+        file,
+        prefix,
+        {"type": sampler, "steps": protocol["num_steps"]},
+        protocol["cfg"] if guided else None,
+        no_increments,
+    )
+    assert relative_error(sample, file.tensors[f"{prefix}.sample"]) < TRAJECTORY
+
+
+@torch.no_grad()
+def test_forward_of_repa():
+    file = golden("repa_sit")
+    network = imported("repa", file)
+    velocity = network.velocity(
+        file.tensors["forward.x"], file.tensors["forward.t"], file.condition("forward.y")
+    )
+    assert relative_error(velocity, file.tensors["forward.velocity"]) < FORWARD
+
+
+@torch.no_grad()
+def test_sit_speaks_our_convention():
+    file = golden("sit")
+    network = imported("sit", file)
+    # SiT's time runs from noise to data and its velocity points to the data.
+    velocity = network.velocity(
+        file.tensors["forward.x"], 1 - file.tensors["forward.t"], file.condition("forward.y")
+    )
+    assert relative_error(-velocity, file.tensors["forward.velocity"]) < FORWARD
+    assert velocity.shape[1] == 4
+
+
+def no_increments(step):
+    raise AssertionError("an ODE sampler draws nothing")
+
+
+def replay(network, file, prefix, sampler, guidance, increments):
+    condition = file.condition(f"{prefix}.y")
+
+    def field(x, t, condition):
+        return network.velocity(x.float(), t, condition).double()
+
+    step = component("sampler", sampler).build(network.facts)
+    if guidance is None:
+        velocity = lambda x, t: field(x, t, condition)  # noqa: E731 - the field without guidance
+    else:
+        options = {"type": "cfg", "scale": guidance["scale"], "interval": guidance["interval"]}
+        velocity = component("guidance", options).build(network.facts)(field, condition)
+    return step(velocity, file.tensors[f"{prefix}.noise"], increments, Interpolant.named("linear"))
