@@ -69,7 +69,7 @@ def sample_report() -> Report:
         best=(None, None, "min", None, "min", "max", "min", None),
         reference=(2,),
     )
-    caption = "Six rows of ten digits, one column a class, all from the same noise for both models."
+    caption = "Sixty digits; in this example real ones stand in for samples."
     findings = Text(
         "",
         (

@@ -1,5 +1,7 @@
 """The digits, splits in memory, and the way between images and values in [-1, 1]."""
 
+import hashlib
+
 import pytest
 import torch
 from sklearn.datasets import load_digits
@@ -56,9 +58,10 @@ def test_the_split_is_stratified(share: float) -> None:
 
 
 def test_the_split_never_changes(digits: Digits) -> None:
-    again = DigitsConfig().build()
-    assert torch.equal(digits.validation.clean_NCHW, again.validation.clean_NCHW)
-    assert torch.equal(digits.train.labels_N, again.train.labels_N)
+    # Frozen, since scores are comparable only as long as the same digits are held out.
+    held_out = (digits.validation.clean_NCHW.double() * 8 + 8).to(torch.uint8)
+    digest = hashlib.sha256(held_out.numpy().tobytes()).hexdigest()
+    assert (len(held_out), digest[:16]) == (359, "4d576bae69e5ec2f")
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0, -0.5, 1.5, float("nan")])

@@ -100,13 +100,13 @@ class Interpolant:
         self.schedule = schedule
 
     @classmethod
-    def named(cls, name: InterpolantName) -> "Interpolant":
+    def named(cls, name: str) -> "Interpolant":
         """The interpolant of that name, ``linear`` or ``cosine``.
 
         Raises:
             ConfigError: there is no such interpolant.
         """
-        schedules = {"linear": Linear, "cosine": Cosine}
+        schedules: dict[str, type[Schedule]] = {"linear": Linear, "cosine": Cosine}
         if name not in schedules:
             raise ConfigError(f"there is no interpolant {name!r}; take 'linear' or 'cosine'")
         return cls(schedules[name]())

@@ -6,6 +6,7 @@ zero where a layer must start as nothing.
 
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from jaxtyping import Float
@@ -89,10 +90,17 @@ class TimeEmbedding(nn.Module):
 
     def forward(self, t: Float[Tensor, " N"]) -> Float[Tensor, "N D"]:
         """Embed times (or time gaps)."""
-        with torch.autocast(t.device.type, enabled=False):
+        with _full_precision(t.device.type):
             angles = t.to(self.frequencies.dtype)[:, None] * self.frequencies
             embedded: Tensor = self.mlp(torch.cat([angles.cos(), angles.sin()], dim=-1))
         return embedded
+
+
+def _full_precision(device_type: str) -> AbstractContextManager[object]:
+    # The meta device knows no autocast.
+    if not torch.amp.is_autocast_available(device_type):
+        return nullcontext()
+    return torch.autocast(device_type, enabled=False)
 
 
 def attend(

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from thalweg.config import component
 from thalweg.errors import ConfigError, ThalwegError
 from thalweg.facts import Facts
-from thalweg.interpolant import Interpolant, InterpolantName
+from thalweg.interpolant import Interpolant
 from thalweg.protocols import Guidance, Sampler
 from thalweg.randomness import SampleNoise
 from thalweg.types import Condition, ConditionalVelocity, VelocityField
@@ -103,7 +103,7 @@ def sample(
     guidance: str | Mapping[str, Any] | Guidance | Any | None = None,
     seed: int = 0,
     batch_size: int = 64,
-    interpolant: Interpolant | InterpolantName = "linear",
+    interpolant: Interpolant | str | None = None,
     device: torch.device | str | None = None,
     precision: SamplingPrecision = "32-true",
     progress: Callable[[int, int], None] | None = None,
@@ -118,24 +118,28 @@ def sample(
         labels: the class of each sample; None draws without a condition.
         indices: which samples of this seed, each from 0.
         sampler: a registered name, a mapping with ``type``, a config, or a sampler.
-        guidance: the same for guidance; None is none.
+        guidance: the same for guidance; None and ``"none"`` are none.
         seed: the seed of all noise.
         batch_size: samples that are stepped together.
-        interpolant: the path that the network was trained on.
+        interpolant: the path that the network was trained on, or its name, ``linear`` or ``cosine``; by
+            default the network's own, and linear if it states none.
         device: where the network runs, and is moved if it is elsewhere; its own by default.
         precision: ``bf16-mixed`` evaluates the network under bfloat16 autocast; the state of the
             sampler stays float64.
         progress: called with (drawn, total) after each batch.
 
     Raises:
-        ConfigError: labels, indices or another argument do not fit each other or the network.
-        PluginError: there is no such sampler or guidance.
+        ConfigError: labels, indices or another argument do not fit each other or the network, or there
+            is no such sampler or guidance.
+        PluginError: the sampler or guidance cannot be imported.
         ThalwegError: samples are not finite, or an adaptive sampler did not arrive.
     """
     _check(network.facts, labels, indices, batch_size, precision)
-    path = Interpolant.named(interpolant) if isinstance(interpolant, str) else interpolant
+    path = getattr(network, "interpolant", "linear") if interpolant is None else interpolant
+    path = Interpolant.named(path) if isinstance(path, str) else path
     step: Sampler = _built("sampler", sampler, network.facts)
-    guide: Guidance = ConditionedField if guidance is None else _built("guidance", guidance, network.facts)
+    guide: Guidance | None = _built("guidance", guidance, network.facts)
+    guide = ConditionedField if guide is None else guide
     home = _place(network, device)
     # Metal has no float64, so there the state stays on the CPU.
     state_device = torch.device("cpu") if home.type == "mps" else home
@@ -157,7 +161,8 @@ def sample(
 
 
 def _built(kind: str, given: Any, facts: Facts) -> Any:
-    config = component(kind, given) if isinstance(given, str | Mapping) else given
+    named = isinstance(given, str | Mapping)
+    config = component(kind, given, optional=kind == "guidance") if named else given
     return config.build(facts) if hasattr(config, "build") else config
 
 
@@ -166,6 +171,9 @@ def _check(
 ) -> None:
     if len(indices) == 0:
         raise ConfigError("indices is empty: there is nothing to draw; give at least one index")
+    for position, index in enumerate(indices):
+        if index < 0:
+            raise ConfigError(f"indices[{position}] is {index}; samples are counted from 0")
     if batch_size < 1:
         raise ConfigError(f"batch_size is {batch_size}; it must be at least 1")
     if precision not in ("32-true", "bf16-mixed"):

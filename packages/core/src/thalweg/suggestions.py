@@ -8,6 +8,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """``, did you mean 'width'?`` where a known word is near, else the empty string."""
     choices = {one.lower(): one for one in known}
     near = difflib.get_close_matches(word.lower(), choices, n=1, cutoff=0.6)
+    # A cut-off word, such as bf16 for bf16-mixed, is near whatever its length.
+    near = near or [one for one in choices if len(word) > 2 and one.startswith(word.lower())]
     return f", did you mean '{choices[near[0]]}'?" if near else ""
 
 

@@ -34,8 +34,8 @@ from thalweg.interpolant import Interpolant
 
 __all__ = [
     "Batch",
-    "ConditionalVelocity",
     "Condition",
+    "ConditionalVelocity",
     "Facts",
     "Features",
     "Increments",

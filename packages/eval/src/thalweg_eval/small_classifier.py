@@ -18,7 +18,7 @@ from thalweg.facts import Facts
 from thalweg.randomness import generator
 from thalweg.types import Features
 
-_SMALLEST_SIDE = 4  # resolution is halved until the shorter side is no longer than this
+_MIDDLE_SIDE, _LAST_SIDE = 8, 4  # the shorter side is halved until it is no longer than these
 
 
 @attrs.frozen
@@ -28,7 +28,7 @@ class SmallClassifierConfig:
     Attributes:
         seed: of its weights, batches and shifts; nothing else is drawn.
         steps: batches it is trained on.
-        width: channels of the first layer; the others have twice as many.
+        width: channels of the layers above 8x8 pixels; those below have twice as many.
         features: F, width of the layer before the logits, the features it hands out.
         batch_size: images a batch.
         lr: peak learning rate of AdamW; it falls to zero along a half cosine.
@@ -148,13 +148,16 @@ class SmallClassifier(nn.Module):
 
 
 def _stem(config: SmallClassifierConfig, shape: tuple[int, int, int]) -> nn.Sequential:
+    """From images to features; the wide layers see few pixels, so that larger images cost little more."""
     channels, height, width = shape
-    wide = 2 * config.width
-    layers: list[nn.Module] = [nn.Conv2d(channels, config.width, 3, padding=1), nn.SiLU()]
-    layers += [nn.Conv2d(config.width, wide, 3, padding=1), nn.SiLU()]
-    while min(height, width) > _SMALLEST_SIDE:
-        layers += [nn.Conv2d(wide, wide, 3, stride=2, padding=1), nn.SiLU()]
-        height, width = (height + 1) // 2, (width + 1) // 2
+    narrow, wide = config.width, 2 * config.width
+    layers: list[nn.Module] = [nn.Conv2d(channels, narrow, 3, padding=1), nn.SiLU()]
+    for limit, channels in ((_MIDDLE_SIDE, narrow), (_LAST_SIDE, wide)):
+        while min(height, width) > limit:
+            layers += [nn.Conv2d(channels, channels, 3, stride=2, padding=1), nn.SiLU()]
+            height, width = (height + 1) // 2, (width + 1) // 2
+        if channels < wide:
+            layers += [nn.Conv2d(narrow, wide, 3, padding=1), nn.SiLU()]
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(wide * height * width, config.features))
 
 

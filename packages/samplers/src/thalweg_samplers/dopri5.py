@@ -146,7 +146,7 @@ def _next_size(norm: float, size: float, now: float) -> float:
 class Dopri5Config:
     """The adaptive Dormand-Prince method of order 5(4) for the probability-flow ODE.
 
-    The network's own rounding counts as error: bfloat16 does not reach tolerances below about 1e-2.
+    The network's own rounding looks like error: in bfloat16 it takes more steps for the same tolerance.
 
     Attributes:
         rtol: tolerated error of a step relative to the sample.

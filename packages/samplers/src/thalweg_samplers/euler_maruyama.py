@@ -16,7 +16,7 @@ from thalweg_samplers.times import state, times_of, uniform_times
 class EulerMaruyama:
     """dx = (v - w/2 score) dt + sqrt(w) dW backwards in time, with w(t) = 2t.
 
-    For every w >= 0 this SDE has the marginals of the probability-flow ODE (SiT, equation 5). The times
+    For every w >= 0 this SDE has the marginals of the probability-flow ODE (Ma et al. 2024, SiT). The times
     run evenly from 1 to ``last``, and one step of the drift without noise leads from there to 0.
 
     Args:

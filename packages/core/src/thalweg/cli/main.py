@@ -21,7 +21,7 @@ from thalweg.suggestions import one_line
 COMMANDS = {
     "quickstart": (
         "thalweg.cli.quickstart:command",
-        "Train a baseline and its DeepFlow twin on digits, and report on both.",
+        "Train a baseline and its DeepFlow twin on digits; compare them.",
     ),
     "train": ("thalweg.cli.train:command", "Train the network of a recipe, or go on training it."),
     "sample": ("thalweg.cli.sample:command", "Draw samples from a trained network."),

@@ -1,13 +1,14 @@
 """``thalweg plugins``: which components there are, who brought them and what they take."""
 
 import inspect
+import json
 from typing import Any
 
 import attrs
 import click
 
 from thalweg.cli import console
-from thalweg.cli.fields import describe_fields
+from thalweg.cli.fields import FieldDescription, describe_fields
 from thalweg.cli.groups import Group
 from thalweg.plugins import KINDS, registry
 
@@ -70,16 +71,19 @@ def info(kind: str, name: str, as_json: bool) -> None:
     console.result(f"brought by plugin '{origin.plugin}' of {origin}\n")
     console.result(f"{inspect.getdoc(config) or 'It has no docstring.'}\n")
     if fields:
-        rows = [
-            (field.name, field.type, "(required)" if field.required else str(field.default))
-            for field in fields
-        ]
+        rows = [(field.name, field.type, _default(field)) for field in fields]
         console.result(console.columns(rows, ("field", "type", "default")))
     else:
         console.result("It takes no fields.")
 
 
-def _as_json(field: Any) -> dict[str, Any]:
+def _default(field: FieldDescription) -> str:
+    if field.required:
+        return "(required)"
+    return field.default if isinstance(field.default, str) else json.dumps(field.default)
+
+
+def _as_json(field: FieldDescription) -> dict[str, Any]:
     described = attrs.asdict(field)
     if field.required:
         del described["default"]

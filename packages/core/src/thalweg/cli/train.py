@@ -2,11 +2,12 @@
 
 import math
 import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from thalweg.cli import console
 
 if TYPE_CHECKING:
     from thalweg.training.loop import Trainer
@@ -33,7 +34,9 @@ _INTERRUPTED = 130
 @click.option("--devices", default="auto", show_default=True, help="How many processes train together.")
 @click.option("--strategy", default="auto", show_default=True, help="How they do, such as ddp.")
 @click.option("--quiet", is_flag=True, help="No progress, only warnings.")
+@click.pass_context
 def command(
+    ctx: click.Context,
     recipe: Path,
     overrides: tuple[str, ...],
     run_dir: Path | None,
@@ -56,17 +59,20 @@ def command(
         config, folder, accelerator=accelerator, devices=devices, strategy=strategy, quiet=quiet
     )
     if trainer.leads and not quiet:
-        click.echo(_summary(trainer, folder), err=True)
+        console.say(_summary(trainer, folder))
     result = trainer.train("never" if resume == "never" else "auto")
     if not result.leads:
         return
     if result.interrupted:
-        chosen = {"--accelerator": accelerator, "--devices": devices, "--strategy": strategy}
-        options = [part for name, value in chosen.items() if value != "auto" for part in (name, value)]
-        again = shlex.join(["thalweg", "train", str(recipe), *overrides, "--run-dir", str(folder), *options])
-        click.echo(f"interrupted and saved at step {result.step}; to go on: {again}", err=True)
-        sys.exit(_INTERRUPTED)
-    click.echo(f"{result.model}")
+        console.say(f"interrupted and saved at step {result.step}; to go on: {_again(ctx)}")
+        ctx.exit(_INTERRUPTED)
+    console.result(str(result.model))
+
+
+def _again(ctx: click.Context) -> str:
+    """The command that goes on: the same one, without an option that refuses to."""
+    given = shlex.join(ctx.find_root().obj.arguments)
+    return "thalweg " + given.replace(" --resume never", "").replace(" --resume=never", "")
 
 
 def _summary(trainer: "Trainer", folder: Path) -> str:

@@ -47,7 +47,8 @@ def read(annotation: Any, data: Any, nested: Nested) -> Any:
     if origin is Literal:
         return _literal(arguments, data)
     if origin in (list, Sequence):
-        return [*_items(annotation, data, lambda _: arguments[0] if arguments else Any, nested)]
+        items = _items(annotation, data, lambda _: arguments[0] if arguments else Any, nested)
+        return items if origin is list else tuple(items)
     if origin is tuple:
         return _tuple(annotation, arguments, data, nested)
     if origin in (dict, Mapping):

@@ -5,10 +5,10 @@ from typing import Any, TypeVar
 
 import attrs
 
-from thalweg.config.faults import FaultyConfigError, Problem, sentence, shown
+from thalweg.config.building import build
+from thalweg.config.faults import FaultyConfigError, Problem, shown
 from thalweg.config.scalars import read
 from thalweg.config.slots import Slot, slot_of
-from thalweg.errors import ConfigError
 from thalweg.plugins import Registry
 from thalweg.plugins import registry as process_registry
 from thalweg.suggestions import article, did_you_mean, known_words
@@ -99,7 +99,7 @@ class _Reader:
                     values[key] = self._value(field, field.default)
             except FaultyConfigError as faults:
                 problems += faults.under(key).problems
-        return _build(cls, values, problems)
+        return build(cls, values, problems)
 
     def component(self, slot: Slot, data: Any, default: str | None) -> Any:
         """A component by bare name, by table or as it is."""
@@ -157,45 +157,3 @@ class _Reader:
 
 def _problem(message: str, *path: str) -> FaultyConfigError:
     return FaultyConfigError([Problem(path, message)])
-
-
-def _build(cls: type[Any], values: dict[str, Any], problems: list[Problem]) -> Any:
-    """The instance, or everything that stands against it."""
-    if not problems:
-        try:
-            return cls(**values)
-        except (ValueError, TypeError, ConfigError) as error:
-            problems = _invalid(cls, values) or [Problem((), str(error))]
-            raise FaultyConfigError(problems) from error
-    raise FaultyConfigError([*problems, *_invalid(cls, values)])
-
-
-def _invalid(cls: type[Any], values: dict[str, Any]) -> list[Problem]:
-    """What each validator by itself says, as attrs' __init__ stops at the first."""
-    draft = object.__new__(cls)
-    given = [field for field in attrs.fields(cls) if _fill(draft, field, values)]
-    problems = []
-    for field in given:
-        try:
-            if field.validator is not None:
-                field.validator(draft, field, getattr(draft, field.name))
-        except AttributeError:
-            pass  # It compares with a field that is itself in error.
-        except Exception as error:
-            problems.append(Problem((field.alias or field.name,), sentence(error, field.name)))
-    return problems
-
-
-def _fill(draft: Any, field: "attrs.Attribute[Any]", values: dict[str, Any]) -> bool:
-    key = field.alias or field.name
-    default: Any = field.default
-    if key in values:
-        value = values[key]
-    elif isinstance(default, attrs.Factory):  # type: ignore[arg-type] # a class, typed as a function
-        value = default.factory(*[draft] if default.takes_self else [])
-    elif default is not attrs.NOTHING:
-        value = default
-    else:
-        return False
-    object.__setattr__(draft, field.name, value)
-    return True

@@ -10,8 +10,9 @@ means no limit. :func:`block`, or ``-p no:NAME`` on the command line, leaves sin
 import os
 
 from thalweg.errors import PluginError
-from thalweg.plugins.catalogue import KINDS, Component, Fault, LoadedPlugin, Origin, Registry
+from thalweg.plugins.catalogue import Registry
 from thalweg.plugins.loading import load
+from thalweg.plugins.records import KINDS, Component, Fault, LoadedPlugin, Origin
 
 __all__ = ["KINDS", "Component", "Fault", "LoadedPlugin", "Origin", "Registry", "block", "load", "registry"]
 

@@ -1,138 +1,14 @@
 """The registry: which components there are, and who brought them."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-import attrs
-import pluggy
-
-from thalweg.errors import PluginError, ThalwegError
+from thalweg.errors import PluginError
+from thalweg.plugins.hooks import Hooks
+from thalweg.plugins.records import KINDS, Component, Fault, LoadedPlugin, Origin
 from thalweg.plugins.resolving import resolve
-from thalweg.suggestions import article, did_you_mean, known_words, one_line
-
-KINDS = (
-    "backbone",
-    "refiner",
-    "objective",
-    "time_sampler",
-    "sampler",
-    "guidance",
-    "dataset",
-    "metric",
-    "extractor",
-    "importer",
-    "logger",
-    "autoencoder",
-    "text_encoder",
-)
-"""Everything that can be registered, in the order of ``thalweg plugins list``."""
-
-
-@attrs.frozen
-class Origin:
-    """Who brought a plugin or component.
-
-    Attributes:
-        plugin: name of the entry point.
-        distribution: the installed distribution, as pip knows it.
-        version: its version.
-        module: the module of the config class, or of the plugin itself.
-    """
-
-    plugin: str
-    distribution: str
-    version: str
-    module: str
-
-    def __str__(self) -> str:
-        return f"{self.distribution} {self.version}"
-
-
-@attrs.frozen
-class Component:
-    """One registered component.
-
-    Attributes:
-        kind: one of :data:`KINDS`.
-        name: what users write as its type.
-        config: its config class, or where that is: ``"module:Class"``.
-        origin: who brought it.
-    """
-
-    kind: str
-    name: str
-    config: str | type
-    origin: Origin
-
-    def __str__(self) -> str:
-        return f"{self.kind} '{self.name}' of {self.origin}"
-
-
-@attrs.frozen
-class Fault:
-    """What is wrong with a plugin, or with one of its components.
-
-    Attributes:
-        plugin: name of the entry point.
-        distribution: the distribution that offers it; ``unknown`` where nobody does.
-        version: its version.
-        reason: what is wrong, to be read after "plugin 'x' of y 1.0".
-        deliberate: it was left out because the user said so.
-    """
-
-    plugin: str
-    distribution: str
-    version: str
-    reason: str
-    deliberate: bool = False
-
-    def __str__(self) -> str:
-        return f"plugin '{self.plugin}' of {self.distribution} {self.version} {self.reason}"
-
-
-@attrs.frozen
-class LoadedPlugin:
-    """A plugin that loaded, with the hooks it implements."""
-
-    origin: Origin
-    hooks: Mapping[str, pluggy.HookImpl]
-
-    def call(self, hook: str, **arguments: Any) -> None:
-        """Call its hook, if it implements it, with the arguments that it asks for."""
-        if hook in self.hooks:
-            implementation = self.hooks[hook]
-            implementation.function(*(arguments[name] for name in implementation.argnames))
-
-
-class Hooks:
-    """``hooks.thalweg_step_finished(step=..., numbers=...)``: the observers of every plugin, in load order.
-
-    An observer that raises is reported, and left alone from then on, so that it costs the run nothing.
-    A :class:`ThalwegError` goes through: so a plugin may end a run.
-    """
-
-    def __init__(self, plugins: Iterable[LoadedPlugin], report: Callable[[Fault], None]) -> None:
-        self._plugins = list(plugins)
-        self._report = report
-
-    def __getattr__(self, hook: str) -> Callable[..., None]:
-        if not hook.startswith("thalweg_"):
-            raise AttributeError(hook)
-        return partial(self._call, hook)
-
-    def _call(self, hook: str, **arguments: Any) -> None:
-        for plugin in list(self._plugins):
-            try:
-                plugin.call(hook, **arguments)
-            except ThalwegError:
-                raise
-            except Exception as error:
-                self._plugins.remove(plugin)
-                origin = plugin.origin
-                reason = f"failed in {hook} and is left out of the rest of the run: {one_line(error)}"
-                self._report(Fault(origin.plugin, origin.distribution, origin.version, reason))
+from thalweg.suggestions import article, did_you_mean, known_words
 
 
 class Registry:

@@ -11,8 +11,9 @@ from typing import Any
 import pluggy
 
 from thalweg import hookspecs
-from thalweg.plugins.catalogue import KINDS, Component, Fault, LoadedPlugin, Origin, Registry
+from thalweg.plugins.catalogue import Registry
 from thalweg.plugins.offers import CORE, Offer, offers
+from thalweg.plugins.records import KINDS, Component, Fault, LoadedPlugin, Origin
 from thalweg.suggestions import article, did_you_mean, known_words, one_line
 
 _TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
@@ -44,7 +45,7 @@ def load(allowed: Collection[str] | None = None, blocked: Collection[str] = ()) 
     for name in sorted({*(allowed or ()), *blocked} - names):
         said = "blocked" if name in blocked else "named by THALWEG_PLUGINS"
         hint = did_you_mean(name, names)
-        faults.append(Fault(name, "unknown", "unknown", f"is {said}, but not installed{hint}"))
+        faults.append(Fault(name, "", "", f"is {said}, but not installed{hint}"))
     return Registry(loader.plugins, loader.components.values(), faults)
 
 

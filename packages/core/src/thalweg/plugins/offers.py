@@ -5,12 +5,13 @@ at a single broken file, and asking it for names and versions parses every metad
 """
 
 import importlib.metadata
+import io
 import re
 from collections.abc import Iterator
 
 import attrs
 
-from thalweg.plugins.catalogue import Fault
+from thalweg.plugins.records import Fault
 from thalweg.suggestions import one_line
 
 GROUP = "thalweg"
@@ -68,7 +69,8 @@ def _identity(distribution: importlib.metadata.Distribution) -> tuple[str, str]:
 
 def _headers(distribution: importlib.metadata.Distribution) -> Iterator[tuple[str, str]]:
     text = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or ""
-    for line in text.splitlines():
+    # Line by line, as a whole README may follow.
+    for line in io.StringIO(text):
         if not line.strip():
             return
         key, _, value = line.partition(":")

@@ -1,5 +1,6 @@
 """Lightning Fabric, set up for a run."""
 
+import logging
 import os
 from typing import Any, Literal
 
@@ -42,6 +43,8 @@ def make_fabric(*, accelerator: str, devices: str, strategy: str, precision: Pre
     if _LAUNCHED in os.environ:
         # Fabric reads these from the environment and refuses to be told twice.
         chosen = {}
+    # It announces at length what the run's own summary says.
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     try:
         return Fabric(precision=precision, **chosen)
     except Exception as error:  # Fabric raises a dozen kinds of errors on a choice it cannot serve
@@ -54,12 +57,14 @@ def make_fabric(*, accelerator: str, devices: str, strategy: str, precision: Pre
 
 def launch(fabric: Fabric) -> None:
     """Start the other processes, unless ``fabric run`` has done so."""
-    if isinstance(fabric.strategy, DDPStrategy):
-        # Which parameters get a gradient depends on the objectives: without the acceleration loss, its
-        # layer gets none, and DDP would wait for it for ever.
-        fabric.strategy._ddp_kwargs.setdefault("find_unused_parameters", True)
     if _LAUNCHED not in os.environ:
         fabric.launch()
+
+
+def expect_unused(fabric: Fabric) -> None:
+    """Tell DDP that some parameters get no gradient, for which it would wait for ever; before set-up."""
+    if isinstance(fabric.strategy, DDPStrategy):
+        fabric.strategy._ddp_kwargs.setdefault("find_unused_parameters", True)
 
 
 def precision_of(fabric: Fabric) -> str:

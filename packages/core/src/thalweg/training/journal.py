@@ -36,6 +36,7 @@ class Journal:
         self.newest: Mapping[str, float] = {}
         if self._leads:
             self._file = MetricsFile(run.metrics, state.step)
+            self.newest = self._file.newest
             self._loggers = [logger.build(run.path) for logger in config.loggers.values()]
             registry().hook.thalweg_run_started(run_dir=run.path, config=config)
 

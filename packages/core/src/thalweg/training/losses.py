@@ -1,13 +1,14 @@
 """The weighted sum of all objectives, as the one module that is wrapped for distribution."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from thalweg.network import FlowNetwork
-from thalweg.protocols import Objective
+from thalweg.planner import Planner
+from thalweg.protocols import Objective, Split
+from thalweg.randomness import generator
 from thalweg.types import Batch, Plan
 
 
@@ -49,6 +50,15 @@ class Losses(nn.Module):
                 numbers.update({f"{name}/{part}": number.detach() for part, number in value.parts.items()})
             return {"loss": torch.stack(losses).sum(), **numbers}
 
-    def objective_state(self) -> dict[str, Any]:
-        """The tensors of objectives that are modules, by ``<objective>.<tensor>``."""
-        return self.objectives.state_dict()
+
+def has_unused(losses: Losses, planner: Planner, split: Split, seed: int) -> bool:
+    """Whether the loss leaves a parameter without a gradient, found out on one sample.
+
+    That depends on the objectives: without the acceleration loss, say, its layer gets none.
+    """
+    losses.train()
+    batch = split.batch([0], generator(seed, "probe data"))
+    losses(planner(batch.clean, generator(seed, "probe plan")), batch)["loss"].backward()
+    unused = any(parameter.grad is None for parameter in losses.parameters() if parameter.requires_grad)
+    losses.zero_grad(set_to_none=True)
+    return unused

@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -74,10 +74,12 @@ class MetricsFile:
 
     Raises:
         DataError: if the file is there and is something else.
+
+    Attributes:
+        newest: the last line; empty if there is none.
     """
 
     def __init__(self, path: Path, step: int) -> None:
-        self._file: TextIO
         lines = []
         if path.exists():
             for line in path.read_text().splitlines(keepends=True):
@@ -86,12 +88,14 @@ class MetricsFile:
         partial = path.with_name(f".{path.name}.partial")
         partial.write_text("".join(lines))
         partial.replace(path)
+        self.newest: Mapping[str, Any] = json.loads(lines[-1]) if lines else {}
         self._file = path.open("a")
 
     def write(self, line: Mapping[str, Any]) -> None:
         """Append a line, readable at once."""
         self._file.write(json.dumps(line) + "\n")
         self._file.flush()
+        self.newest = line
 
     def sync(self) -> None:
         """Make sure that the lines outlive a power cut, as a checkpoint does."""

@@ -1,7 +1,6 @@
 """One sitting of a run: from where it stands to its end or to Ctrl-C."""
 
 import time
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,10 @@ from thalweg.importing import save
 from thalweg.training import checkpoint
 from thalweg.training.batches import Batches
 from thalweg.training.ema import EMA
-from thalweg.training.fabric import precision_of
+from thalweg.training.fabric import expect_unused, precision_of
 from thalweg.training.interruption import Interruption
 from thalweg.training.journal import Journal
-from thalweg.training.losses import Losses
+from thalweg.training.losses import Losses, has_unused
 from thalweg.training.optimizer import adamw
 from thalweg.training.parts import Parts
 from thalweg.training.progress import Progress, progress
@@ -85,9 +84,11 @@ class Session:
     ) -> None:
         self._config, self._plain, self._run, self._fabric = config, plain, run, fabric
         training, self._network = config.training, parts.network
+        losses = Losses(parts.network, parts.objectives)
+        if fabric.world_size > 1 and has_unused(losses, parts.planner, parts.dataset.train, config.seed):
+            expect_unused(fabric)
         if compiled:
             parts.network.compile_regions()
-        losses = Losses(parts.network, parts.objectives)
         optimizer = adamw(
             losses,
             lr=training.lr,
@@ -140,12 +141,17 @@ class Session:
 
     def run(self) -> TrainingResult:
         """Go on to the last step."""
-        with warnings.catch_warnings(), Interruption().noted() as interruption:
-            # Said by DDP where every parameter has a gradient after all; looking for others is right.
-            warnings.filterwarnings("ignore", message="find_unused_parameters=True was specified")
+        with Interruption().noted() as interruption:
             journal = Journal(self._config, self._run, self._state, self._fabric)
             shown = progress(self._config.training.steps, self._state.step, quiet=self._quiet)
             try:
+                if self._state.step and not self._quiet:
+                    complete = self._state.step == self._config.training.steps
+                    shown.say(
+                        f"the run is complete at step {self._state.step}"
+                        if complete
+                        else f"going on from step {self._state.step}"
+                    )
                 stopped = self._advance(journal, shown, interruption)
                 model = None if stopped else self._export()
                 journal.finish(self._state.step)

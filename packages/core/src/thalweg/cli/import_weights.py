@@ -1,0 +1,26 @@
+"""``thalweg import``: a released checkpoint as a network of ours."""
+
+from pathlib import Path
+
+import click
+
+from thalweg.cli import console
+
+
+@click.command("import")
+@click.argument("source")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--heads", type=click.IntRange(min=1), help="Attention heads, for an unusual width.")
+def command(source: str, file: Path, out: Path, heads: int | None) -> None:
+    """Read FILE, a checkpoint of SOURCE (sit, repa, deepflow), and write the network to OUT.
+
+    FILE is .pt (read without executing anything) or .safetensors; the averaged weights (EMA) are taken
+    where there are any. OUT is a folder that thalweg.load and thalweg sample open.
+    """
+    from thalweg.importing import import_weights, read_foreign, save
+
+    network = import_weights(source, read_foreign(file), heads=heads)
+    save(out, network.state_dict(), network.composition, network.facts, source=source)
+    count = sum(parameter.numel() for parameter in network.parameters())
+    console.result(f"{out}: {network.branches} branches, {count / 1e6:.2f} M parameters")

@@ -1,0 +1,101 @@
+"""The nouns of plugins: components, where they come from, and what is wrong."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+import pluggy
+
+KINDS = (
+    "backbone",
+    "refiner",
+    "objective",
+    "time_sampler",
+    "sampler",
+    "guidance",
+    "dataset",
+    "metric",
+    "extractor",
+    "importer",
+    "logger",
+    "autoencoder",
+    "text_encoder",
+)
+"""Everything that can be registered, in the order of ``thalweg plugins list``."""
+
+
+@attrs.frozen
+class Origin:
+    """Who brought a plugin or component.
+
+    Attributes:
+        plugin: name of the entry point.
+        distribution: the installed distribution, as pip knows it.
+        version: its version.
+        module: the module of the config class, or of the plugin itself.
+    """
+
+    plugin: str
+    distribution: str
+    version: str
+    module: str
+
+    def __str__(self) -> str:
+        return f"{self.distribution} {self.version}"
+
+
+@attrs.frozen
+class Component:
+    """One registered component.
+
+    Attributes:
+        kind: one of :data:`KINDS`.
+        name: what users write as its type.
+        config: its config class, or where that is: ``"module:Class"``.
+        origin: who brought it.
+    """
+
+    kind: str
+    name: str
+    config: str | type
+    origin: Origin
+
+    def __str__(self) -> str:
+        return f"{self.kind} '{self.name}' of {self.origin}"
+
+
+@attrs.frozen
+class Fault:
+    """What is wrong with a plugin, or with one of its components.
+
+    Attributes:
+        plugin: name of the entry point.
+        distribution: the distribution that offers it; empty where none does.
+        version: its version.
+        reason: what is wrong, to be read after "plugin 'x' of y 1.0".
+        deliberate: it was left out because the user said so.
+    """
+
+    plugin: str
+    distribution: str
+    version: str
+    reason: str
+    deliberate: bool = False
+
+    def __str__(self) -> str:
+        owner = f" of {self.distribution} {self.version}" if self.distribution else ""
+        return f"plugin '{self.plugin}'{owner} {self.reason}"
+
+
+@attrs.frozen
+class LoadedPlugin:
+    """A plugin that loaded, with the hooks it implements."""
+
+    origin: Origin
+    hooks: Mapping[str, pluggy.HookImpl]
+
+    def call(self, hook: str, **arguments: Any) -> None:
+        """Call its hook, if it implements it, with the arguments that it asks for."""
+        if hook in self.hooks:
+            implementation = self.hooks[hook]
+            implementation.function(*(arguments[name] for name in implementation.argnames))

@@ -1,0 +1,127 @@
+"""What a network costs, worked out on fake tensors: parameters, operations, memory.
+
+Nothing is allocated, so the largest model is summed up on the smallest machine.
+"""
+
+from typing import Any
+
+import attrs
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from thalweg.composition import compose
+from thalweg.facts import Facts
+from thalweg.network import FlowNetwork
+
+BYTES_PER_PARAMETER = 20
+"""Training state in float32: weight, gradient, two moments of AdamW, averaged weight."""
+
+
+@attrs.frozen
+class Summary:
+    """The costs of a network.
+
+    Attributes:
+        parameters: trainable parameters.
+        fixed: numbers of fixed tables, such as positions, which some papers count in.
+        parts: trainable parameters by part of the network.
+        gflop_forward: 10^9 floating-point operations of one image's forward pass with all read-outs, a
+            multiply-add counted as two, attention included. (The paper's GFLOPS are multiply-adds.)
+        tokens: tokens per image.
+        batch_size: what the memory is estimated for.
+        state_bytes: weights, gradients, optimiser state and averaged weights in float32.
+        activation_bytes: what the forward pass keeps for the backward pass, uncompiled.
+        precision: of the activations.
+    """
+
+    parameters: int
+    fixed: int
+    parts: dict[str, int]
+    gflop_forward: float
+    tokens: int
+    batch_size: int
+    state_bytes: int
+    activation_bytes: int
+    precision: str
+
+    @property
+    def training_bytes(self) -> int:
+        """Memory of a training step."""
+        return self.state_bytes + self.activation_bytes
+
+
+def summarise(
+    composition: dict[str, Any], facts: Facts, batch_size: int = 1, precision: str = "bf16-mixed"
+) -> Summary:
+    """Sum up a network without building it.
+
+    Args:
+        composition: the arguments of :func:`thalweg.compose` but the facts.
+        facts: shape and classes of the data.
+        batch_size: samples of a step on one device.
+        precision: ``bf16-mixed`` or ``32-true``.
+    """
+    network = compose(**composition, facts=facts, device="meta")
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    return Summary(
+        parameters=parameters,
+        fixed=sum(buffer.numel() for buffer in network.buffers()),
+        parts=_parts(network),
+        gflop_forward=_forward_flop(network) / 1e9,
+        tokens=network.facts.grid[0] * network.facts.grid[1],
+        batch_size=batch_size,
+        state_bytes=BYTES_PER_PARAMETER * parameters,
+        activation_bytes=_activation_bytes(composition, facts, batch_size, precision),
+        precision=precision,
+    )
+
+
+def _parts(network: FlowNetwork) -> dict[str, int]:
+    parts: dict[str, int] = {}
+    for name, parameter in network.named_parameters():
+        # The backbone's parts are worth a line each, the others stand as wholes.
+        depth = 2 if name.startswith("backbone.") else 1
+        part = ".".join(name.split(".")[:depth])
+        parts[part] = parts.get(part, 0) + parameter.numel()
+    return parts
+
+
+def _forward_flop(network: FlowNetwork) -> int:
+    inputs = _inputs(network, 1, "meta")
+    # Fused attention kernels count as nothing; written as matrix products it counts 4 T^2 D a layer.
+    with torch.no_grad(), FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+        network(*inputs)
+    return int(counter.get_total_flops())
+
+
+def _activation_bytes(composition: dict[str, Any], facts: Facts, batch_size: int, precision: str) -> int:
+    # Fake tensors stand on the CPU, where autocast sees them; those of the meta device it passes over.
+    with FakeTensorMode():
+        network = compose(**composition, facts=facts, device="cpu")
+        persistent = {_storage(tensor) for tensor in [*network.parameters(), *network.buffers()]}
+        kept: dict[int, int] = {}
+
+        def keep(tensor: Tensor) -> Tensor:
+            if _storage(tensor) not in persistent:
+                kept[_storage(tensor)] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        mixed = torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16-mixed")
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), mixed:
+            prediction = network(*_inputs(network, batch_size, "cpu"))
+        # The graph holds the tensors alive until here, so that no storage is counted under another's place.
+        del prediction
+    return sum(kept.values())
+
+
+def _inputs(network: FlowNetwork, count: int, device: str) -> tuple[Tensor, Tensor]:
+    # The null class costs what any other does, and fake labels could not be checked.
+    x_t = torch.zeros(count, *network.facts.shape, device=device)
+    return x_t, torch.zeros(network.branches, count, device=device)
+
+
+def _storage(tensor: Tensor) -> int:
+    return int(tensor.untyped_storage()._cdata)

@@ -1,0 +1,222 @@
+import json
+import tomllib
+
+import attrs
+import pytest
+
+import thalweg
+from thalweg.config import (
+    FaultyConfigError,
+    RunConfig,
+    TrainingConfig,
+    apply_override,
+    dump,
+    load_config,
+    structure,
+    to_toml,
+)
+from thalweg.errors import ConfigError
+
+RECIPE = """
+branches = 2
+data = "digits"
+refiner = "vera"
+
+[backbone]
+type = "dit"
+patch = 2
+
+[objectives.velocity]
+
+[training]
+steps = 100
+batch_size = 32
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    file = tmp_path / "first.toml"
+    file.write_text(RECIPE)
+    return file
+
+
+def faults(path, *overrides):
+    with pytest.raises(FaultyConfigError) as caught:
+        load_config(path, overrides)
+    return [str(problem) for problem in caught.value.problems]
+
+
+def test_defaults_are_the_protocol(recipe):
+    config = load_config(recipe)
+    assert config.name == "first"
+    assert type(config.plan.time_sampler).__name__ == "LognormalConfig"
+    assert type(config.sampling.sampler).__name__ == "EulerMaruyamaConfig"
+    assert config.sampling.guidance is None
+    assert (config.plan.interpolant, config.plan.max_time_gap, config.plan.label_dropout) == (
+        "linear",
+        0.01,
+        0.1,
+    )
+    assert config.training == TrainingConfig(steps=100, batch_size=32)
+    assert (config.training.lr, config.training.betas, config.training.ema) == (1e-4, (0.9, 0.999), 0.9999)
+    assert (config.training.weight_decay, config.training.clip) == (0.0, 1.0)
+
+
+def test_dump_is_complete_and_comes_back(recipe):
+    config = load_config(recipe, ["sampling.guidance=cfg", "training.clip=none", "loggers.tensorboard={}"])
+    dumped = dump(config)
+    assert structure(RunConfig, dumped) == config
+    assert structure(RunConfig, tomllib.loads(to_toml(dumped))) == config
+    assert structure(RunConfig, json.loads(json.dumps(dumped))) == config
+    assert set(dumped) == {field.name for field in attrs.fields(RunConfig)}
+    assert dumped["training"]["clip"] == "none"
+    assert dumped["backbone"]["type"] == "dit"
+
+
+@pytest.mark.parametrize(
+    ("override", "read"),
+    [
+        ("refiner=plain", lambda c: type(c.refiner).__name__ == "PlainConfig"),
+        ('refiner="plain"', lambda c: type(c.refiner).__name__ == "PlainConfig"),
+        ("refiner.residual=true", lambda c: c.refiner.residual is True),
+        ("backbone.patch=4", lambda c: c.backbone.patch == 4),
+        ("sampling.sampler.steps=9", lambda c: c.sampling.sampler.steps == 9),
+        ("training.precision=bf16-mixed", lambda c: c.training.precision == "bf16-mixed"),
+        ("training.compile=off", lambda c: c.training.compile == "off"),
+        ("training.lr=3e-4", lambda c: c.training.lr == 3e-4),
+        ("training.betas=[0.8, 0.9]", lambda c: c.training.betas == (0.8, 0.9)),
+        ("training.clip=none", lambda c: c.training.clip is None),
+        ("training.clip = 2", lambda c: c.training.clip == 2.0),
+        ("name=a = b", lambda c: c.name == "a = b"),
+        ("objectives.acceleration.weight=0.5", lambda c: c.objectives["acceleration"].weight == 0.5),
+    ],
+)
+def test_override(recipe, override, read):
+    assert read(load_config(recipe, [override]))
+
+
+def test_later_overrides_win_and_none_takes_out(recipe):
+    config = load_config(recipe, ["seed=1", "seed=2", "refiner=none", "branches=1"])
+    assert (config.seed, config.refiner, config.branches) == (2, None, 1)
+    config = load_config(recipe, ["objectives.acceleration={}", "objectives.velocity=none"])
+    assert list(config.objectives) == ["acceleration"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "fault"),
+    [
+        (["backbone.widht=3"], "backbone.widht: unknown key, did you mean 'width'?"),
+        (['training.steps="12"'], "training.steps: expected an integer, got '12'"),
+        (["training.steps=1.5"], "training.steps: expected an integer, got 1.5"),
+        (["training.steps=0"], "training.steps: must be at least 1, got 0"),
+        (["training.lr=0"], "training.lr: must be above 0, got 0.0"),
+        (["training.lr=nan"], "training.lr: expected a finite number, got nan"),
+        (["training.clip=-1"], "training.clip: must be above 0, got -1.0"),
+        (["training.ema=1"], "training.ema: must be below 1, got 1.0"),
+        (["training.ema=-0.5"], "training.ema: must be at least 0, got -0.5"),
+        (["training.betas=[0.9, 1.0]"], "training.betas: must be below 1, got 1.0"),
+        (["training.accumulate=5"], "training.accumulate: must divide the batch size 32, got 5"),
+        (["training.keep=0"], "training.keep: must be at least 1, got 0"),
+        (["training.sample_every=-1"], "training.sample_every: must be at least 0, got -1"),
+        (
+            ["training.precision=bf16"],
+            "training.precision: must be one of 'auto', '32-true', 'bf16-mixed', '16-mixed', got 'bf16',"
+            " did you mean 'bf16-mixed'?",
+        ),
+        (["training.compile=true"], "training.compile: must be one of 'auto', 'on', 'off', got true"),
+        (
+            ["plan.interpolant=cosin"],
+            "plan.interpolant: must be one of 'linear', 'cosine', got 'cosin', did you mean 'cosine'?",
+        ),
+        (["plan.label_dropout=1.1"], "plan.label_dropout: must be at most 1, got 1.1"),
+        (["plan.max_time_gap=-0.1"], "plan.max_time_gap: must be at least 0, got -0.1"),
+        (["sampling.count=0"], "sampling.count: must be at least 1, got 0"),
+        (["seed=-1"], "seed: must be at least 0, got -1"),
+        (['name=""'], "name: its length must be at least 1, got 0"),
+        (["branches=0"], "branches: must be at least 1, got 0"),
+        (["refiner=none"], "branches: 2 branches need a refiner between them, such as refiner=plain"),
+        (
+            ["branches=1"],
+            "branches: one branch leaves the refiner nothing to do: set branches=2 or refiner=none",
+        ),
+        (
+            ["refiner=verra"],
+            "refiner.type: unknown refiner 'verra', did you mean 'vera'? (known: plain, vera)",
+        ),
+        (["objectives.velocity=none"], "objectives: its length must be at least 1, got 0"),
+        (["training"], "override 'training' is not of the form key.path=value"),
+        (["=3"], "override '=3' is not of the form key.path=value"),
+        (["a..b=3"], "override 'a..b=3' is not of the form key.path=value"),
+        (["training.betas=[0.9"], "training.betas: the override [0.9 is no TOML value"),
+        (["training.steps="], "training.steps: the override without a value is no TOML value"),
+        (["name='a"], "name: the override 'a is no TOML value"),
+    ],
+)
+def test_bad_override_is_one_clear_fault(recipe, overrides, fault):
+    assert faults(recipe, *overrides) == [fault]
+
+
+def test_override_cannot_smuggle_in_another_key(recipe):
+    assert faults(recipe, "seed=1\nbranches=7")[0].startswith("seed: the override")
+
+
+def test_all_faults_at_once_name_the_file(recipe):
+    with pytest.raises(ConfigError) as caught:
+        load_config(recipe, ["backbone.widht=3", "training.steps=0", "x"])
+    assert str(caught.value).splitlines() == [
+        f"{recipe} has 3 faults:",
+        "  override 'x' is not of the form key.path=value",
+        "  backbone.widht: unknown key, did you mean 'width'?",
+        "  training.steps: must be at least 1, got 0",
+    ]
+    with pytest.raises(ConfigError) as caught:
+        load_config(recipe, ["training.steps=0"])
+    assert str(caught.value) == f"{recipe}: training.steps: must be at least 1, got 0"
+
+
+def test_what_is_required(tmp_path):
+    empty = tmp_path / "empty.toml"
+    empty.write_text("")
+    missing = [fault.partition(":")[0] for fault in faults(empty)]
+    assert missing == ["data", "backbone", "objectives", "training"]
+
+
+def test_override_turns_a_bare_name_into_its_table():
+    data = {"backbone": "dit", "refiner": "none"}
+    apply_override(data, "backbone.depth=4")
+    apply_override(data, "refiner.residual=true")
+    assert data == {"backbone": {"type": "dit", "depth": 4}, "refiner": {"residual": True}}
+
+
+@pytest.mark.parametrize("make", [lambda p: None, lambda p: p.mkdir()])
+def test_recipe_that_cannot_be_read(tmp_path, make):
+    file = tmp_path / "recipe.toml"
+    make(file)
+    with pytest.raises(ConfigError, match=r"recipe\.toml (does not exist|cannot be read)"):
+        load_config(file)
+
+
+def test_missing_recipe_suggests_its_neighbour(recipe):
+    with pytest.raises(ConfigError, match=r"does not exist, did you mean '.*first\.toml'"):
+        load_config(recipe.with_name("frist.toml"))
+
+
+@pytest.mark.parametrize("content", [b"a = \n", b"\xff\xfe", b"a = 1\na = 2\n"])
+def test_recipe_that_is_no_toml(tmp_path, content):
+    file = tmp_path / "recipe.toml"
+    file.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"recipe\.toml is no valid TOML: "):
+        load_config(file)
+
+
+def test_python_takes_names_and_tables():
+    config = thalweg.RunConfig(
+        data="digits",
+        backbone={"type": "dit", "patch": 2},
+        objectives={"velocity": {}},
+        training=TrainingConfig(steps=1, batch_size=1),
+    )
+    assert config.backbone.patch == 2
+    with pytest.raises(ConfigError, match="2 branches need a refiner"):
+        attrs.evolve(config, branches=2)

@@ -1,0 +1,156 @@
+import attrs
+import pytest
+import torch
+from lightning_fabric import Fabric
+from thalweg.errors import DataError
+from thalweg.facts import Facts
+from thalweg.training.batches import Batches, check_labels
+from thalweg.training.ema import EMA
+from thalweg.training.losses import Losses, has_unused
+from thalweg.training.parts import Parts, build
+from thalweg.training.step import TrainingStep
+from thalweg.training.validation import Validation
+from thalweg.types import Batch, Condition, Plan
+from tiny_runs import tiny
+
+CPU = torch.device("cpu")
+
+
+def batches(parts: Parts, shards: int, dropout: float = 0.3) -> Batches:
+    return Batches(
+        parts.dataset.train, parts.network.facts, parts.planner,
+        seed=5, batch_size=24, shards=shards, label_dropout=dropout,
+    )  # fmt: skip
+
+
+def joined(pieces: list[tuple[Plan, Batch]]) -> tuple[Plan, Batch]:
+    plans, parts = zip(*pieces, strict=True)
+    plan = Plan(
+        *(torch.cat([getattr(one, name) for one in plans]) for name in ("clean", "noise")),
+        torch.cat([one.times for one in plans], dim=1),
+        *(torch.cat([getattr(one, name) for one in plans]) for name in ("x_t", "velocity")),
+        plans[0].interpolant,
+    )
+    condition = parts[0].condition
+    for part in parts[1:]:
+        condition = condition.join(part.condition)
+    return plan, Batch(plan.clean, condition)
+
+
+def test_accumulation_equals_one_big_batch() -> None:
+    parts = build(tiny())
+    reference = build(tiny())
+    drawn = batches(parts, shards=4)
+    fabric = Fabric(accelerator="cpu", devices=1)
+    losses = Losses(parts.network, parts.objectives)
+    optimizer = torch.optim.SGD(losses.parameters(), lr=1.0)
+    wrapped, wrapped_optimizer = fabric.setup(losses, optimizer)
+    step = TrainingStep(
+        fabric, wrapped, wrapped_optimizer, EMA(parts.network, 0.5), drawn, accumulate=4, clip=0.05
+    )
+    numbers = step(7)
+
+    whole = Losses(reference.network, reference.objectives)
+    plan, batch = joined([drawn(7, shard, CPU) for shard in range(4)])
+    expected = whole(plan, batch)
+    expected["loss"].backward()
+    norm = torch.nn.utils.clip_grad_norm_(whole.parameters(), 0.05)
+    assert float(norm) > 0.05  # clipping took part
+    torch.optim.SGD(whole.parameters(), lr=1.0).step()
+    torch.testing.assert_close(numbers["loss"], expected["loss"].detach())
+    torch.testing.assert_close(numbers["grad_norm"], norm)
+    for mine, theirs in zip(losses.parameters(), whole.parameters(), strict=True):
+        torch.testing.assert_close(mine, theirs)
+
+
+def test_shards_share_out_the_global_batch_and_draw_by_themselves() -> None:
+    parts = build(tiny())
+    whole = batches(parts, shards=1)(2, 0, CPU)[1].clean
+    shards = [batches(parts, shards=3)(2, shard, CPU) for shard in range(3)]
+    together = torch.cat([batch.clean for _, batch in shards])
+    assert sorted(map(tuple, together.flatten(1).tolist())) == sorted(map(tuple, whole.flatten(1).tolist()))
+    assert not torch.equal(shards[0][0].noise, shards[1][0].noise)
+
+
+def test_a_step_draws_the_same_again_and_another_step_does_not() -> None:
+    parts = build(tiny())
+    drawn = batches(parts, shards=1)
+    plan, batch = drawn(4, 0, CPU)
+    again, same = drawn(4, 0, CPU)
+    other, _ = drawn(5, 0, CPU)
+    assert torch.equal(plan.noise, again.noise)
+    assert torch.equal(plan.times, again.times)
+    assert torch.equal(batch.condition.hidden(), same.condition.hidden())
+    assert not torch.equal(plan.noise, other.noise)
+
+
+@pytest.mark.parametrize(("dropout", "low", "high"), [(0.0, 0, 0), (0.3, 0.22, 0.38), (1.0, 1, 1)])
+def test_label_dropout_hides_its_share(dropout: float, low: float, high: float) -> None:
+    drawn = batches(build(tiny()), shards=1, dropout=dropout)
+    hidden = torch.cat([drawn(step, 0, CPU)[1].condition.hidden() for step in range(25)])
+    assert low <= float(hidden.float().mean()) <= high
+
+
+def test_labels_outside_the_classes_are_refused() -> None:
+    check_labels(Condition(torch.tensor([0, 9])), Facts((1, 8, 8), classes=10))
+    for label in (-1, 10):
+        with pytest.raises(DataError, match=f"label {label}, outside 0..9"):
+            check_labels(Condition(torch.tensor([3, label])), Facts((1, 8, 8), classes=10))
+
+
+def test_the_loss_is_the_weighted_sum_of_the_objectives() -> None:
+    config = tiny(top={"objectives": {"velocity": {"weight": 2.0}, "acceleration": {"weight": 0.25}}})
+    parts = build(config)
+    numbers = Losses(parts.network, parts.objectives)(*batches(parts, 1)(0, 0, CPU))
+    torch.testing.assert_close(
+        numbers["loss"].detach(), 2.0 * numbers["velocity"] + 0.25 * numbers["acceleration"]
+    )
+    assert {"velocity/branch_1", "velocity/branch_2", "acceleration/branch_1"} <= numbers.keys()
+
+
+@pytest.mark.parametrize(("names", "unused"), [(("velocity", "acceleration"), False), (("velocity",), True)])
+def test_a_loss_without_acceleration_leaves_its_layer_unused(names: tuple[str, ...], unused: bool) -> None:
+    parts = build(tiny(top={"objectives": {name: {} for name in names}}))
+    losses = Losses(parts.network, parts.objectives)
+    assert has_unused(losses, parts.planner, parts.dataset.train, seed=0) is unused
+    assert all(parameter.grad is None for parameter in losses.parameters())
+
+
+def test_validation_changes_with_the_weights_alone() -> None:
+    parts = build(tiny())
+    losses = Losses(parts.network, parts.objectives)
+    fabric = Fabric(accelerator="cpu", devices=1)
+    validation = Validation(
+        losses, parts.planner, parts.dataset.validation, seed=1, batch_size=50, batches=3
+    )  # fmt: skip
+    torch.manual_seed(1)
+    first = validation(fabric)
+    torch.manual_seed(2)
+    assert validation(fabric) == first
+    with torch.no_grad():
+        for parameter in losses.parameters():
+            parameter.add_(0.01)
+    assert validation(fabric)["validation/loss"] != first["validation/loss"]
+
+
+def test_validation_weighs_every_sample_alike() -> None:
+    parts = build(tiny())
+    losses = Losses(parts.network, parts.objectives)
+    size = len(parts.dataset.validation)
+    validation = Validation(
+        losses, parts.planner, parts.dataset.validation, seed=1, batch_size=200, batches=99
+    )  # fmt: skip
+    measured = validation(Fabric(accelerator="cpu", devices=1))
+    assert size % 200  # the last batch is smaller
+    sums = [
+        float(validation._measure(Fabric(accelerator="cpu", devices=1), index)["loss"]) * len(chosen)
+        for index, chosen in enumerate(validation._batches)
+    ]
+    assert measured["validation/loss"] == pytest.approx(sum(sums) / size, rel=1e-5)
+    assert sorted(index for chosen in validation._batches for index in chosen) == list(range(size))
+
+
+def test_batches_reject_nothing_of_an_unconditional_data_set() -> None:
+    parts = build(tiny())
+    unconditional = attrs.evolve(parts.network.facts, classes=None)
+    check_labels(Condition(None), unconditional)

@@ -1,0 +1,119 @@
+import attrs
+import pytest
+import torch
+from thalweg.config import component
+from thalweg.facts import Facts
+from torch import nn
+
+FACTS = Facts(shape=(4, 8, 8), classes=10, branches=3, width=32, heads=4, grid=(4, 4))
+RUNGS = {
+    "time gap": {"acceleration": False, "cross_attention": False},
+    "acceleration": {"cross_attention": False},
+    "cross-space attention": {},
+    "residual": {"residual": True},
+}
+
+
+def built(**options):
+    torch.manual_seed(0)
+    return component("refiner", {"type": "vera", "channels": [16, 24, 16], **options}).build(FACTS)
+
+
+def inputs(seed=1):
+    generator = torch.Generator().manual_seed(seed)
+    tokens, patches = torch.randn(2, 2, 16, 32, generator=generator)
+    return tokens, patches, torch.tensor([0.01, -0.005])
+
+
+def awake(module):
+    """No layer at zero, so that everything has its say."""
+    generator = torch.Generator().manual_seed(2)
+    for parameter in module.parameters():
+        nn.init.normal_(parameter, std=0.2, generator=generator)
+    return module
+
+
+@pytest.mark.parametrize("rung", RUNGS)
+def test_every_rung_refines_tokens(rung):
+    refinement = awake(built(**RUNGS[rung]))(*inputs(), 1)
+    assert refinement.tokens.shape == (2, 16, 32)
+    assert (refinement.acceleration is None) == (rung == "time gap")
+
+
+def test_the_rungs_differ_in_function_and_in_size():
+    outputs = {name: awake(built(**options))(*inputs(), 0).tokens for name, options in RUNGS.items()}
+    names = list(outputs)
+    for index, first in enumerate(names):
+        for second in names[index + 1 :]:
+            assert not torch.allclose(outputs[first], outputs[second], atol=1e-3), (first, second)
+    sizes = [sum(p.numel() for p in built(**options).parameters()) for options in RUNGS.values()]
+    assert sizes == sorted(set(sizes))
+
+
+def test_residual_starts_as_plain_deep_supervision():
+    tokens, patches, gap = inputs()
+    assert torch.equal(built(residual=True)(tokens, patches, gap, 0).tokens, tokens)
+
+
+def test_residual_gate_learns_from_the_first_step():
+    refiner = built(residual=True)
+    refiner(*inputs(), 0).tokens.square().sum().backward()
+    assert refiner.blocks[0].gate.grad.abs().max() > 0
+
+
+def test_time_gap_has_no_say_at_first_and_has_one_later():
+    tokens, patches, gap = inputs()
+    fresh = built()
+    assert torch.equal(fresh(tokens, patches, gap, 0).tokens, fresh(tokens, patches, -gap, 0).tokens)
+    trained = awake(built())
+    assert not torch.allclose(trained(tokens, patches, gap, 0).tokens, trained(tokens, patches, -gap, 0).tokens)
+
+
+def test_patch_tokens_are_read_through_attention_alone():
+    tokens, patches, gap = inputs()
+    without = awake(built(cross_attention=False))
+    assert torch.equal(without(tokens, patches, gap, 0).tokens, without(tokens, -patches, gap, 0).tokens)
+    crossed = awake(built())
+    assert not torch.allclose(crossed(tokens, patches, gap, 0).tokens, crossed(tokens, -patches, gap, 0).tokens)
+
+
+def test_boundaries_have_weights_of_their_own_and_share_the_embedder():
+    refiner = awake(built())
+    assert not torch.allclose(refiner(*inputs(), 0).tokens, refiner(*inputs(), 1).tokens)
+    embedders = {name.split(".")[0] for name, _ in refiner.named_parameters()}
+    assert embedders == {"time_gap", "blocks"}
+
+
+def test_clamped_scale_bounds_the_modulation():
+    tokens, patches, gap = inputs()
+    free, clamped = awake(built()), awake(built(clamp_scale=0.01))
+    assert not torch.allclose(free(tokens, patches, gap, 0).tokens, clamped(tokens, patches, gap, 0).tokens)
+    loose = awake(built(clamp_scale=1e6))
+    assert torch.equal(free(tokens, patches, gap, 0).tokens, loose(tokens, patches, gap, 0).tokens)
+
+
+def test_gradients_reach_every_parameter():
+    refiner = awake(built())
+    refinement = refiner(*inputs(), 0)
+    (refinement.tokens.square().sum() + refinement.acceleration.square().sum()).backward()
+    untouched = [
+        name for name, p in refiner.named_parameters() if p.grad is None and not name.startswith("blocks.1")
+    ]
+    assert untouched == []
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("channels", []), ("channels", [0]), ("clamp_scale", 0.0), ("acceleration", 1)]
+)
+def test_bad_options_are_named(option, value):
+    with pytest.raises(Exception, match=option):
+        component("refiner", {"type": "vera", option: value})
+
+
+def test_plain_hands_the_tokens_on():
+    tokens, patches, gap = inputs()
+    plain = component("refiner", "plain").build(attrs.evolve(FACTS, branches=2))
+    refinement = plain(tokens, patches, gap, 0)
+    assert refinement.tokens is tokens
+    assert refinement.acceleration is None
+    assert list(plain.parameters()) == []
