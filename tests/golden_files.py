@@ -7,8 +7,9 @@ from typing import Any
 import attrs
 import torch
 from safetensors import safe_open
-from thalweg.types import Condition
 from torch import Tensor
+
+from thalweg.types import Condition
 
 FOLDER = Path(__file__).parent / "golden"
 

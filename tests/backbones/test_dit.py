@@ -1,13 +1,14 @@
 import math
 
 import pytest
-import thalweg
 import torch
+from torch import nn
+
+import thalweg
 from thalweg.config import component
 from thalweg.facts import Facts
 from thalweg.types import Condition
 from thalweg_backbones.layers import positions
-from torch import nn
 
 SMALL = {"type": "dit", "width": 32, "heads": 4, "depth": 2}
 

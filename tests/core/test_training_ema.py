@@ -1,7 +1,8 @@
 import pytest
 import torch
-from thalweg.training.ema import EMA
 from torch import nn
+
+from thalweg.training.ema import EMA
 
 
 def network(value: float = 0.0) -> nn.Module:
@@ -28,7 +29,9 @@ def test_closed_form_after_n_updates(decay: float) -> None:
         decay ** (count - index) * weights[index] for index in range(1, count + 1)
     )
     for name, _ in module.named_parameters():
-        assert ema.state_dict()[name].flatten().tolist() == pytest.approx([expected] * ema.state_dict()[name].numel())
+        assert ema.state_dict()[name].flatten().tolist() == pytest.approx(
+            [expected] * ema.state_dict()[name].numel()
+        )
 
 
 def test_applied_computes_with_the_averages_and_gives_the_weights_back() -> None:
@@ -39,9 +42,14 @@ def test_applied_computes_with_the_averages_and_gives_the_weights_back() -> None
             parameter.fill_(1.0)
     ema.update()
     weight = next(module.parameters())
-    with pytest.raises(RuntimeError, match="on the way"), ema.applied():
-        assert weight.flatten().tolist() == [0.25] * weight.numel()
-        raise RuntimeError("on the way")
+
+    def fail_on_the_way() -> None:
+        with ema.applied():
+            assert weight.flatten().tolist() == [0.25] * weight.numel()
+            raise RuntimeError("on the way")
+
+    with pytest.raises(RuntimeError, match="on the way"):
+        fail_on_the_way()
     assert weight.flatten().tolist() == [1.0] * weight.numel()
     ema.update()
     assert ema.state_dict()["0.weight"].flatten().tolist() == [0.4375] * weight.numel()

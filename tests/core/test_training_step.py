@@ -2,6 +2,7 @@ import attrs
 import pytest
 import torch
 from lightning_fabric import Fabric
+
 from thalweg.errors import DataError
 from thalweg.facts import Facts
 from thalweg.training.batches import Batches, check_labels
@@ -142,15 +143,16 @@ def test_validation_weighs_every_sample_alike() -> None:
     )  # fmt: skip
     measured = validation(Fabric(accelerator="cpu", devices=1))
     assert size % 200  # the last batch is smaller
-    sums = [
-        float(validation._measure(Fabric(accelerator="cpu", devices=1), index)["loss"]) * len(chosen)
-        for index, chosen in enumerate(validation._batches)
-    ]
+    with torch.no_grad():
+        sums = [
+            float(validation._measure(Fabric(accelerator="cpu", devices=1), index)["loss"]) * len(chosen)
+            for index, chosen in enumerate(validation._batches)
+        ]
     assert measured["validation/loss"] == pytest.approx(sum(sums) / size, rel=1e-5)
     assert sorted(index for chosen in validation._batches for index in chosen) == list(range(size))
 
 
-def test_batches_reject_nothing_of_an_unconditional_data_set() -> None:
+def test_unconditional_data_have_no_labels_to_check() -> None:
     parts = build(tiny())
     unconditional = attrs.evolve(parts.network.facts, classes=None)
     check_labels(Condition(None), unconditional)

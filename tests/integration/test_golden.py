@@ -1,8 +1,9 @@
 """Imported checkpoints give the reference outputs: forward passes, losses and trajectories."""
 
 import pytest
-import thalweg
 import torch
+
+import thalweg
 from golden_files import Golden, golden, relative_error
 from thalweg.config import component
 from thalweg.interpolant import Interpolant

@@ -1,9 +1,10 @@
 import attrs
 import pytest
 import torch
+from torch import nn
+
 from thalweg.config import component
 from thalweg.facts import Facts
-from torch import nn
 
 FACTS = Facts(shape=(4, 8, 8), classes=10, branches=3, width=32, heads=4, grid=(4, 4))
 RUNGS = {
@@ -66,7 +67,9 @@ def test_time_gap_has_no_say_at_first_and_has_one_later():
     fresh = built()
     assert torch.equal(fresh(tokens, patches, gap, 0).tokens, fresh(tokens, patches, -gap, 0).tokens)
     trained = awake(built())
-    assert not torch.allclose(trained(tokens, patches, gap, 0).tokens, trained(tokens, patches, -gap, 0).tokens)
+    assert not torch.allclose(
+        trained(tokens, patches, gap, 0).tokens, trained(tokens, patches, -gap, 0).tokens
+    )
 
 
 def test_patch_tokens_are_read_through_attention_alone():
@@ -74,7 +77,9 @@ def test_patch_tokens_are_read_through_attention_alone():
     without = awake(built(cross_attention=False))
     assert torch.equal(without(tokens, patches, gap, 0).tokens, without(tokens, -patches, gap, 0).tokens)
     crossed = awake(built())
-    assert not torch.allclose(crossed(tokens, patches, gap, 0).tokens, crossed(tokens, -patches, gap, 0).tokens)
+    assert not torch.allclose(
+        crossed(tokens, patches, gap, 0).tokens, crossed(tokens, -patches, gap, 0).tokens
+    )
 
 
 def test_boundaries_have_weights_of_their_own_and_share_the_embedder():

@@ -6,14 +6,14 @@ import attrs
 import torch
 from attrs.validators import ge, in_, optional
 from jaxtyping import Float
-from thalweg.errors import ConfigError
-from thalweg.facts import Facts
-from thalweg.layers import MLP, TimeEmbedding, layer_norm, modulate, zero_linear
-from thalweg.types import Condition, Stream
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
+from thalweg.errors import ConfigError
+from thalweg.facts import Facts
+from thalweg.layers import MLP, TimeEmbedding, layer_norm, modulate, zero_linear
+from thalweg.types import Condition, Stream
 from thalweg_backbones.layers import PatchEmbedding, Readout, SelfAttention
 
 _MLP_RATIO = 4
@@ -98,7 +98,7 @@ class Block(nn.Module):
         attention_shift, attention_scale, attention_gate, mlp_shift, mlp_scale, mlp_gate = modulation
         attended = self.attention(modulate(layer_norm(tokens), attention_shift, attention_scale))
         tokens = tokens + attention_gate.unsqueeze(1) * attended
-        transformed = self.mlp(modulate(layer_norm(tokens), mlp_shift, mlp_scale))
+        transformed: Tensor = self.mlp(modulate(layer_norm(tokens), mlp_shift, mlp_scale))
         return tokens + mlp_gate.unsqueeze(1) * transformed
 
 

@@ -2,9 +2,10 @@
 
 import torch
 from jaxtyping import Float
-from thalweg.layers import attend, layer_norm, linear, modulate, zero_linear
 from torch import Tensor, nn
 from torch.nn import functional
+
+from thalweg.layers import attend, layer_norm, linear, modulate, zero_linear
 
 _POSITION_PERIOD = 10_000.0
 
@@ -61,7 +62,7 @@ class Readout(nn.Module):
         shift, scale = self.modulation(functional.silu(c)).chunk(2, dim=-1)
         patches: Tensor = self.projection(modulate(layer_norm(tokens), shift, scale))
         # N (rows columns) (p q C) -> N C (rows p) (columns q)
-        x = patches.unflatten(1, self.grid).unflatten(3, (self.patch, self.patch, -1))
+        x: Tensor = patches.unflatten(1, self.grid).unflatten(3, (self.patch, self.patch, -1))
         return x.permute(0, 5, 1, 3, 2, 4).flatten(4).flatten(2, 3)
 
 

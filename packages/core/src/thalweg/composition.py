@@ -1,12 +1,11 @@
 """Composition: from names and configs to a network."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import attrs
 import torch
 
-from thalweg.config import component, dump_component
+from thalweg.config import RunConfig, component, dump_component
 from thalweg.errors import ConfigError
 from thalweg.facts import Facts
 from thalweg.interpolant import InterpolantName
@@ -41,7 +40,7 @@ def compose(
     if isinstance(branches, bool) or not isinstance(branches, int) or branches < 1:
         raise ConfigError(f"branches is {branches!r}; it must be an integer of at least 1")
     backbone_config = component("backbone", backbone)
-    refiner_config = None if refiner is None else component("refiner", refiner)
+    refiner_config = component("refiner", refiner, optional=True)
     composition = {
         "backbone": dump_component("backbone", backbone_config),
         "refiner": None if refiner_config is None else dump_component("refiner", refiner_config),
@@ -57,7 +56,7 @@ def compose(
         return FlowNetwork(built, between, facts, interpolant, composition)
 
 
-def composition_of(config: Any) -> Mapping[str, Any]:
+def composition_of(config: RunConfig) -> dict[str, Any]:
     """The arguments of :func:`compose` that a run's config states (all but the facts)."""
     return {
         "backbone": config.backbone,

@@ -7,6 +7,7 @@ zero where a layer must start as nothing.
 import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float
@@ -56,7 +57,7 @@ class MLP(nn.Module):
 
     def __init__(self, widths: Sequence[int], activation: str = "gelu") -> None:
         super().__init__()
-        self.layers = nn.ModuleList(linear(a, b) for a, b in zip(widths, widths[1:], strict=False))
+        self.layers = nn.ModuleList(linear(a, b) for a, b in pairwise(widths))
         self._gelu = activation == "gelu"
 
     def forward(self, x: Float[Tensor, "*shape inputs"]) -> Float[Tensor, "*shape outputs"]:

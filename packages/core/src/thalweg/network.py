@@ -96,7 +96,8 @@ class FlowNetwork(nn.Module):
         """The last branch's velocity with all branches at the same time, as in sampling."""
         t = t.to(device=x.device, dtype=x.dtype)
         times_kN = t.expand(self.branches, -1)
-        return self(x, times_kN, condition, last_only=True).velocities[-1]
+        prediction: Prediction = self(x, times_kN, condition, last_only=True)
+        return prediction.velocities[-1]
 
     def compile_regions(self) -> None:
         """Compile the repeated parts and the read-outs with torch.compile, in place.
@@ -132,7 +133,7 @@ class FlowNetwork(nn.Module):
             if branch == self.branches - 1:
                 velocities.append(self.velocity_readout(stream.tokens, c))
             else:
-                if not last_only:
+                if self.intermediate_velocity is not None and not last_only:
                     velocities.append(self.intermediate_velocity(stream.tokens, c))
                 gap = times_kN[branch + 1] - times_kN[branch]
                 refinement = self.refiner(stream.tokens, patch_tokens, gap, branch)

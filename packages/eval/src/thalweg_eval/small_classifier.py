@@ -111,7 +111,7 @@ class SmallClassifier(nn.Module):
                     functional.silu(self.stem(_shifted(clean_NCHW[chosen], config.shift, draws)))
                 )
                 optimiser.zero_grad()
-                functional.cross_entropy(logits, labels_N[chosen]).backward()  # type: ignore[no-untyped-call]
+                functional.cross_entropy(logits, labels_N[chosen]).backward()
                 optimiser.step()
                 schedule.step()
         self._fitted = True

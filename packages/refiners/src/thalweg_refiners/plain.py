@@ -2,9 +2,10 @@
 
 import attrs
 from jaxtyping import Float
+from torch import Tensor, nn
+
 from thalweg.facts import Facts
 from thalweg.types import Refinement
-from torch import Tensor, nn
 
 
 @attrs.frozen

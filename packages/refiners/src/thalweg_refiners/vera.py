@@ -4,11 +4,12 @@ import attrs
 import torch
 from attrs.validators import deep_iterable, ge, gt, min_len, optional
 from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
 from thalweg.facts import Facts
 from thalweg.layers import MLP, TimeEmbedding, attend, layer_norm, linear, modulate, zero_linear
 from thalweg.types import Refinement
-from torch import Tensor, nn
-from torch.nn import functional
 
 
 @attrs.frozen
@@ -55,7 +56,7 @@ class CrossSpaceAttention(nn.Module):
         self, patch_tokens: Float[Tensor, "N T D"], refined: Float[Tensor, "N T D"]
     ) -> Float[Tensor, "N T D"]:
         """Normed patch tokens plus what they see."""
-        queries = self.norm(patch_tokens)
+        queries: Tensor = self.norm(patch_tokens)
         k, v = self.kv(self.norm(refined)).chunk(2, dim=-1)
         seen: Tensor = self.out(attend(self.q(queries), k, v, self.heads))
         return queries + seen

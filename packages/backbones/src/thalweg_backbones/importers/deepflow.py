@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import attrs
-from thalweg.facts import Facts
 from torch import Tensor
 
+from thalweg.facts import Facts
 from thalweg_backbones.importers.tensors import Imported, Tensors, dit, place, readout
 
 # Models that were trained with alignment bound the time gap's scale.

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 
 import attrs
-from thalweg.facts import Facts
 from torch import Tensor
 
+from thalweg.facts import Facts
 from thalweg_backbones.importers.tensors import Imported, Tensors, dit, readout
 
 

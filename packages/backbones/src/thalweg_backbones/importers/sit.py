@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 
 import attrs
-from thalweg.facts import Facts
 from torch import Tensor
 
+from thalweg.facts import Facts
 from thalweg_backbones.importers.tensors import Imported, Tensors, dit, flip_time, readout
 
 
@@ -31,7 +31,7 @@ class SiTImporter:
 
         def change(projection: Tensor) -> Tensor:
             # Outputs are ordered (row, column, channel); learned variances are the last channels.
-            per_pixel = projection.unflatten(0, (patch * patch, -1))[:, :channels]
+            per_pixel: Tensor = projection.unflatten(0, (patch * patch, -1))[:, :channels]
             return -per_pixel.flatten(0, 1)
 
         readout(tensors, "final_layer", ours, "velocity_readout", change)

@@ -5,10 +5,10 @@ from typing import Any
 
 import attrs
 import torch
-from thalweg.errors import ConfigError, DataError
-from thalweg.facts import Facts
 from torch import Tensor
 
+from thalweg.errors import ConfigError, DataError
+from thalweg.facts import Facts
 from thalweg_backbones.dit import SIZES
 from thalweg_backbones.layers import positions
 

@@ -3,14 +3,11 @@
 import math
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import click
 
 from thalweg.cli import console
-
-if TYPE_CHECKING:
-    from thalweg.training.loop import Trainer
 
 _INTERRUPTED = 130
 
@@ -75,7 +72,8 @@ def _again(ctx: click.Context) -> str:
     return "thalweg " + given.replace(" --resume never", "").replace(" --resume=never", "")
 
 
-def _summary(trainer: "Trainer", folder: Path) -> str:
+def _summary(trainer: Any, folder: Path) -> str:
+    """What is about to be trained, of a :class:`thalweg.training.loop.Trainer` (which imports torch)."""
     config, network = trainer.config, trainer.parts.network
     training, samples = config.training, len(trainer.parts.dataset.train)
     parameters = sum(parameter.numel() for parameter in network.parameters())

@@ -105,32 +105,13 @@ def verify(checkpoint: Path) -> None:
         DataError: naming the file that is missing, foreign or damaged.
     """
     advice = "use another checkpoint"
-    try:
-        text = (checkpoint / MANIFEST).read_text()
-        manifest = json.loads(text)
-        # The manifest has no digest of its own: it must read exactly as it would be written.
-        known = manifest["format"] == FORMAT and _text(manifest) == text
-        version, files = manifest["version"], dict(manifest["files"])
-    except FileNotFoundError as error:
-        raise DataError(f"{checkpoint} is no checkpoint, it has no {MANIFEST}; {advice}") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{checkpoint / MANIFEST} is damaged; {advice}") from error
-    if not known:
-        raise DataError(f"{checkpoint / MANIFEST} is damaged or foreign; {advice}")
-    if version != VERSION:
-        raise DataError(
-            f"{checkpoint} has format version {version} and this Thalweg reads {VERSION}; "
-            f"use the Thalweg that wrote it"
-        )
-    for name, recorded in files.items():
+    for name, (size, digest) in _listed(checkpoint, advice).items():
         path = checkpoint / name
         if not path.is_file():
             raise DataError(f"{path} is missing; {advice}")
-        if path.stat().st_size != recorded["bytes"]:
-            raise DataError(
-                f"{path} has {path.stat().st_size} bytes instead of {recorded['bytes']}; {advice}"
-            )
-        if _digest(path) != recorded["sha256"]:
+        if path.stat().st_size != size:
+            raise DataError(f"{path} has {path.stat().st_size} bytes instead of {size}; {advice}")
+        if _digest(path) != digest:
             raise DataError(f"{path} is damaged, its SHA-256 differs from the manifest's; {advice}")
 
 
@@ -184,6 +165,27 @@ def read_document(checkpoint: Path, name: str) -> Any:
         return json.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read: {error}; use another checkpoint") from error
+
+
+def _listed(checkpoint: Path, advice: str) -> dict[str, tuple[int, str]]:
+    """Size and SHA-256 by file, as the manifest states them."""
+    path = checkpoint / MANIFEST
+    try:
+        text = path.read_text()
+        manifest = json.loads(text)
+        # The manifest has no digest of its own: it must read exactly as it would be written.
+        if manifest["format"] != FORMAT or _text(manifest) != text:
+            raise DataError(f"{path} is damaged or foreign; {advice}")
+        if manifest["version"] != VERSION:
+            raise DataError(
+                f"{checkpoint} has format version {manifest['version']} and this Thalweg reads {VERSION}; "
+                f"use the Thalweg that wrote it"
+            )
+        return {name: (one["bytes"], one["sha256"]) for name, one in manifest["files"].items()}
+    except FileNotFoundError as error:
+        raise DataError(f"{checkpoint} is no checkpoint, it has no {MANIFEST}; {advice}") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{path} is damaged; {advice}") from error
 
 
 def _seal(path: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import warnings
 from typing import Any, Literal
 
 import torch
@@ -46,13 +47,21 @@ def make_fabric(*, accelerator: str, devices: str, strategy: str, precision: Pre
     # It announces at length what the run's own summary says.
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     try:
-        return Fabric(precision=precision, **chosen)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*AMP with fp16 is not supported")  # refused below
+            fabric = Fabric(precision=precision, **chosen)
     except Exception as error:  # Fabric raises a dozen kinds of errors on a choice it cannot serve
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ConfigError(
             f"cannot train with accelerator {accelerator!r}, devices {devices!r}, strategy {strategy!r}: "
             f"{reason}"
         ) from error
+    if precision_of(fabric) != precision:
+        raise ConfigError(
+            f"training.precision is {precision}, which a {fabric.device.type} does not offer; "
+            f"use {precision_of(fabric)} or 32-true"
+        )
+    return fabric
 
 
 def launch(fabric: Fabric) -> None:

@@ -28,17 +28,21 @@ class Journal:
 
     def __init__(self, config: RunConfig, run: RunDirectory, state: RunState, fabric: Fabric) -> None:
         self._state, self._fabric, self._lr = state, fabric, config.training.lr
-        self._run, self._leads = run, fabric.is_global_zero
+        self._run, self._config, self._leads = run, config, fabric.is_global_zero
         self._file: MetricsFile | None = None
         self._loggers: list[Logger] = []
         self._line: dict[str, float] = {}
         self._seconds, self._steps = 0.0, 0
         self.newest: Mapping[str, float] = {}
         if self._leads:
+            self._loggers = [logger.build(run.path) for logger in config.loggers.values()]
             self._file = MetricsFile(run.metrics, state.step)
             self.newest = self._file.newest
-            self._loggers = [logger.build(run.path) for logger in config.loggers.values()]
-            registry().hook.thalweg_run_started(run_dir=run.path, config=config)
+
+    def begin(self) -> None:
+        """The run begins or goes on."""
+        if self._leads:
+            registry().hook.thalweg_run_started(run_dir=self._run.path, config=self._config)
 
     def stepped(self, seconds: float) -> None:
         """A step took so long."""

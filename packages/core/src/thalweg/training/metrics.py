@@ -1,6 +1,7 @@
 """Numbers of a run: averaged over steps, written to metrics.jsonl."""
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -92,8 +93,12 @@ class MetricsFile:
         self._file = path.open("a")
 
     def write(self, line: Mapping[str, Any]) -> None:
-        """Append a line, readable at once."""
-        self._file.write(json.dumps(line) + "\n")
+        """Append a line, readable at once; what is not finite becomes null, as JSON has no NaN."""
+        finite = {
+            name: None if isinstance(number, float) and not math.isfinite(number) else number
+            for name, number in line.items()
+        }
+        self._file.write(json.dumps(finite, allow_nan=False) + "\n")
         self._file.flush()
         self.newest = line
 

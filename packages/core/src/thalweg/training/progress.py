@@ -2,11 +2,12 @@
 
 import sys
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import click
 
 
+@runtime_checkable
 class Progress(Protocol):
     """What the loop tells."""
 

@@ -145,6 +145,7 @@ class Session:
             journal = Journal(self._config, self._run, self._state, self._fabric)
             shown = progress(self._config.training.steps, self._state.step, quiet=self._quiet)
             try:
+                journal.begin()
                 if self._state.step and not self._quiet:
                     complete = self._state.step == self._config.training.steps
                     shown.say(
