@@ -45,7 +45,10 @@ def test_branches_are_weighted_by_beta_and_the_last_by_one():
 
 def test_the_minimiser_of_the_acceleration_is_the_residual_of_the_velocity():
     """a* = 2 (x_0 - x_t + t v) / t^2 where x_0 is known; zero where v is exact."""
-    plan = planned(gap=0.01)
+    drawn = planned()
+    times_kN = torch.linspace(0.2, 0.9, 15).view(3, 5)
+    x_t = drawn.interpolant.x_t(drawn.clean, drawn.noise, times_kN[0])
+    plan = attrs.evolve(drawn, times=times_kN, x_t=x_t)
     velocities = (plan.velocity + 0.3, plan.velocity, plan.velocity)
     t = plan.times[:2].view(2, -1, 1, 1, 1)
     x_t = torch.stack([plan.x_at(0), plan.x_at(1)])
