@@ -1,6 +1,7 @@
 import builtins
 import fcntl
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -230,7 +231,7 @@ def test_divergence_names_step_and_last_good_checkpoint_and_saves_nothing(
 ) -> None:
     objectives = {"bad": Fails(call=5, value=value)}
     trainer = Trainer(tiny(), tmp_path, objectives=objectives, accelerator="cpu", quiet=True)
-    with pytest.raises(DivergenceError, match=r"at step 5: .*step-00000004 .*training\.lr"):
+    with pytest.raises(DivergenceError, match=r"at step 5: .*step-00000004;.*training\.lr"):
         trainer.train()
     assert [path.name for path in sorted((tmp_path / "checkpoints").iterdir())] == [
         "step-00000002",
@@ -238,6 +239,44 @@ def test_divergence_names_step_and_last_good_checkpoint_and_saves_nothing(
     ]
     assert [line["step"] for line in lines(tmp_path)] == [1, 2, 3, 4]
     assert not (tmp_path / "model").exists()
+
+
+class PressesCtrlC(Fails):
+    """An objective during whose call the user presses Ctrl-C."""
+
+    def __init__(self, call: int, times: int) -> None:
+        super().__init__(call, value=1.0)
+        self.times = times
+
+    def __call__(self, plan: Plan, prediction: Prediction, batch: Batch) -> ObjectiveValue:
+        value = super().__call__(plan, prediction, batch)
+        if self.calls == self.call and torch.is_grad_enabled():
+            for _ in range(self.times):
+                os.kill(os.getpid(), signal.SIGINT)
+        return value
+
+
+def test_ctrl_c_finishes_the_step_and_the_run_goes_on_to_the_same_bits(tmp_path: Path) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    config = tiny(log_every=4, checkpoint_every=0)
+    for folder, call in (("run", 3), ("run", 99), ("whole", 99)):
+        objectives = {"own": PressesCtrlC(call, times=1)}
+        trainer = Trainer(config, tmp_path / folder, objectives=objectives, accelerator="cpu", quiet=True)
+        result = trainer.train()
+        assert (result.step, result.interrupted, result.model is None) == (
+            (3, True, True) if call == 3 else (6, False, False)
+        )
+    assert tensor_files(tmp_path / "run") == tensor_files(tmp_path / "whole")
+    assert lines(tmp_path / "run") == lines(tmp_path / "whole")
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_second_ctrl_c_ends_at_once(tmp_path: Path) -> None:
+    objectives = {"own": PressesCtrlC(call=3, times=2)}
+    trainer = Trainer(tiny(), tmp_path, objectives=objectives, accelerator="cpu", quiet=True)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train()
+    assert [line["step"] for line in lines(tmp_path)] == [1, 2]
 
 
 def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_used(

@@ -87,19 +87,44 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path: Path) -> None:
     assert [line["step"] for line in lines(run_dir)] == list(range(1, len(lines(run_dir)) + 1))
 
 
+SCRIPT = """
+import sys, thalweg
+thalweg.Trainer(thalweg.load_config(sys.argv[1], sys.argv[3:]), sys.argv[2]).train()
+"""
+
+
 def test_two_processes_train_like_one_that_accumulates(tmp_path: Path) -> None:
-    path = recipe(tmp_path, steps=5)
     # Without the acceleration loss one layer gets no gradient, for which DDP must not wait.
-    common = ["train", str(path), "objectives.acceleration=none", "--accelerator", "cpu"]
-    two = [*THALWEG, *common, "--devices", "2", "--run-dir", str(tmp_path / "two")]
-    # The processes of DDP run the program again by its name.
-    two[:3] = [str(Path(sys.executable).with_name("thalweg"))]
-    done = subprocess.run(two, env=ONE_THREAD, capture_output=True, text=True, check=False, timeout=200)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == str(tmp_path / "two" / "model")
-    assert main([*common, "training.accumulate=2", "--run-dir", str(tmp_path / "one")]) == 0
-    for two_line, one_line in zip(lines(tmp_path / "two"), lines(tmp_path / "one"), strict=True):
-        assert two_line == pytest.approx(one_line, rel=1e-4)
-    one, other = (load_file(tmp_path / name / "model" / "model.safetensors") for name in ("one", "two"))
-    for name, tensor in one.items():
-        assert (tensor - other[name]).abs().max() < 1e-5, name
+    path, without = recipe(tmp_path, steps=5), "objectives.acceleration=none"
+    (tmp_path / "script.py").write_text(SCRIPT)
+    program = str(Path(sys.executable).with_name("thalweg"))  # DDP runs it again by its name
+    fabric = [sys.executable, "-m", "lightning_fabric.cli", "--accelerator=cpu", "--devices=2"]
+    commands = {
+        "ddp": [
+            program, "train", str(path), without, "--devices", "2", "--accelerator", "cpu",
+            "--run-dir", str(tmp_path / "ddp"),
+        ],
+        "fabric run": [
+            *fabric, "--strategy=ddp", str(tmp_path / "script.py"), str(path), str(tmp_path / "fabric run"),
+            without,
+        ],
+    }  # fmt: skip
+    runs = {
+        name: subprocess.Popen(
+            command, env=ONE_THREAD, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        for name, command in commands.items()
+    }
+    arguments = [str(path), without, "training.accumulate=2", "--run-dir", str(tmp_path / "one")]
+    assert main(["train", *arguments, "--accelerator", "cpu"]) == 0
+    one = load_file(tmp_path / "one" / "model" / "model.safetensors")
+    for name, run in runs.items():
+        said = run.communicate(timeout=200)
+        assert run.returncode == 0, said
+        if name == "ddp":
+            assert said[0].strip() == str(tmp_path / "ddp" / "model")
+        for two_line, one_line in zip(lines(tmp_path / name), lines(tmp_path / "one"), strict=True):
+            assert two_line == pytest.approx(one_line, rel=1e-4)
+        two = load_file(tmp_path / name / "model" / "model.safetensors")
+        for key, tensor in one.items():
+            assert (tensor - two[key]).abs().max() < 1e-5, f"{name}: {key}"

@@ -26,9 +26,13 @@ class Planner:
         self._time_sampler, self._branches, self._max_time_gap = time_sampler, branches, max_time_gap
 
     def __call__(self, clean: Float[Tensor, "N C H W"], generator: torch.Generator) -> Plan:
-        """Draw on the generator's device, then move to the data's."""
-        times_kN = self.times(len(clean), generator).to(clean.device)
+        """Draw on the generator's device, then move to the data's.
+
+        Noise and the first branch's times come first, so that networks with other numbers of branches
+        are asked the same under one seed.
+        """
         noise = torch.randn(clean.shape, generator=generator).to(clean.device)
+        times_kN = self.times(len(clean), generator).to(clean.device)
         return self.plan(clean, noise, times_kN)
 
     def plan(

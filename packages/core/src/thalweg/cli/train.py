@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from thalweg.cli import console
+from thalweg.errors import ThalwegError
 
 _INTERRUPTED = 130
 
@@ -57,7 +58,12 @@ def command(
     )
     if trainer.leads and not quiet:
         console.say(_summary(trainer, folder))
-    result = trainer.train("never" if resume == "never" else "auto")
+    try:
+        result = trainer.train("never" if resume == "never" else "auto")
+    except ThalwegError:
+        if not trainer.leads:  # the first process says it for all
+            ctx.exit(1)
+        raise
     if not result.leads:
         return
     if result.interrupted:

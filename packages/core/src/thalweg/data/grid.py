@@ -1,6 +1,6 @@
 """Grids of small images, drawn large enough to look at."""
 
-import os
+import io
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +8,7 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
-from thalweg.errors import ThalwegError
+from thalweg.files import write_bytes
 
 _PAPER = 255  # gaps and empty places are white
 
@@ -50,14 +50,11 @@ def save_png(image: Image.Image, path: Path) -> None:
     Raises:
         ThalwegError: if it cannot be written there.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        try:
-            image.save(part, format="PNG")
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
-    except OSError as error:
-        raise ThalwegError(
-            f"cannot write the picture {path}: {error.strerror or error}; choose a folder open to writing"
-        ) from error
+    write_bytes(path, png_bytes(image))
+
+
+def png_bytes(image: Image.Image) -> bytes:
+    """A picture as a PNG file."""
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG")
+    return buffer.getvalue()

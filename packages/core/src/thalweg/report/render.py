@@ -1,16 +1,14 @@
 """A report as one HTML file: no script, no network, nothing beside it."""
 
 import base64
-import contextlib
 import os
-import secrets
 from importlib.resources import files
 from itertools import groupby
 from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
 
-from thalweg.errors import ThalwegError
+from thalweg.files import write_bytes
 from thalweg.report.cells import cells
 from thalweg.report.charts import svg
 from thalweg.report.model import Chart, Part, Picture, Report, Table
@@ -53,22 +51,7 @@ def write(report: Report, path: str | os.PathLike[str]) -> Path:
     """
     path = Path(path)
     # A lone surrogate, as in undecodable file names, has no UTF-8; it becomes a question mark.
-    page = render(report).encode("utf-8", errors="replace")
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        try:
-            with temporary.open("xb") as file:
-                file.write(page)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
-            raise
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise ThalwegError(f"the report {path} cannot be written ({reason}); choose another place") from error
+    write_bytes(path, render(report).encode("utf-8", errors="replace"))
     return path
 
 

@@ -6,14 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-import torch
 from lightning_fabric import Fabric
-from torch import Tensor
 
 from thalweg.config import RunConfig
-from thalweg.errors import DivergenceError
 from thalweg.importing import save
-from thalweg.training import checkpoint
 from thalweg.training.batches import Batches
 from thalweg.training.ema import EMA
 from thalweg.training.fabric import expect_unused, precision_of
@@ -26,11 +22,9 @@ from thalweg.training.progress import Progress, progress
 from thalweg.training.run_directory import RunDirectory
 from thalweg.training.samples import SampleGrid
 from thalweg.training.state import RunState
-from thalweg.training.step import TrainingStep, finite
+from thalweg.training.step import TrainingStep
 from thalweg.training.validation import Validation
-
-_AGREE_EVERY = 10
-"""Steps between two looks of devices other than a lone CPU at whether to stop; each look waits for them."""
+from thalweg.training.watch import Watch
 
 
 @attrs.frozen(eq=False)
@@ -137,12 +131,12 @@ class Session:
             precision="bf16-mixed" if precision_of(fabric) == "bf16-mixed" else "32-true",
         )
         self._quiet = quiet or not fabric.is_global_zero
-        self._first_bad = torch.full((), -1, dtype=torch.int64, device=fabric.device)
 
     def run(self) -> TrainingResult:
         """Go on to the last step."""
         with Interruption().noted() as interruption:
             journal = Journal(self._config, self._run, self._state, self._fabric)
+            watch = Watch(self._config.training, self._run.checkpoints, interruption, self._fabric)
             shown = progress(self._config.training.steps, self._state.step, quiet=self._quiet)
             try:
                 journal.begin()
@@ -153,7 +147,7 @@ class Session:
                         if complete
                         else f"going on from step {self._state.step}"
                     )
-                stopped = self._advance(journal, shown, interruption)
+                stopped = self._advance(journal, shown, watch)
                 model = None if stopped else self._export()
                 journal.finish(self._state.step)
             finally:
@@ -169,7 +163,7 @@ class Session:
             leads=self._fabric.is_global_zero,
         )
 
-    def _advance(self, journal: Journal, shown: Progress, interruption: Interruption) -> bool:
+    def _advance(self, journal: Journal, shown: Progress, watch: Watch) -> bool:
         state, steps = self._state, self._config.training.steps
         before = state.seconds - time.monotonic()
         while state.step < steps:
@@ -177,7 +171,7 @@ class Session:
             numbers = self._step(state.step)
             state.step += 1
             state.means.add(numbers)
-            stop = self._look(numbers, interruption)
+            stop = watch.stops(state.step, numbers)
             journal.stepped(time.monotonic() - begun)
             state.seconds = before + time.monotonic()
             shown.step(state.step, self._report(journal))
@@ -209,45 +203,6 @@ class Session:
 
     def _due(self, every: int) -> bool:
         return every > 0 and self._state.step % every == 0
-
-    def _look(self, numbers: Mapping[str, Tensor], interruption: Interruption) -> bool:
-        """Whether to stop after this step, the same on every process.
-
-        Raises:
-            DivergenceError: if this step, or one since the last look, was not finite.
-        """
-        state, training, fabric = self._state, self._config.training, self._fabric
-        good = finite(numbers, scaled=training.precision == "16-mixed")
-        fresh = ~good & (self._first_bad < 0)
-        self._first_bad = torch.where(fresh, state.step, self._first_bad)
-        intervals = (
-            training.log_every,
-            training.validate_every,
-            training.sample_every,
-            training.checkpoint_every,
-            _AGREE_EVERY,
-        )
-        alone = fabric.world_size == 1
-        lone_cpu = alone and fabric.device.type == "cpu"
-        if not lone_cpu and state.step < training.steps and not any(map(self._due, intervals)):
-            return False
-        signals = torch.stack([self._first_bad, torch.full_like(self._first_bad, interruption.requested)])
-        if not alone:
-            signals = fabric.all_reduce(signals, reduce_op="max")  # type: ignore[assignment]
-        bad, stop = signals.tolist()
-        if bad >= 0:
-            raise self._diverged(bad, numbers)
-        return bool(stop)
-
-    def _diverged(self, step: int, numbers: Mapping[str, Tensor]) -> DivergenceError:
-        saved = checkpoint.checkpoints(self._run.checkpoints)
-        last = f"the last good checkpoint is {saved[-1]}" if saved else "no checkpoint had been saved yet"
-        return DivergenceError(
-            f"training diverged at step {step}: the loss is {float(numbers['loss']):.4g} and the gradient "
-            f"norm {float(numbers['grad_norm']):.4g}; {last} and nothing was saved after it; "
-            f"try a lower training.lr, a smaller training.clip or training.precision=32-true "
-            f"in a new run directory"
-        )
 
     def _export(self) -> Path:
         if self._fabric.is_global_zero:
