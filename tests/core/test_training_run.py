@@ -18,8 +18,9 @@ from torch import nn
 import thalweg
 from thalweg.cli.main import main
 from thalweg.errors import ConfigError, DataError, DivergenceError, PluginError
+from thalweg.machine import FLOP_PER_WEIGHT_TRAINED, compiling_pays
 from thalweg.plugins import LoadedPlugin, Origin, Registry
-from thalweg.training import compilation, journal
+from thalweg.training import journal
 from thalweg.training.loop import Trainer
 from thalweg.training.session import TrainingResult
 from thalweg.types import Batch, ObjectiveValue, Plan, Prediction
@@ -345,8 +346,8 @@ def test_without_a_compiler_it_warns_and_trains(
 
 def test_compilation_pays_for_long_runs_only() -> None:
     network = Trainer(tiny(), Path("nowhere"), accelerator="cpu").parts.network
-    assert not compilation.pays(network, batch_size=16, steps=100)
-    assert compilation.pays(network, batch_size=256, steps=10**9)
+    assert not compiling_pays(network, 16 * 100, FLOP_PER_WEIGHT_TRAINED, "cpu")
+    assert compiling_pays(network, 256 * 10**9, FLOP_PER_WEIGHT_TRAINED, "cpu")
 
 
 def observer(calls: list[str], fails: bool) -> LoadedPlugin:

@@ -106,7 +106,8 @@ class FlowNetwork(nn.Module):
         takes minutes, and the step is as fast: what lies between the regions is small.
         """
         for region in self._regions():
-            region.compile()
+            if region._compiled_call_impl is None:
+                region.compile()
 
     def _regions(self) -> Iterator[nn.Module]:
         readouts = (self.intermediate_velocity, self.velocity_readout, self.acceleration_readout)

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 import attrs
 import torch
@@ -14,11 +14,13 @@ from thalweg.config import component
 from thalweg.errors import ConfigError, ThalwegError
 from thalweg.facts import Facts
 from thalweg.interpolant import Interpolant
+from thalweg.machine import FLOP_PER_WEIGHT_FORWARD, compiler, compiling_pays, native_precision
+from thalweg.network import FlowNetwork
 from thalweg.protocols import Guidance, Sampler
 from thalweg.randomness import SampleNoise
 from thalweg.types import Condition, ConditionalVelocity, VelocityField
 
-SamplingPrecision = Literal["32-true", "bf16-mixed"]
+SamplingPrecision = Literal["auto", "32-true", "bf16-mixed"]
 
 
 @runtime_checkable
@@ -46,11 +48,13 @@ class Samples:
         x: the samples in the order of their indices, float32 on the CPU.
         evaluated: images the network was evaluated on, both halves of guidance counted.
         seconds: wall-clock time of the drawing.
+        precision: that the network was evaluated in.
     """
 
     x: Float32[Tensor, "N C H W"]
     evaluated: int
     seconds: float
+    precision: str
 
     @property
     def evaluations(self) -> float:
@@ -80,7 +84,7 @@ class Boundary:
 
     network: VelocityNetwork
     device: torch.device
-    precision: SamplingPrecision
+    mixed: bool
     evaluated: int = 0
 
     def __call__(
@@ -89,7 +93,7 @@ class Boundary:
         """The network's velocity in the dtype and on the device of x."""
         self.evaluated += len(x)
         mixed = torch.autocast(self.device.type, torch.bfloat16)
-        with mixed if self.precision == "bf16-mixed" else nullcontext():
+        with mixed if self.mixed else nullcontext():
             velocity = self.network.velocity(x.to(self.device, torch.float32), t, condition)
         return velocity.to(x)
 
@@ -105,7 +109,8 @@ def sample(
     batch_size: int = 64,
     interpolant: Interpolant | str | None = None,
     device: torch.device | str | None = None,
-    precision: SamplingPrecision = "32-true",
+    precision: SamplingPrecision = "auto",
+    compile: Literal["auto", "on", "off"] = "auto",
     progress: Callable[[int, int], None] | None = None,
 ) -> Samples:
     """Draw samples of a network.
@@ -124,8 +129,10 @@ def sample(
         interpolant: the path that the network was trained on, or its name, ``linear`` or ``cosine``; by
             default the network's own, and linear if it states none.
         device: where the network runs, and is moved if it is elsewhere; its own by default.
-        precision: ``bf16-mixed`` evaluates the network under bfloat16 autocast; the state of the
-            sampler stays float64.
+        precision: ``bf16-mixed`` evaluates the network under bfloat16 autocast, ``auto`` does where the
+            processor has it; the state of the sampler stays float64.
+        compile: whether the network is compiled first, in place; ``auto`` where that pays for so many
+            samples and a C++ compiler is there.
         progress: called with (drawn, total) after each batch.
 
     Raises:
@@ -143,7 +150,12 @@ def sample(
     home = _place(network, device)
     # Metal has no float64, so there the state stays on the CPU.
     state_device = torch.device("cpu") if home.type == "mps" else home
-    boundary = Boundary(network, home, precision)
+    resolved = native_precision(home.type) if precision == "auto" else precision
+    boundary = Boundary(network, home, resolved == "bf16-mixed")
+    if isinstance(network, FlowNetwork) and (
+        compile == "on" or (compile == "auto" and _compiling_pays(network, step, guide, len(indices), home))
+    ):
+        network.compile_regions()
     drawn: list[Tensor] = []
     begun = time.perf_counter()
     with torch.no_grad(), _evaluating(network):
@@ -157,7 +169,16 @@ def sample(
             _check_finite(drawn[-1], indices[chosen])
             if progress is not None:
                 progress(start + len(x_0), len(indices))
-    return Samples(torch.cat(drawn), boundary.evaluated, time.perf_counter() - begun)
+    return Samples(torch.cat(drawn), boundary.evaluated, time.perf_counter() - begun, resolved)
+
+
+def _compiling_pays(
+    network: FlowNetwork, sampler: Sampler, guide: Guidance, count: int, device: torch.device
+) -> bool:
+    # An adaptive sampler states no steps; it takes some dozens.
+    evaluations = getattr(sampler, "steps", 50) * (1 if guide is ConditionedField else 2)
+    pays = compiling_pays(network, evaluations * count, FLOP_PER_WEIGHT_FORWARD, device.type)
+    return pays and compiler() is not None
 
 
 def _built(kind: str, given: Any, facts: Facts) -> Any:
@@ -176,8 +197,8 @@ def _check(
             raise ConfigError(f"indices[{position}] is {index}; samples are counted from 0")
     if batch_size < 1:
         raise ConfigError(f"batch_size is {batch_size}; it must be at least 1")
-    if precision not in ("32-true", "bf16-mixed"):
-        raise ConfigError(f"precision is {precision!r}; samples are drawn in '32-true' or 'bf16-mixed'")
+    if precision not in get_args(SamplingPrecision):
+        raise ConfigError(f"precision is {precision!r}; it must be 'auto', '32-true' or 'bf16-mixed'")
     if labels is None:
         return
     if facts.classes is None:

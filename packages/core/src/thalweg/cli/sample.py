@@ -4,7 +4,7 @@ import json
 import math
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -13,7 +13,7 @@ from thalweg.config import SamplingConfig, apply_override, dump, structure
 from thalweg.errors import ConfigError, ThalwegError
 
 if TYPE_CHECKING:
-    from thalweg.sampling import Samples
+    from thalweg.sampling import Samples, SamplingPrecision
 
 TENSORS, SETTINGS, PICTURE = "samples.safetensors", "samples.json", "samples.png"
 _SMALLEST_EDGE = 48  # pixels that an image of the picture is drawn with at least
@@ -28,8 +28,8 @@ _MOST_SHOWN = 100
 @click.option("--start", default=0, show_default=True, help="Index of the first sample of the seed.")
 @click.option(
     "--precision",
-    type=click.Choice(["32-true", "bf16-mixed"]),
-    default="32-true",
+    type=click.Choice(["auto", "32-true", "bf16-mixed"]),
+    default="auto",
     show_default=True,
     help="Of the network's evaluations.",
 )
@@ -74,14 +74,14 @@ def command(
         seed=config.seed,
         batch_size=config.batch_size,
         device=_device(device),
-        precision="bf16-mixed" if precision == "bf16-mixed" else "32-true",
+        precision=cast("SamplingPrecision", precision),
         progress=lambda done, total: console.say(f"{done} of {total} samples"),
     )
     facts = {
         "model": str(model),
         "sampling": dump(config),
         "start": start,
-        "precision": precision,
+        "precision": drawn.precision,
         "evaluations": drawn.evaluations,
         "seconds": round(drawn.seconds, 3),
     }

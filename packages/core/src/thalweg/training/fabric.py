@@ -3,15 +3,15 @@
 import logging
 import os
 import warnings
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
 
+from thalweg import machine
 from thalweg.errors import ConfigError
-
-Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+from thalweg.machine import Precision
 
 _RANK_VARIABLES = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
 _LAUNCHED = "LT_CLI_USED"
@@ -24,14 +24,12 @@ def is_first_process() -> bool:
 
 
 def native_precision(accelerator: str) -> Precision:
-    """bf16-mixed where the processor computes in bfloat16 itself, else 32-true."""
+    """The native precision of what Fabric will choose."""
     if accelerator in ("cuda", "gpu", "auto") and torch.cuda.is_available():
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
-    elif accelerator in ("mps", "gpu", "auto") and torch.backends.mps.is_available():
-        native = False
-    else:
-        native = torch.cpu._is_avx512_bf16_supported()
-    return "bf16-mixed" if native else "32-true"
+        return machine.native_precision("cuda")
+    if accelerator in ("mps", "gpu", "auto") and torch.backends.mps.is_available():
+        return machine.native_precision("mps")
+    return machine.native_precision("cpu")
 
 
 def make_fabric(*, accelerator: str, devices: str, strategy: str, precision: Precision) -> Fabric:

@@ -10,11 +10,11 @@ from lightning_fabric import Fabric
 
 from thalweg.config import RunConfig, dump, to_toml
 from thalweg.errors import ConfigError
+from thalweg.machine import FLOP_PER_WEIGHT_TRAINED, Precision, compiler, compiling_pays
 from thalweg.network import FlowNetwork
 from thalweg.protocols import Dataset, Objective
-from thalweg.training import checkpoint, compilation
+from thalweg.training import checkpoint
 from thalweg.training.fabric import (
-    Precision,
     is_first_process,
     launch,
     make_fabric,
@@ -154,7 +154,10 @@ class Trainer:
     def _pays(self, config: RunConfig, recorded: Any) -> bool:
         asked, training = _decided(config.training.compile, recorded), config.training
         if asked is None:
-            return compilation.pays(self.parts.network, training.batch_size, training.steps)
+            images = training.batch_size * training.steps
+            return compiling_pays(
+                self.parts.network, images, FLOP_PER_WEIGHT_TRAINED, self._fabric.device.type
+            )
         return bool(asked == "on")
 
     def _check_shares(self) -> None:
@@ -173,7 +176,7 @@ def _decided(asked: str, recorded: Any) -> Any:
 
 
 def _compiler_is_there() -> bool:
-    there = compilation.compiler() is not None
+    there = compiler() is not None
     if not there and is_first_process():
         Silent().say(
             "warning: there is no C++ compiler here, so the network is not compiled and trains more slowly; "

@@ -57,8 +57,8 @@ class SampleGrid:
             guidance=self._guidance,
             seed=self._seed,
             batch_size=self._batch_size,
-            interpolant=network.interpolant,
             precision=self._precision,
+            compile="off",  # the run decides that
         )
         images = self._images(drawn.x)
         if images is None:

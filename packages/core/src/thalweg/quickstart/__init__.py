@@ -1,0 +1,1 @@
+"""The quick start: a baseline and its DeepFlow twin on real digits, trained, sampled, judged, reported."""
