@@ -28,7 +28,7 @@ def native_precision(device_type: str) -> Precision:
     return "bf16-mixed" if native else "32-true"
 
 
-def compiling_pays(network: FlowNetwork, images: float, flop_per_weight: int, device_type: str) -> bool:
+def compiling_pays(network: FlowNetwork, images: int, flop_per_weight: int, device_type: str) -> bool:
     """Whether a computation is long enough to compile the network for.
 
     It looks at nothing but the work itself, so that a run that goes on decides as it did at first.

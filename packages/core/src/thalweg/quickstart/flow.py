@@ -121,7 +121,6 @@ def _finish(
         guidance=sampling.guidance,
         seed=sampling.seed,
         batch_size=sampling.batch_size,
-        precision="32-true",
         progress=lambda done, total: say(f"      {done} of {total}"),
     )
     images = dataset.images(samples.x)
@@ -153,6 +152,7 @@ def _results(models: Sequence[Model], judge: Judge, settings: Settings, seconds:
                 "seed": model.config.seed,
                 "samples": model.scores.count,
                 "network_evaluations_per_sample": model.samples.evaluations,
+                "sampling_precision": model.samples.precision,
                 "sampling_seconds": round(model.samples.seconds, 2),
             }
             for model in models

@@ -192,7 +192,7 @@ def _protocol(models: Sequence["Model"], judge: Judge) -> tuple[str, ...]:
         f"averaged weights (EMA {training.ema:g}), label dropout {config.plan.label_dropout:g}, log-normal "
         f"times. {models[1].name} puts VeRA between two branches of {config.backbone.depth // 2} blocks.",
         f"Samples: Euler-Maruyama, {sampler['steps']} steps evenly from t = 1 to {sampler['last']:g} and "
-        f"from there to 0, the last one without noise; classifier-free guidance of {guidance['scale']:g} within "
+        f"from there to 0, the last without noise; classifier-free guidance of {guidance['scale']:g} within "
         f"t = {low:g} to {high:g}; {models[0].samples.evaluations:.0f} network evaluations a sample; noise "
         f"of sample i is a function of the seed and i alone.",
         f"Judge: {judge.name}. The digits are those of scikit-learn (8x8, 1,797 images); a fifth of each "

@@ -1,0 +1,52 @@
+"""What the benchmarks share: the model, fair timing, verdicts."""
+
+import statistics
+import sys
+import time
+from collections.abc import Callable
+
+import thalweg
+from thalweg.network import FlowNetwork
+
+IMAGENET = thalweg.Facts(shape=(4, 32, 32), classes=1000)
+
+
+def deepflow_s() -> FlowNetwork:
+    """DeepFlow-S/2-2T, freshly initialised."""
+    return thalweg.compose(
+        backbone={"type": "dit", "size": "S", "patch": 2}, refiner="vera", branches=2, facts=IMAGENET
+    )
+
+
+def alternately(candidates: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Median seconds of each; they take turns, so that a busy moment of the machine hits all alike."""
+    seconds: dict[str, list[float]] = {name: [] for name in candidates}
+    for _ in range(rounds):
+        for name, candidate in candidates.items():
+            begun = time.perf_counter()
+            candidate()
+            seconds[name].append(time.perf_counter() - begun)
+    return {name: statistics.median(taken) for name, taken in seconds.items()}
+
+
+class Verdict:
+    """Collects the targets and whether they were met."""
+
+    def __init__(self) -> None:
+        self._met = True
+
+    def at_least(self, what: str, figure: float, target: float) -> None:
+        """``figure`` should reach ``target``."""
+        self._say(what, figure, target, figure >= target, "at least")
+
+    def at_most(self, what: str, figure: float, target: float) -> None:
+        """``figure`` should stay within ``target``."""
+        self._say(what, figure, target, figure <= target, "at most")
+
+    def exit(self) -> None:
+        """0 if all were met."""
+        sys.exit(0 if self._met else 1)
+
+    def _say(self, what: str, figure: float, target: float, met: bool, relation: str) -> None:
+        self._met &= met
+        print(f"{'met   ' if met else 'MISSED'}  {what}: {figure:.4g} ({relation} {target:g})", flush=True)

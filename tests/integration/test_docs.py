@@ -1,0 +1,232 @@
+"""The documentation is true: its code runs; its commands, links, names and tables are those there are."""
+
+import contextlib
+import inspect
+import io
+import pkgutil
+import re
+import shlex
+import tomllib
+from pathlib import Path
+
+import click
+import pytest
+from safetensors.torch import save_file
+
+import thalweg
+import thalweg.plugins
+from golden_files import golden
+from plugin_makers import site_at
+from thalweg import hookspecs
+from thalweg.cli.main import cli, main
+from thalweg.config import SamplingConfig, apply_override, load_config, structure
+from thalweg.plugins import KINDS
+from thalweg.plugins.offers import BUILT_IN
+
+ROOT = Path(__file__).parents[2]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CHANGELOG.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "packages").glob("*/README.md")),
+]
+PLUGINS = ROOT / "docs" / "plugins.md"
+
+
+def name_of(page):
+    return str(page.relative_to(ROOT))
+
+
+def blocks(page, language):
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def with_blocks(language, but=()):
+    return [page for page in PAGES if page not in but and blocks(page, language)]
+
+
+def slug(heading):
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_links_and_paths_lead_somewhere(page):
+    text = page.read_text()
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if target.startswith(("https://", "http://")):
+            continue
+        path, _, anchor = target.partition("#")
+        linked = (page.parent / path).resolve() if path else page
+        assert linked.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", linked.read_text(), re.MULTILINE)
+            assert anchor in map(slug, headings), target
+    named = re.findall(r"recipes/[\w./-]+\.toml", text) + re.findall(r"`((?:tests|docs)/[\w./-]+)`", text)
+    for path in named:
+        assert (ROOT / path).exists(), path
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_names_in_the_text_are_names_of_the_code(page):
+    for name in re.findall(r"`(thalweg(?:_\w+)?(?:\.\w+)+)(?:\([^`]*\))?`", page.read_text()):
+        pkgutil.resolve_name(name)
+
+
+@pytest.fixture
+def workplace(tmp_path, monkeypatch):
+    """A folder in which a reader might work: our recipes and a released checkpoint."""
+    (tmp_path / "recipes").symlink_to(ROOT / "recipes")
+    save_file(golden("deepflow_2t").weights, tmp_path / "deepflow.safetensors")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("page", with_blocks("python", but=[PLUGINS]), ids=name_of)
+def test_python_runs_and_prints_what_it_says(page, workplace):
+    code = "\n".join(blocks(page, "python"))
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(compile(code, str(page), "exec"), {"__name__": "documentation"})
+    said = re.findall(r"^print\(.*\)  # (.*)$", code, re.MULTILINE)
+    lines = printed.getvalue().splitlines()
+    assert not said or lines == said
+
+
+@pytest.mark.parametrize("page", with_blocks("toml", but=[PLUGINS]), ids=name_of)
+def test_toml_is_valid(page):
+    for block in blocks(page, "toml"):
+        tomllib.loads(block)
+
+
+def test_the_readme_composes_in_fifteen_lines():
+    (composition,) = blocks(ROOT / "README.md", "python")
+    assert len([line for line in composition.splitlines() if line.strip()]) <= 15
+
+
+def walked(words):
+    """The command that words after ``thalweg`` name, the words left over, and all options it knows."""
+    command, left, ctx = cli, list(words), click.Context(cli, info_name="thalweg")
+    known = {"--help", "-h"}
+    while True:
+        known |= {option for one in command.params for option in one.opts}
+        while left and left[0].startswith("-") and isinstance(command, click.Group):
+            assert left[0] in known, f"{words}: there is no option {left[0]}"
+            left = left[2:] if left[0] == "-p" else left[1:]
+        if not isinstance(command, click.Group) or not left or not left[0].islower():
+            return command, left, known
+        below = command.get_command(ctx, left[0])
+        assert below is not None, f"{words}: there is no command {left[0]}"
+        command, left, ctx = below, left[1:], click.Context(below, info_name=left[0], parent=ctx)
+
+
+def commands(page):
+    for block in blocks(page, "sh"):
+        for line in block.splitlines():
+            words = shlex.split(line, comments=True)
+            while words[:2] == ["uv", "run"]:
+                words = words[2:]
+            if words and Path(words[0]).name == "thalweg":
+                yield words[1:]
+
+
+@pytest.mark.parametrize("page", with_blocks("sh"), ids=name_of)
+def test_commands_take_what_they_are_given(page):
+    for words in commands(page):
+        command, left, _ = walked(words)
+        if isinstance(command, click.Group):
+            continue  # nothing but options of the root, which walked() has checked
+        given = command.make_context(command.name, left).params
+        if "recipe" in given:
+            load_config(ROOT / given["recipe"], given["overrides"])
+        elif "overrides" in given:
+            sampling: dict[str, object] = {}
+            for override in given["overrides"]:
+                apply_override(sampling, override)
+            structure(SamplingConfig, sampling)
+        if "kind" in given and given.get("name"):
+            assert thalweg.registry().config_class(given["kind"], given["name"])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_commands_in_the_text_exist(page):
+    for text in re.findall(r"`thalweg ([^`]+)`", page.read_text()):
+        _, left, known = walked(text.split())
+        options = {word for word in left if word.startswith("-") and not word.strip("-").isupper()}
+        assert options <= known, text
+
+
+def test_make_targets_exist():
+    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    for page in PAGES:
+        named = set(re.findall(r"`make (\w+)`", page.read_text()))
+        named |= {
+            line.split()[1] for block in blocks(page, "sh") for line in re.findall(r"^make \w+", block, re.M)
+        }
+        assert named <= set(targets), page
+
+
+def test_every_component_is_listed():
+    rows = re.findall(
+        r"^\| (\w+) \| `(\w+)` \| .* \| (\w+) \|$", (ROOT / "docs/components.md").read_text(), re.M
+    )
+    ours = {
+        (one.kind, one.name, one.origin.distribution.removeprefix("thalweg-"))
+        for one in thalweg.registry()
+        if one.origin.distribution in BUILT_IN
+    }
+    assert len(rows) == len(set(rows))
+    assert set(rows) == ours
+
+
+def test_every_hook_and_every_kind_is_described():
+    text = PLUGINS.read_text()
+    specs = {name: one for name, one in vars(hookspecs).items() if name.startswith("thalweg_")}
+    for name, spec in specs.items():
+        assert f"`{name}({', '.join(inspect.signature(spec).parameters)})`" in text
+        assert f"def {name}(" in text, f"the example implements no {name}"
+    table = text.partition("## Kinds")[2]
+    for kind in KINDS:
+        assert re.search(rf"^\| .*`{kind}`", table, re.MULTILINE), kind
+
+
+@pytest.fixture
+def skip_plugin(workplace):
+    """The page's plugin, installed as pip would."""
+    folder = workplace / "site"
+    project = tomllib.loads(blocks(PLUGINS, "toml")[0])
+    for block in blocks(PLUGINS, "python"):
+        path = folder / Path(block.splitlines()[0].removeprefix("# src/"))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(block)
+    with site_at(folder) as site:
+        entry_points = "".join(
+            f"{name} = {module}\n" for name, module in project["project"]["entry-points"]["thalweg"].items()
+        )
+        name, version = project["project"]["name"], project["project"]["version"]
+        metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        site.dist_info(name, f"[thalweg]\n{entry_points}", metadata)
+        thalweg.plugins.block()
+        yield workplace
+    thalweg.plugins.block()
+
+
+SMALL = [
+    "backbone.width=16", "backbone.depth=2", "training.steps=2", "training.batch_size=8",
+    "training.validate_every=0",
+]  # fmt: skip
+
+
+def test_the_plugin_of_the_page_works(skip_plugin, capsys):
+    assert thalweg.registry().faults == []
+    lines = [
+        shlex.split(line)[1:] for line in re.findall(r"^    thalweg .*$", PLUGINS.read_text(), re.MULTILINE)
+    ]
+    info, train, gates = lines
+    assert main(info) == 0
+    assert "thalweg-skip 1.0" in capsys.readouterr().out
+    assert main([*train, *SMALL, "--accelerator", "cpu", "--quiet"]) == 0
+    assert (skip_plugin / "runs/skip/note.txt").read_text() == "ended at step 2\n"
+    capsys.readouterr()
+    assert main(gates) == 0
+    # Trained from zero, so the gates have moved.
+    assert float(re.fullmatch(r"boundary 1: (.*)\n", capsys.readouterr().out)[1]) > 0
