@@ -87,5 +87,6 @@ class SelfAttention(nn.Module):
 
 
 def _per_head(norm: nn.RMSNorm, x: Tensor, heads: int) -> Tensor:
-    normed: Tensor = norm(x.unflatten(-1, (heads, -1)))
+    # In the weight's dtype: under autocast x is bfloat16, for which the mixed form has no fused kernel.
+    normed: Tensor = norm(x.unflatten(-1, (heads, -1)).to(norm.weight.dtype))
     return normed.flatten(-2).to(x.dtype)

@@ -1,4 +1,4 @@
-"""Networks on disk: ours as safetensors + JSON, released ones through importers.
+"""Networks on disk: ours as safetensors + JSON; tensors of released ones through importers.
 
 A saved network is a folder of two files: ``model.safetensors`` with the tensors and ``model.json`` with
 the composition, the facts and the tensors' SHA-256. Nothing is unpickled, ever.
@@ -6,7 +6,6 @@ the composition, the facts and the tensors' SHA-256. Nothing is unpickled, ever.
 
 import hashlib
 import json
-import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,14 +18,16 @@ from torch import Tensor
 
 from thalweg.composition import compose
 from thalweg.config import component
-from thalweg.errors import ConfigError, DataError
+from thalweg.errors import ConfigError, DataError, ThalwegError
 from thalweg.facts import Facts
+from thalweg.foreign import read_foreign
 from thalweg.network import FlowNetwork
+from thalweg.suggestions import one_line
+
+__all__ = ["digest", "import_weights", "load", "read_foreign", "save"]
 
 TENSORS, DESCRIPTION = "model.safetensors", "model.json"
 _FORMAT = 1
-_AVERAGES = ("ema", "model_ema")
-_WEIGHTS = ("model", "state_dict")
 
 
 def import_weights(source: str, state_dict: Mapping[str, Tensor], *, heads: int | None = None) -> FlowNetwork:
@@ -43,42 +44,17 @@ def import_weights(source: str, state_dict: Mapping[str, Tensor], *, heads: int 
         DataError: if the tensors are not of that source.
         ConfigError: if heads are needed and missing.
     """
-    imported = component("importer", source).build(None)(state_dict, heads)
+    importer = component("importer", source).build(None)
+    try:
+        imported = importer(state_dict, heads)
+    except (IndexError, ValueError, RuntimeError) as fault:  # what tensors of other shapes end in
+        raise DataError(
+            f"the checkpoint's tensors cannot be read as those of {source} ({one_line(fault)}); name its "
+            f"source or check the file"
+        ) from fault
     network = compose(**imported.composition, facts=imported.facts)
     _fill(network, imported.state_dict, f"the {source} checkpoint")
     return network
-
-
-def read_foreign(path: Path) -> dict[str, Tensor]:
-    """The averaged weights (EMA) of a foreign checkpoint, else its only weights.
-
-    Reads ``.safetensors``, and ``.pt`` / ``.pth`` with ``weights_only=True``, which executes nothing.
-
-    Raises:
-        DataError: if the file is missing, damaged or holds no tensors.
-    """
-    if not path.is_file():
-        raise DataError(f"{path} is no file; give a .pt or .safetensors checkpoint")
-    try:
-        if path.suffix == ".safetensors":
-            content: Any = load_file(path)
-        else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as fault:  # torch raises a dozen kinds of errors on a damaged file
-        raise DataError(
-            f"{path} cannot be read as plain tensors ({_first_line(fault)}); it is damaged, or holds "
-            f"pickled objects, which are never executed: export its weights as safetensors"
-        ) from fault
-    for key in (*_AVERAGES, *_WEIGHTS):
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-            break
-    if not isinstance(content, dict):
-        raise DataError(f"{path} holds no dictionary of tensors; export its weights as safetensors")
-    tensors = {str(name): tensor for name, tensor in content.items() if isinstance(tensor, Tensor)}
-    if not tensors:
-        raise DataError(f"{path} holds no tensors; give a checkpoint of a network")
-    return tensors
 
 
 def save(
@@ -91,34 +67,41 @@ def save(
     """Write a network as a folder that :func:`load` opens; nothing half written is ever visible.
 
     Args:
-        path: the folder; must not exist, or be a saved network, which is replaced.
+        path: the folder; must not exist, or be a saved network, which is replaced as a whole.
         state_dict: the network's tensors.
         composition: the network's ``composition``.
         facts: the network's ``facts``.
         more: JSON values worth keeping beside it, such as the step.
+
+    Raises:
+        DataError: if something else stands there.
+        ThalwegError: if it cannot be written.
     """
-    if path.exists() and not (path / DESCRIPTION).is_file():
-        raise DataError(f"{path} exists and is no saved network; choose another place")
+    if path.exists():
+        try:
+            _describe(path)
+        except DataError as fault:
+            raise DataError(f"{path} exists and is no saved network; choose another place") from fault
     description = {
         "format": _FORMAT,
         "composition": dict(composition),
         "facts": {"shape": list(facts.shape), "classes": facts.classes},
         **more,
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state_dict.items()}
     try:
-        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state_dict.items()}
-        save_file(tensors, scratch / TENSORS)
-        description["sha256"] = digest(scratch / TENSORS)
-        (scratch / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n")
-        scratch.chmod(0o755)
-        if path.exists():
-            shutil.rmtree(path)
-        scratch.rename(path)
-    except BaseException:
-        shutil.rmtree(scratch, ignore_errors=True)
-        raise
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as scratch:
+            fresh = Path(scratch) / path.name
+            fresh.mkdir()
+            save_file(tensors, fresh / TENSORS)
+            description["sha256"] = digest(fresh / TENSORS)
+            (fresh / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n")
+            _replace(path, fresh, Path(scratch) / "former")
+    except (OSError, SafetensorError) as error:
+        raise ThalwegError(
+            f"cannot write {path} ({one_line(error)}); choose a place open to writing"
+        ) from error
 
 
 def load(path: str | Path, *, device: torch.device | str | None = None) -> FlowNetwork:
@@ -138,8 +121,10 @@ def load(path: str | Path, *, device: torch.device | str | None = None) -> FlowN
     description = _describe(folder)
     if digest(folder / TENSORS) != description["sha256"]:
         raise DataError(f"{folder / TENSORS} is damaged: its SHA-256 differs from the one in {DESCRIPTION}")
-    facts = Facts(**description["facts"])
-    network = compose(**description["composition"], facts=facts)
+    try:
+        network = compose(**description["composition"], facts=Facts(**description["facts"]))
+    except (ConfigError, TypeError) as fault:
+        raise DataError(f"{folder / DESCRIPTION} describes no network of this version: {fault}") from fault
     _fill(network, load_file(folder / TENSORS), str(folder))
     return network.to(device or "cpu").eval()
 
@@ -148,6 +133,19 @@ def digest(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _replace(path: Path, fresh: Path, former: Path) -> None:
+    # A folder cannot be moved over another that holds files, so the old one steps aside first.
+    if not path.exists():
+        fresh.rename(path)
+        return
+    path.rename(former)
+    try:
+        fresh.rename(path)
+    except BaseException:
+        former.rename(path)
+        raise
 
 
 def _describe(folder: Path) -> dict[str, Any]:
@@ -181,10 +179,3 @@ def _fill(network: FlowNetwork, tensors: Mapping[str, Tensor], origin: str) -> N
                 f"expected {tuple(expected[name].shape)}"
             )
     network.load_state_dict(dict(tensors))
-
-
-def _first_line(fault: BaseException) -> str:
-    return (str(fault).strip().splitlines() or [type(fault).__name__])[0][:200]
-
-
-__all__ = ["ConfigError", "SafetensorError", "digest", "import_weights", "load", "read_foreign", "save"]

@@ -150,9 +150,9 @@ def _backbone(width: int, depth: int, patch: int, heads: int | None) -> dict[str
 
 
 def _bare(name: str) -> str:
-    # Wrappers of data-parallel training and of the compiler leave these in front.
-    for prefix in ("module.", "_orig_mod."):
-        name = name.removeprefix(prefix)
+    # Wrappers of data-parallel training and of the compiler leave these in front, in either order.
+    while name.startswith(("module.", "_orig_mod.")):
+        name = name.partition(".")[2]
     return name
 
 

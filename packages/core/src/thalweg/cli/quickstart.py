@@ -15,8 +15,8 @@ from thalweg.cli import console
     show_default=True,
     help="Folder for runs, results and report.",
 )
-@click.option("--steps", default=500, show_default=True, help="Training steps of each network.")
-@click.option("--samples", default=500, show_default=True, help="Samples drawn from each network.")
+@click.option("--steps", default=400, show_default=True, help="Training steps of each network.")
+@click.option("--samples", default=400, show_default=True, help="Samples drawn from each network.")
 @click.option("--sampler-steps", default=250, show_default=True, help="Steps of the SDE.")
 @click.option("--seed", default=0, show_default=True, help="Of weights, data order and all noise.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")

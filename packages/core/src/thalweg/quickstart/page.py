@@ -84,18 +84,18 @@ def _scores(models: Sequence["Model"], judge: Judge) -> Table:
 def _verdict(models: Sequence["Model"]) -> tuple[str, ...]:
     first, second = models
     closer, other = sorted(models, key=lambda model: model.scores.frechet_distance)
-    error = max(_standard_error(model) for model in models)
+    error = math.hypot(_standard_error(first), _standard_error(second))
     gap = abs(first.scores.accuracy - second.scores.accuracy)
     ahead = max(models, key=lambda model: model.scores.accuracy)
     if gap <= 2 * error:
         accuracy = (
             f"The accuracies, {first.scores.accuracy:.3f} and {second.scores.accuracy:.3f}, are within twice "
-            f"the standard error of {error:.3f} that {first.scores.count} samples have: no difference shows."
+            f"the standard error of their difference, {error:.3f} with so many samples: none shows."
         )
     else:
         accuracy = (
-            f"The accuracy of {ahead.name} is higher by {gap:.3f}, more than twice the standard error of "
-            f"{error:.3f} that {first.scores.count} samples have."
+            f"The accuracy of {ahead.name} is higher by {gap:.3f}, more than twice the standard error of the "
+            f"difference, {error:.3f} with so many samples."
         )
     ratio = second.result.seconds / first.result.seconds
     return (

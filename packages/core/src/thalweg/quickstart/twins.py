@@ -22,8 +22,8 @@ class Settings:
         seed: of weights, data order, training noise and samples.
     """
 
-    steps: int = attrs.field(default=500, validator=ge(1))
-    samples: int = attrs.field(default=500, validator=ge(CLASSES))
+    steps: int = attrs.field(default=400, validator=ge(1))
+    samples: int = attrs.field(default=400, validator=ge(CLASSES))
     sampler_steps: int = attrs.field(default=250, validator=ge(2))
     seed: int = attrs.field(default=0, validator=ge(0))
 

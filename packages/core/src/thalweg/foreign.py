@@ -1,0 +1,62 @@
+"""Checkpoints that other programs wrote, read without executing anything in them."""
+
+import argparse
+import pickle
+import re
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from thalweg.errors import DataError
+from thalweg.suggestions import one_line
+
+# Where a training checkpoint keeps its weights, the averaged ones first.
+_PLACES = ("ema", "model_ema", "model", "state_dict")
+_GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
+
+
+def read_foreign(path: Path) -> dict[str, Tensor]:
+    """The averaged weights (EMA) of a foreign checkpoint, else its only weights.
+
+    Reads ``.safetensors``, and ``.pt`` / ``.pth`` with ``weights_only=True``, which executes nothing.
+
+    Raises:
+        DataError: if the file is missing, damaged or holds no tensors.
+    """
+    if not path.is_file():
+        raise DataError(f"{path} is no file; give a .pt or .safetensors checkpoint")
+    try:
+        content: Any = load_file(path) if path.suffix == ".safetensors" else _plain(path)
+    except Exception as fault:  # torch raises a dozen kinds of errors on a damaged file
+        raise DataError(f"{path} cannot be read as plain tensors: {_reason(fault)}") from fault
+    for key in _PLACES:
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+            break
+    if not isinstance(content, dict):
+        raise DataError(f"{path} holds no dictionary of tensors; export its weights as safetensors")
+    tensors = {str(name): tensor for name, tensor in content.items() if isinstance(tensor, Tensor)}
+    if not tensors:
+        raise DataError(f"{path} holds no tensors; give a checkpoint of a network")
+    return tensors
+
+
+def _plain(path: Path) -> Any:
+    # SiT's and REPA's training scripts keep their options beside the weights, as a namespace of plain
+    # values: filling one executes nothing.
+    with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _reason(fault: Exception) -> str:
+    if isinstance(fault, pickle.UnpicklingError):
+        # torch's own words advise to execute what is in the file; only the name is worth keeping.
+        named = _GLOBAL.search(str(fault))
+        what = f"pickled objects ({named[1]})" if named else "pickled objects"
+        return f"it holds {what}, which are never executed; export its weights as safetensors"
+    return f"it is damaged or no checkpoint ({one_line(fault)}); copy or download it again"

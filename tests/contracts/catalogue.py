@@ -1,0 +1,145 @@
+"""Every component of this distribution, and the few facts that its contract tests must know of it.
+
+A component that is registered anew is tested without a change here, unless it needs options to be built at
+all (``REQUIRED``) or to be built small (``SMALL``). ``VARIATIONS`` names further options worth testing.
+"""
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+import thalweg
+from thalweg import protocols
+from thalweg.config import component
+from thalweg.facts import Facts
+from thalweg.plugins import load
+
+PLUGINS = ("core", "backbones", "refiners", "samplers", "eval")
+REGISTRY = load(PLUGINS)
+WRITE = bool(os.environ.get("THALWEG_WRITE_GOLDEN"))
+
+PROTOCOLS: dict[str, type] = {
+    "backbone": protocols.Backbone,
+    "refiner": protocols.Refiner,
+    "objective": protocols.Objective,
+    "time_sampler": protocols.TimeSampler,
+    "sampler": protocols.Sampler,
+    "guidance": protocols.Guidance,
+    "dataset": protocols.Dataset,
+    "metric": protocols.Metric,
+    "extractor": protocols.Extractor,
+    "importer": protocols.Importer,
+    "logger": protocols.Logger,
+}
+FACTS = Facts(shape=(4, 8, 8), classes=10, branches=2, width=32, heads=4, grid=(4, 4))
+LATENTS = Facts(shape=(4, 2, 6), classes=5)
+
+REQUIRED: dict[tuple[str, str], dict[str, Any]] = {("dataset", "latents"): {"path": "latents"}}
+SMALL: dict[tuple[str, str], dict[str, Any]] = {
+    ("backbone", "dit"): {"width": 32, "heads": 4, "depth": 4, "patch": 2},
+    ("refiner", "vera"): {"channels": [16, 24]},
+    ("dataset", "latents"): {"path": "latents", "shape": [4, 2, 6], "classes": 5, "validation": 3},
+    ("extractor", "small_classifier"): {"steps": 3},
+}
+VARIATIONS: dict[tuple[str, str], list[dict[str, Any]]] = {
+    ("backbone", "dit"): [{"qk_norm": True}, {"checkpointing": True}, {"patch": 1}],
+    ("refiner", "vera"): [
+        {"acceleration": False, "cross_attention": False},
+        {"acceleration": False},
+        {"cross_attention": False},
+        {"residual": True},
+        {"clamp_scale": 5.0},
+    ],
+}
+
+
+def components(*kinds: str) -> list[Any]:
+    """Parameters (kind, name) of every component, or of those of some kinds."""
+    return [
+        pytest.param(one.kind, one.name, id=f"{one.kind}-{one.name}")
+        for one in REGISTRY
+        if not kinds or one.kind in kinds
+    ]
+
+
+def names(kind: str) -> list[str]:
+    """The names of a kind."""
+    return REGISTRY.names(kind)
+
+
+def small(kind: str, name: str, **options: Any) -> dict[str, Any]:
+    """The options of a small one."""
+    return {"type": name, **SMALL.get((kind, name), {}), **options}
+
+
+def variations(kind: str) -> list[Any]:
+    """The options of a small one of each name, and of each of its variations."""
+    return [
+        pytest.param(small(kind, name, **more), id="-".join([name, *(f"{k}={v}" for k, v in more.items())]))
+        for name in names(kind)
+        for more in [{}, *VARIATIONS.get((kind, name), [])]
+    ]
+
+
+def built(kind: str, options: dict[str, Any], facts: Facts = FACTS, folder: Any = None) -> Any:
+    """The component; data sets state their facts themselves, and loggers take a run directory."""
+    config = component(kind, options)
+    if kind == "dataset":
+        return config.build()
+    return config.build(folder if kind == "logger" else facts)
+
+
+def made(kind: str, name: str, folder: Any) -> Any:
+    """A small component of this name; backbones and refiners as :func:`thalweg.compose` makes them."""
+    if kind == "backbone":
+        return thalweg.compose(backbone=small(kind, name), facts=FACTS).backbone
+    if kind == "refiner":
+        backbone = small("backbone", names("backbone")[0])
+        return thalweg.compose(backbone=backbone, refiner=small(kind, name), branches=2, facts=FACTS).refiner
+    return built(kind, small(kind, name), FACTS, folder)
+
+
+def network(backbone: Any = None, refiner: Any = None, branches: int = 1, facts: Facts = FACTS, **more: Any):
+    """A small network, every layer of it away from zero."""
+    backbone = small("backbone", names("backbone")[0]) if backbone is None else backbone
+    made = thalweg.compose(backbone=backbone, refiner=refiner, branches=branches, facts=facts, **more)
+    return awake(made)
+
+
+def awake(module: nn.Module, std: float = 0.1) -> nn.Module:
+    """No layer at zero, so that everything has its say."""
+    generator = torch.Generator().manual_seed(1)
+    for parameter in module.parameters():
+        nn.init.normal_(parameter, std=std, generator=generator)
+    return module
+
+
+def draws(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    """N(0, I)."""
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+def latents_folder(folder: Any, facts: Facts = LATENTS, count: int = 12) -> None:
+    """Two files of stored posteriors; a standard deviation of zero makes reading them exact."""
+    for part in range(2):
+        mean = draws(count // 2, *facts.shape, seed=part)
+        labels = torch.arange(count // 2) % facts.classes
+        tensors = {"mean": mean, "std": torch.zeros_like(mean), "labels": labels}
+        save_file(tensors, folder / f"{part}.safetensors")
+
+
+def leaves(value: Any) -> Iterator[Any]:
+    """What stands in lists and tables."""
+    if isinstance(value, dict):
+        for one in value.values():
+            yield from leaves(one)
+    elif isinstance(value, list):
+        for one in value:
+            yield from leaves(one)
+    else:
+        yield value

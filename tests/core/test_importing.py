@@ -1,0 +1,401 @@
+"""Networks on disk: what was saved comes back, and nothing else is taken for one."""
+
+import argparse
+import json
+import os
+import pickle
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import thalweg
+from golden_files import golden
+from thalweg import importing
+from thalweg.errors import ConfigError, DataError, ThalwegError
+from thalweg.importing import import_weights, load, read_foreign, save
+
+FACTS = thalweg.Facts(shape=(2, 4, 4), classes=3)
+BACKBONE = {"type": "dit", "width": 16, "depth": 2, "heads": 2}
+
+
+def composed(seed=0, facts=FACTS, **options):
+    refiner = {"type": "vera", "channels": [8]}
+    return thalweg.compose(backbone=BACKBONE, refiner=refiner, branches=2, facts=facts, seed=seed, **options)
+
+
+def write(path, network, **more):
+    save(path, network.state_dict(), network.composition, network.facts, **more)
+    return path
+
+
+@pytest.fixture
+def saved(tmp_path):
+    return write(tmp_path / "model", composed())
+
+
+def describe(folder, **changes):
+    """model.json with other values; None takes a key away."""
+    path = folder / "model.json"
+    description = {**json.loads(path.read_text()), **changes}
+    path.write_text(json.dumps({key: value for key, value in description.items() if value is not None}))
+
+
+@pytest.mark.parametrize("classes", [3, None])
+@pytest.mark.parametrize("interpolant", ["linear", "cosine"])
+def test_what_was_saved_comes_back(tmp_path, classes, interpolant):
+    network = composed(facts=thalweg.Facts(shape=(2, 4, 4), classes=classes), interpolant=interpolant)
+    loaded = load(write(tmp_path / "new" / "model", network, step=7))
+    expected = network.state_dict()
+    assert loaded.state_dict().keys() == expected.keys()
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in loaded.state_dict().items())
+    assert loaded.facts == network.facts
+    assert loaded.composition == network.composition
+    assert type(loaded.interpolant.schedule) is type(network.interpolant.schedule)
+    assert not any(module.training for module in loaded.modules())
+    assert json.loads((tmp_path / "new" / "model" / "model.json").read_text())["step"] == 7
+
+
+def test_a_run_directory_opens_as_its_model(saved):
+    assert load(saved.parent).branches == 2
+    assert load(str(saved.parent)).branches == 2
+
+
+def test_two_files_are_written_and_nothing_beside_them(saved):
+    assert sorted(path.name for path in saved.iterdir()) == ["model.json", "model.safetensors"]
+    assert [path.name for path in saved.parent.iterdir()] == ["model"]
+
+
+def test_a_saved_network_is_replaced_as_a_whole(saved):
+    network = composed(seed=5)
+    write(saved, network)
+    assert torch.equal(
+        load(saved).backbone.time.mlp.layers[0].weight, network.backbone.time.mlp.layers[0].weight
+    )
+    assert [path.name for path in saved.parent.iterdir()] == ["model"]
+
+
+@pytest.mark.parametrize("failing", ["save_file", "digest", "_replace"])
+def test_a_failed_write_leaves_the_former_network_and_no_remains(saved, monkeypatch, failing):
+    before = {path.name: path.read_bytes() for path in saved.iterdir()}
+
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(importing, failing, fail)
+    with pytest.raises(ThalwegError, match=r"cannot write .*No space left"):
+        write(saved, composed(seed=5))
+    monkeypatch.undo()
+    assert {path.name: path.read_bytes() for path in saved.iterdir()} == before
+    assert [path.name for path in saved.parent.iterdir()] == ["model"]
+
+
+def test_a_failed_move_puts_the_former_network_back(saved, monkeypatch):
+    moved = type(saved).rename
+
+    def rename(path, target):
+        # The former one steps aside; the new one does not get into its place.
+        if path != saved and path.name != "former":
+            raise OSError(5, "Input/output error")
+        return moved(path, target)
+
+    monkeypatch.setattr(type(saved), "rename", rename)
+    with pytest.raises(ThalwegError, match="cannot write"):
+        write(saved, composed(seed=5))
+    monkeypatch.undo()
+    assert load(saved).branches == 2
+    assert [path.name for path in saved.parent.iterdir()] == ["model"]
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ThalwegError, match=r"cannot write .*file/model"):
+        write(tmp_path / "file" / "model", composed())
+
+
+@pytest.mark.parametrize(
+    "files", [{}, {"thesis.tex": ""}, {"model.json": "{}"}, {"model.json": "{}", "model.safetensors": ""}]
+)
+def test_a_foreign_folder_is_never_replaced(tmp_path, files):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    with pytest.raises(DataError, match="exists and is no saved network"):
+        write(folder, composed())
+    assert {path.name: path.read_text() for path in folder.iterdir()} == files
+
+
+def test_a_file_is_never_replaced(tmp_path):
+    (tmp_path / "mine").write_text("thesis")
+    with pytest.raises(DataError, match="exists and is no saved network"):
+        write(tmp_path / "mine", composed())
+    assert (tmp_path / "mine").read_text() == "thesis"
+
+
+@pytest.mark.parametrize("place", [0.0, 0.001, 0.02, 0.3, 0.6, 0.99, 1.0])
+def test_one_flipped_bit_is_found(saved, place):
+    path = saved / "model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[round(place * (len(content) - 1))] ^= 4
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"model\.safetensors is damaged"):
+        load(saved)
+
+
+@pytest.mark.parametrize("keep", [0.0, 0.001, 0.5, 0.999])
+def test_a_truncated_file_is_found(saved, keep):
+    path = saved / "model.safetensors"
+    content = path.read_bytes()
+    path.write_bytes(content[: int(keep * len(content))])
+    with pytest.raises(DataError, match=r"model\.safetensors is damaged"):
+        load(saved)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "model.json"])
+def test_a_missing_file_is_named(saved, name):
+    (saved / name).unlink()
+    with pytest.raises(DataError, match=r"holds no network: model\.json and model\.safetensors"):
+        load(saved)
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    with pytest.raises(DataError, match="nowhere holds no network"):
+        load(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "3", '"text"', "{}", '{"model": "bert"}', "\xff"])
+def test_a_foreign_description_is_refused(saved, text):
+    (saved / "model.json").write_text(text, encoding="latin-1")
+    with pytest.raises(DataError, match=r"model\.json is no description"):
+        load(saved)
+
+
+@pytest.mark.parametrize("version", [0, 2, "1", [1]])
+def test_another_format_is_named(saved, version):
+    describe(saved, format=version)
+    with pytest.raises(DataError, match=r"model\.json has format .*, this version reads 1"):
+        load(saved)
+
+
+@pytest.mark.parametrize("key", ["composition", "facts", "sha256"])
+def test_an_incomplete_description_is_refused(saved, key):
+    describe(saved, **{key: None})
+    with pytest.raises(DataError, match=r"model\.json"):
+        load(saved)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"composition": {}},
+        {"composition": 3},
+        {"composition": {"backbone": "no_such"}},
+        {"composition": {"backbone": {**BACKBONE, "widht": 3}}},
+        {"composition": {"backbone": BACKBONE, "eval": "x"}},
+        {"facts": {}},
+        {"facts": {"shape": [2, 4]}},
+        {"facts": {"shape": [2, 4, 4], "classes": "3"}},
+        {"facts": {"shape": [2, 4, 4], "colour": 3}},
+    ],
+    ids=str,
+)
+def test_a_description_of_nothing_we_know_is_refused(saved, changes):
+    describe(saved, **changes)
+    with pytest.raises(DataError, match=r"model\.json describes no network"):
+        load(saved)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"facts": {"shape": [2, 4, 4], "classes": 4}}, r"backbone\.classes\.weight is \(4, 16\), expected"),
+        ({"composition": {"backbone": BACKBONE}}, r"unknown \+.*\+acceleration_readout"),
+        (
+            {"composition": {"backbone": {**BACKBONE, "depth": 4}, "refiner": "plain", "branches": 2}},
+            r"missing -.*-backbone\.blocks\.2",
+        ),
+    ],
+    ids=["classes", "branches", "depth"],
+)
+def test_another_architecture_than_the_description_says_is_refused(saved, changes, words):
+    describe(saved, **changes)
+    with pytest.raises(DataError, match=words):
+        load(saved)
+
+
+WEIGHTS = {"a.weight": torch.arange(6.0).view(2, 3), "b": torch.ones(2)}
+OTHER = {"a.weight": torch.zeros(2, 3), "b": torch.zeros(2)}
+
+
+def is_weights(found):
+    return found.keys() == WEIGHTS.keys() and all(torch.equal(found[key], WEIGHTS[key]) for key in found)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        WEIGHTS,
+        {"model": WEIGHTS},
+        {"state_dict": WEIGHTS},
+        {"ema": WEIGHTS},
+        {"model": OTHER, "ema": WEIGHTS, "opt": {"state": {}}, "epoch": 3},
+        {"state_dict": OTHER, "model_ema": WEIGHTS},
+        {"model": OTHER, "ema": WEIGHTS, "args": argparse.Namespace(lr=1e-4, name="run")},
+        {**WEIGHTS, "epoch": 3},
+    ],
+    ids=[
+        "plain",
+        "model",
+        "state_dict",
+        "ema",
+        "ema-of-both",
+        "model_ema",
+        "options-beside",
+        "number-beside",
+    ],
+)
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
+def test_the_averaged_weights_are_picked_else_the_only_ones(tmp_path, content, zipped):
+    path = tmp_path / "theirs.pt"
+    torch.save(content, path, _use_new_zipfile_serialization=zipped)
+    assert is_weights(read_foreign(path))
+
+
+def test_safetensors_are_read(tmp_path):
+    save_file(WEIGHTS, tmp_path / "theirs.safetensors")
+    assert is_weights(read_foreign(tmp_path / "theirs.safetensors"))
+
+
+class Malice:
+    def __init__(self, canary):
+        self.canary = canary
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.canary}",)
+
+
+@pytest.mark.parametrize("form", ["zip", "legacy", "bare pickle", "protocol 4", "in the options"])
+def test_pickled_objects_are_never_executed(tmp_path, form):
+    path, canary = tmp_path / "theirs.pt", tmp_path / "canary"
+    content = {"ema": WEIGHTS, "x": Malice(canary)}
+    if form == "in the options":
+        torch.save({"ema": WEIGHTS, "args": argparse.Namespace(x=Malice(canary))}, path)
+    elif form in ("zip", "legacy"):
+        torch.save(content, path, _use_new_zipfile_serialization=form == "zip")
+    else:
+        path.write_bytes(pickle.dumps(Malice(canary), protocol=4 if form == "protocol 4" else 2))
+    with pytest.raises(DataError, match=r"theirs\.pt .*never executed") as caught:
+        read_foreign(path)
+    # torch's own message advises to execute what is in there.
+    assert "weights_only" not in str(caught.value)
+    assert str(caught.value).isprintable()
+    assert not canary.exists()
+
+
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
+@pytest.mark.parametrize("keep", [0.0, 0.1, 0.5, 0.9])
+def test_a_truncated_checkpoint_is_refused(tmp_path, keep, zipped):
+    path = tmp_path / "theirs.pt"
+    torch.save({"model": {"a": torch.ones(1000)}}, path, _use_new_zipfile_serialization=zipped)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(keep * len(content))])
+    with pytest.raises(DataError, match=r"theirs\.pt cannot be read") as caught:
+        read_foreign(path)
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("name", ["theirs.pt", "theirs.pth", "theirs.safetensors", "theirs"])
+def test_a_file_of_another_kind_is_refused(tmp_path, name):
+    (tmp_path / name).write_text("<html>404</html>")
+    with pytest.raises(DataError, match="cannot be read"):
+        read_foreign(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [([torch.ones(1)], "no dictionary"), ({"epoch": 3}, "no tensors"), ({"ema": {}}, "no tensors")],
+)
+def test_a_checkpoint_without_tensors_is_refused(tmp_path, content, words):
+    torch.save(content, tmp_path / "theirs.pt")
+    with pytest.raises(DataError, match=words):
+        read_foreign(tmp_path / "theirs.pt")
+
+
+def test_a_missing_checkpoint_and_a_folder_are_named(tmp_path):
+    for path in (tmp_path / "nowhere.pt", tmp_path):
+        with pytest.raises(DataError, match="is no file"):
+            read_foreign(path)
+
+
+@pytest.mark.parametrize(
+    ("source", "name", "depth", "branches"),
+    [
+        ("sit", "sit", 3, 1),
+        ("repa", "repa_sit", 4, 1),
+        ("deepflow", "deepflow_2t", 4, 2),
+        ("deepflow", "deepflow_3t_align", 6, 3),
+    ],
+)
+def test_everything_but_the_heads_is_told_by_the_tensors(source, name, depth, branches):
+    file = golden(name)
+    network = import_weights(source, file.weights, heads=file.config["num_heads"])
+    assert network.facts.shape == (4, 8, 8)
+    assert network.facts.classes == 1000
+    assert network.facts.width == file.config["hidden_size"]
+    assert (network.backbone.depth, network.branches) == (depth, branches)
+    assert network.composition["backbone"]["patch"] == 2
+    if source == "deepflow":
+        assert network.composition["refiner"]["channels"] == [32, 64, 32]
+        clamp = 5.0 if file.config.get("ssl_align") else "none"
+        assert network.composition["refiner"]["clamp_scale"] == clamp
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module."])
+def test_prefixes_of_wrappers_are_passed_over(prefix):
+    weights = golden("sit").weights
+    plain = import_weights("sit", weights, heads=4).state_dict()
+    wrapped = import_weights(
+        "sit", {prefix + name: one for name, one in weights.items()}, heads=4
+    ).state_dict()
+    assert all(torch.equal(tensor, wrapped[name]) for name, tensor in plain.items())
+
+
+def test_heads_of_an_unusual_width_are_asked_for():
+    with pytest.raises(ConfigError, match=r"width 64 is none of the named sizes \(384.*pass heads="):
+        import_weights("sit", golden("sit").weights)
+    with pytest.raises(ConfigError, match="multiple of 4 and of the 5 heads"):
+        import_weights("sit", golden("sit").weights, heads=5)
+
+
+@pytest.mark.parametrize(
+    ("source", "name", "words"),
+    [
+        ("deepflow", "sit", r"no tensor 'final_layer\.0\..*no DeepFlow checkpoint"),
+        ("deepflow", "repa_sit", r"no tensor 'final_layer\.0\..*no DeepFlow checkpoint"),
+        ("sit", "deepflow_2t", r"no tensor 'final_layer\.adaLN.*no SiT checkpoint"),
+        ("repa", "deepflow_2t", r"no tensor 'final_layer\.adaLN.*no REPA checkpoint"),
+        ("sit", "repa_sit", r"not understood as SiT: projectors"),
+        ("repa", "sit", r"the repa checkpoint does not fit its architecture: velocity_readout\.projection"),
+    ],
+)
+def test_another_source_than_named_is_a_clear_error(source, name, words):
+    with pytest.raises(DataError, match=words):
+        import_weights(source, golden(name).weights, heads=4)
+
+
+def test_an_unknown_source_is_named():
+    with pytest.raises(ConfigError, match="unknown importer 'sitt', did you mean 'sit'"):
+        import_weights("sitt", golden("sit").weights, heads=4)
+
+
+def test_an_imported_network_survives_being_saved(tmp_path):
+    file = golden("deepflow_2t")
+    network = import_weights("deepflow", file.weights, heads=4).eval()
+    loaded = load(write(tmp_path / "model", network))
+    asked = file.tensors["forward.x"], file.stacked("forward.t"), file.condition("forward.y")
+    with torch.no_grad():
+        for ours, theirs in zip(network(*asked).velocities, loaded(*asked).velocities, strict=True):
+            assert torch.equal(ours, theirs)
+    stored = load_file(tmp_path / "model" / "model.safetensors")
+    assert stored.keys() == network.state_dict().keys()
