@@ -4,11 +4,12 @@ The cost is Python's alone and does not depend on the size of the network, so it
 everything else is small, and then put beside a real step.
 """
 
+from common import Verdict, deepflow_s  # isort: skip
+
 import statistics
 import time
 
 import torch
-from common import Verdict, deepflow_s
 from torch import Tensor
 
 import thalweg

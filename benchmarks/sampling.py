@@ -4,12 +4,13 @@ Ours: bfloat16 autocast, compiled regions, the unconditional half only where the
 it the same network, eager in float32, that evaluates both halves at every step.
 """
 
+from common import Verdict, awake, deepflow_s  # isort: skip
+
 import copy
 import time
 
 import torch
-from common import Verdict, deepflow_s
-from torch import Tensor, nn
+from torch import Tensor
 
 from thalweg.config import component
 from thalweg.network import FlowNetwork
@@ -51,12 +52,7 @@ def drawn(network: FlowNetwork, guidance: object, precision: str, compile: str) 
 
 def main() -> None:
     verdict = Verdict()
-    network = deepflow_s()
-    # Fresh read-outs are zero; these give a field that is worth following.
-    draws = torch.Generator().manual_seed(0)
-    for parameter in network.parameters():
-        if not parameter.any():
-            nn.init.normal_(parameter, std=0.02, generator=draws)
+    network = awake(deepflow_s())
     interval = component("guidance", {"type": "cfg", "scale": SCALE, "interval": list(INTERVAL)})
     eager = drawn(network, BothHalvesAlways(), "32-true", "off")
     print(f"eager float32, both halves always: {eager.seconds:.1f} s, {eager.evaluations:.0f} evaluations")

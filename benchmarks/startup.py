@@ -1,10 +1,10 @@
 """How long ``thalweg --help`` takes, and that it leaves torch alone."""
 
+from common import Verdict, alternately  # isort: skip
+
 import subprocess
 import sys
 from pathlib import Path
-
-from common import Verdict, alternately
 
 SECONDS = 0.3
 

@@ -3,6 +3,7 @@
 It alone knows how the three meet, so any refiner works between the branches of any backbone.
 """
 
+import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -105,6 +106,9 @@ class FlowNetwork(nn.Module):
         Equal blocks share one compiled code, so this takes seconds where compiling the whole network
         takes minutes, and the step is as fast: what lies between the regions is small.
         """
+        if not torch.cuda.is_available():
+            # It warns of a CUDA toolkit without a device, which is no fault here.
+            logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
         for region in self._regions():
             if region._compiled_call_impl is None:
                 region.compile()
