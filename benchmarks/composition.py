@@ -4,7 +4,7 @@ The cost is Python's alone and does not depend on the size of the network, so it
 everything else is small, and then put beside a real step.
 """
 
-from common import Verdict, deepflow_s  # isort: skip
+from common import Verdict, awake, deepflow_s  # isort: skip
 
 import statistics
 import time
@@ -47,11 +47,13 @@ def inputs(network: FlowNetwork, count: int) -> tuple[Tensor, Tensor, Tensor]:
 def main() -> None:
     verdict = Verdict()
     backbone = {"type": "dit", "width": 16, "heads": 2, "depth": 12, "patch": 2}
-    tiny = thalweg.compose(
-        backbone=backbone,
-        refiner={"type": "vera", "channels": [16]},
-        branches=2,
-        facts=Facts(shape=(4, 4, 4), classes=10),
+    tiny = awake(
+        thalweg.compose(
+            backbone=backbone,
+            refiner={"type": "vera", "channels": [16]},
+            branches=2,
+            facts=Facts(shape=(4, 4, 4), classes=10),
+        )
     )
     x_t, times_kN, labels = inputs(tiny, 1)
     composed = tiny(x_t, times_kN, Condition(labels))

@@ -76,7 +76,7 @@ def main() -> None:
     ours = drawn(fast, interval, "auto", "on")
     print(f"ours: {ours.seconds:.1f} s, {ours.evaluations:.0f} evaluations, {ours.precision}")
     drift = float((ours.x - eager.x).norm() / eager.x.norm())
-    print(f"relative distance of our bfloat16 images from the float32 ones: {drift:.3g}")
+    verdict.at_most("relative distance of our bfloat16 images from the float32 ones", drift, 1e-2)
     verdict.at_least("times faster", eager.seconds / ours.seconds, FASTER)
     verdict.exit()
 

@@ -88,6 +88,20 @@ def test_taps_read_what_the_next_block_reads():
     assert taps.keys() == {1, 2, 6}
 
 
+def test_the_order_of_taps_does_not_matter():
+    network, (x_t, times_kN, condition) = composed(branches=2), inputs(2)
+    plain = network(x_t, times_kN, condition).velocities
+    tapped = network(x_t, times_kN, condition, taps=(2, 1, 5, 4))
+    assert all(map(torch.equal, tapped.velocities, plain))
+    assert tapped.taps.keys() == {1, 2, 4, 5}
+
+
+@pytest.mark.parametrize("tap", [0, 7])
+def test_taps_outside_the_depth_are_named(tap):
+    with pytest.raises(thalweg.ConfigError, match="after 1 to 6 blocks"):
+        composed()(*inputs(), taps=(tap,))
+
+
 def test_gradients_reach_every_parameter():
     network = composed()
     prediction = network(*inputs())

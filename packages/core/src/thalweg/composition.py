@@ -1,5 +1,7 @@
 """Composition: from names and configs to a network."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import attrs
@@ -48,8 +50,7 @@ def compose(
         "interpolant": interpolant,
     }
     facts = attrs.evolve(facts, branches=branches)
-    with torch.device(device or "cpu"), torch.random.fork_rng(devices=_devices(device)):
-        torch.manual_seed(seed)
+    with torch.device(device or "cpu"), _seeded(seed, torch.device(device or "cpu")):
         built = backbone_config.build(facts)
         facts = attrs.evolve(facts, width=built.width, heads=built.heads, grid=built.grid)
         between = None if refiner_config is None else refiner_config.build(facts)
@@ -66,6 +67,14 @@ def composition_of(config: RunConfig) -> dict[str, Any]:
     }
 
 
-def _devices(device: torch.device | str | None) -> list[torch.device]:
-    device = torch.device(device or "cpu")
-    return [device] if device.type == "cuda" else []
+@contextmanager
+def _seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Initialisers draw from the global generators; inside they are seeded, afterwards as before."""
+    cards = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=cards):
+        # torch.manual_seed would seed every card of the machine, and only one would be restored.
+        torch.default_generator.manual_seed(seed)
+        for card in cards:
+            with torch.cuda.device(card):
+                torch.cuda.manual_seed(seed)
+        yield

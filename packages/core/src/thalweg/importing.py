@@ -6,6 +6,7 @@ the composition, the facts and the tensors' SHA-256. Nothing is unpickled, ever.
 
 import hashlib
 import json
+import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +21,7 @@ from thalweg.composition import compose
 from thalweg.config import component
 from thalweg.errors import ConfigError, DataError, ThalwegError
 from thalweg.facts import Facts
+from thalweg.files import write_bytes
 from thalweg.foreign import read_foreign
 from thalweg.network import FlowNetwork
 from thalweg.suggestions import one_line
@@ -96,7 +98,9 @@ def save(
             fresh.mkdir()
             save_file(tensors, fresh / TENSORS)
             description["sha256"] = digest(fresh / TENSORS)
-            (fresh / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n")
+            write_bytes(fresh / DESCRIPTION, (json.dumps(description, indent=2) + "\n").encode())
+            with (fresh / TENSORS).open("rb") as written:
+                os.fsync(written.fileno())
             _replace(path, fresh, Path(scratch) / "former")
     except (OSError, SafetensorError) as error:
         raise ThalwegError(

@@ -1,6 +1,6 @@
 """Layers that backbones and refiners share, so that siblings need not import each other.
 
-Initialisation follows METHOD: Xavier-uniform linear layers with zero bias, N(0, 0.02) for embedders,
+Initialisation follows DiT: Xavier-uniform linear layers with zero bias, N(0, 0.02) for embedders,
 zero where a layer must start as nothing.
 """
 
@@ -123,7 +123,8 @@ def attend(
         attended = scores.float().softmax(dim=-1).to(v.dtype) @ v
     else:
         attended = functional.scaled_dot_product_attention(q, k, v)
-    return attended.transpose(1, 2).flatten(-2)
+    joined: Tensor = attended.transpose(1, 2).flatten(-2)
+    return joined
 
 
 def _explicit_is_faster(q: Float[Tensor, "N heads T width"]) -> bool:

@@ -86,10 +86,14 @@ class FlowNetwork(nn.Module):
         Raises:
             DataError: if a label on the CPU lies outside 0..classes-1. (Labels on a device are checked
                 where they enter, since reading them back would stall it.)
+            ConfigError: if a tap lies outside 1..depth.
         """
         condition = Condition() if condition is None else condition
         self._check_labels(condition)
-        return self._flow(x_t, times, condition, last_only, taps)
+        depth = self.branches * self._stride
+        if any(not 1 <= tap <= depth for tap in taps):
+            raise ConfigError(f"taps are {taps}; tokens can be read after 1 to {depth} blocks")
+        return self._flow(x_t, times, condition, last_only, tuple(sorted(set(taps))))
 
     def velocity(
         self, x: Float[Tensor, "N C H W"], t: Float[Tensor, " N"], condition: Condition
@@ -151,10 +155,12 @@ class FlowNetwork(nn.Module):
 
     def _check_labels(self, condition: Condition) -> None:
         labels, classes = condition.labels, self.facts.classes
-        if labels is None or labels.device.type != "cpu" or torch.compiler.is_compiling():
+        if labels is None:
             return
         if classes is None:
             raise DataError("the network is unconditional and was given labels; leave them out")
+        if labels.device.type != "cpu" or torch.compiler.is_compiling():
+            return
         outside = (labels < 0) | (labels >= classes)
         if outside.any():
             raise DataError(

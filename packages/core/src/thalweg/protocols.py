@@ -2,10 +2,11 @@
 
 Third parties inherit from nothing but ``torch.nn.Module``: whatever has these methods is a component.
 A component is registered through its *config*: a frozen attrs class that holds the hyperparameters and
-whose ``build(facts)`` returns the component (a data set's ``build()`` takes no facts, it states them).
+whose ``build(facts)`` returns the component. Two kinds are built from something else: a data set's
+``build()`` takes no facts, since it states them, and a logger's takes the run directory.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -190,6 +191,7 @@ class Extractor(Protocol):
     """
 
     name: str
+    labels_known: bool
 
     def __call__(self, images: UInt8[Tensor, "N channels height width"]) -> Features:
         """Features of images 0..255."""
@@ -265,6 +267,3 @@ class Component(Protocol):
     def build(self, facts: Facts) -> Any:
         """Build the component."""
         ...
-
-
-ImageBatches = Iterator[UInt8[Tensor, "N channels height width"]]

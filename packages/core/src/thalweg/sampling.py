@@ -21,6 +21,7 @@ from thalweg.randomness import SampleNoise
 from thalweg.types import Condition, ConditionalVelocity, VelocityField
 
 SamplingPrecision = Literal["auto", "32-true", "bf16-mixed"]
+Compile = Literal["auto", "on", "off"]
 
 
 @runtime_checkable
@@ -110,7 +111,7 @@ def sample(
     interpolant: Interpolant | str | None = None,
     device: torch.device | str | None = None,
     precision: SamplingPrecision = "auto",
-    compile: Literal["auto", "on", "off"] = "auto",
+    compile: Compile = "auto",
     progress: Callable[[int, int], None] | None = None,
 ) -> Samples:
     """Draw samples of a network.
@@ -141,7 +142,8 @@ def sample(
         PluginError: the sampler or guidance cannot be imported.
         ThalwegError: samples are not finite, or an adaptive sampler did not arrive.
     """
-    _check(network.facts, labels, indices, batch_size, precision)
+    _check(network.facts, labels, indices, batch_size)
+    _check_choices(precision, compile)
     path = getattr(network, "interpolant", "linear") if interpolant is None else interpolant
     path = Interpolant.named(path) if isinstance(path, str) else path
     step: Sampler = _built("sampler", sampler, network.facts)
@@ -187,9 +189,16 @@ def _built(kind: str, given: Any, facts: Facts) -> Any:
     return config.build(facts) if hasattr(config, "build") else config
 
 
-def _check(
-    facts: Facts, labels: Sequence[int] | None, indices: Sequence[int], batch_size: int, precision: str
-) -> None:
+def _check_choices(precision: str, compile: str) -> None:
+    if precision not in get_args(SamplingPrecision):
+        raise ConfigError(f"precision is {precision!r}; it must be 'auto', '32-true' or 'bf16-mixed'")
+    if compile not in get_args(Compile):
+        raise ConfigError(f"compile is {compile!r}; it must be 'auto', 'on' or 'off'")
+    if compile == "on" and compiler() is None:
+        raise ConfigError("compile is 'on' and there is no C++ compiler here; install g++ or use 'off'")
+
+
+def _check(facts: Facts, labels: Sequence[int] | None, indices: Sequence[int], batch_size: int) -> None:
     if len(indices) == 0:
         raise ConfigError("indices is empty: there is nothing to draw; give at least one index")
     for position, index in enumerate(indices):
@@ -197,8 +206,6 @@ def _check(
             raise ConfigError(f"indices[{position}] is {index}; samples are counted from 0")
     if batch_size < 1:
         raise ConfigError(f"batch_size is {batch_size}; it must be at least 1")
-    if precision not in get_args(SamplingPrecision):
-        raise ConfigError(f"precision is {precision!r}; it must be 'auto', '32-true' or 'bf16-mixed'")
     if labels is None:
         return
     if facts.classes is None:

@@ -33,5 +33,11 @@ def show(recipe: str, overrides: tuple[str, ...], as_json: bool) -> None:
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 def validate(recipe: str, overrides: tuple[str, ...]) -> None:
     """Check a recipe: list everything that is wrong, with exit code 2, or say that it is valid."""
-    load_config(recipe, overrides)
+    config = load_config(recipe, overrides)
+    # torch comes in here, once every key by itself is valid: what remains is whether they go together.
+    from thalweg.composition import compose, composition_of
+
+    network = compose(**composition_of(config), facts=config.data.facts, device="meta")
+    for objective in config.objectives.values():
+        objective.build(network.facts)
     console.result(f"{recipe} is valid")

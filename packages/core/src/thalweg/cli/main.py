@@ -1,7 +1,8 @@
 """``thalweg``: its commands, its options, and how errors become exit codes.
 
-0 fine, 1 failed, 2 usage or configuration, 3 plugin, 4 data or checkpoint, 75 pre-empted and resumable,
-130 Ctrl-C. A command ends with another code than 0 by raising, or by ``ctx.exit(code)``.
+0 fine, 1 failed, 2 usage or configuration, 3 plugin, 4 data or checkpoint, 130 Ctrl-C; 75 is kept for
+runs that are pre-empted and can go on. A command ends with another code than 0 by raising, or by
+``ctx.exit(code)``.
 """
 
 import os

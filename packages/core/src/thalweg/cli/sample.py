@@ -56,6 +56,7 @@ def command(
     config = _config(overrides)
     if out.exists():
         raise ConfigError(f"{out} exists; choose a folder that does not")
+    _check_writable(out)
     classes = _numbers(labels)
     # torch comes in here, once the command is known to be valid.
     from thalweg.importing import load
@@ -94,6 +95,17 @@ def command(
     )
 
 
+def _check_writable(out: Path) -> None:
+    """Found out before hours of drawing, not after them."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=out.parent).close()
+    except OSError as error:
+        raise ThalwegError(
+            f"cannot write {out}: {error.strerror or error}; choose a place open to writing"
+        ) from error
+
+
 def _config(overrides: tuple[str, ...]) -> SamplingConfig:
     data: dict[str, Any] = {}
     for item in overrides:
@@ -128,7 +140,6 @@ def _write(out: Path, drawn: "Samples", labels: list[int] | None, start: int, fa
     if labels is not None:
         tensors["labels"] = torch.tensor(labels)
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
         # Nothing half written is ever visible: the folder takes its name when it is complete.
         with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as scratch:
             folder = Path(scratch) / out.name

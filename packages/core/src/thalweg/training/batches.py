@@ -68,10 +68,14 @@ def check_labels(condition: Condition, facts: Facts) -> None:
     """Check labels on the CPU; on a device, an index out of range is a crash or garbage.
 
     Raises:
-        DataError: if one lies outside 0..classes-1.
+        DataError: if one lies outside 0..classes-1, or the network knows none.
     """
-    if condition.labels is None or facts.classes is None:
+    if condition.labels is None:
         return
+    if facts.classes is None:
+        raise DataError(
+            "the data hold labels and the network is unconditional; give the network the data set's facts"
+        )
     low, high = (int(bound) for bound in condition.labels.aminmax())
     if low < 0 or high >= facts.classes:
         raise DataError(

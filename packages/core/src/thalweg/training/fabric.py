@@ -13,18 +13,24 @@ from thalweg import machine
 from thalweg.errors import ConfigError
 from thalweg.machine import Precision
 
-_RANK_VARIABLES = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
+_RANK_VARIABLES = ("RANK", "SLURM_PROCID", "LOCAL_RANK")
 _LAUNCHED = "LT_CLI_USED"
 
 
 def is_first_process() -> bool:
     """Whether this process leads, known before processes are launched."""
-    ranks = [int(os.environ[name]) for name in _RANK_VARIABLES if name in os.environ]
-    return not ranks or ranks[0] == 0
+    ranks = {name: int(os.environ[name]) for name in _RANK_VARIABLES if name in os.environ}
+    if not ranks:
+        return True
+    name = next(iter(ranks))
+    # The local rank counts anew on every node.
+    node = int(os.environ.get("NODE_RANK", os.environ.get("GROUP_RANK", "0")))
+    return ranks[name] == 0 and (name != "LOCAL_RANK" or node == 0)
 
 
 def native_precision(accelerator: str) -> Precision:
-    """The native precision of what Fabric will choose."""
+    """The native precision of what Fabric will choose, or was told to by ``fabric run``."""
+    accelerator = os.environ.get("LT_ACCELERATOR", accelerator)
     if accelerator in ("cuda", "gpu", "auto") and torch.cuda.is_available():
         return machine.native_precision("cuda")
     if accelerator in ("mps", "gpu", "auto") and torch.backends.mps.is_available():

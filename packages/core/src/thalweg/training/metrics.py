@@ -98,8 +98,13 @@ class MetricsFile:
             name: None if isinstance(number, float) and not math.isfinite(number) else number
             for name, number in line.items()
         }
-        self._file.write(json.dumps(finite, allow_nan=False) + "\n")
-        self._file.flush()
+        try:
+            self._file.write(json.dumps(finite, allow_nan=False) + "\n")
+            self._file.flush()
+        except OSError as error:
+            raise ThalwegError(
+                f"cannot write {self._file.name} ({error.strerror}); make room and run the same command again"
+            ) from error
         self.newest = line
 
     def sync(self) -> None:

@@ -57,6 +57,13 @@ def build(
             f"the network is built for shape {facts.shape} and {facts.classes} classes, the data have shape "
             f"{dataset.facts.shape} and {dataset.facts.classes} classes; build it with the data set's facts"
         )
+    stated = {"branches": config.branches, "interpolant": config.plan.interpolant}
+    for name, value in stated.items():
+        if network.composition.get(name, value) != value:
+            raise ConfigError(
+                f"the network given has {name} {network.composition[name]!r} and the configuration states "
+                f"{value!r}; make both the same"
+            )
     if objectives is None:
         objectives = {name: one.build(facts) for name, one in config.objectives.items()}
     interpolant = Interpolant.named(config.plan.interpolant)

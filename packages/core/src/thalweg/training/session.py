@@ -92,7 +92,8 @@ class Session:
             fused=training.precision != "16-mixed",
         )
         wrapped, wrapped_optimizer = fabric.setup(losses, optimizer)
-        self._state = RunState(losses, optimizer, EMA(parts.network, training.ema))
+        shards = fabric.world_size * training.accumulate
+        self._state = RunState(losses, optimizer, EMA(parts.network, training.ema), shards)
         if start is not None:
             self._state.load(start, fabric)
         self._step = TrainingStep(
@@ -106,7 +107,7 @@ class Session:
                 parts.planner,
                 seed=config.seed,
                 batch_size=training.batch_size,
-                shards=fabric.world_size * training.accumulate,
+                shards=shards,
                 label_dropout=config.plan.label_dropout,
             ),
             accumulate=training.accumulate,

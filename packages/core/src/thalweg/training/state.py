@@ -9,7 +9,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from thalweg.errors import DataError
+from thalweg.errors import ConfigError, DataError
 from thalweg.training import checkpoint
 from thalweg.training.ema import EMA
 from thalweg.training.losses import Losses
@@ -26,6 +26,7 @@ class RunState:
         losses: the network and its objectives, not wrapped.
         optimizer: over them.
         ema: of the network.
+        shards: parts that a batch is cut into, over processes and accumulation; draws depend on it.
 
     Attributes:
         step: steps done.
@@ -33,8 +34,8 @@ class RunState:
         means: numbers of the steps since the last line.
     """
 
-    def __init__(self, losses: Losses, optimizer: torch.optim.Optimizer, ema: EMA) -> None:
-        self._losses, self._optimizer, self.ema = losses, optimizer, ema
+    def __init__(self, losses: Losses, optimizer: torch.optim.Optimizer, ema: EMA, shards: int) -> None:
+        self._losses, self._optimizer, self.ema, self._shards = losses, optimizer, ema, shards
         self.step, self.seconds, self.means = 0, 0.0, Means()
 
     def save(self, folder: Path, config: Mapping[str, Any], keep: int, fabric: Fabric) -> None:
@@ -46,6 +47,7 @@ class RunState:
         state = {
             "step": self.step,
             "seconds": self.seconds,
+            "shards": self._shards,
             "means": self.means.state(fabric),
             "precision": fabric.strategy.precision.state_dict(),
         }
@@ -65,7 +67,9 @@ class RunState:
 
         Raises:
             DataError: if it is of another network.
+            ConfigError: if the batch was cut into other shards, whose noise is other noise.
         """
+        self._check_shards(checkpoint.read_document(path, "state").get("shards", self._shards))
         tensors = {name: checkpoint.read_tensors(path, name) for name in ("network", "ema", "optimizer")}
         state = checkpoint.read_document(path, "state")
         try:
@@ -84,6 +88,13 @@ class RunState:
                 f"the checkpoint {path} is of another network or optimiser ({reason}); "
                 f"use the network that the run began with, or another run directory"
             ) from error
+
+    def _check_shards(self, recorded: int) -> None:
+        if recorded != self._shards:
+            raise ConfigError(
+                f"the run cut each batch into {recorded} shards (devices times training.accumulate), now it "
+                f"would be {self._shards}, with other noise; go on with as many devices as before"
+            )
 
 
 def _tensors_of(module: nn.Module) -> itertools.chain[torch.Tensor]:
