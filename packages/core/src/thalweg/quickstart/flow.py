@@ -2,6 +2,7 @@
 
 import json
 import platform
+import sys
 import time
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
@@ -24,6 +25,7 @@ from thalweg.quickstart.twins import CLASSES, Settings, twins
 from thalweg.report import write
 from thalweg.sampling import Samples, sample
 from thalweg.training.loop import Trainer
+from thalweg.training.progress import Bar, Lines, Progress
 from thalweg.training.session import TrainingResult
 
 RESULTS, REPORT = "results.json", "report.html"
@@ -96,7 +98,7 @@ def run(out: Path, settings: Settings, say: Callable[[str], None]) -> dict[str, 
     models = []
     for place, (name, trainer) in enumerate(trainers.items(), start=4):
         say(f"[{place}/5] drawing {settings.samples} samples of {name} by {settings.sampler_steps} SDE steps")
-        models.append(_finish(name, trainer, trained[name], dataset, judge, say))
+        models.append(_finish(name, trainer, trained[name], dataset, judge))
     results = _results(models, judge, settings, time.perf_counter() - begun)
     write_bytes(out / RESULTS, (json.dumps(results, indent=2, ensure_ascii=False) + "\n").encode())
     write(page(models, judge, dataset, results), out / REPORT)
@@ -109,10 +111,10 @@ def _finish(
     result: TrainingResult,
     dataset: Dataset,
     judge: Judge,
-    say: Callable[[str], None],
 ) -> Model:
     sampling = trainer.config.sampling
     labels = [index % CLASSES for index in range(sampling.count)]
+    bar: Progress = Bar(sampling.count, 0, "drawing") if sys.stderr.isatty() else Lines(sampling.count)
     samples = sample(
         load(result.run_dir),
         labels=labels,
@@ -121,8 +123,9 @@ def _finish(
         guidance=sampling.guidance,
         seed=sampling.seed,
         batch_size=sampling.batch_size,
-        progress=lambda done, total: say(f"      {done} of {total}"),
+        progress=lambda done, _: bar.step(done, None),
     )
+    bar.close()
     images = dataset.images(samples.x)
     if images is None:
         raise TypeError("the quick start's data set holds images")

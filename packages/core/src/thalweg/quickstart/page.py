@@ -105,8 +105,8 @@ def _verdict(models: Sequence["Model"]) -> tuple[str, ...]:
         f"and took {ratio:.2f} times as long for the same steps.",
         f"This is one seed, one small data set and {first.result.step:,} steps. Other seeds change the order "
         "of two numbers that lie close together, and the gain that the paper reports for large networks on "
-        "ImageNet after 400,000 steps can be neither confirmed nor refuted here. What it does show is that the whole "
-        "way works: composing, training, sampling and judging.",
+        "ImageNet after 400,000 steps can be neither confirmed nor refuted here. What it does show is that "
+        "the whole way works: composing, training, sampling and judging.",
         "The classifier saw the training digits and judges by what it learned from them. High accuracy means "
         "recognisable digits, not varied ones; the Fréchet distance also falls with variety, and depends on "
         "the number of images, so the real digits' own value is no exact floor.",

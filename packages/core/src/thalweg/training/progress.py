@@ -68,16 +68,17 @@ class Bar:
     Args:
         steps: of the whole run.
         done: steps that are done already.
+        title: what moves.
     """
 
-    def __init__(self, steps: int, done: int) -> None:
+    def __init__(self, steps: int, done: int, title: str = "training") -> None:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
         from rich.progress import Progress as RichProgress
 
         self._steps = steps
         columns = (
-            TextColumn("training"),
+            TextColumn(title),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.description}"),
