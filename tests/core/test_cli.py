@@ -350,3 +350,13 @@ def test_commands_can_be_imported_and_bear_their_name():
     context = click.Context(cli)
     for name in COMMANDS:
         assert cli.get_command(context, name).name == name
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [("branches=5", "does not divide"), ("objectives.acceleration={}", "intermediate branches")],
+)
+def test_validate_finds_what_does_not_go_together(recipe, capsys, override, words):
+    changes = [override, "refiner=plain"] if override.startswith("branches") else [override]
+    assert main(["config", "validate", recipe, *changes]) == 2
+    assert words in capsys.readouterr().err

@@ -11,6 +11,8 @@ import thalweg
 from thalweg.cli.main import main
 from thalweg.importing import save
 
+AS_TOLD = ["--json", "--precision", "32-true"]
+
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
@@ -31,7 +33,7 @@ QUICK = ("count=5", "sampler=euler", "sampler.steps=3")
 def test_samples_and_how_they_were_drawn_are_written(model, tmp_path, capsys):
     out = tmp_path / "new" / "out"
     code = main(
-        ["sample", str(model), str(out), *QUICK, "guidance=cfg", "guidance.interval=[0.0, 0.7]", "--json"]
+        ["sample", str(model), str(out), *QUICK, "guidance=cfg", "guidance.interval=[0.0, 0.7]", *AS_TOLD]
     )
     assert code == 0
     told = json.loads(capsys.readouterr().out)
@@ -93,3 +95,10 @@ def test_a_place_that_cannot_be_written_is_named(model, tmp_path, capsys):
 def test_a_missing_model_is_named(tmp_path, capsys):
     assert main(["sample", str(tmp_path / "nothing"), str(tmp_path / "out"), *QUICK]) == 4
     assert "holds no network" in capsys.readouterr().err
+
+
+def test_a_place_that_cannot_be_written_is_found_out_before_drawing(model, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("thalweg.sampling.sample", lambda *_, **__: pytest.fail("it was drawn"))
+    (tmp_path / "file").write_text("")
+    assert main(["sample", str(model), str(tmp_path / "file" / "out"), *QUICK]) == 1
+    assert "choose a place open to writing" in capsys.readouterr().err

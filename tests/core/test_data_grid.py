@@ -1,5 +1,6 @@
 """Grids of images: every pixel where it belongs, and no half-written file."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -52,12 +53,11 @@ def test_a_picture_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, mon
     path.write_bytes(b"old")
     picture = grid(torch.zeros(1, 1, 8, 8, dtype=torch.uint8), columns=1)
 
-    def full(self: Image.Image, target: Path, format: str) -> None:
-        Path(target).write_bytes(b"half")
+    def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Image.Image, "save", full)
-    with pytest.raises(ThalwegError, match=r"grid\.png: No space left"):
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(ThalwegError, match=r"grid\.png cannot be written \(No space left"):
         save_png(picture, path)
     assert path.read_bytes() == b"old"
     assert len(list(tmp_path.iterdir())) == 1

@@ -9,12 +9,15 @@ from torch.nn import functional
 from thalweg import layers, machine
 
 
-def test_explicit_attention_is_attention():
-    """The form that bfloat16 training takes on a processor, against the fused kernel in float32."""
+def test_explicit_attention_is_attention(monkeypatch):
+    """The form that compiled bfloat16 training takes on a processor, against the fused kernel in float32."""
     q, k, v = torch.randn(3, 2, 40, 32, generator=torch.Generator().manual_seed(0)).unbind()
     expected = layers.attend(q, k, v, 4)
     leaf = q.bfloat16().requires_grad_()
+    fused = layers.attend(leaf, k.bfloat16(), v.bfloat16(), 4)
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
     explicit = layers.attend(leaf, k.bfloat16(), v.bfloat16(), 4)
+    assert not torch.equal(explicit, fused)
     assert explicit.dtype == torch.bfloat16
     assert ((explicit.float() - expected).norm() / expected.norm()) < 0.01
     explicit.float().square().sum().backward()

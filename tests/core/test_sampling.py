@@ -4,11 +4,12 @@ import pytest
 import torch
 from torch import nn
 
+import thalweg
 from samplers.gaussian import COSINE, LINEAR, Gaussian
 from thalweg.errors import ConfigError, ThalwegError
 from thalweg.facts import Facts
 from thalweg.randomness import SampleNoise
-from thalweg.sampling import sample
+from thalweg.sampling import _check_choices, sample
 from thalweg_samplers.dopri5 import Dopri5Config
 from thalweg_samplers.euler import Euler, EulerConfig
 
@@ -146,10 +147,24 @@ def test_the_network_sees_float32_and_times_in_float64(precision):
 
 
 def test_bfloat16_changes_a_networks_products_only_a_little():
-    exact = draw(Module(0.3), labels=None).x
+    exact = draw(Module(0.3), labels=None, precision="32-true").x
     mixed = draw(Module(0.3), labels=None, precision="bf16-mixed").x
     assert not torch.equal(mixed, exact)
     torch.testing.assert_close(mixed, exact, rtol=0.02, atol=0.02)
+
+
+@pytest.mark.parametrize(("precision", "compile"), [("64-true", "auto"), ("auto", "maybe")])
+def test_choices_that_are_none_are_named(precision, compile):
+    """Asked directly, since the tests' own type checks would be first to complain."""
+    with pytest.raises(thalweg.ConfigError, match="64-true|maybe"):
+        _check_choices(precision, compile)
+
+
+def test_compiling_without_a_compiler_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    with pytest.raises(thalweg.ConfigError, match="no C\\+\\+ compiler"):
+        draw(compile="on")
 
 
 def test_the_path_can_be_chosen():

@@ -1,5 +1,6 @@
 import builtins
 import fcntl
+import json
 import os
 import signal
 from collections.abc import Callable
@@ -17,12 +18,17 @@ from torch import nn
 
 import thalweg
 from thalweg.cli.main import main
+from thalweg.composition import compose, composition_of
 from thalweg.errors import ConfigError, DataError, DivergenceError, PluginError
 from thalweg.machine import FLOP_PER_WEIGHT_TRAINED, compiling_pays
 from thalweg.plugins import LoadedPlugin, Origin, Registry
 from thalweg.training import journal
+from thalweg.training.ema import EMA
 from thalweg.training.loop import Trainer
+from thalweg.training.losses import Losses
+from thalweg.training.optimizer import adamw
 from thalweg.training.session import TrainingResult
+from thalweg.training.state import RunState
 from thalweg.types import Batch, ObjectiveValue, Plan, Prediction
 from tiny_runs import lines, recipe, tensor_files, tiny
 
@@ -442,3 +448,25 @@ def test_a_recipe_is_built_and_checked_before_a_file_is_written(tmp_path: Path) 
     with pytest.raises(ConfigError, match="does not divide"):
         Trainer(config, tmp_path / "run", accelerator="cpu")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_goes_on_with_as_many_shards_as_it_began_with(tmp_path: Path) -> None:
+    """The noise of a shard is addressed by its number, so other shards would be another run."""
+    trainer = Trainer(tiny(steps=2), tmp_path / "run", accelerator="cpu", devices=1, quiet=True)
+    trainer.train()
+    state = next((tmp_path / "run" / "checkpoints").iterdir()) / "state.json"
+    assert json.loads(state.read_text())["shards"] == 1
+    network = trainer.parts.network
+    losses = Losses(network, trainer.parts.objectives)
+    optimizer = adamw(losses, lr=1e-3, betas=(0.9, 0.999), weight_decay=0.0, fused=True)
+    other = RunState(losses, optimizer, EMA(network, 0.9), shards=2)
+    with pytest.raises(ConfigError, match=r"into 1 shards .* it would be 2"):
+        other.load(state.parent, Fabric(accelerator="cpu", devices=1))
+
+
+def test_a_network_of_another_path_than_the_configuration_states_is_refused(tmp_path: Path) -> None:
+    config = tiny(steps=1)
+    arguments = {**composition_of(config), "interpolant": "cosine"}
+    network = compose(**arguments, facts=config.data.facts)
+    with pytest.raises(ConfigError, match="interpolant 'cosine' and the configuration states 'linear'"):
+        Trainer(config, tmp_path / "run", network=network, accelerator="cpu", quiet=True)

@@ -129,6 +129,7 @@ def attend(
 
 def _explicit_is_faster(q: Float[Tensor, "N heads T width"]) -> bool:
     # The processor's fused kernel takes three times as long in bfloat16's backward pass as plain matrix
-    # products do, which fit its matrix units; beyond some length their scores take too much memory.
-    training = q.requires_grad and q.dtype == torch.bfloat16
+    # products do, which fit its matrix units. The compiler keeps their scores in bfloat16 alone; without
+    # it, or beyond some length, they would take too much memory.
+    training = torch.compiler.is_compiling() and q.requires_grad and q.dtype == torch.bfloat16
     return training and q.device.type == "cpu" and q.shape[-2] <= _LONGEST_EXPLICIT
