@@ -156,7 +156,7 @@ def test_bfloat16_changes_a_networks_products_only_a_little():
 @pytest.mark.parametrize(("precision", "compile"), [("64-true", "auto"), ("auto", "maybe")])
 def test_choices_that_are_none_are_named(precision, compile):
     """Asked directly, since the tests' own type checks would be first to complain."""
-    with pytest.raises(thalweg.ConfigError, match="64-true|maybe"):
+    with pytest.raises(thalweg.ConfigError, match=r"64-true|maybe"):
         _check_choices(precision, compile)
 
 
