@@ -15,6 +15,7 @@ from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
 from report_samples import sample_report
+from thalweg.cli.main import main
 from thalweg.report import Chart, Curve, Report, Section, Table, Text, write
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -80,6 +81,28 @@ def screenshot(browser: webdriver.Chrome) -> np.ndarray:
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     return write(sample_report(), tmp_path_factory.mktemp("report") / "report.html").as_uri()
+
+
+@pytest.fixture(scope="module")
+def quick_start(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The report that the quick start itself makes, with tiny settings."""
+    out = tmp_path_factory.mktemp("quickstart") / "out"
+    assert (
+        main(["quickstart", "--out", str(out), "--steps", "2", "--samples", "20", "--sampler-steps", "2"])
+        == 0
+    )
+    return (out / "report.html").as_uri()
+
+
+@pytest.mark.parametrize("device", WIDTHS)
+def test_the_quick_starts_report_shows(browser: webdriver.Chrome, quick_start: str, device: str):
+    show(browser, quick_start, WIDTHS[device])
+    assert browser.get_log("browser") == []
+    assert overflow(browser) == 0
+    natural = browser.execute_script("return [...document.images].map(image => image.naturalWidth)")
+    assert len(natural) == 3
+    assert all(natural)
+    assert len(browser.find_elements("css selector", "svg.chart")) == 3
 
 
 @pytest.mark.parametrize("dark", [False, True])
