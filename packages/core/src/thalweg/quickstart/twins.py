@@ -65,7 +65,7 @@ def _run(name: str, settings: Settings, changes: dict[str, Any]) -> RunConfig:
             "sampler": {"type": "euler_maruyama", "steps": settings.sampler_steps},
             "guidance": {"type": "cfg", "scale": 1.8, "interval": [0.0, 0.7]},
             "count": settings.samples,
-            "batch_size": 100,
+            "batch_size": 200,
             "seed": settings.seed,
         },
     }
