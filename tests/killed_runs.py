@@ -49,7 +49,7 @@ def killed_in_step(run_dir: Path, step: int) -> None:
 
 
 def killed_in_checkpoint(run_dir: Path, file: int) -> None:
-    digest, calls = checkpoint._digest, 0
+    digest, calls = checkpoint.sha256, 0
 
     def dying(path: Path) -> str:
         nonlocal calls
@@ -58,7 +58,7 @@ def killed_in_checkpoint(run_dir: Path, file: int) -> None:
             die()
         return digest(path)
 
-    checkpoint._digest = dying
+    checkpoint.sha256 = dying
     trainer(run_dir).train()
 
 

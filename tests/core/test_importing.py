@@ -75,7 +75,7 @@ def test_a_saved_network_is_replaced_as_a_whole(saved):
     assert [path.name for path in saved.parent.iterdir()] == ["model"]
 
 
-@pytest.mark.parametrize("failing", ["save_file", "digest", "_replace"])
+@pytest.mark.parametrize("failing", ["save_file", "sha256", "_replace"])
 def test_a_failed_write_leaves_the_former_network_and_no_remains(saved, monkeypatch, failing):
     before = {path.name: path.read_bytes() for path in saved.iterdir()}
 

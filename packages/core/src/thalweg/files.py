@@ -1,6 +1,7 @@
-"""Writes files so that whoever looks at the path sees all of the new one or what was there before."""
+"""Files: written so that a path holds all of the new one or what was there before; and their checksums."""
 
 import contextlib
+import hashlib
 import os
 import secrets
 from pathlib import Path
@@ -29,3 +30,9 @@ def write_bytes(path: Path, content: bytes) -> None:
     except OSError as error:
         reason = error.strerror or str(error)
         raise ThalwegError(f"{path} cannot be written ({reason}); choose another place") from error
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -4,7 +4,6 @@ A saved network is a folder of two files: ``model.safetensors`` with the tensors
 the composition, the facts and the tensors' SHA-256. Nothing is unpickled, ever.
 """
 
-import hashlib
 import json
 import os
 import tempfile
@@ -21,12 +20,12 @@ from thalweg.composition import compose
 from thalweg.config import component
 from thalweg.errors import ConfigError, DataError, ThalwegError
 from thalweg.facts import Facts
-from thalweg.files import write_bytes
+from thalweg.files import sha256, write_bytes
 from thalweg.foreign import read_foreign
 from thalweg.network import FlowNetwork
 from thalweg.suggestions import one_line
 
-__all__ = ["digest", "import_weights", "load", "read_foreign", "save"]
+__all__ = ["import_weights", "load", "read_foreign", "save"]
 
 TENSORS, DESCRIPTION = "model.safetensors", "model.json"
 _FORMAT = 1
@@ -97,7 +96,7 @@ def save(
             fresh = Path(scratch) / path.name
             fresh.mkdir()
             save_file(tensors, fresh / TENSORS)
-            description["sha256"] = digest(fresh / TENSORS)
+            description["sha256"] = sha256(fresh / TENSORS)
             write_bytes(fresh / DESCRIPTION, (json.dumps(description, indent=2) + "\n").encode())
             with (fresh / TENSORS).open("rb") as written:
                 os.fsync(written.fileno())
@@ -123,7 +122,7 @@ def load(path: str | Path, *, device: torch.device | str | None = None) -> FlowN
     if not (folder / DESCRIPTION).is_file() and (folder / "model" / DESCRIPTION).is_file():
         folder = folder / "model"
     description = _describe(folder)
-    if digest(folder / TENSORS) != description["sha256"]:
+    if sha256(folder / TENSORS) != description["sha256"]:
         raise DataError(f"{folder / TENSORS} is damaged: its SHA-256 differs from the one in {DESCRIPTION}")
     try:
         network = compose(**description["composition"], facts=Facts(**description["facts"]))
@@ -131,12 +130,6 @@ def load(path: str | Path, *, device: torch.device | str | None = None) -> FlowN
         raise DataError(f"{folder / DESCRIPTION} describes no network of this version: {fault}") from fault
     _fill(network, load_file(folder / TENSORS), str(folder))
     return network.to(device or "cpu").eval()
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _replace(path: Path, fresh: Path, former: Path) -> None:

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from thalweg.sampling import Samples, SamplingPrecision
 
 TENSORS, SETTINGS, PICTURE = "samples.safetensors", "samples.json", "samples.png"
-_SMALLEST_EDGE = 48  # pixels that an image of the picture is drawn with at least
 _MOST_SHOWN = 100
 
 
@@ -156,10 +155,10 @@ def _write(out: Path, drawn: "Samples", labels: list[int] | None, start: int, fa
 
 
 def _draw(drawn: "Samples", labels: list[int] | None, path: Path) -> None:
-    from thalweg.data.grid import grid, save_png
+    from thalweg.data.grid import enlargement, grid, save_png
     from thalweg.data.pixels import to_images
 
     images = to_images(drawn.x[:_MOST_SHOWN])
     kinds = len(set(labels)) if labels is not None else 0
     columns = kinds if 1 < kinds <= 16 else math.ceil(math.sqrt(len(images)))
-    save_png(grid(images, columns, max(1, math.ceil(_SMALLEST_EDGE / images.shape[-1]))), path)
+    save_png(grid(images, columns, enlargement(images)), path)

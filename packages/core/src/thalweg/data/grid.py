@@ -1,6 +1,7 @@
 """Grids of small images, drawn large enough to look at."""
 
 import io
+import math
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from thalweg.files import write_bytes
 
+_SMALLEST_EDGE = 48  # pixels that an image is drawn with at least
 _PAPER = 255  # gaps and empty places are white
 
 
@@ -42,6 +44,11 @@ def grid(
         large = image.repeat(scale, axis=0).repeat(scale, axis=1)
         canvas[top : top + height * scale, left : left + width * scale] = large
     return Image.fromarray(canvas[:, :, 0] if channels == 1 else canvas)
+
+
+def enlargement(images: UInt8[Tensor, "N channels height width"]) -> int:
+    """The ``scale`` with which :func:`grid` draws them large enough to look at."""
+    return max(1, math.ceil(_SMALLEST_EDGE / images.shape[-1]))
 
 
 def save_png(image: Image.Image, path: Path) -> None:

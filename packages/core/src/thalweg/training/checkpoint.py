@@ -4,7 +4,6 @@ A checkpoint is written beside its place, flushed to the disk, given a manifest 
 file, and renamed. Nothing is pickled.
 """
 
-import hashlib
 import json
 import os
 import re
@@ -18,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from thalweg.errors import DataError, ThalwegError
+from thalweg.files import sha256
 
 FORMAT = "thalweg-checkpoint"
 VERSION = 1
@@ -111,7 +111,7 @@ def verify(checkpoint: Path) -> None:
             raise DataError(f"{path} is missing; {advice}")
         if path.stat().st_size != size:
             raise DataError(f"{path} has {path.stat().st_size} bytes instead of {size}; {advice}")
-        if _digest(path) != digest:
+        if sha256(path) != digest:
             raise DataError(f"{path} is damaged, its SHA-256 differs from the manifest's; {advice}")
 
 
@@ -190,12 +190,7 @@ def _listed(checkpoint: Path, advice: str) -> dict[str, tuple[int, str]]:
 
 def _seal(path: Path) -> dict[str, Any]:
     _sync(path)
-    return {"bytes": path.stat().st_size, "sha256": _digest(path)}
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return {"bytes": path.stat().st_size, "sha256": sha256(path)}
 
 
 def _text(document: Any) -> str:

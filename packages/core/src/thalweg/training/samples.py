@@ -7,12 +7,10 @@ from pathlib import Path
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from thalweg.data.grid import grid, save_png
+from thalweg.data.grid import enlargement, grid, save_png
 from thalweg.network import FlowNetwork
 from thalweg.protocols import Guidance, Sampler
 from thalweg.sampling import SamplingPrecision, sample
-
-_SMALLEST_EDGE = 48  # pixels that an image of the grid is drawn with at least
 
 
 class SampleGrid:
@@ -64,8 +62,7 @@ class SampleGrid:
         if images is None:
             return None
         columns = classes if classes is not None and classes <= 16 else math.ceil(math.sqrt(self._count))
-        scale = max(1, math.ceil(_SMALLEST_EDGE / images.shape[-1]))
         path = self._folder / f"step-{step:06d}.png"
         self._folder.mkdir(exist_ok=True)
-        save_png(grid(images, columns, scale), path)
+        save_png(grid(images, columns, enlargement(images)), path)
         return path
