@@ -27,12 +27,13 @@ def _check_classes(_: object, __: object, classes: int | None) -> None:
 class Facts:
     """Facts that a component is built with; hyperparameters stay in its own config.
 
-    The data set states the first two, :func:`thalweg.compose` adds the others once the backbone
+    The data set states the first three, :func:`thalweg.compose` adds the others once the backbone
     stands, so a refiner may rely on them.
 
     Attributes:
         shape: channels, height and width of what the network sees.
-        classes: number of classes; None for unconditional data.
+        classes: number of classes; None for data without classes.
+        text: L and E, tokens of a caption and their width; None for data without captions.
         branches: k, the number of branches of the network.
         width: D, the width of the backbone's tokens.
         heads: attention heads of the backbone.
@@ -41,6 +42,7 @@ class Facts:
 
     shape: tuple[int, int, int] = attrs.field(converter=_as_shape, validator=_check_shape)
     classes: int | None = attrs.field(default=None, validator=_check_classes)
+    text: tuple[int, int] | None = None
     branches: int = 1
     width: int = 0
     heads: int = 0

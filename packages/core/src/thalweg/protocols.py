@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+import attrs
+import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
@@ -178,6 +180,85 @@ class Dataset(Protocol):
 
     def images(self, x: Float[Tensor, "N C H W"]) -> UInt8[Tensor, "N channels height width"] | None:
         """Samples as images 0..255 of 1 or 3 channels; None where the data are no images."""
+        ...
+
+
+@attrs.frozen(eq=False)
+class Record:
+    """One image of a source.
+
+    Attributes:
+        key: its name within the source, such as ``n01440764/x.jpg``; unique.
+        image: height x width x channels, 0..255, of 1 (grey) or 3 (RGB) channels.
+        label: its class; None where the source knows none.
+        captions: what is said of it; empty where nothing is.
+    """
+
+    key: str
+    image: UInt8[np.ndarray, "height width channels"]
+    label: int | None = None
+    captions: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Images as they lie somewhere: folders, tar files, idx files; read by index in a fixed order.
+
+    Attributes:
+        classes: number of classes; None where images bear no labels.
+        class_names: their names in the order of labels; empty where they have none.
+        captioned: whether records bear captions.
+        identity: what the source is, without secrets: equal for equal contents, as far as names and sizes
+            tell.
+    """
+
+    classes: int | None
+    class_names: tuple[str, ...]
+    captioned: bool
+    identity: str
+
+    def __len__(self) -> int:
+        """Number of images."""
+        ...
+
+    def __getitem__(self, index: int) -> Record:
+        """One image; safe to call from several threads at once.
+
+        Raises:
+            DataError: naming the file, if it is damaged, no image, or beyond the limit of pixels.
+        """
+        ...
+
+
+@runtime_checkable
+class Autoencoder(Protocol):
+    """Between images and the latents that a network is trained on. A ``torch.nn.Module`` or anything like it.
+
+    Attributes:
+        identity: what it is and which weights it has, as shards record it: ``type`` and whatever makes two
+            of them differ, such as the weights' SHA-256.
+        scale: factor that brings a latent to unit variance.
+    """
+
+    identity: Mapping[str, Any]
+    scale: float
+
+    def shape(self, channels: int, height: int, width: int) -> tuple[int, int, int]:
+        """The latents' shape for images of this one.
+
+        Raises:
+            ConfigError: if images of this shape cannot be encoded.
+        """
+        ...
+
+    def encode(
+        self, images: UInt8[Tensor, "N channels height width"]
+    ) -> tuple[Float[Tensor, "N C H W"], Float[Tensor, "N C H W"] | None]:
+        """Mean and standard deviation of the posterior, before ``scale``; None for one without spread."""
+        ...
+
+    def decode(self, x: Float[Tensor, "N C H W"]) -> UInt8[Tensor, "N channels height width"]:
+        """Images of samples as the network gives them, that is after ``scale``."""
         ...
 
 

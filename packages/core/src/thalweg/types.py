@@ -10,7 +10,8 @@ Shape legend, used in annotations and as suffixes of names:
 ``L``  tokens of a context, such as a caption
 ``D``  width of the transformer
 ``k``  branches of the network
-``F``  features of an extractor
+``E``  width of a context's tokens, as its encoder gives them
+``F``  features of an extractor or teacher
 =====  ==========================================================================
 
 What enters or leaves a forward pass is a named tuple, which torch.compile, data-parallel wrappers and
@@ -44,6 +45,7 @@ __all__ = [
     "Prediction",
     "Refinement",
     "Stream",
+    "Text",
     "VelocityField",
 ]
 
@@ -61,51 +63,89 @@ Increments = Callable[[int], Tensor]
 asked for in that order."""
 
 
+class Text(NamedTuple):
+    """Encoded captions, and what stands in for one that is hidden.
+
+    Attributes:
+        tokens: what the encoder made of each caption, padded to L tokens.
+        mask: True where there is a token, False where there is padding.
+        empty_tokens: the encoder's own empty caption.
+        empty_mask: its mask.
+    """
+
+    tokens: Float[Tensor, "N L E"]
+    mask: Bool[Tensor, "N L"]
+    empty_tokens: Float[Tensor, "L E"]
+    empty_mask: Bool[Tensor, " L"]
+
+    def each(self, function: Callable[[Tensor], Tensor]) -> "Text":
+        """The captions with ``function`` applied to what is there once a sample."""
+        return self._replace(tokens=function(self.tokens), mask=function(self.mask))
+
+    def to(self, device: torch.device | str) -> "Text":
+        """The same captions on another device."""
+        return Text(*(tensor.to(device) for tensor in self))
+
+
 class Condition(NamedTuple):
     """What a sample is conditioned on.
 
     Attributes:
-        labels: class of each sample, 0..classes-1; None where the whole batch is unconditional.
-        dropped: samples whose label is hidden from the network (they take the null class), as
-            classifier-free guidance asks for; None where none is.
+        labels: class of each sample, 0..classes-1; None where there are no classes, or where the whole
+            batch is unconditional.
+        dropped: samples whose label and caption are hidden from the network (they take the null class and
+            the empty caption), as classifier-free guidance asks for; None where none is.
+        text: caption of each sample; None where there are none.
     """
 
     labels: Int[Tensor, " N"] | None = None
     dropped: Bool[Tensor, " N"] | None = None
+    text: Text | None = None
 
     def null(self) -> "Condition":
         """The same samples with everything hidden: the unconditional half of guidance."""
-        if self.labels is None:
-            return self
-        return Condition(self.labels, torch.ones_like(self.labels, dtype=torch.bool))
+        return self if self._first() is None else self._replace(dropped=torch.ones_like(self.hidden()))
 
     def select(self, index: Tensor) -> "Condition":
         """The samples that ``index`` (integers or a mask) picks."""
-        return self._map(lambda tensor: tensor[index.to(tensor.device)])
+        return self._each(lambda tensor: tensor[index.to(tensor.device)])
 
     def to(self, device: torch.device | str) -> "Condition":
         """The same condition on another device."""
-        return self._map(lambda tensor: tensor.to(device))
+        text = None if self.text is None else self.text.to(device)
+        return self._each(lambda tensor: tensor.to(device))._replace(text=text)
 
     def join(self, other: "Condition") -> "Condition":
-        """Both batches in one, this one first. Both are conditional or neither is."""
-        if self.labels is None or other.labels is None:
+        """Both batches in one, this one first. Both hold labels or neither does; the same for text."""
+        if self._first() is None or other._first() is None:
             return self
-        labels = torch.cat([self.labels, other.labels])
-        return Condition(labels, torch.cat([self.hidden(), other.hidden()]))
+        text = None
+        if self.text is not None and other.text is not None:
+            text = self.text._replace(
+                tokens=torch.cat([self.text.tokens, other.text.tokens]),
+                mask=torch.cat([self.text.mask, other.text.mask]),
+            )
+        labels = None
+        if self.labels is not None and other.labels is not None:
+            labels = torch.cat([self.labels, other.labels])
+        return Condition(labels, torch.cat([self.hidden(), other.hidden()]), text)
 
     def hidden(self) -> Bool[Tensor, " N"]:
-        """``dropped`` written out, False where it is None. Needs labels."""
-        if self.labels is None:
-            raise ValueError("a condition without labels has nothing to hide")
+        """``dropped`` written out, False where it is None. Needs labels or text."""
+        first = self._first()
+        if first is None:
+            raise ValueError("a condition without labels and text has nothing to hide")
         if self.dropped is None:
-            return torch.zeros_like(self.labels, dtype=torch.bool)
+            return torch.zeros(len(first), dtype=torch.bool, device=first.device)
         return self.dropped
 
-    def _map(self, function: Callable[[Tensor], Tensor]) -> "Condition":
-        return Condition(
-            *(None if tensor is None else function(tensor) for tensor in (self.labels, self.dropped))
-        )
+    def _first(self) -> Tensor | None:
+        """Whatever tells how many samples there are."""
+        return self.labels if self.text is None else self.text.mask
+
+    def _each(self, function: Callable[[Tensor], Tensor]) -> "Condition":
+        labels, dropped = (None if one is None else function(one) for one in (self.labels, self.dropped))
+        return Condition(labels, dropped, None if self.text is None else self.text.each(function))
 
 
 ConditionalVelocity = Callable[[Tensor, Tensor, Condition], Tensor]
@@ -119,10 +159,18 @@ class Batch:
     Attributes:
         clean: the data, scaled as the network sees them.
         condition: what each sample is conditioned on.
+        features: patch tokens that frozen teachers saw in the clean images, by the teacher's name, where
+            the data set stores them; a teacher's grid is its own, row by row.
     """
 
     clean: Float[Tensor, "N C H W"]
     condition: Condition
+    features: Mapping[str, Float[Tensor, "N _ F"]] = attrs.field(factory=dict)
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """The same batch on another device."""
+        features = {name: tensor.to(device) for name, tensor in self.features.items()}
+        return Batch(self.clean.to(device), self.condition.to(device), features)
 
 
 @attrs.frozen(eq=False)
@@ -213,7 +261,10 @@ class Features:
     Attributes:
         pooled: one feature vector per image.
         logits: class scores per image, where the extractor is a classifier.
+        spatial: one vector per image that keeps places apart, where the extractor offers one, as sFID
+            takes it.
     """
 
     pooled: Float[Tensor, "N F"]
     logits: Float[Tensor, "N classes"] | None = None
+    spatial: Float[Tensor, "N S"] | None = None

@@ -14,6 +14,7 @@ KINDS = (
     "sampler",
     "guidance",
     "dataset",
+    "source",
     "metric",
     "extractor",
     "importer",

@@ -1,5 +1,6 @@
 """What a training step reads and draws, as a function of its address alone."""
 
+import attrs
 import torch
 
 from thalweg.data.order import indices
@@ -52,16 +53,15 @@ class Batches:
         chosen = indices(self._seed, step, self._batch_size, len(self._split), shard, self._shards)
         batch = self._split.batch(chosen, generator(self._seed, "data", step, shard))
         check_labels(batch.condition, self._facts)
-        batch = Batch(batch.clean.to(device), self._hide(batch.condition, step, shard).to(device))
+        batch = attrs.evolve(batch, condition=self._hide(batch.condition, step, shard)).to(device)
         return self._planner(batch.clean, generator(self._seed, "plan", step, shard)), batch
 
     def _hide(self, condition: Condition, step: int, shard: int) -> Condition:
-        if condition.labels is None:
+        if condition.labels is None and condition.text is None:
             return condition
-        draws_N = torch.rand(
-            len(condition.labels), generator=generator(self._seed, "label dropout", step, shard)
-        )
-        return Condition(condition.labels, (draws_N < self._label_dropout) | condition.hidden())
+        hidden_N = condition.hidden()
+        draws_N = torch.rand(len(hidden_N), generator=generator(self._seed, "label dropout", step, shard))
+        return condition._replace(dropped=(draws_N < self._label_dropout) | hidden_N)
 
 
 def check_labels(condition: Condition, facts: Facts) -> None:

@@ -9,7 +9,6 @@ from thalweg.protocols import Split
 from thalweg.randomness import generator
 from thalweg.training.batches import check_labels
 from thalweg.training.losses import Losses
-from thalweg.types import Batch
 
 
 class Validation:
@@ -64,7 +63,7 @@ class Validation:
     def _measure(self, fabric: Fabric, index: int) -> dict[str, Tensor]:
         batch = self._split.batch(self._batches[index], generator(self._seed, "validation data", index))
         check_labels(batch.condition, self._losses.network.facts)
-        batch = Batch(batch.clean.to(fabric.device), batch.condition.to(fabric.device))
+        batch = batch.to(fabric.device)
         plan = self._planner(batch.clean, generator(self._seed, "validation plan", index))
         with fabric.autocast():
             numbers: dict[str, Tensor] = self._losses(plan, batch)
