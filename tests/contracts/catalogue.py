@@ -36,7 +36,9 @@ PROTOCOLS: dict[str, type] = {
     "importer": protocols.Importer,
     "logger": protocols.Logger,
 }
-FACTS = Facts(shape=(4, 8, 8), classes=10, branches=2, width=32, heads=4, grid=(4, 4))
+FACTS = Facts(
+    shape=(4, 8, 8), classes=10, branches=2, width=32, heads=4, grid=(4, 4), accelerates=True
+)
 LATENTS = Facts(shape=(4, 2, 6), classes=5)
 
 REQUIRED: dict[tuple[str, str], dict[str, Any]] = {("dataset", "latents"): {"path": "latents"}}

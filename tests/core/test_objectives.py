@@ -10,7 +10,7 @@ from thalweg.planner import Planner
 from thalweg.randomness import generator
 from thalweg.types import Batch, Condition, Prediction
 
-FACTS = Facts(shape=(2, 4, 4), classes=3, branches=3)
+FACTS = Facts(shape=(2, 4, 4), classes=3, branches=3, accelerates=True)
 
 
 def planned(count=5, branches=3, gap=0.1, name="linear"):
@@ -77,9 +77,8 @@ def test_acceleration_sends_no_gradient_into_the_velocity():
 def test_acceleration_without_branches_or_without_a_refiner_that_makes_it_is_refused():
     with pytest.raises(thalweg.ConfigError, match="needs intermediate branches"):
         component("objective", "acceleration").build(attrs.evolve(FACTS, branches=1))
-    plan = planned()
     with pytest.raises(thalweg.ConfigError, match="needs a refiner that makes accelerations"):
-        objective("acceleration")(plan, Prediction((plan.velocity,) * 3), Batch(plan.clean, Condition()))
+        component("objective", "acceleration").build(attrs.evolve(FACTS, accelerates=False))
 
 
 @pytest.mark.parametrize("name", ["linear", "cosine"])

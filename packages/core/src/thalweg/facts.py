@@ -28,7 +28,7 @@ class Facts:
     """Facts that a component is built with; hyperparameters stay in its own config.
 
     The data set states the first three, :func:`thalweg.compose` adds the others once the backbone
-    stands, so a refiner may rely on them.
+    stands, so a refiner may rely on all but the last.
 
     Attributes:
         shape: channels, height and width of what the network sees.
@@ -38,6 +38,7 @@ class Facts:
         width: D, the width of the backbone's tokens.
         heads: attention heads of the backbone.
         grid: tokens per column and per row.
+        accelerates: whether the refiner makes accelerations.
     """
 
     shape: tuple[int, int, int] = attrs.field(converter=_as_shape, validator=_check_shape)
@@ -47,3 +48,4 @@ class Facts:
     width: int = 0
     heads: int = 0
     grid: tuple[int, int] = (0, 0)
+    accelerates: bool = False

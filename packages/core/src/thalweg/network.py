@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import attrs
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -50,14 +51,14 @@ class FlowNetwork(nn.Module):
                 f"refiner is {'none' if refiner is None else 'set'} and branches is {branches}; a refiner "
                 f"stands between branches: set both (such as refiner = 'plain', branches = 2) or neither"
             )
-        self.facts, self.composition = facts, dict(composition)
+        accelerates = refiner is not None and refiner.has_acceleration
+        self.facts, self.composition = attrs.evolve(facts, accelerates=accelerates), dict(composition)
         self.interpolant = Interpolant.named(interpolant)
         self.backbone, self.refiner = backbone, refiner
         self._stride = depth // branches
         # One layer for all intermediate branches, one for the last, one for all accelerations.
         self.intermediate_velocity = None if refiner is None else backbone.readout()
         self.velocity_readout = backbone.readout()
-        accelerates = refiner is not None and refiner.has_acceleration
         self.acceleration_readout = backbone.readout() if accelerates else None
 
     @property

@@ -26,12 +26,17 @@ class AccelerationConfig:
         """Build it.
 
         Raises:
-            ConfigError: if the network has one branch, where nothing accelerates.
+            ConfigError: if the network has one branch, or a refiner that makes no acceleration.
         """
         if facts.branches == 1:
             raise ConfigError(
                 "objectives.acceleration needs intermediate branches and the network has one; "
                 "set branches above 1 or leave the objective out"
+            )
+        if not facts.accelerates:
+            raise ConfigError(
+                "objectives.acceleration needs a refiner that makes accelerations, such as vera with "
+                "acceleration = true; change the refiner or leave the objective out"
             )
         return Acceleration(self.weight)
 
@@ -43,16 +48,7 @@ class Acceleration:
         self.weight = weight
 
     def __call__(self, plan: Plan, prediction: Prediction, batch: Batch) -> ObjectiveValue:  # noqa: ARG002
-        """sum_i mean((x_{t_i} + v_i d + a_i d^2 / 2 - x_0)^2) with d = -t_i and v_i detached.
-
-        Raises:
-            ConfigError: if the network's refiner makes no acceleration.
-        """
-        if not prediction.accelerations:
-            raise ConfigError(
-                "objectives.acceleration needs a refiner that makes accelerations, such as vera with "
-                "acceleration = true; change the refiner or leave the objective out"
-            )
+        """sum_i mean((x_{t_i} + v_i d + a_i d^2 / 2 - x_0)^2) with d = -t_i and v_i detached."""
         errors = []
         for branch, acceleration in enumerate(prediction.accelerations):
             gap = -plan.times[branch].view(-1, 1, 1, 1)
