@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
 from torch import nn
 
 import thalweg
+from autoencoder_makers import write_sd_vae
 from thalweg import protocols
 from thalweg.config import component
 from thalweg.facts import Facts
@@ -31,22 +31,37 @@ PROTOCOLS: dict[str, type] = {
     "sampler": protocols.Sampler,
     "guidance": protocols.Guidance,
     "dataset": protocols.Dataset,
+    "source": protocols.Source,
     "metric": protocols.Metric,
     "extractor": protocols.Extractor,
     "importer": protocols.Importer,
     "logger": protocols.Logger,
+    "autoencoder": protocols.Autoencoder,
 }
 FACTS = Facts(
     shape=(4, 8, 8), classes=10, branches=2, width=32, heads=4, grid=(4, 4), accelerates=True
 )
-LATENTS = Facts(shape=(4, 2, 6), classes=5)
 
-REQUIRED: dict[tuple[str, str], dict[str, Any]] = {("dataset", "latents"): {"path": "latents"}}
+IMAGES = {"source": {"type": "folder", "url": "images"}}
+REQUIRED: dict[tuple[str, str], dict[str, Any]] = {
+    ("dataset", "shards"): {"url": "shards"},
+    ("dataset", "images"): IMAGES,
+    ("source", "folder"): {"url": "images"},
+    ("source", "tar"): {"url": "tars"},
+    ("source", "idx"): {"url": "idx"},
+    ("source", "captioned"): {"url": "captioned"},
+}
 SMALL: dict[tuple[str, str], dict[str, Any]] = {
     ("backbone", "dit"): {"width": 32, "heads": 4, "depth": 4, "patch": 2},
     ("refiner", "vera"): {"channels": [16, 24]},
-    ("dataset", "latents"): {"path": "latents", "shape": [4, 2, 6], "classes": 5, "validation": 3},
+    ("dataset", "shards"): {"url": "shards", "validation": 3},
+    ("dataset", "images"): {**IMAGES, "size": 8},
+    ("source", "folder"): {"url": "images"},
+    ("source", "tar"): {"url": "tars"},
+    ("source", "idx"): {"url": "idx"},
+    ("source", "captioned"): {"url": "captioned"},
     ("extractor", "small_classifier"): {"steps": 3},
+    ("autoencoder", "sd-vae"): {"weights": "sd-vae", "precision": "32-true"},
 }
 VARIATIONS: dict[tuple[str, str], list[dict[str, Any]]] = {
     ("backbone", "dit"): [{"qk_norm": True}, {"checkpointing": True}, {"patch": 1}],
@@ -89,9 +104,9 @@ def variations(kind: str) -> list[Any]:
 
 
 def built(kind: str, options: dict[str, Any], facts: Facts = FACTS, folder: Any = None) -> Any:
-    """The component; data sets state their facts themselves, and loggers take a run directory."""
+    """The component; data, sources and autoencoders need no facts, and loggers take a run directory."""
     config = component(kind, options)
-    if kind == "dataset":
+    if kind in ("dataset", "source", "autoencoder"):
         return config.build()
     return config.build(folder if kind == "logger" else facts)
 
@@ -126,13 +141,9 @@ def draws(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> tor
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
 
-def latents_folder(folder: Any, facts: Facts = LATENTS, count: int = 12) -> None:
-    """Two files of stored posteriors; a standard deviation of zero makes reading them exact."""
-    for part in range(2):
-        mean = draws(count // 2, *facts.shape, seed=part)
-        labels = torch.arange(count // 2) % facts.classes
-        tensors = {"mean": mean, "std": torch.zeros_like(mean), "labels": labels}
-        save_file(tensors, folder / f"{part}.safetensors")
+def autoencoder_weights(folder: Any) -> None:
+    """Weights of every autoencoder that needs some."""
+    write_sd_vae(folder / "sd-vae")
 
 
 def leaves(value: Any) -> Iterator[Any]:

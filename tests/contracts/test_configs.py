@@ -19,13 +19,15 @@ from contracts.catalogue import (
     REQUIRED,
     SMALL,
     VARIATIONS,
+    autoencoder_weights,
     built,
     components,
-    latents_folder,
     leaves,
     made,
     small,
 )
+from image_makers import every_source
+from shard_makers import make_shards
 from thalweg.config import component, dump, dump_component, structure, to_toml
 
 EVERY = pytest.mark.parametrize(("kind", "name"), components())
@@ -33,10 +35,11 @@ EVERY = pytest.mark.parametrize(("kind", "name"), components())
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
-    """A working folder in which stored latents stand."""
+    """A working folder in which shards and images stand."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "latents").mkdir()
-    latents_folder(tmp_path / "latents")
+    make_shards(tmp_path / "shards")
+    every_source(tmp_path)
+    autoencoder_weights(tmp_path)
     return tmp_path
 
 

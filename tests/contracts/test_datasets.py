@@ -3,7 +3,9 @@
 import pytest
 import torch
 
-from contracts.catalogue import latents_folder, names, small
+from contracts.catalogue import names, small
+from image_makers import every_source
+from shard_makers import make_shards
 from thalweg.config import component
 from thalweg.protocols import Split
 
@@ -13,8 +15,8 @@ EVERY = pytest.mark.parametrize("name", names("dataset"))
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "latents").mkdir()
-    latents_folder(tmp_path / "latents")
+    make_shards(tmp_path / "shards")
+    every_source(tmp_path)
 
 
 def built(name):
@@ -39,10 +41,11 @@ def test_config_and_data_set_state_the_same_facts(name):
 
 
 @EVERY
-def test_the_facts_are_known_before_anything_is_read(name, monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path / "latents")
-    facts = component("dataset", small("dataset", name)).facts
-    assert len(facts.shape) == 3
+def test_the_facts_are_known_before_anything_is_built(name, monkeypatch):
+    config = component("dataset", small("dataset", name))
+    facts = config.build().facts
+    monkeypatch.setattr(type(config), "build", None)
+    assert config.facts == facts
 
 
 @EVERY

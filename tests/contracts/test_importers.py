@@ -9,7 +9,7 @@ from golden_files import golden
 from thalweg.config import component
 from thalweg.errors import DataError
 
-FILES = {"sit": "sit", "repa": "repa_sit", "deepflow": "deepflow_2t"}
+FILES = {"sit": "sit", "repa": "repa_sit", "repa-t2i": "repa_mmdit", "deepflow": "deepflow_2t"}
 EVERY = pytest.mark.parametrize("name", names("importer"))
 
 

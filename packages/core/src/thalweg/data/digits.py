@@ -5,9 +5,10 @@ E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machin
 
 import attrs
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from thalweg.data.holdout import held_out
 from thalweg.data.pixels import to_images
 from thalweg.data.split import TensorSplit
 from thalweg.facts import Facts
@@ -44,7 +45,7 @@ class DigitsConfig:
         source = load_digits()
         clean_NCHW = torch.from_numpy(source.images).to(torch.float32)[:, None] * (2 / _LEVELS) - 1
         labels_N = torch.from_numpy(source.target).to(torch.int64)
-        held_out_N = _held_out(labels_N, self.validation)
+        held_out_N = held_out(labels_N, self.validation)
         return Digits(
             facts=self.facts,
             train=TensorSplit(clean_NCHW[~held_out_N], labels_N[~held_out_N]),
@@ -69,15 +70,3 @@ class Digits:
     def images(self, x: Float[Tensor, "N C H W"]) -> UInt8[Tensor, "N C H W"]:
         """Samples as grey images 0..255, light ink on a dark ground."""
         return to_images(x)
-
-
-def _held_out(labels_N: Int[Tensor, " N"], share: float) -> Tensor:
-    """A mask that picks about ``share`` of each class, evenly spaced, and never all or none of one."""
-    mask_N = torch.zeros(len(labels_N), dtype=torch.bool)
-    for label in sorted(set(labels_N.tolist())):
-        places = (labels_N == label).nonzero().squeeze(1)
-        count = min(max(round(share * len(places)), 1), len(places) - 1)
-        # The middles of `count` equal stretches; whole numbers, so that no rounding can move one.
-        picks = [(2 * i + 1) * len(places) // (2 * count) for i in range(count)]
-        mask_N[places[picks]] = True
-    return mask_N

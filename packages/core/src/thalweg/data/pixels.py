@@ -1,5 +1,6 @@
 """Between images 0..255 and what a network in pixel space sees: values in [-1, 1]."""
 
+import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
@@ -21,3 +22,28 @@ def to_images(x: Float[Tensor, "N C H W"]) -> UInt8[Tensor, "N C H W"]:
 def from_images(images: UInt8[Tensor, "N C H W"]) -> Float[Tensor, "N C H W"]:
     """Images 0..255 as float32 in [-1, 1]."""
     return images.to(torch.float32) / 127.5 - 1
+
+
+def padded(
+    image: UInt8[np.ndarray, "height width channels"], edge: int, value: int
+) -> UInt8[np.ndarray, "{edge} {edge} channels"]:
+    """An image in the middle of a square of one colour; an odd border is larger below and on the right.
+
+    Args:
+        image: no larger than the square.
+        edge: of the square.
+        value: 0..255, of all its channels.
+    """
+    height, width, channels = image.shape
+    top, left = (edge - height) // 2, (edge - width) // 2
+    square = np.full((edge, edge, channels), value, np.uint8)
+    square[top : top + height, left : left + width] = image
+    return square
+
+
+def unpadded(
+    images: UInt8[Tensor, "N C H W"], height: int, width: int
+) -> UInt8[Tensor, "N C {height} {width}"]:
+    """What :func:`padded` put into the middle."""
+    top, left = (images.shape[2] - height) // 2, (images.shape[3] - width) // 2
+    return images[:, :, top : top + height, left : left + width]

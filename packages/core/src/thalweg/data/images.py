@@ -1,0 +1,140 @@
+"""Training in pixel space, straight from a source of images."""
+
+from typing import Any, Literal
+
+import attrs
+import numpy as np
+import torch
+from attrs.validators import ge, gt, in_, le, lt, optional
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from thalweg.config import component_field
+from thalweg.data.fitting import Fitting
+from thalweg.data.holdout import held_out
+from thalweg.data.pictures import Pictures, PictureSplit
+from thalweg.data.pixels import to_images, unpadded
+from thalweg.errors import ConfigError, DataError
+from thalweg.facts import Facts
+from thalweg.protocols import Source
+
+
+@attrs.frozen
+class ImagesConfig:
+    """Images of a source, scaled to [-1, 1].
+
+    What is held out is the same for every seed. Small data sets stay in memory once decoded.
+
+    Attributes:
+        source: where the images are.
+        size: edge of the square that images are brought to; none for images that all have one size.
+        channels: 1 (grey) or 3 (RGB); images of the other kind are converted.
+        crop: how an image is brought to ``size``: ``center`` resizes and cuts out its middle as ADM does,
+            ``none`` takes only images that have it. Without a size nothing is cropped.
+        flip: mirror each training image left to right at each read with probability 1/2.
+        pad: edge of the square that images are then padded to; none for no padding.
+        pad_value: 0..255, of the padding.
+        validation: share of each class that is held out, evenly spaced, at least one sample; without
+            effect where there is a ``validation_source``.
+        validation_source: another source, held out as a whole.
+    """
+
+    source: Any = component_field("source")
+    size: int | None = attrs.field(default=None, validator=optional(ge(1)))
+    channels: int = attrs.field(default=3, validator=in_((1, 3)))
+    crop: Literal["center", "none"] = "center"
+    flip: bool = False
+    pad: int | None = attrs.field(default=None, validator=optional(ge(1)))
+    pad_value: int = attrs.field(default=0, validator=[ge(0), le(255)])
+    validation: float = attrs.field(default=0.05, validator=[gt(0.0), lt(1.0)])
+    validation_source: Any = component_field("source", None, optional=True)
+
+    @pad.validator
+    def _at_least_the_size(self, _: object, pad: int | None) -> None:
+        if pad is not None and self.size is not None and pad < self.size:
+            raise ConfigError(f"pad must be at least size, and {pad} is below {self.size}")
+
+    @property
+    def facts(self) -> Facts:
+        """Shape and classes, from the source's listing and, without ``size``, its first image."""
+        source = self.source.build()
+        return Facts(shape=self._fitting(source).shape, classes=source.classes)
+
+    def build(self) -> "Images":
+        """List the source and split it; without ``size``, its first image is read.
+
+        Raises:
+            DataError: if a source is missing, empty or damaged, if nothing is left for a part, or if the two
+                sources have other classes.
+        """
+        source = self.source.build()
+        fitting = self._fitting(source)
+        pictures = Pictures(source, fitting, source.classes)
+        if self.validation_source is None:
+            mask_N = held_out(_labels(source), self.validation).numpy()
+            train = PictureSplit(pictures, np.flatnonzero(~mask_N), self.flip)
+            validation = PictureSplit(pictures, np.flatnonzero(mask_N), flip=False)
+        else:
+            other = self.validation_source.build()
+            _same_classes(source, other)
+            train = PictureSplit(pictures, np.arange(len(source)), self.flip)
+            held = Pictures(other, fitting, source.classes)
+            validation = PictureSplit(held, np.arange(len(other)), flip=False)
+        return Images(Facts(shape=fitting.shape, classes=source.classes), train, validation, fitting)
+
+    def _fitting(self, source: Source) -> Fitting:
+        if self.size is not None:
+            height, width, crop, stated_by = self.size, self.size, self.crop, "the data set's size is"
+        else:
+            if len(source) == 0:
+                raise DataError("the data set's source holds no images; give one that does")
+            first = source[0]
+            height, width = first.image.shape[:2]
+            crop, stated_by = "none", f"{first.key}, the first, is"
+        if self.pad is not None and self.pad < max(height, width):
+            raise DataError(
+                f"pad is {self.pad}, but the images are {width}x{height} pixels; raise pad or set size"
+            )
+        return Fitting(height, width, self.channels, crop, self.pad, self.pad_value, stated_by)
+
+
+@attrs.frozen(eq=False)
+class Images:
+    """Images in two parts.
+
+    Attributes:
+        facts: shape and classes.
+        train: what is trained on.
+        validation: what is held out.
+        fitting: how the images came to one shape.
+    """
+
+    facts: Facts
+    train: PictureSplit
+    validation: PictureSplit
+    fitting: Fitting
+
+    def images(self, x: Float[Tensor, "N C H W"]) -> UInt8[Tensor, "N C height width"]:
+        """Samples as images 0..255, without the padding."""
+        return unpadded(to_images(x), self.fitting.height, self.fitting.width)
+
+
+def _labels(source: Source) -> Tensor:
+    """The classes that samples are held out by; of a source that does not list them, one for all."""
+    labels = getattr(source, "labels", None)
+    return torch.zeros(len(source), dtype=torch.int64) if labels is None else torch.tensor(labels)
+
+
+def _same_classes(source: Source, other: Source) -> None:
+    if source.classes != other.classes:
+        raise DataError(
+            f"the source has {source.classes} classes and the validation source {other.classes}; give "
+            "sources of the same classes"
+        )
+    named = source.class_names and other.class_names
+    if named and source.class_names != other.class_names:
+        differing = sorted({*source.class_names} ^ {*other.class_names})
+        raise DataError(
+            f"the source and the validation source name their classes differently, for instance "
+            f"{differing[0]}; give sources of the same classes"
+        )

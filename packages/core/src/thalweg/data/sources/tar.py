@@ -1,0 +1,164 @@
+"""Tar files in the layout of WebDataset: ``key.jpg`` beside ``key.cls``, ``key.txt`` or ``key.json``."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import attrs
+from attrs.validators import ge, optional
+
+from thalweg.config import secret_field, url_field
+from thalweg.data.decoding import LIMIT_PIXELS, decode
+from thalweg.data.sources.braces import expanded
+from thalweg.data.sources.captions import captions_of
+from thalweg.data.sources.names import identity, report_ignored
+from thalweg.data.sources.tar_samples import Sample, is_sidecar, samples
+from thalweg.data.sources.tar_scan import Member, scan
+from thalweg.errors import DataError
+from thalweg.protocols import Record
+from thalweg.storage import Location
+
+_AT_ONCE = 8  # files whose headers are read side by side
+
+
+@attrs.frozen
+class TarConfig:
+    """Tar files, not compressed, whose members belong to one sample if they share a name up to its first dot.
+
+    A sample is an image (jpg, png, webp) with, if they are there, its class in ``.cls``, captions in
+    ``.txt``, one a line, or both in ``.json`` as ``label`` and ``caption``. Nothing is ever unpacked.
+
+    Attributes:
+        url: a tar file, a folder of them, or a pattern such as ``shard-{000..011}.tar``.
+        storage_options: options of its file system, such as credentials; never written anywhere.
+        classes: number of classes; none for one more than the largest label.
+        limit_pixels: height times width above which an image is refused.
+    """
+
+    url: str = url_field()
+    storage_options: dict[str, Any] = secret_field()
+    classes: int | None = attrs.field(default=None, validator=optional(ge(1)))
+    limit_pixels: int = attrs.field(default=LIMIT_PIXELS, validator=ge(1))
+
+    def build(self) -> "TarSource":
+        """Read the headers of every file once, and the small members beside the images.
+
+        Raises:
+            DataError: if there is no such file, if one is damaged, cut off or holds what no data set does,
+                or if samples differ in having labels or captions.
+        """
+        return TarSource(_files(self.url, self.storage_options), self.classes, self.limit_pixels)
+
+
+class _Tar(NamedTuple):
+    """A tar file as it was when its headers were read; places in another version mean nothing."""
+
+    location: Location
+    version: str
+
+    def read(self, member: Member) -> bytes:
+        return self.location.read(member.start, member.start + member.size, version=self.version)
+
+
+class _Place(NamedTuple):
+    """A sample and the tar file that holds it."""
+
+    tar: _Tar
+    sample: Sample
+
+
+class TarSource:
+    """Images within tar files, in their order.
+
+    Args:
+        files: the tar files by name; the names are part of the records' keys if there are several.
+        classes: number of classes; None for one more than the largest label.
+        limit_pixels: height times width above which an image is refused.
+
+    Raises:
+        DataError: as :meth:`TarConfig.build`.
+    """
+
+    class_names: tuple[str, ...] = ()
+
+    def __init__(
+        self, files: Sequence[tuple[str, Location]], classes: int | None, limit_pixels: int = LIMIT_PIXELS
+    ) -> None:
+        self._limit_pixels = limit_pixels
+        self._places: list[_Place] = []
+        where = str(files[0][1]) if len(files) == 1 else f"{files[0][1]} and {len(files) - 1} more"
+        ignored: list[str] = []
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            scanned = pool.map(lambda file: _scanned(file[1]), files)
+            for (name, _), (tar, found, others) in zip(files, scanned, strict=True):
+                prefix = f"{name}/" if len(files) > 1 else ""
+                self._places += [_Place(tar, one._replace(key=prefix + one.key)) for one in found]
+                ignored += [prefix + other for other in others]
+        report_ignored(where, ignored, "images, labels or captions")
+        if not self._places:
+            raise DataError(f"{where} holds no jpg, png or webp image; put at least one there")
+        each = [place.sample for place in self._places]
+        self.captioned = _all_or_none(where, "caption", [(one.key, one.described) for one in each])
+        labelled = _all_or_none(where, "label", [(one.key, one.label is not None) for one in each])
+        self.labels = [one.label for one in each if one.label is not None] if labelled else None
+        self.classes = None if self.labels is None else _classes(where, self.labels, classes)
+
+    @cached_property
+    def identity(self) -> str:
+        """A hash of the images' names and sizes."""
+        return identity("tar", ((place.sample.key, place.sample.image.size) for place in self._places))
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, index: int) -> Record:
+        tar, sample = self._places[index]
+        name = f"{sample.image.name} in {tar.location}"
+        image = decode(tar.read(sample.image), name, limit_pixels=self._limit_pixels)
+        captions = sample.captions
+        if sample.text is not None:
+            name = f"{sample.text.name} in {tar.location}"
+            captions = (*captions_of(tar.read(sample.text), name), *captions)
+        return Record(sample.key, image, sample.label, captions)
+
+
+def _scanned(location: Location) -> tuple[_Tar, list[Sample], list[str]]:
+    tar = _Tar(location, location.version())
+    return tar, *samples(scan(location, tar.version, is_sidecar), str(location))
+
+
+def _files(url: str, storage_options: dict[str, Any]) -> list[tuple[str, Location]]:
+    urls = expanded(url)
+    if len(urls) > 1:
+        # From the folder on that the pattern's first range stands in, so that the names differ.
+        start = url.rfind("/", 0, url.index("{")) + 1
+        return [(one[start:].partition("?")[0], Location(one, storage_options)) for one in urls]
+    location = Location(urls[0], storage_options)
+    if urls[0].partition("?")[0].endswith(".tar"):
+        return [(location.name, location)]
+    if not location.is_dir():
+        raise DataError(
+            f"{location} is neither a .tar file nor a folder of them; tars must not be compressed"
+        )
+    found = [(one.relative(location), one) for one in location.find((".tar",))]
+    if not found:
+        raise DataError(f"the folder {location} holds no .tar file; tars must not be compressed")
+    return found
+
+
+def _all_or_none(where: str, what: str, having: list[tuple[str, bool]]) -> bool:
+    without = [key for key, has in having if not has]
+    if without and len(without) < len(having):
+        raise DataError(
+            f"{len(without)} of {len(having)} samples of {where} have no {what}, the first is {without[0]}; "
+            f"give every sample a {what}, or none"
+        )
+    return not without
+
+
+def _classes(where: str, labels: Sequence[int], classes: int | None) -> int:
+    largest = max(labels)
+    if classes is not None and largest >= classes:
+        raise DataError(f"{where} holds the label {largest}, beyond {classes} classes; correct the number")
+    return largest + 1 if classes is None else classes
