@@ -1,16 +1,19 @@
 """Imported checkpoints give the reference outputs: forward passes, losses and trajectories."""
 
+import attrs
 import pytest
 import torch
 
 import thalweg
 from golden_files import Golden, golden, relative_error
 from thalweg.config import component
+from thalweg.facts import StoredFeatures
 from thalweg.interpolant import Interpolant
 from thalweg.network import FlowNetwork
+from thalweg.objectives.alignment import AlignmentConfig
 from thalweg.planner import Planner
 from thalweg.time_samplers.uniform import Uniform
-from thalweg.types import Batch, Plan
+from thalweg.types import Batch, Condition, Plan, Text
 
 FORWARD, TRAJECTORY = 1e-5, 1e-4
 DEEPFLOW = ["deepflow_2t", "deepflow_3t_align"]
@@ -108,6 +111,91 @@ def test_sit_speaks_our_convention():
     )
     assert relative_error(-velocity, file.tensors["forward.velocity"]) < FORWARD
     assert velocity.shape[1] == 4
+
+
+@torch.no_grad()
+def test_forward_of_repa_text_to_image():
+    file = golden("repa_mmdit")
+    network = imported("repa-t2i", file)
+    text = captions(file)
+    x, t = file.tensors["forward.x"], file.tensors["forward.t"]
+    velocity = network.velocity(x, t, Condition(text=text))
+    assert relative_error(velocity, file.tensors["forward.velocity"]) < FORWARD
+    other = text._replace(tokens=torch.roll(text.tokens, 1, dims=0))
+    assert relative_error(network.velocity(x, t, Condition(text=other)), velocity) > 100 * FORWARD
+
+
+@attrs.frozen
+class StoredTeacher:
+    """A teacher whose features come with the data."""
+
+    name: str = "teacher"
+
+    def check_stored(self, stored):
+        pass
+
+
+def alignment(network, file, after=None):
+    """The objective with the projectors of a file."""
+    projectors = {name: one for name, one in file.weights.items() if name.startswith("projectors.")}
+    hidden, width = file.config["projector_dim"], file.config["z_dims"][0]
+    stored = StoredFeatures(network.facts.grid, width, {})
+    facts = attrs.evolve(network.facts, features={"teacher": stored})
+    config = AlignmentConfig(teacher=StoredTeacher(), after=after, channels=(hidden, hidden))
+    objective = config.build(facts)
+    # Linear layers stand at the even places of the public projectors, activations between them.
+    named = {}
+    for name, tensor in projectors.items():
+        _, read_out, layer, part = name.split(".")
+        named[f"projectors.{read_out}.layers.{int(layer) // 2}.{part}"] = tensor
+    objective.load_state_dict(named)
+    return objective
+
+
+@torch.no_grad()
+def test_alignment_of_deepflow_reads_after_every_refiner():
+    file = golden("deepflow_3t_align")
+    network = imported("deepflow", file)
+    objective = alignment(network, file)
+    x, times = file.tensors["forward.x"], file.stacked("forward.t")
+    prediction = network(x, times, file.condition("forward.y"), taps=objective.taps)
+    aligned = torch.stack(objective.project(prediction))
+    assert relative_error(aligned, file.stacked("forward.aligned")) < FORWARD
+
+
+@pytest.mark.parametrize("times", ["uniform", "lognormal"])
+@torch.no_grad()
+def test_alignment_loss_of_deepflow(times):
+    file = golden("deepflow_3t_align")
+    network = imported("deepflow", file)
+    objective = alignment(network, file)
+    prefix = f"loss.linear.{times}"
+    clean, noise = file.tensors[f"{prefix}.clean"], file.tensors[f"{prefix}.noise"]
+    planner = Planner(Interpolant.named("linear"), Uniform(), network.branches, file.config["max_time_gap"])
+    plan = planner.plan(clean, noise, file.stacked(f"{prefix}.t"))
+    features = {"teacher": file.tensors[f"{prefix}.teacher"]}
+    batch = Batch(clean, file.condition(f"{prefix}.y"), features)
+    prediction = network(plan.x_t, plan.times, batch.condition, taps=objective.taps)
+    value = objective(plan, prediction, batch)
+    assert relative_error(value.total.mean(), file.tensors[f"{prefix}.alignment_loss"]) < TRAJECTORY
+
+
+@pytest.mark.parametrize(("source", "name"), [("repa", "repa_sit"), ("repa-t2i", "repa_mmdit")])
+@torch.no_grad()
+def test_alignment_of_repa_reads_after_a_block(source, name):
+    file = golden(name)
+    network = imported(source, file)
+    objective = alignment(network, file, after=(file.config["encoder_depth"],))
+    x, t = file.tensors["forward.x"], file.tensors["forward.t"]
+    condition = file.condition("forward.y") if source == "repa" else Condition(text=captions(file))
+    prediction = network(x, t.expand(1, -1), condition, taps=objective.taps)
+    assert relative_error(objective.project(prediction)[0], file.tensors["forward.aligned.0"]) < FORWARD
+
+
+def captions(file):
+    context = file.tensors["forward.context"]
+    everywhere = torch.ones(context.shape[:2], dtype=torch.bool)
+    return Text(context, everywhere, torch.zeros_like(context[0]), everywhere[0])
 
 
 def no_increments(step):

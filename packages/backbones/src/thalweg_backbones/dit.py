@@ -14,7 +14,14 @@ from thalweg.errors import ConfigError
 from thalweg.facts import Facts
 from thalweg.layers import MLP, TimeEmbedding, layer_norm, modulate, zero_linear
 from thalweg.types import Condition, Stream
-from thalweg_backbones.layers import PatchEmbedding, Readout, SelfAttention
+from thalweg_backbones.layers import (
+    PatchEmbedding,
+    Readout,
+    SelfAttention,
+    class_labels,
+    class_table,
+    grid_of,
+)
 
 _MLP_RATIO = 4
 
@@ -108,22 +115,14 @@ class DiT(nn.Module):
 
     def __init__(self, config: DiTConfig, facts: Facts) -> None:
         super().__init__()
-        channels, height, width = facts.shape
-        patch, size = config.patch, config.dimensions
-        if height % patch or width % patch:
-            raise ConfigError(
-                f"backbone.patch is {patch}, which does not divide the {height}x{width} image; "
-                f"choose a patch that divides both sides"
-            )
+        size = config.dimensions
         self.width, self.depth, self.heads = size.width, size.depth, size.heads
-        self.grid = (height // patch, width // patch)
-        self._channels, self._patch, self._classes = channels, patch, facts.classes
+        self.grid = grid_of(facts.shape, config.patch)
+        self._channels, self._patch = facts.shape[0], config.patch
         self._checkpointing = config.checkpointing
-        self.patches = PatchEmbedding(channels, patch, self.grid, size.width)
+        self.patches = PatchEmbedding(facts.shape[0], config.patch, self.grid, size.width)
         self.time = TimeEmbedding(size.width)
-        self.classes = None if facts.classes is None else nn.Embedding(facts.classes + 1, size.width)
-        if self.classes is not None:
-            nn.init.normal_(self.classes.weight, std=0.02)
+        self.classes = class_table(facts.classes, size.width)
         self.blocks = nn.ModuleList(Block(size.width, size.heads, config.qk_norm) for _ in range(size.depth))
 
     def embed(self, x_t: Float[Tensor, "N C H W"], condition: Condition) -> Stream:  # noqa: ARG002
@@ -133,16 +132,7 @@ class DiT(nn.Module):
     def condition(self, t: Float[Tensor, " N"], condition: Condition) -> Float[Tensor, "N D"]:
         """Time embedding plus class embedding; the last row of the class table is the null class."""
         c: Tensor = self.time(t)
-        if self.classes is None or self._classes is None:
-            return c
-        if condition.labels is None:
-            labels = torch.full(t.shape, self._classes, device=t.device)
-        elif condition.dropped is None:
-            labels = condition.labels
-        else:
-            labels = torch.where(condition.dropped, self._classes, condition.labels)
-        embedded: Tensor = self.classes(labels)
-        return c + embedded
+        return c if self.classes is None else c + self.classes(class_labels(condition, self.classes, t))
 
     def run(self, stream: Stream, c: Float[Tensor, "N D"], start: int, stop: int) -> Stream:
         """Blocks start..stop-1."""

@@ -1,11 +1,13 @@
 """Layers of the transformer backbones: patches, positions, self-attention, read-out."""
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from thalweg.errors import ConfigError
 from thalweg.layers import attend, layer_norm, linear, modulate, zero_linear
+from thalweg.types import Condition
 
 _POSITION_PERIOD = 10_000.0
 
@@ -66,23 +68,34 @@ class Readout(nn.Module):
         return x.permute(0, 5, 1, 3, 2, 4).flatten(4).flatten(2, 3)
 
 
-class SelfAttention(nn.Module):
-    """Multi-head self-attention, optionally with RMS-normalised queries and keys."""
+class Projections(nn.Module):
+    """Queries, keys and values of one stream, the first two optionally RMS-normalised per head."""
 
     def __init__(self, width: int, heads: int, qk_norm: bool) -> None:
         super().__init__()
         self.heads = heads
         self.qkv = linear(width, 3 * width)
-        self.out = linear(width, width)
         self.q_norm = nn.RMSNorm(width // heads, eps=1e-6) if qk_norm else None
         self.k_norm = nn.RMSNorm(width // heads, eps=1e-6) if qk_norm else None
 
-    def forward(self, x: Float[Tensor, "N T D"]) -> Float[Tensor, "N T D"]:
-        """Let every token look at every other one."""
+    def project(self, x: Float[Tensor, "N T D"]) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values of every token."""
         q, k, v = self.qkv(x).chunk(3, dim=-1)
         if self.q_norm is not None and self.k_norm is not None:
             q, k = _per_head(self.q_norm, q, self.heads), _per_head(self.k_norm, k, self.heads)
-        attended: Tensor = self.out(attend(q, k, v.to(q.dtype), self.heads))
+        return q, k, v.to(q.dtype)
+
+
+class SelfAttention(Projections):
+    """Multi-head self-attention."""
+
+    def __init__(self, width: int, heads: int, qk_norm: bool) -> None:
+        super().__init__(width, heads, qk_norm)
+        self.out = linear(width, width)
+
+    def forward(self, x: Float[Tensor, "N T D"]) -> Float[Tensor, "N T D"]:
+        """Let every token look at every other one."""
+        attended: Tensor = self.out(attend(*self.project(x), self.heads))
         return attended
 
 
@@ -90,3 +103,37 @@ def _per_head(norm: nn.RMSNorm, x: Tensor, heads: int) -> Tensor:
     # In the weight's dtype: under autocast x is bfloat16, for which the mixed form has no fused kernel.
     normed: Tensor = norm(x.unflatten(-1, (heads, -1)).to(norm.weight.dtype))
     return normed.flatten(-2).to(x.dtype)
+
+
+def grid_of(shape: tuple[int, int, int], patch: int) -> tuple[int, int]:
+    """Tokens per column and per row.
+
+    Raises:
+        ConfigError: if the patch does not divide the image.
+    """
+    _, height, width = shape
+    if height % patch or width % patch:
+        raise ConfigError(
+            f"backbone.patch is {patch}, which does not divide the {height}x{width} image; "
+            f"choose a patch that divides both sides"
+        )
+    return height // patch, width // patch
+
+
+def class_table(classes: int | None, width: int) -> nn.Embedding | None:
+    """N(0, 0.02) embeddings of the classes and, in the last row, of the null class."""
+    if classes is None:
+        return None
+    table = nn.Embedding(classes + 1, width)
+    nn.init.normal_(table.weight, std=0.02)
+    return table
+
+
+def class_labels(condition: Condition, table: nn.Embedding, t: Float[Tensor, " N"]) -> Int[Tensor, " N"]:
+    """Rows of the table: the label's, or the null class's where it is hidden or there is none."""
+    null = table.num_embeddings - 1
+    if condition.labels is None:
+        return torch.full(t.shape, null, device=t.device)
+    if condition.dropped is None:
+        return condition.labels
+    return torch.where(condition.dropped, null, condition.labels)

@@ -10,6 +10,9 @@ api_version = 1
 def thalweg_components(register: Register) -> None:
     """Register them; nothing is imported until one is used."""
     register("backbone", "dit", "thalweg_backbones.dit:DiTConfig")
+    register("backbone", "mmdit", "thalweg_backbones.mmdit:MMDiTConfig")
+    register("autoencoder", "sd-vae", "thalweg_backbones.autoencoder.sd_vae:SDVAEConfig")
     register("importer", "sit", "thalweg_backbones.importers.sit:SiTImporterConfig")
     register("importer", "repa", "thalweg_backbones.importers.repa:REPAImporterConfig")
+    register("importer", "repa-t2i", "thalweg_backbones.importers.repa_t2i:REPATextImporterConfig")
     register("importer", "deepflow", "thalweg_backbones.importers.deepflow:DeepFlowImporterConfig")

@@ -52,7 +52,7 @@ def compose(
     facts = attrs.evolve(facts, branches=branches)
     with torch.device(device or "cpu"), _seeded(seed, torch.device(device or "cpu")):
         built = backbone_config.build(facts)
-        facts = attrs.evolve(facts, width=built.width, heads=built.heads, grid=built.grid)
+        facts = attrs.evolve(facts, depth=built.depth, width=built.width, heads=built.heads, grid=built.grid)
         between = None if refiner_config is None else refiner_config.build(facts)
         return FlowNetwork(built, between, facts, interpolant, composition)
 

@@ -1,6 +1,7 @@
 """What is known only at run time: the facts that data and backbone state (no torch here)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import attrs
 
@@ -24,17 +25,34 @@ def _check_classes(_: object, __: object, classes: int | None) -> None:
 
 
 @attrs.frozen
+class StoredFeatures:
+    """What a data set stores of a teacher.
+
+    Attributes:
+        grid: patch tokens per column and per row.
+        width: F, of a token.
+        identity: of the teacher that made them.
+    """
+
+    grid: tuple[int, int]
+    width: int
+    identity: Mapping[str, Any]
+
+
+@attrs.frozen
 class Facts:
     """Facts that a component is built with; hyperparameters stay in its own config.
 
-    The data set states the first three, :func:`thalweg.compose` adds the others once the backbone
+    The data set states the first four, :func:`thalweg.compose` adds the others once the backbone
     stands, so a refiner may rely on all but the last.
 
     Attributes:
         shape: channels, height and width of what the network sees.
         classes: number of classes; None for data without classes.
         text: L and E, tokens of a caption and their width; None for data without captions.
+        features: what the data set stores of teachers, by their names.
         branches: k, the number of branches of the network.
+        depth: number of blocks of the backbone.
         width: D, the width of the backbone's tokens.
         heads: attention heads of the backbone.
         grid: tokens per column and per row.
@@ -44,7 +62,9 @@ class Facts:
     shape: tuple[int, int, int] = attrs.field(converter=_as_shape, validator=_check_shape)
     classes: int | None = attrs.field(default=None, validator=_check_classes)
     text: tuple[int, int] | None = None
+    features: Mapping[str, StoredFeatures] = attrs.field(factory=dict)
     branches: int = 1
+    depth: int = 0
     width: int = 0
     heads: int = 0
     grid: tuple[int, int] = (0, 0)

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 from itertools import pairwise
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -114,15 +114,29 @@ def _full_precision(device_type: str) -> AbstractContextManager[object]:
 
 
 def attend(
-    q: Float[Tensor, "N T D"], k: Float[Tensor, "N S D"], v: Float[Tensor, "N S D"], heads: int
+    q: Float[Tensor, "N T D"],
+    k: Float[Tensor, "N S D"],
+    v: Float[Tensor, "N S D"],
+    heads: int,
+    mask: Bool[Tensor, "N S"] | None = None,
 ) -> Float[Tensor, "N T D"]:
-    """Multi-head scaled dot-product attention on projected queries, keys and values."""
+    """Multi-head scaled dot-product attention on projected queries, keys and values.
+
+    Args:
+        q: queries.
+        k: keys.
+        v: values.
+        heads: how many; divides D.
+        mask: which keys may be looked at, at least one a sample; None for all.
+    """
     q, k, v = (x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (q, k, v))
+    mask = None if mask is None else mask[:, None, None, :]
     if _explicit_is_faster(q):
         scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
+        scores = scores if mask is None else scores.masked_fill(~mask, float("-inf"))
         attended = scores.float().softmax(dim=-1).to(v.dtype) @ v
     else:
-        attended = functional.scaled_dot_product_attention(q, k, v)
+        attended = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
     joined: Tensor = attended.transpose(1, 2).flatten(-2)
     return joined
 

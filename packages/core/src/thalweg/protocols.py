@@ -2,18 +2,19 @@
 
 Third parties inherit from nothing but ``torch.nn.Module``: whatever has these methods is a component.
 A component is registered through its *config*: a frozen attrs class that holds the hyperparameters and
-whose ``build(facts)`` returns the component. Two kinds are built from something else: a data set's
-``build()`` takes no facts, since it states them, and a logger's takes the run directory.
+whose ``build(facts)`` returns the component. Some kinds are built from something else: the
+``build()`` of a data set or source takes no facts, since it states them, and a logger's takes the run
+directory.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import attrs
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
 from thalweg.facts import Facts
@@ -98,6 +99,10 @@ class Refiner(Protocol):
 class Objective(Protocol):
     """One term of the training loss.
 
+    An objective that is a ``torch.nn.Module`` is trained along. It may state three things besides: ``taps``,
+    numbers of blocks after which it wants the network's tokens; ``needs_images``, whether batches must
+    bring the clean images; and ``stop_after``, the steps after which it is left out.
+
     Attributes:
         weight: its coefficient in the sum.
     """
@@ -106,6 +111,34 @@ class Objective(Protocol):
 
     def __call__(self, plan: Plan, prediction: Prediction, batch: Batch) -> ObjectiveValue:
         """The loss of every sample, unweighted."""
+        ...
+
+
+@runtime_checkable
+class Teacher(Protocol):
+    """A frozen vision encoder that tokens are aligned with.
+
+    Its config has a ``name`` besides, known before anything is loaded, and ``check_stored(stored)``, which
+    raises DataError if stored features are not what it would see.
+
+    Attributes:
+        name: under which its features are stored.
+        identity: what it is and which weights it has.
+        width: F, of its patch tokens.
+    """
+
+    name: str
+    identity: Mapping[str, Any]
+    width: int
+
+    def __call__(
+        self, images: UInt8[Tensor, "N channels height width"], grid: tuple[int, int]
+    ) -> Float[Tensor, "N T F"]:
+        """Patch tokens, row by row, of the images resized so that there are ``grid`` of them.
+
+        Raises:
+            ConfigError: if no size of image gives that grid.
+        """
         ...
 
 
@@ -150,7 +183,12 @@ class Guidance(Protocol):
 
 @runtime_checkable
 class Split(Protocol):
-    """One part of a data set, addressed by index."""
+    """One part of a data set, addressed by index.
+
+    A split may offer two things besides: ``blocks``, the sizes of the shards in which its samples lie one
+    after another, so that training reads few of them at a time (:mod:`thalweg.data.order`); and
+    ``upcoming(indices)``, which is told early of samples that will be read, and returns at once.
+    """
 
     def __len__(self) -> int:
         """Number of samples."""
@@ -203,6 +241,8 @@ class Record:
 @runtime_checkable
 class Source(Protocol):
     """Images as they lie somewhere: folders, tar files, idx files; read by index in a fixed order.
+
+    One that knows all classes without reading an image may offer ``labels``, a list of them in order.
 
     Attributes:
         classes: number of classes; None where images bear no labels.
@@ -264,41 +304,95 @@ class Autoencoder(Protocol):
 
 @runtime_checkable
 class Extractor(Protocol):
-    """Sees features in images.
+    """Sees features in images. A ``torch.nn.Module`` or anything like it.
 
     Attributes:
         name: what the features are called beside a number made from them.
         labels_known: whether its logits stand for the data set's own classes.
+        reads_captions: whether it takes the images' captions too.
+        identity: whatever decides the features, as passports and caches record it: ``type``, the weights'
+            SHA-256, the rule by which images are resized and to which size, the precision.
     """
 
     name: str
     labels_known: bool
+    reads_captions: bool
+    identity: Mapping[str, Any]
 
-    def __call__(self, images: UInt8[Tensor, "N channels height width"]) -> Features:
-        """Features of images 0..255."""
+    def __call__(
+        self,
+        images: UInt8[Tensor, "N channels height width"],
+        captions: Sequence[str] | None = None,
+    ) -> Features:
+        """Features of images 0..255 of 1 or 3 channels, in float32 on the CPU.
+
+        ``captions`` are handed over only to one that reads them.
+        """
+        ...
+
+    def number_name(self, number: str) -> str:
+        """What a metric's number is called in these features, such as ``fid`` for ``frechet_distance``.
+
+        Numbers in the features of different networks bear different names.
+        """
+        ...
+
+
+@runtime_checkable
+class Statistic(Protocol):
+    """Accumulates what metrics need of the features of one side, samples or reference.
+
+    Cut into batches and spread over processes however one likes, it comes to the same.
+    """
+
+    def update(self, features: Features, labels: Int[Tensor, " N"] | None, indices: Sequence[int]) -> None:
+        """Take a batch.
+
+        Args:
+            features: of the batch.
+            labels: the class of each image, or that it was drawn for; None where there are none.
+            indices: the place of each image in the whole set.
+        """
+        ...
+
+    def merge(self, other: Any) -> None:
+        """Take all that another one has seen, as if it had come here."""
+        ...
+
+    def state(self) -> Mapping[str, Tensor]:
+        """All it knows, as tensors on the CPU: to be stored, or sent to another process."""
+        ...
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Become what :meth:`state` was taken of."""
         ...
 
 
 @runtime_checkable
 class Metric(Protocol):
-    """One number about samples.
+    """One or several numbers about samples.
+
+    It says which statistics it needs by key, such as ``moments:pooled``; metrics that share an extractor
+    share statistics of equal keys, so these must come to the same.
 
     Attributes:
-        name: its name in results, such as ``frechet_distance``.
+        name: its name, such as ``frechet_distance``.
     """
 
     name: str
 
-    def __call__(
-        self,
-        samples: Iterable[Features],
-        reference: Iterable[Features],
-        labels: Iterable[Tensor] | None,
-    ) -> float:
-        """The number, from batches of features of samples and of real data.
+    def statistics(self, count: int) -> Mapping[str, Callable[[], Statistic]]:
+        """What it needs of ``count`` samples: a maker of the empty statistic for each key."""
+        ...
 
-        ``labels`` are the classes that the samples were drawn for, batch by batch, if any.
-        """
+    def reference_statistics(self, count: int) -> Mapping[str, Callable[[], Statistic]]:
+        """What it needs of ``count`` real images; empty if it does without a reference."""
+        ...
+
+    def __call__(
+        self, samples: Mapping[str, Statistic], reference: Mapping[str, Statistic]
+    ) -> Mapping[str, float]:
+        """Its numbers by name, from the statistics asked for, all images taken."""
         ...
 
 

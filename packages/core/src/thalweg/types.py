@@ -27,7 +27,7 @@ from typing import NamedTuple
 
 import attrs
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from thalweg.facts import Facts
@@ -160,17 +160,20 @@ class Batch:
         clean: the data, scaled as the network sees them.
         condition: what each sample is conditioned on.
         features: patch tokens that frozen teachers saw in the clean images, by the teacher's name, where
-            the data set stores them; a teacher's grid is its own, row by row.
+            the data set stores them; row by row on the teacher's grid.
+        images: the clean images 0..255, where an objective asks for them and the data set has them.
     """
 
     clean: Float[Tensor, "N C H W"]
     condition: Condition
     features: Mapping[str, Float[Tensor, "N _ F"]] = attrs.field(factory=dict)
+    images: UInt8[Tensor, "N channels height width"] | None = None
 
     def to(self, device: torch.device | str) -> "Batch":
         """The same batch on another device."""
         features = {name: tensor.to(device) for name, tensor in self.features.items()}
-        return Batch(self.clean.to(device), self.condition.to(device), features)
+        images = None if self.images is None else self.images.to(device)
+        return Batch(self.clean.to(device), self.condition.to(device), features, images)
 
 
 @attrs.frozen(eq=False)
@@ -204,14 +207,16 @@ class Stream(NamedTuple):
     Attributes:
         tokens: image tokens.
         context: tokens of a context that runs beside them, for backbones that have one.
+        context_mask: True where the context has a token and no padding.
     """
 
     tokens: Float[Tensor, "N T D"]
     context: Float[Tensor, "N L D"] | None = None
+    context_mask: Bool[Tensor, "N L"] | None = None
 
     def with_tokens(self, tokens: Float[Tensor, "N T D"]) -> "Stream":
         """The same context beside other image tokens."""
-        return Stream(tokens, self.context)
+        return self._replace(tokens=tokens)
 
 
 class Refinement(NamedTuple):
@@ -263,8 +268,10 @@ class Features:
         logits: class scores per image, where the extractor is a classifier.
         spatial: one vector per image that keeps places apart, where the extractor offers one, as sFID
             takes it.
+        captions: one vector per caption in the space of ``pooled``, where the extractor reads captions.
     """
 
     pooled: Float[Tensor, "N F"]
     logits: Float[Tensor, "N classes"] | None = None
     spatial: Float[Tensor, "N S"] | None = None
+    captions: Float[Tensor, "N F"] | None = None

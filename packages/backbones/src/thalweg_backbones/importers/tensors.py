@@ -45,6 +45,10 @@ class Tensors:
             )
         return self._left.pop(name)
 
+    def has(self, name: str) -> bool:
+        """Whether there is a tensor of that name, not read yet."""
+        return name in self._left
+
     def linear(self, name: str) -> dict[str, Tensor]:
         """Weight and bias of a linear layer."""
         return {part: self.take(f"{name}.{part}") for part in ("weight", "bias")}
@@ -75,11 +79,14 @@ class Tensors:
             )
 
 
-def dit(tensors: Tensors, heads: int | None) -> tuple[dict[str, Any], Facts, dict[str, Tensor]]:
-    """Backbone config, facts and tensors of the public DiT layout."""
+def embeddings(tensors: Tensors) -> tuple[tuple[int, int, int], int, dict[str, Tensor]]:
+    """Shape of the latents, patch, and the tensors of patch and time embedding.
+
+    Raises:
+        DataError: if the positions are not the fixed table.
+    """
     patch_weight = tensors.take("x_embedder.proj.weight")
     width, channels, patch = patch_weight.shape[:3]
-    table = tensors.take("y_embedder.embedding_table.weight")
     stored_positions = tensors.take("pos_embed")
     side = round(stored_positions.shape[1] ** 0.5)
     expected = positions((side, side), width)
@@ -88,19 +95,26 @@ def dit(tensors: Tensors, heads: int | None) -> tuple[dict[str, Any], Facts, dic
         or (stored_positions - expected).abs().max() > _POSITION_TOLERANCE
     ):
         raise DataError("the checkpoint's pos_embed is not the fixed 2-D sin-cos table of a square image")
-    depth = tensors.count("blocks")
     ours = {
         "backbone.patches.projection.weight": patch_weight.flatten(1),
         "backbone.patches.projection.bias": tensors.take("x_embedder.proj.bias"),
-        "backbone.classes.weight": table,
     }
     place(ours, "backbone.time.mlp.layers.0", tensors.linear("t_embedder.mlp.0"))
     place(ours, "backbone.time.mlp.layers.1", tensors.linear("t_embedder.mlp.2"))
+    return (channels, side * patch, side * patch), patch, ours
+
+
+def dit(tensors: Tensors, heads: int | None) -> tuple[dict[str, Any], Facts, dict[str, Tensor]]:
+    """Backbone config, facts and tensors of the public DiT layout."""
+    shape, patch, ours = embeddings(tensors)
+    table = tensors.take("y_embedder.embedding_table.weight")
+    ours["backbone.classes.weight"] = table
+    depth = tensors.count("blocks")
     for index in range(depth):
         for target, name in _BLOCK.items():
             place(ours, f"backbone.blocks.{index}.{target}", tensors.linear(f"blocks.{index}.{name}"))
-    facts = Facts(shape=(channels, side * patch, side * patch), classes=table.shape[0] - 1)
-    return _backbone(width, depth, patch, heads), facts, ours
+    facts = Facts(shape=shape, classes=table.shape[0] - 1)
+    return _backbone(table.shape[1], depth, patch, heads), facts, ours
 
 
 _BLOCK = {

@@ -1,0 +1,52 @@
+"""From images to the parameters of a posterior."""
+
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from thalweg_backbones.autoencoder.architecture import Architecture
+from thalweg_backbones.autoencoder.blocks import Downsample, Middle, conv, norm, residuals, through
+
+
+class Encoder(nn.Module):
+    """The encoder of Stable Diffusion's autoencoder (Rombach et al. 2022, appendix G).
+
+    Args:
+        sizes: the architecture.
+    """
+
+    def __init__(self, sizes: Architecture) -> None:
+        super().__init__()
+        finest, coarsest = sizes.widths[0], sizes.widths[-1]
+        self.conv_in = conv(sizes.channels, finest)
+        self.down_blocks = nn.ModuleList(
+            [
+                _Level(before, width, sizes, halved=level < len(sizes.widths) - 1)
+                for level, (before, width) in enumerate(
+                    zip((finest, *sizes.widths), sizes.widths, strict=False)
+                )
+            ]
+        )
+        self.mid_block = Middle(sizes)
+        self.conv_norm_out = norm(coarsest, sizes.groups)
+        self.conv_out = conv(coarsest, 2 * sizes.latent_channels)
+
+    def forward(self, images: Float[Tensor, "N channels height width"]) -> Float[Tensor, "N moments H W"]:
+        """Mean and logarithm of the variance, one after the other along the channels.
+
+        Args:
+            images: in [-1, 1].
+        """
+        x = self.mid_block(through(self.down_blocks, self.conv_in(images)))
+        moments: Tensor = self.conv_out(functional.silu(self.conv_norm_out(x)))
+        return moments
+
+
+class _Level(nn.Module):
+    def __init__(self, inputs: int, outputs: int, sizes: Architecture, *, halved: bool) -> None:
+        super().__init__()
+        self.resnets = residuals(inputs, outputs, sizes.residuals, sizes.groups)
+        self.downsamplers = nn.ModuleList([Downsample(outputs)] if halved else [])
+
+    def forward(self, x: Float[Tensor, "N inputs H W"]) -> Float[Tensor, "N outputs h w"]:
+        return through(self.downsamplers, through(self.resnets, x))
