@@ -1,0 +1,1 @@
+"""Autoencoders of core: those that need no weights."""

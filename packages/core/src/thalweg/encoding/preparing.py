@@ -1,0 +1,122 @@
+"""Source, autoencoder and header of a job: what every process of it opens for itself."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+
+import attrs
+import torch
+from torch import nn
+
+from thalweg.autoencoders.identity import Identity
+from thalweg.config import component
+from thalweg.data.shards import ShardHeader, ShardWriter
+from thalweg.data.sources import source_of
+from thalweg.encoding.columns import Columns, Labels, Pixels, Posteriors
+from thalweg.encoding.images import ImageReader
+from thalweg.encoding.job import EncodingJob
+from thalweg.encoding.layout import Layout
+from thalweg.errors import ConfigError, DataError
+from thalweg.protocols import Autoencoder, Source
+from thalweg.storage import Location, redacted
+
+CROP = "adm"
+
+
+@attrs.frozen(eq=False)
+class Prepared:
+    """A job, opened.
+
+    Attributes:
+        target: the folder of shards.
+        header: what all shards have in common.
+        layout: what lies in which shard.
+        reader: reads images.
+        columns: what is computed of them.
+    """
+
+    target: Location
+    header: ShardHeader
+    layout: Layout
+    reader: ImageReader
+    columns: Sequence[Columns]
+
+    def writer(self) -> ShardWriter:
+        """Writes shards beside those that are there.
+
+        Raises:
+            DataError: if those are of another job, or the target cannot be written.
+        """
+        return ShardWriter(self.target, self.header, shard_samples=self.layout.shard_samples)
+
+
+def prepare(job: EncodingJob, device: str, header: ShardHeader | None = None) -> Prepared:
+    """Open source and autoencoder.
+
+    Args:
+        job: what is to be encoded.
+        device: where.
+        header: what another process found out of the same job; made here by default.
+
+    Raises:
+        ConfigError: if the autoencoder cannot encode images of this size.
+        DataError: if the source holds no images or has changed since the header was made, or weights are
+            missing or damaged.
+    """
+    source = source_of(job.source, storage_options=job.storage_options, **job.source_options)
+    if not len(source):
+        raise DataError(f"{redacted(job.source)} holds no images; give a source that does")
+    autoencoder: Autoencoder = component("autoencoder", dict(job.autoencoder)).build()
+    place = torch.device(device)
+    if isinstance(autoencoder, nn.Module):
+        autoencoder.to(place)
+    channels, shape = _shape(job, autoencoder, source)
+    if header is None:
+        header = _header(job, source, autoencoder, shape)
+    if len(source) != header.count:
+        raise DataError(
+            f"{redacted(job.source)} held {header.count} images a moment ago and holds {len(source)} now; "
+            "leave it as it is while it is encoded"
+        )
+    seen: Columns = Pixels()
+    if header.kind == "posterior":
+        seen = Posteriors(autoencoder, place, flips=job.flips, dtype=getattr(torch, job.dtype))
+    samples = job.shard_samples or header.samples_per_shard()
+    return Prepared(
+        target=Location(job.target, job.storage_options),
+        header=header,
+        layout=Layout(header.count, samples, job.batch_size, job.seed),
+        reader=ImageReader(source, job.size, channels, pinned=place.type == "cuda"),
+        columns=[seen, Labels()],
+    )
+
+
+def _shape(job: EncodingJob, autoencoder: Autoencoder, source: Source) -> tuple[int, tuple[int, int, int]]:
+    """Channels of the images, and the shape of what the autoencoder makes of them."""
+    if job.channels is None and source[0].image.shape[2] == 1:
+        # Where it takes no grey images, they come in colour, with three equal channels.
+        with suppress(ConfigError):
+            return 1, autoencoder.shape(1, job.size, job.size)
+    channels = job.channels or 3
+    return channels, autoencoder.shape(channels, job.size, job.size)
+
+
+def _header(
+    job: EncodingJob, source: Source, autoencoder: Autoencoder, shape: tuple[int, int, int]
+) -> ShardHeader:
+    # As bytes pixels are exact, and a quarter of what float32 takes.
+    pixels = isinstance(autoencoder, Identity)
+    return ShardHeader(
+        kind="pixels" if pixels else "posterior",
+        count=len(source),
+        shape=shape,
+        dtype="uint8" if pixels else job.dtype,
+        autoencoder=autoencoder.identity,
+        scale=autoencoder.scale,
+        classes=source.classes,
+        class_names=source.class_names,
+        flips=job.flips,
+        size=job.size,
+        crop=CROP,
+        source=source.identity,
+        seed=job.seed,
+    )

@@ -1,0 +1,207 @@
+"""The report of any runs: scores, curves over steps and seconds, grids over training, what was set."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from thalweg.config import flat
+from thalweg.report.judged import Judgement
+from thalweg.report.model import Best, Cell, Chart, Curve, Part, Picture, Report, Section, Table, Text
+from thalweg.report.numbers import readable
+from thalweg.report.reach_table import reach_table
+from thalweg.report.reaching import Scores
+from thalweg.report.runs import Run
+
+_GRIDS = 4
+_SMOOTHED_FROM = 100
+_AXES = {"step": ("step", "steps"), "seconds": ("training seconds", "seconds")}
+
+
+def run_page(runs: Sequence[Run], judged: Mapping[str, Sequence[Judgement]]) -> Report:
+    """The report.
+
+    Args:
+        runs: at least one, each of a name of its own.
+        judged: evaluations by name of a run, by step.
+    """
+    sections = [
+        Section("Runs", (_overview(runs),)),
+        *_scores(runs, judged),
+        Section("Training", tuple(_curves(runs))),
+        *_validation(runs),
+        *_pictures(runs),
+        *_passports(runs, judged),
+        Section("Configuration", (_settings(runs),)),
+    ]
+    names = ", ".join(run.name for run in runs)
+    return Report(
+        title=runs[0].name if len(runs) == 1 else f"{len(runs)} runs",
+        subtitle=f"Training of {names}.",
+        sections=tuple(section for section in sections if section.parts),
+    )
+
+
+def _overview(runs: Sequence[Run]) -> Table:
+    rows: list[tuple[Cell, ...]] = []
+    for run in runs:
+        training = run.config.get("training", {})
+        newest = run.newest
+        rows.append(
+            (
+                run.name,
+                newest.get("step", 0),
+                training.get("steps"),
+                _number(newest.get("seconds")),
+                _number(newest.get("images_per_second")),
+                training.get("batch_size"),
+                str(training.get("precision")),
+                str(run.config.get("seed")),
+                str(run.path),
+            )
+        )
+    header = ("", "steps", "of", "seconds", "images a second", "batch", "precision", "seed", "folder")
+    return Table("Runs", header, tuple(rows), "As the folders had it when the report was made.")
+
+
+def _curves(runs: Sequence[Run]) -> list[Part]:
+    parts: list[Part] = []
+    for axis, (label, _) in _AXES.items():
+        parts += _chart(label, "loss", [run.curve(axis, "loss") for run in runs])
+        found = [run.curve(axis, run.velocity()) for run in runs]
+        parts += _chart(label, "velocity error of the last branch", found)
+    return [*parts, *_chart("step", "grad_norm", [run.curve("step", "grad_norm") for run in runs])]
+
+
+def _chart(label: str, number: str, found: Sequence[Curve | None]) -> list[Chart]:
+    curves = tuple(curve for curve in found if curve is not None)
+    if not curves:
+        return []
+    longest = max(len(curve.steps) for curve in curves)
+    return [
+        Chart(
+            f"{number} over {label}",
+            label,
+            number,
+            curves,
+            "",
+            log_y=all(value > 0 for curve in curves for value in curve.values if math.isfinite(value)),
+            smooth=max(1, longest // 40) if longest >= _SMOOTHED_FROM else 1,
+        )
+    ]
+
+
+def _validation(runs: Sequence[Run]) -> list[Section]:
+    parts: list[Part] = []
+    number = "validation error of the last branch's velocity"
+    for axis, (label, unit) in _AXES.items():
+        scores = [run.over(axis, run.velocity("validation/")) for run in runs]
+        curves = [Curve(one.name, one.at, one.values) for one in scores if one.at]
+        parts += _chart(label, number, curves)
+        parts += reach_table([one for one in scores if one.at], number, unit, higher=False)
+    return [Section("Validation", tuple(parts))] if parts else []
+
+
+def _scores(runs: Sequence[Run], judged: Mapping[str, Sequence[Judgement]]) -> list[Section]:
+    every = [one for all_ in judged.values() for one in all_]
+    numbers = list(dict.fromkeys(name for one in every for name in one.numbers))
+    if not numbers:
+        return []
+    higher = frozenset(name for one in every for name in one.higher)
+    # Numbers made under different conditions are shown and not ranked.
+    alike = all(one.conditions == every[0].conditions for one in every)
+    parts: list[Part] = [_newest(runs, judged, numbers, higher, alike)]
+    for number in numbers:
+        for axis, (label, unit) in _AXES.items():
+            scores = [_over(run.name, judged[run.name], axis, number) for run in runs]
+            scores = [one for one in scores if one.at]
+            if alike and any(len(one.at) > 1 for one in scores):
+                curves = tuple(Curve(one.name, one.at, one.values) for one in scores)
+                parts.append(Chart(f"{number} over {label}", label, number, curves, ""))
+                parts += reach_table(scores, number, unit, higher=number in higher)
+    return [Section("Scores", tuple(parts))]
+
+
+def _newest(
+    runs: Sequence[Run],
+    judged: Mapping[str, Sequence[Judgement]],
+    numbers: Sequence[str],
+    higher: frozenset[str],
+    alike: bool,
+) -> Table:
+    rows: list[tuple[Cell, ...]] = []
+    for run in runs:
+        newest: dict[str, float] = {}
+        for one in judged[run.name]:
+            newest |= one.numbers
+        step = judged[run.name][-1].step if judged[run.name] else None
+        rows.append((run.name, step, *(newest.get(name) for name in numbers)))
+    best: tuple[Best, ...] = (None, None, *("max" if name in higher else "min" for name in numbers))
+    return Table(
+        "Scores",
+        ("", "step", *numbers),
+        tuple(rows),
+        "The newest of each run; how they were made stands below."
+        if alike
+        else "Made under conditions that differ, so nothing is ranked; see below.",
+        best=best if len(runs) > 1 and alike else (),
+    )
+
+
+def _over(name: str, found: Sequence[Judgement], axis: str, number: str) -> Scores:
+    pairs = [
+        (float(at), one.numbers[number])
+        for one in found
+        if number in one.numbers and (at := one.step if axis == "step" else one.seconds) is not None
+    ]
+    return Scores(name, tuple(at for at, _ in pairs), tuple(value for _, value in pairs))
+
+
+def _pictures(runs: Sequence[Run]) -> list[Section]:
+    parts: list[Part] = []
+    for run in runs:
+        steps = sorted(run.pictures)
+        last = len(steps) - 1
+        chosen = [steps[round(place * last / max(1, _GRIDS - 1))] for place in range(min(_GRIDS, len(steps)))]
+        if len(steps) < _GRIDS:
+            chosen = steps
+        parts += [
+            Picture(
+                f"{run.name}, step {readable(step)}",
+                run.pictures[step].read_bytes(),
+                "Averaged weights; the same noise at every step.",
+            )
+            for step in dict.fromkeys(chosen)
+        ]
+    return [Section("Samples over training", tuple(parts))] if parts else []
+
+
+def _passports(runs: Sequence[Run], judged: Mapping[str, Sequence[Judgement]]) -> list[Section]:
+    parts: list[Part] = []
+    for run in runs:
+        for one in judged[run.name]:
+            plain = {**flat(one.passport.conditions), **flat({"software": one.passport.software})}
+            rows: tuple[tuple[Cell, ...], ...] = tuple((key, _written(value)) for key, value in plain.items())
+            parts.append(Table(f"{run.name}, step {one.step:,}", ("field", "value"), rows, one.passport.made))
+    return [Section("How the scores were made", tuple(parts))] if parts else []
+
+
+def _settings(runs: Sequence[Run]) -> Part:
+    configs = [flat(run.config) for run in runs]
+    keys = sorted(set().union(*configs))
+    if len(runs) > 1:
+        keys = [key for key in keys if len({repr(config.get(key)) for config in configs}) > 1]
+        if not keys:
+            return Text("", ("The runs have one configuration.",))
+    rows: tuple[tuple[Cell, ...], ...] = tuple(
+        (key, *(_written(config.get(key)) for config in configs)) for key in keys
+    )
+    caption = "Keys in which the runs differ." if len(runs) > 1 else "The resolved configuration."
+    return Table("Configuration", ("key", *(run.name for run in runs)), rows, caption)
+
+
+def _written(value: Any) -> str:
+    return "–" if value is None else str(value)
+
+
+def _number(value: Any) -> Cell:
+    return None if value is None else float(value) if isinstance(value, float) else value

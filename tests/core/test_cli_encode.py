@@ -1,0 +1,152 @@
+"""``thalweg encode``: what it says, and how it ends."""
+
+import json
+import shlex
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from autoencoder_makers import write_sd_vae
+from image_makers import image_folder
+from thalweg.cli.main import main
+from thalweg.data.shards import read_index
+from thalweg.storage import Location
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    image_folder(tmp_path / "images", each=4, edge=8)
+    write_sd_vae(tmp_path / "vae")
+    return tmp_path
+
+
+def run(*words, size=8):
+    return main(["encode", "images", "out", "--size", str(size), "--accelerator", "cpu", *words])
+
+
+def test_it_says_what_there_is_and_then_that_it_is_complete(place, capsys):
+    assert run("--weights", "vae", "--shard-samples", "5") == 0
+    printed = capsys.readouterr()
+    assert printed.out.startswith("out: 12 images in 3 shards, ")
+    assert "12 encoded in" in printed.out
+    assert printed.err.splitlines()[-1].startswith("12 of 12 images")
+    assert run("--weights", "vae", "--shard-samples", "5") == 0
+    printed = capsys.readouterr()
+    assert printed.out.startswith("out: 12 images in 3 shards, ")
+    assert printed.out.endswith("; complete already, nothing was encoded\n")
+    assert printed.err == ""
+
+
+def test_json_is_for_programs(place, capsys):
+    assert run("--weights", "vae", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told.keys() == {"target", "images", "shards", "bytes", "encoded", "seconds"}
+    assert (told["images"], told["encoded"], told["shards"]) == (12, 12, 1)
+    assert told["bytes"] == (place / "out/shard-00000.safetensors").stat().st_size
+
+
+def test_options_reach_autoencoder_source_and_shards(place, capsys):
+    assert run("--weights", "vae", "--set", "source.limit_pixels=10") == 4
+    assert "8x8 pixels, beyond the limit of 10" in capsys.readouterr().err
+    chosen = ["--set", "autoencoder.precision=bf16-mixed", "--set", "autoencoder.scale=0.5"]
+    assert run("--weights", "vae", "--dtype", "float32", "--seed", "3", "--no-flips", *chosen) == 0
+    header = read_index(Location("out")).header
+    assert (header.scale, header.seed) == (0.5, 3)
+    assert (header.dtype, header.flips) == ("float32", False)
+    assert header.autoencoder["precision"] == "bf16-mixed"
+
+
+def test_pixels_need_no_weights(place):
+    assert run("--autoencoder", "identity") == 0
+    assert read_index(Location("out")).header.kind == "pixels"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        ([], 4, "'stabilityai/sd-vae-ft-mse'"),
+        (["--weights", "nowhere"], 4, "there is no nowhere/diffusion_pytorch_model.safetensors"),
+        (["--autoencoder", "sd-vea"], 2, "did you mean 'sd-vae'?"),
+        (["--autoencoder", "identity", "--weights", "vae"], 2, "autoencoder.weights: unknown key"),
+        (["--weights", "vae", "--set", "autoencoder.widht=1"], 2, "autoencoder.widht: unknown key"),
+        (["--weights", "vae", "--set", "backbone.width=1"], 2, "--set takes autoencoder.KEY=VALUE or source"),
+        (["--weights", "vae", "--set", "source.kind=1"], 2, "source.kind: unknown key"),
+        (["--weights", "vae", "--batch-size", "0"], 2, "batch_size: must be at least 1, got 0"),
+        (["--weights", "vae", "--shard-samples", "0"], 2, "shard_samples: must be at least 1, got 0"),
+        (["--weights", "vae", "--channels", "2"], 2, "channels: must be one of 1, 3, got 2"),
+        (["--weights", "vae", "--channels", "1"], 2, "sd-vae takes images of 3 channels"),
+        (["--weights", "vae", "--devices", "none"], 2, "devices is 'none'"),
+        (["--weights", "vae", "--accelerator", "abacus"], 2, "no accelerator 'abacus'"),
+        (["--weights", "vae", "--storage-option", "hush-hush"], 2, "--storage-option"),
+        (["--weights", "vae", "--storage-option", "key={hush-hush"], 2, "--storage-option key"),
+    ],
+)
+def test_bad_input_is_refused_in_one_sentence(place, capsys, words, code, message):
+    assert run(*words) == code
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert message in printed.err
+    assert "Traceback" not in printed.err
+    assert "hush-hush" not in printed.err
+    assert not (place / "out").exists()
+
+
+@pytest.mark.parametrize("size", [0, 7])
+def test_sizes_that_cannot_be_are_refused(place, capsys, size):
+    assert run("--weights", "vae", size=size) == 2
+    assert str(size) in capsys.readouterr().err
+    assert not (place / "out").exists()
+
+
+def test_a_target_of_another_kind_is_refused(place, capsys):
+    assert run("--weights", "vae") == 0
+    assert run("--autoencoder", "identity") == 2
+    assert "header.autoencoder" in capsys.readouterr().err
+
+
+def test_ctrl_c_keeps_what_is_whole_and_says_how_to_go_on(place):
+    image_folder(place / "many", each=200, edge=8)
+    words = ["encode", "many", "out", "--size", "8", "--weights", "vae", "--accelerator", "cpu",
+             "--batch-size", "2", "--shard-samples", "4",
+             "--storage-option", "key=very-secret-key"]  # fmt: skip
+    start = [sys.executable, "-c", "import sys; from thalweg.cli.main import main; sys.exit(main())"]
+    running = subprocess.Popen([*start, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not list(place.glob("out/shard-*.safetensors")) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    running.send_signal(signal.SIGINT)
+    out, said = running.communicate(timeout=60)
+    assert running.returncode == 130, said
+    assert out == ""
+    assert "Traceback" not in said
+    assert "very-secret-key" not in said
+    assert not (place / "out/index.json").exists()
+    assert not list(place.glob("out/.*.part"))
+    again = shlex.split(said.splitlines()[-1].partition("To go on: thalweg ")[2])
+    assert again[: len(words) - 1] == words[:-1]
+    done = subprocess.run([*start, *words, "--json"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["images"] == 600
+    assert 0 < told["encoded"] < 600
+
+
+def test_no_secret_is_written_or_said(place, capfd):
+    words = [
+        "encode", "images", "memory://shards-of-a-secret?token=query-secret", "--size", "8",
+        "--weights", "vae", "--set", "autoencoder.storage_options.key=weights-secret",
+        "--storage-option", "key=option-secret", "--accelerator", "cpu",
+    ]  # fmt: skip
+    assert main(words) == 0
+    assert main([*words, "--no-flips"]) == 2
+    printed = capfd.readouterr()
+    written = Location(words[2])
+    contents = [(written / name).read() for name in written.children()]
+    assert contents
+    for secret in ("query-secret", "option-secret", "weights-secret"):
+        assert secret not in printed.out + printed.err
+        assert not any(secret.encode() in content for content in contents)
