@@ -1,6 +1,6 @@
 """What the command line prints: results on stdout, everything else on stderr.
 
-Colour is for terminals only, and not where ``NO_COLOR`` is set.
+Colour is for terminals only, and not where ``NO_COLOR`` is set. Credentials are masked in all of it.
 """
 
 import json
@@ -10,30 +10,32 @@ from typing import Any
 
 import click
 
+from thalweg.storage.redaction import redacted
+
 
 def result(text: str) -> None:
     """A result: stdout."""
-    click.echo(text, color=_color())
+    click.echo(redacted(text), color=_color())
 
 
 def result_json(data: Any) -> None:
     """A result for programs: stdout."""
-    click.echo(json.dumps(data, indent=2, ensure_ascii=False))
+    click.echo(redacted(json.dumps(data, indent=2, ensure_ascii=False)))
 
 
 def say(text: str) -> None:
     """Progress, or what is being done: stderr."""
-    click.echo(text, err=True, color=_color())
+    click.echo(redacted(text), err=True, color=_color())
 
 
 def warn(text: str) -> None:
     """Something that the user should know, and that stops nothing: stderr."""
-    click.echo(click.style("warning: ", fg="yellow") + text, err=True, color=_color())
+    click.echo(click.style("warning: ", fg="yellow") + redacted(text), err=True, color=_color())
 
 
 def fail(text: str) -> None:
     """Why the command failed: stderr."""
-    click.echo(click.style("error: ", fg="red", bold=True) + text, err=True, color=_color())
+    click.echo(click.style("error: ", fg="red", bold=True) + redacted(text), err=True, color=_color())
 
 
 def columns(rows: Sequence[Sequence[str]], header: Sequence[str]) -> str:

@@ -24,8 +24,14 @@ COMMANDS = {
         "thalweg.cli.quickstart:command",
         "Train a baseline and its DeepFlow twin on digits; compare them.",
     ),
+    "data": ("thalweg.cli.data:command", "Look into images or shards, or check every byte of them."),
+    "encode": ("thalweg.cli.encode:command", "Encode images into shards through an autoencoder."),
     "train": ("thalweg.cli.train:command", "Train the network of a recipe, or go on training it."),
     "sample": ("thalweg.cli.sample:command", "Draw samples from a trained network."),
+    "evaluate": ("thalweg.cli.evaluate:command", "Judge samples or images; every number with a passport."),
+    "compare": ("thalweg.cli.compare:command", "Put the numbers of passports side by side."),
+    "ablate": ("thalweg.cli.ablate:command", "Train and judge a grid of compositions under several seeds."),
+    "report": ("thalweg.cli.report:command", "Show training runs side by side in one HTML file."),
     "summary": ("thalweg.cli.summary:command", "Parameters, computation and memory of a recipe's network."),
     "import": ("thalweg.cli.import_weights:command", "Turn a released checkpoint into a network of ours."),
     "config": ("thalweg.cli.config:command", "Show or validate a recipe."),
@@ -131,7 +137,7 @@ def _reader_gone() -> int:
 
 def _failed(error: Exception, state: _State) -> int:
     if state.debug:
-        traceback.print_exception(error)
+        console.say("".join(traceback.format_exception(error)).rstrip())
     if isinstance(error, click.ClickException):
         return _usage(error)
     if isinstance(error, ThalwegError):

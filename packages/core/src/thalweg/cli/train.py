@@ -1,16 +1,15 @@
 """``thalweg train``: train what a recipe states."""
 
-import math
 import shlex
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import click
 
 from thalweg.cli import console
-from thalweg.errors import ThalwegError
+from thalweg.errors import DivergenceError, ThalwegError
 
-_INTERRUPTED = 130
+_INTERRUPTED, _PREEMPTED = 130, 75
 
 
 @click.command("train")
@@ -29,8 +28,24 @@ _INTERRUPTED = 130
     help="Go on with the run in the folder, or refuse to.",
 )
 @click.option("--accelerator", default="auto", show_default=True, help="cpu, cuda, mps or auto.")
-@click.option("--devices", default="auto", show_default=True, help="How many processes train together.")
-@click.option("--strategy", default="auto", show_default=True, help="How they do, such as ddp.")
+@click.option(
+    "--devices", default="auto", show_default=True, help="How many processes train together on a machine."
+)
+@click.option("--nodes", type=click.IntRange(min=1), default=1, show_default=True, help="How many machines.")
+@click.option(
+    "--strategy",
+    default="auto",
+    show_default=True,
+    help="ddp: each process holds the network; fsdp: it is shared out over all; auto: ddp for several.",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0.0, min_open=True),
+    default=600.0,
+    show_default=True,
+    help="Seconds after which a process gives the others up.",
+)
+@click.option("--dry-run", is_flag=True, help="Try everything but training, and leave nothing behind.")
 @click.option("--quiet", is_flag=True, help="No progress, only warnings.")
 @click.pass_context
 def command(
@@ -41,61 +56,73 @@ def command(
     resume: str,
     accelerator: str,
     devices: str,
+    nodes: int,
     strategy: str,
+    timeout: float,
+    dry_run: bool,
     quiet: bool,
 ) -> None:
     """Train what RECIPE states, keys changed by KEY=VALUE.
 
-    The same command goes on with a run that was interrupted.
+    The same command goes on with a run that was interrupted or pre-empted (exit codes 130 and 75).
     """
     from thalweg.config import load_config
-    from thalweg.training.loop import Trainer
 
     config = load_config(recipe, overrides)
+    # torch comes in here, once the recipe is known to be valid.
+    from thalweg.training.dry_run import dry_run as tried
+    from thalweg.training.fabric import is_first_process
+    from thalweg.training.loop import RefusedError, Trainer
+    from thalweg.training.outlook import outlook, shown
+
     folder = Path("runs") / config.name if run_dir is None else run_dir
-    trainer = Trainer(
-        config, folder, accelerator=accelerator, devices=devices, strategy=strategy, quiet=quiet
-    )
-    if trainer.leads and not quiet:
-        console.say(_summary(trainer, folder))
+    going_on: Literal["auto", "never"] = "never" if resume == "never" else "auto"
+    rank = None
     try:
-        result = trainer.train("never" if resume == "never" else "auto")
-    except ThalwegError:
-        if not trainer.leads:  # the first process says it for all
-            ctx.exit(1)
-        raise
-    if not result.leads:
-        return
+        if dry_run:
+            lines = tried(
+                config,
+                folder,
+                resume=going_on,
+                accelerator=accelerator,
+                devices=devices,
+                nodes=nodes,
+                strategy=strategy,
+            )
+            if is_first_process():
+                console.result(shown(lines))
+            return
+        trainer = Trainer(
+            config,
+            folder,
+            accelerator=accelerator,
+            devices=devices,
+            nodes=nodes,
+            strategy=strategy,
+            timeout=timeout,
+            quiet=quiet,
+        )
+        if trainer.leads and not quiet:
+            console.say(shown(outlook(trainer)))
+        rank = trainer.rank
+        result = trainer.train(going_on)
+    except ThalwegError as error:
+        if is_first_process():
+            raise
+        # What all processes find, the first one says for all.
+        if rank is not None and not isinstance(error, DivergenceError | RefusedError):
+            console.fail(f"process {rank}: {error}")
+        ctx.exit(error.exit_code)
     if result.interrupted:
-        console.say(f"interrupted and saved at step {result.step}; to go on: {_again(ctx)}")
-        ctx.exit(_INTERRUPTED)
-    console.result(str(result.model))
+        if result.leads:
+            how = "pre-empted" if result.preempted else "interrupted"
+            console.say(f"{how} and saved at step {result.step}; to go on: {_again(ctx)}")
+        ctx.exit(_PREEMPTED if result.preempted else _INTERRUPTED)
+    if result.leads:
+        console.result(str(result.model))
 
 
 def _again(ctx: click.Context) -> str:
     """The command that goes on: the same one, without an option that refuses to."""
     given = shlex.join(ctx.find_root().obj.arguments)
     return "thalweg " + given.replace(" --resume never", "").replace(" --resume=never", "")
-
-
-def _summary(trainer: Any, folder: Path) -> str:
-    """What is about to be trained, of a :class:`thalweg.training.loop.Trainer` (which imports torch)."""
-    config, network = trainer.config, trainer.parts.network
-    training, samples = config.training, len(trainer.parts.dataset.train)
-    parameters = sum(parameter.numel() for parameter in network.parameters())
-    epochs = training.steps * training.batch_size / samples
-    length = f"{training.steps:,} steps of {training.batch_size} samples"
-    lines = {
-        "run": f"{config.name} in {folder}",
-        "network": f"{parameters:,} parameters, {network.branches} "
-        + ("branch" if network.branches == 1 else "branches"),
-        "data": f"{samples:,} samples of shape {'x'.join(map(str, network.facts.shape))}",
-        "length": f"{length}, {epochs:.{_digits(epochs)}f} epochs",
-        "devices": f"{trainer.devices}, precision {training.precision}, "
-        + ("compiled" if trainer.compiled else "not compiled"),
-    }
-    return "\n".join(f"{name + ':':<9}{text}" for name, text in lines.items())
-
-
-def _digits(number: float) -> int:
-    return max(0, 1 - math.floor(math.log10(number))) if number < 10 else 0

@@ -17,7 +17,9 @@ integer does for a number.
 from thalweg.config.dumping import dump, dump_component, plain, to_toml
 from thalweg.config.faults import FaultyConfigError, Problem
 from thalweg.config.files import apply_override, load_config, read_toml
+from thalweg.config.leaves import flat
 from thalweg.config.run import PlanConfig, RunConfig, SamplingConfig, TrainingConfig
+from thalweg.config.secret import secret_field, url_field
 from thalweg.config.slots import Slot, component_field, component_table, slot_of
 from thalweg.config.structuring import component, structure
 
@@ -35,10 +37,13 @@ __all__ = [
     "component_table",
     "dump",
     "dump_component",
+    "flat",
     "load_config",
     "plain",
     "read_toml",
+    "secret_field",
     "slot_of",
     "structure",
     "to_toml",
+    "url_field",
 ]

@@ -7,25 +7,30 @@ from typing import Any
 import attrs
 import tomli_w
 
+from thalweg.config.secret import is_secret, is_url
 from thalweg.config.slots import slot_of
 from thalweg.plugins import Registry
 from thalweg.plugins import registry as process_registry
+from thalweg.storage.redaction import redacted
 
 
 def dump(config: Any, registry: Registry | None = None) -> dict[str, Any]:
     """A config as plain values that TOML and JSON can hold; ``structure(type(config), ...)`` undoes it.
 
-    Components carry their ``type``, None is written ``none``.
+    Components carry their ``type``, None is written ``none``. Storage options are left out, and URLs are
+    written without credentials.
 
     Raises:
         PluginError: a component's config class is not registered.
     """
     dumped = {}
     for field in attrs.fields(type(config)):
-        if not field.init:
+        if not field.init or is_secret(field):
             continue
         value, slot = getattr(config, field.name), slot_of(field)
-        if slot is None:
+        if is_url(field) and isinstance(value, str):
+            written: Any = redacted(value)
+        elif slot is None:
             written = plain(value, registry)
         elif slot.table:
             written = {name: dump_component(slot.kind, one, registry) for name, one in value.items()}

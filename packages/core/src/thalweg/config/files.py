@@ -8,9 +8,11 @@ from typing import Any
 
 from thalweg.config.faults import FaultyConfigError, Problem
 from thalweg.config.run import RunConfig
+from thalweg.config.secret import SECRET_KEY
 from thalweg.config.structuring import structure
 from thalweg.errors import ConfigError
 from thalweg.plugins import Registry
+from thalweg.storage.redaction import redacted, register_secrets
 from thalweg.suggestions import did_you_mean
 
 _KEY = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
@@ -75,11 +77,20 @@ def apply_override(data: dict[str, Any], item: str) -> None:
         FaultyConfigError: it is no ``key.path=value``, or the value is no TOML.
     """
     key, equals, text = item.partition("=")
-    key = key.strip()
+    key, text = key.strip(), text.strip()
+    if SECRET_KEY in key:
+        item = key
+        register_secrets({key.rpartition(".")[2]: text})  # quoted as it may be, before anything is said of it
     if not equals or not _KEY.fullmatch(key):
-        raise FaultyConfigError([Problem((), f"override '{item}' is not of the form key.path=value")])
+        raise FaultyConfigError(
+            [Problem((), f"override '{redacted(item)}' is not of the form key.path=value")]
+        )
     *parents, last = key.split(".")
-    value = _value(tuple(key.split(".")), text.strip())
+    value = _value(tuple(key.split(".")), text)
+    if SECRET_KEY in parents:
+        register_secrets({last: value})
+    elif last == SECRET_KEY and isinstance(value, dict):
+        register_secrets(value)
     table = data
     for parent in parents:
         below = table.get(parent, {})
@@ -98,5 +109,6 @@ def _value(path: tuple[str, ...], text: str) -> Any:
         pass
     # What begins like a TOML value is a slip, not a word.
     if not text or "\n" in text or text[0] in "[{\"'":
-        raise FaultyConfigError([Problem(path, f"the override {text or 'without a value'} is no TOML value")])
+        shown = redacted(text) or "without a value"
+        raise FaultyConfigError([Problem(path, f"the override {shown} is no TOML value")])
     return text

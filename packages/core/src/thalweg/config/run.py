@@ -54,6 +54,13 @@ class TrainingConfig:
         sample_every: steps between grids of samples; 0 for never.
         checkpoint_every: steps between checkpoints; 0 for the last step only.
         keep: checkpoints kept, the newest.
+        keep_every: steps between checkpoints that are kept beside them for good; 0 for none.
+        async_checkpoints: write checkpoints in the background while training goes on.
+        nonfinite: what a loss or gradient that is not finite does: ``stop`` ends the run, ``skip`` leaves
+            the step out. Neither ever reaches weights, averages or checkpoints.
+        max_skips: steps that ``skip`` leaves out over the whole run before it stops after all.
+        prefetch: batches that each process reads ahead while it computes; 0 reads when one is due.
+        workers: threads that read them.
     """
 
     steps: int = attrs.field(validator=_AT_LEAST_ONE)
@@ -76,6 +83,19 @@ class TrainingConfig:
     sample_every: int = attrs.field(default=5000, validator=_NOT_NEGATIVE)
     checkpoint_every: int = attrs.field(default=5000, validator=_NOT_NEGATIVE)
     keep: int = attrs.field(default=2, validator=_AT_LEAST_ONE)
+    keep_every: int = attrs.field(default=0, validator=_NOT_NEGATIVE)
+    async_checkpoints: bool = True
+    nonfinite: Literal["stop", "skip"] = "stop"
+    max_skips: int = attrs.field(default=10, validator=_AT_LEAST_ONE)
+    prefetch: int = attrs.field(default=2, validator=_NOT_NEGATIVE)
+    workers: int = attrs.field(default=1, validator=_AT_LEAST_ONE)
+
+    @keep_every.validator
+    def _is_saved(self, _: object, keep_every: int) -> None:
+        if keep_every > 0 and (self.checkpoint_every == 0 or keep_every % self.checkpoint_every):
+            raise ConfigError(
+                f"must be a multiple of checkpoint_every, which is {self.checkpoint_every}, got {keep_every}"
+            )
 
     @accumulate.validator
     def _divides(self, _: object, accumulate: int) -> None:

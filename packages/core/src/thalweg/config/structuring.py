@@ -8,9 +8,11 @@ import attrs
 from thalweg.config.building import build
 from thalweg.config.faults import FaultyConfigError, Problem, shown
 from thalweg.config.scalars import read
+from thalweg.config.secret import is_secret
 from thalweg.config.slots import Slot, slot_of
 from thalweg.plugins import Registry
 from thalweg.plugins import registry as process_registry
+from thalweg.storage.redaction import register_secrets
 from thalweg.suggestions import article, did_you_mean, known_words
 
 T = TypeVar("T")
@@ -139,6 +141,8 @@ class _Reader:
 
     def _value(self, field: "attrs.Attribute[Any]", data: Any) -> Any:
         slot = slot_of(field)
+        if is_secret(field):
+            return _storage_options(data)
         if slot is None:
             return read(field.type, data, self.config)
         if slot.table:
@@ -153,6 +157,13 @@ class _Reader:
             f"missing, it takes {f'at least one {slot.kind}' if slot.table else article(slot.kind)}"
             + known_words(self.registry.names(slot.kind))
         )
+
+
+def _storage_options(data: Any) -> Any:
+    if not isinstance(data, Mapping):
+        raise _problem("expected a table of storage options")  # which is not shown: it may be a secret
+    register_secrets(data)
+    return data
 
 
 def _problem(message: str, *path: str) -> FaultyConfigError:

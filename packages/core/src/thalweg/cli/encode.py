@@ -1,0 +1,132 @@
+"""``thalweg encode``: images to shards."""
+
+import shlex
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import click
+
+from thalweg.cli import console
+from thalweg.config import FaultyConfigError, apply_override, structure
+from thalweg.errors import ConfigError
+
+if TYPE_CHECKING:
+    from thalweg.encoding import Outcome
+
+_INTERRUPTED = 130
+_TABLES = ("autoencoder", "source")
+
+
+@click.command("encode")
+@click.argument("source")
+@click.argument("out")
+@click.option("--size", type=int, required=True, help="Height and width that images are cropped to.")
+@click.option("--autoencoder", default="sd-vae", show_default=True, help="Which autoencoder.")
+@click.option("--weights", metavar="PATH", help="Its weights: a path or a URL.")
+@click.option(
+    "--set",
+    "settings",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="An option of the autoencoder or the source, such as autoencoder.precision=32-true.",
+)
+@click.option(
+    "--flips/--no-flips", default=True, show_default=True, help="Whether mirrored images count too."
+)
+@click.option("--channels", type=int, help="1 or 3.  [default: what images and autoencoder have]")
+@click.option(
+    "--dtype",
+    type=click.Choice(["float16", "float32"]),
+    default="float16",
+    show_default=True,
+    help="In which latents are stored.",
+)
+@click.option("--batch-size", default=16, show_default=True, help="Images encoded at once.")
+@click.option("--shard-samples", type=int, help="Images of a shard.  [default: about 64 MiB]")
+@click.option("--seed", default=0, show_default=True, help="Of the order of images in the shards.")
+@click.option("--accelerator", default="auto", show_default=True, help="cpu, cuda, mps or auto.")
+@click.option("--devices", default="auto", show_default=True, help="How many processes, one a device.")
+@click.option(
+    "--storage-option",
+    "storage",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="An option of the storage of SOURCE and OUT.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def command(
+    ctx: click.Context,
+    /,
+    source: str,
+    out: str,
+    autoencoder: str,
+    weights: str | None,
+    settings: tuple[str, ...],
+    storage: tuple[str, ...],
+    accelerator: str,
+    devices: str,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Encode the images of SOURCE, a path or a URL, into shards in the folder OUT.
+
+    The same command goes on where one was interrupted or killed. Images are centre-cropped as ADM does it.
+    """
+    tables: dict[str, Any] = {"autoencoder": {"type": autoencoder}, "source": {}}
+    if weights is not None:
+        tables["autoencoder"]["weights"] = weights
+    for item in settings:
+        if item.partition(".")[0] not in _TABLES:
+            raise ConfigError(f"--set takes autoencoder.KEY=VALUE or source.KEY=VALUE, not '{item}'")
+        apply_override(tables, item)
+    plain = {
+        "source": source,
+        "target": out,
+        "autoencoder": tables["autoencoder"],
+        "source_options": tables["source"],
+        "storage_options": storage_options(storage),
+        **options,
+    }
+    # torch comes in here, once the command is known to be valid.
+    from thalweg.encoding import EncodingJob, encode
+    from thalweg.encoding.progress import progress
+
+    try:
+        outcome = encode(
+            structure(EncodingJob, plain), accelerator=accelerator, devices=devices, show=progress
+        )
+    except KeyboardInterrupt:
+        again = shlex.join(["thalweg", *ctx.find_root().obj.arguments])
+        console.say(f"interrupted; the shards that are whole stay. To go on: {again}")
+        ctx.exit(_INTERRUPTED)
+    if as_json:
+        console.result_json(attrs.asdict(outcome))
+    else:
+        console.result(_sentence(outcome))
+
+
+def _sentence(outcome: "Outcome") -> str:
+    whole = (
+        f"{outcome.target}: {outcome.images} images in {outcome.shards} shards, {outcome.bytes / 1e6:.4g} MB"
+    )
+    if not outcome.encoded:
+        return f"{whole}; complete already, nothing was encoded"
+    rate = outcome.encoded / max(outcome.seconds, 1e-9)
+    return f"{whole}; {outcome.encoded} encoded in {outcome.seconds:.1f} s, {rate:.4g} a second"
+
+
+def storage_options(items: tuple[str, ...]) -> dict[str, Any]:
+    """What ``--storage-option KEY=VALUE`` was given.
+
+    Raises:
+        ConfigError: one is not of that form; its value is not repeated.
+    """
+    options: dict[str, Any] = {}
+    for item in items:
+        try:
+            apply_override(options, item)
+        except FaultyConfigError:
+            key = item.partition("=")[0] if "=" in item else "..."
+            raise ConfigError(f"--storage-option {key} is not of the form KEY=VALUE") from None
+    return options

@@ -1,0 +1,38 @@
+"""``thalweg report``: any runs, side by side, as one HTML file."""
+
+from pathlib import Path
+
+import click
+
+from thalweg.cli import console
+
+
+@click.command("report")
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("report.html"),
+    show_default=True,
+    help="The HTML file; one that is there is replaced.",
+)
+@click.option(
+    "--passport",
+    "passports",
+    multiple=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="An evaluation of one of the runs that lies elsewhere than in its folder.",
+)
+def command(runs: tuple[Path, ...], out: Path, passports: tuple[Path, ...]) -> None:
+    """Show the training runs in the folders RUNS: curves, samples, scores, and how soon each gets there.
+
+    Evaluations are found in a run's folder, wherever 'thalweg evaluate --out' wrote them there.
+    """
+    from thalweg.report import write
+    from thalweg.report.judged import judgements
+    from thalweg.report.run_page import run_page
+    from thalweg.report.runs import read_runs
+
+    found = read_runs(runs)
+    console.result(str(write(run_page(found, judgements(found, passports)), out)))

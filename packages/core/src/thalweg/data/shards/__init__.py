@@ -1,0 +1,26 @@
+"""Our shards: safetensors files of stored samples beside one ``index.json`` that says what they are.
+
+``index.json`` is written last, so a folder with one is complete. It carries the SHA-256 of every file and
+of itself. Names and shapes of the tensors in a shard are in :meth:`ShardHeader.tensors`.
+"""
+
+from thalweg.data.shards.header import EMPTY, ShardHeader, TeacherHeader, TensorSpec, TextHeader
+from thalweg.data.shards.index import INDEX, FileEntry, ShardIndex, read_index
+from thalweg.data.shards.verifying import Damage, Report, verify
+from thalweg.data.shards.writer import ShardWriter
+
+__all__ = [
+    "EMPTY",
+    "INDEX",
+    "Damage",
+    "FileEntry",
+    "Report",
+    "ShardHeader",
+    "ShardIndex",
+    "ShardWriter",
+    "TeacherHeader",
+    "TensorSpec",
+    "TextHeader",
+    "read_index",
+    "verify",
+]

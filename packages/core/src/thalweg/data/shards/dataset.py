@@ -1,0 +1,209 @@
+"""The data set ``shards``: what ``thalweg encode`` has stored, wherever it lies."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+import numpy as np
+from attrs.validators import ge, gt
+from jaxtyping import Float, Int64, UInt8
+from torch import Tensor, nn
+
+from thalweg.config import component_field, plain, secret_field, url_field
+from thalweg.data.pixels import to_images
+from thalweg.data.shards.file import map_file
+from thalweg.data.shards.header import EMPTY
+from thalweg.data.shards.index import ShardIndex, read_index
+from thalweg.data.shards.split import ShardSplit
+from thalweg.data.shards.store import Arrays, ShardStore
+from thalweg.errors import ConfigError, DataError
+from thalweg.facts import Facts
+from thalweg.protocols import Autoencoder
+from thalweg.storage import Cache, Location, default_cache
+
+_GIB = 2**30
+_SPREAD = 8  # shards among which held-out samples are sought, if those hold twice as many as that
+
+
+@attrs.frozen
+class Expected:
+    """What a recipe counts on, so that its network is known where the data are not.
+
+    Attributes:
+        shape: channels, height and width of a sample.
+        classes: number of classes; None for data without.
+        text: tokens of a caption and their width; None for data without captions.
+    """
+
+    shape: tuple[int, int, int]
+    classes: int | None = None
+    text: tuple[int, int] | None = None
+
+    def __attrs_post_init__(self) -> None:
+        _ = self.facts  # which refuses what is none
+
+    @property
+    def facts(self) -> Facts:
+        """The same for a network."""
+        return Facts(shape=self.shape, classes=self.classes, text=self.text)
+
+
+@attrs.frozen
+class ShardsConfig:
+    """Latents or pixels that were stored by ``thalweg encode``.
+
+    A latent is (mean + std * eps) * scale with eps ~ N(0, I) drawn at each read; one of the mirrored images
+    and one of the captions is drawn too, where there are any. Every shard is compared with the SHA-256 in
+    the index before it is first used. Local shards are mapped, remote ones fetched whole into a cache.
+
+    Attributes:
+        url: the folder, a path or URL.
+        storage_options: what its storage needs, such as credentials; never written anywhere.
+        validation: number of samples held out, the same ones for every seed. They are read at once when
+            they are first needed, and kept in memory.
+        cache_gib: what remote shards may take of the local disk.
+        autoencoder: turns samples into images; of latents that were made with it. None: no images.
+        expected: shape, classes and text that the data must have; None takes them as they are. With it, a
+            recipe's network can be checked and summed up without the data.
+    """
+
+    url: str = url_field()
+    storage_options: dict[str, Any] = secret_field()
+    validation: int = attrs.field(default=1024, validator=ge(1))
+    cache_gib: float = attrs.field(default=64.0, validator=gt(0.0))
+    autoencoder: Any = component_field("autoencoder", None, optional=True)
+    expected: Expected | None = None
+
+    @property
+    def facts(self) -> Facts:
+        """What is expected; else what the index says, without reading any shard.
+
+        Raises:
+            DataError: if the index is missing or damaged.
+        """
+        return read_index(self._location).header.facts if self.expected is None else self.expected.facts
+
+    def build(self) -> "Shards":
+        """Read the index.
+
+        Raises:
+            DataError: if the index is missing or damaged, other facts are expected, or the validation part
+                would leave nothing to train on.
+            ConfigError: if the latents were made with another autoencoder.
+        """
+        location, index = self._location, read_index(self._location)
+        header = index.header
+        if self.expected is not None and _shown(self.expected.facts) != _shown(header.facts):
+            raise DataError(
+                f"{location} holds samples of {_shown(header.facts)} where {_shown(self.expected.facts)} are "
+                "expected; give other data, or change the data set's 'expected'"
+            )
+        if self.validation >= header.count:
+            raise DataError(
+                f"{location} holds {header.count} samples, of which {self.validation} for validation leave "
+                "none to train on; lower the data set's validation or store more"
+            )
+        autoencoder = self._autoencoder(index)
+        cache = default_cache(int(self.cache_gib * _GIB))
+        store, empty = ShardStore(location, index, cache), _empty_caption(location, index, cache)
+        held_M = held_out(header.count, index.shard_samples, self.validation)
+        rest_M = np.setdiff1d(np.arange(header.count), held_M, assume_unique=True)
+        return Shards(
+            facts=header.facts,
+            train=ShardSplit(store, rest_M, empty),
+            validation=ShardSplit(store, held_M, empty, held=True),
+            kind=header.kind,
+            autoencoder=autoencoder,
+        )
+
+    @property
+    def _location(self) -> Location:
+        return Location(self.url, self.storage_options)
+
+    def _autoencoder(self, index: ShardIndex) -> Autoencoder | None:
+        """The autoencoder, if one is named, once it is known to be the one that made the latents."""
+        if self.autoencoder is None:
+            return None
+        built: Autoencoder = self.autoencoder.build()
+        there, here = _lasting(index.header.autoencoder), _lasting(plain(built.identity))
+        if there != here or index.header.scale != built.scale:
+            raise ConfigError(
+                f"{self._location} was made with the autoencoder {there} of scale {index.header.scale}, not "
+                f"{here} of scale {built.scale}; name that one, or none to do without images"
+            )
+        return built
+
+
+@attrs.frozen(eq=False)
+class Shards:
+    """Stored samples in two parts.
+
+    Attributes:
+        facts: shape, classes and text.
+        train: what is trained on.
+        validation: what is held out.
+        kind: ``posterior`` or ``pixels``.
+        autoencoder: decodes samples; None where none is named.
+    """
+
+    facts: Facts
+    train: ShardSplit
+    validation: ShardSplit
+    kind: str
+    autoencoder: Autoencoder | None
+
+    def images(self, x: Float[Tensor, "N C H W"]) -> UInt8[Tensor, "N channels height width"] | None:
+        """Samples as images 0..255; None for latents without an autoencoder, and for odd channels."""
+        if self.kind == "pixels":
+            return to_images(x) if self.facts.shape[0] in (1, 3) else None
+        if self.autoencoder is None:
+            return None
+        if isinstance(self.autoencoder, nn.Module):
+            self.autoencoder.to(x.device)
+        return self.autoencoder.decode(x)
+
+
+def held_out(count: int, shard_samples: int, validation: int) -> Int64[np.ndarray, " {validation}"]:
+    """The samples that are held out, ascending; the same for every seed.
+
+    They come from a few shards, evenly spaced, so that a remote set need not be fetched as a whole to be
+    validated on. Within these they are those whose number has the smallest hash, so that no order in which
+    samples were stored can matter.
+
+    Args:
+        count: samples in all.
+        shard_samples: samples in each shard but the last.
+        validation: how many are held out.
+    """
+    shards = -(-count // shard_samples)
+    several = min(shards, max(_SPREAD, -(-2 * validation // shard_samples) + 1))
+    numbers = (2 * np.arange(several) + 1) * shards // (2 * several)
+    samples = (numbers[:, None] * shard_samples + np.arange(shard_samples)).ravel()
+    samples = samples[samples < count]
+    return np.sort(samples[np.argsort(_hashed(samples), kind="stable")[:validation]])
+
+
+def _hashed(numbers: Int64[np.ndarray, " M"]) -> np.ndarray:
+    """The finaliser of SplitMix64 (Steele, Lea and Flood 2014), which no library can change on us."""
+    mixed = numbers.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return mixed ^ (mixed >> np.uint64(31))
+
+
+def _empty_caption(location: Location, index: ShardIndex, cache: Cache) -> Arrays | None:
+    if index.empty is None:
+        return None
+    place, entry = location / EMPTY, index.empty
+    path = place.local or cache.fetch(place, sha256=entry.sha256, size=entry.bytes)
+    return map_file(path, str(place), entry, index.header.empty_caption(), check=True)
+
+
+def _lasting(identity: Mapping[str, Any]) -> dict[str, Any]:
+    # In which precision it was evaluated when encoding is of no account to decoding.
+    return {key: value for key, value in identity.items() if key != "precision"}
+
+
+def _shown(facts: Facts) -> str:
+    parts = [f"shape {facts.shape}", f"{facts.classes or 'no'} classes"]
+    return " with ".join([*parts, f"captions of {facts.text}"] if facts.text else parts)

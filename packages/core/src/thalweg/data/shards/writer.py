@@ -1,0 +1,229 @@
+"""Writing shards, each whole or not at all, by any number of processes, and going on after a kill."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+
+import attrs
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from thalweg.config import FaultyConfigError, dump, structure
+from thalweg.data.shards.header import EMPTY, ShardHeader, TensorSpec
+from thalweg.data.shards.index import INDEX, FileEntry, ShardIndex, read_index, shard_name
+from thalweg.errors import ConfigError, DataError
+from thalweg.storage import Location, MissingError
+
+_UNFINISHED = "unfinished.json"
+
+
+class ShardWriter:
+    """Writes a set of shards into a folder.
+
+    Shard n holds the samples from ``n * shard_samples`` on, so any process may write any shard. Beside each
+    goes a small JSON file, written once the shard is whole, that holds its checksum; a writer that begins
+    in the same folder later takes those shards as done. ``index.json`` comes last, and then these go.
+
+    Args:
+        target: the folder; made if it is not there.
+        header: what the samples are.
+        shard_samples: samples in each shard but the last; :meth:`ShardHeader.samples_per_shard` by default.
+
+    Raises:
+        ConfigError: if the folder holds shards with another header, or of another length.
+        DataError: if it holds files of the same names whose origin is unknown.
+    """
+
+    def __init__(self, target: Location, header: ShardHeader, *, shard_samples: int | None = None) -> None:
+        self.header = header
+        self.shard_samples = header.samples_per_shard() if shard_samples is None else shard_samples
+        self._counts = ShardIndex.counts(header.count, self.shard_samples)
+        self._target = target
+        self._claim()
+
+    @property
+    def shards(self) -> int:
+        """How many shards there will be."""
+        return len(self._counts)
+
+    def samples(self, number: int) -> range:
+        """The samples that a shard holds."""
+        first = number * self.shard_samples
+        return range(first, first + self._counts[number])
+
+    @property
+    def written(self) -> list[int]:
+        """The shards that are there and whole."""
+        if (self._target / INDEX).exists():
+            return list(range(self.shards))
+        there = self._names()
+        pairs = [(number, shard_name(number)) for number in range(self.shards)]
+        return [
+            number
+            for number, name in pairs
+            if name in there and _sidecar(name) in there and self._entry(number) is not None
+        ]
+
+    def write_shard(self, number: int, tensors: dict[str, Tensor]) -> None:
+        """Write a shard: the tensors that :meth:`ShardHeader.tensors` names, its samples in front.
+
+        Raises:
+            DataError: if a tensor is missing or of another shape or type, a value is not finite, a standard
+                deviation negative, or a label outside the classes.
+        """
+        name, count = shard_name(number), self._counts[number]
+        _check(tensors, self.header.shard(count), name)
+        self._check_values(tensors, name)
+        entry = self._put(name, tensors, count)
+        (self._target / _sidecar(name)).write(json.dumps(attrs.asdict(entry)).encode())
+
+    def write_empty(self, tokens: Tensor, mask: Tensor) -> None:
+        """Write the encoder's empty caption: tokens (L, E) and mask (L).
+
+        Raises:
+            DataError: if one is of another shape or type.
+        """
+        tensors = {"tokens": tokens, "mask": mask}
+        _check(tensors, self.header.empty_caption(), EMPTY)
+        entry = self._put(EMPTY, tensors, 1)
+        (self._target / _sidecar(EMPTY)).write(json.dumps(attrs.asdict(entry)).encode())
+
+    def finish(self) -> ShardIndex:
+        """Write the index, which makes the set whole, and take away what only a writer needs.
+
+        Raises:
+            DataError: if a shard, or the empty caption, is not written yet.
+        """
+        if (self._target / INDEX).exists():
+            index = read_index(self._target)
+        else:
+            index = self._gather()
+            (self._target / INDEX).write(index.to_bytes())
+        names = [shard_name(number) for number in range(self.shards)]
+        leftovers = {_UNFINISHED, _sidecar(EMPTY), *map(_sidecar, names)}
+        for name in self._target.children():
+            # Of a writer that was killed in the middle of a file there is also what it had begun.
+            if name in leftovers or (name.startswith(".") and name.endswith(".part")):
+                (self._target / name).remove()
+        return index
+
+    def _gather(self) -> ShardIndex:
+        entries = [self._entry(number) for number in range(self.shards)]
+        missing = [number for number, entry in enumerate(entries) if entry is None]
+        if missing:
+            raise DataError(
+                f"{len(missing)} of {self.shards} shards are not in {self._target} yet, the first being "
+                f"{shard_name(missing[0])}; write them before finishing"
+            )
+        empty = self._read(EMPTY, 1) if self.header.text is not None else None
+        if empty is None and self.header.text is not None:
+            raise DataError(f"{self._target} holds no {EMPTY} yet; write the empty caption before finishing")
+        shards = tuple(entry for entry in entries if entry is not None)
+        return ShardIndex(self.header, self.shard_samples, shards, empty)
+
+    def _put(self, name: str, tensors: dict[str, Tensor], count: int) -> FileEntry:
+        content = save({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()})
+        (self._target / name).write(content)
+        return FileEntry(count, len(content), hashlib.sha256(content).hexdigest())
+
+    def _entry(self, number: int) -> FileEntry | None:
+        return self._read(shard_name(number), self._counts[number])
+
+    def _read(self, name: str, count: int) -> FileEntry | None:
+        """What the file beside ``name`` says; None if it or the file is not there, or not whole."""
+        beside = self._target / _sidecar(name)
+        if not beside.exists():
+            return None
+        try:
+            entry: FileEntry = structure(FileEntry, json.loads(beside.read()))
+        except (ValueError, FaultyConfigError):
+            return None
+        place = self._target / name
+        whole = entry.count == count and place.exists() and place.size() == entry.bytes
+        return entry if whole else None
+
+    def _names(self) -> set[str]:
+        try:
+            return set(self._target.children())
+        except MissingError:
+            return set()  # an object store has no empty folders
+
+    def _claim(self) -> None:
+        """Bind the folder to this header, or find that it is bound to another."""
+        ours = {"header": dump(self.header), "shard_samples": self.shard_samples}
+        if (self._target / INDEX).exists():
+            index = read_index(self._target)
+            self._compare(ours, {"header": dump(index.header), "shard_samples": index.shard_samples})
+            return
+        self._target.makedirs()
+        place = self._target / _UNFINISHED
+        if place.exists():
+            try:
+                theirs = json.loads(place.read())
+            except ValueError:
+                raise DataError(f"{place} is damaged; empty the folder and begin anew") from None
+            self._compare(ours, theirs)
+            return
+        stray = [name for name in sorted(self._names()) if name.startswith("shard-") or name == EMPTY]
+        if stray:
+            raise DataError(
+                f"{self._target} holds {stray[0]}, of which nothing tells where it comes from; "
+                "choose another folder or empty this one"
+            )
+        place.write(json.dumps(ours).encode())
+
+    def _compare(self, ours: object, theirs: object) -> None:
+        # Through JSON, which has no tuples.
+        difference = _difference(json.loads(json.dumps(ours)), theirs)
+        if difference:
+            raise ConfigError(
+                f"{self._target} holds shards that were made otherwise ({difference}); "
+                "choose another folder, or encode as before"
+            )
+
+    def _check_values(self, tensors: dict[str, Tensor], name: str) -> None:
+        for key, tensor in tensors.items():
+            if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+                raise DataError(f"'{key}' of {name} has a value that is not finite; encode in float32")
+            if key.startswith("std") and bool((tensor < 0).any()):
+                raise DataError(
+                    f"'{key}' of {name} is negative somewhere; store the posterior's standard deviation, "
+                    "not its logarithm"
+                )
+        _within(tensors, "labels", (self.header.classes or 1) - 1, name)
+        _within(tensors, "text.count", self.header.text.captions if self.header.text else 0, name)
+
+
+def _sidecar(name: str) -> str:
+    return name.replace(".safetensors", ".json")
+
+
+def _check(tensors: dict[str, Tensor], specs: Mapping[str, TensorSpec], name: str) -> None:
+    if set(tensors) != set(specs):
+        raise DataError(f"{name} was given {sorted(tensors)} where its header says {sorted(specs)}")
+    for key, spec in specs.items():
+        dtype = str(tensors[key].dtype).removeprefix("torch.")
+        if (dtype, tuple(tensors[key].shape)) != (spec.dtype, spec.shape):
+            raise DataError(
+                f"'{key}' of {name} is {dtype} {tuple(tensors[key].shape)} where its header says "
+                f"{spec.dtype} {spec.shape}"
+            )
+
+
+def _within(tensors: dict[str, Tensor], key: str, highest: int, name: str) -> None:
+    if key in tensors:
+        low, high = (int(bound) for bound in tensors[key].aminmax())
+        if low < 0 or high > highest:
+            raise DataError(f"'{key}' of {name} goes from {low} to {high}, outside 0..{highest}; correct it")
+
+
+def _difference(ours: object, theirs: object, path: str = "") -> str:
+    """The first place where two plain values differ."""
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        for key in sorted(ours.keys() | theirs.keys()):
+            found = _difference(ours.get(key, "nothing"), theirs.get(key, "nothing"), f"{path}.{key}")
+            if found:
+                return found
+        return ""
+    return "" if ours == theirs else f"{path.removeprefix('.')} is {theirs} there and {ours} here"

@@ -1,0 +1,194 @@
+"""Remote files kept on local disk, for all processes of a machine together."""
+
+import contextlib
+import hashlib
+import logging
+import os
+import re
+import weakref
+from collections.abc import Iterator
+from pathlib import Path, PosixPath
+
+import attrs
+
+from thalweg.errors import ConfigError, DataError, ThalwegError
+from thalweg.storage.location import Location
+from thalweg.storage.locks import Lock, holding, locked
+
+LIMIT = 64 << 30
+"""Bytes that the default cache holds unless another limit is asked for."""
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+_log = logging.getLogger("thalweg")
+
+
+class CachedPath(PosixPath):
+    """A path in a cache. While this object lives, no process evicts its file; who has opened the file may
+    let go of it, since what is open stays readable."""
+
+
+@attrs.define
+class Cache:
+    """A bounded folder of files by their SHA-256, safe for any number of processes and threads.
+
+    What is there is what was asked for: contents are verified on arrival and once more by each process
+    that uses them. A process that is killed leaves no lock behind, and what it had begun is cleared by
+    the next one that fetches.
+
+    Attributes:
+        folder: where; made when needed. It must not lie on a file system without locks.
+        limit_bytes: what all files together may take. What is in use is kept even if it takes more.
+    """
+
+    folder: Path
+    limit_bytes: int = attrs.field(default=LIMIT, validator=attrs.validators.ge(1))
+    _verified: set[tuple[int, int]] = attrs.field(factory=set, init=False, repr=False)
+
+    def fetch(self, location: Location, *, sha256: str, size: int) -> Path:
+        """The file on local disk, downloaded by one process if it is not there.
+
+        Args:
+            location: where it is downloaded from.
+            sha256: what it must be, in hexadecimal.
+            size: its bytes.
+
+        Raises:
+            DataError: it cannot be downloaded, or is not what it must be; the cache stays as it was.
+            ConfigError: it is larger than the limit.
+            ThalwegError: the folder cannot be written.
+        """
+        name = sha256.lower()
+        if not _SHA256.fullmatch(name):
+            raise DataError(f"{location} is to have the SHA-256 '{sha256}', which is none")
+        if size > self.limit_bytes:
+            raise ConfigError(
+                f"{location} has {size:,} bytes, more than the cache may hold; raise its limit of "
+                f"{self.limit_bytes:,}"
+            )
+        with self._clear_errors():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            found = self._leased(name, size)
+            if found is not None:
+                return found
+            lock = self.folder / f"{name}.lock"
+            with holding(lock):
+                try:
+                    # Another process may have been quicker.
+                    return self._leased(name, size) or self._downloaded(location, name, size)
+                finally:
+                    lock.unlink(missing_ok=True)
+
+    def _leased(self, name: str, size: int) -> CachedPath | None:
+        """The file if it is there and whole, marked as used now."""
+        path = self.folder / name
+        lease = locked(path, shared=True)
+        if lease is None:
+            return None
+        try:
+            if not self._is_whole(lease.descriptor, name, size):
+                _log.warning("%s in the cache is damaged; fetching it anew", path)
+                lease.release()
+                return None
+            os.utime(lease.descriptor)
+        except BaseException:
+            lease.release()
+            raise
+        return _held(path, lease)
+
+    def _is_whole(self, descriptor: int, name: str, size: int) -> bool:
+        status = os.fstat(descriptor)
+        identity = (status.st_dev, status.st_ino)
+        if status.st_size != size:
+            return False
+        if identity not in self._verified:
+            with open(descriptor, "rb", closefd=False) as file:
+                if hashlib.file_digest(file, "sha256").hexdigest() != name:
+                    return False
+            self._verified.add(identity)
+        return True
+
+    def _downloaded(self, location: Location, name: str, size: int) -> CachedPath:
+        part, path = self.folder / f"{name}.part", self.folder / name
+        try:
+            with holding(self.folder / "space.lock"):
+                self._make_room(size, but=part)
+                with part.open("wb") as file:
+                    file.truncate(size)  # counts from now on, for those who make room meanwhile
+            with part.open("r+b") as file:
+                location.copy_into(file, sha256=name, size=size)
+                status = os.fstat(file.fileno())
+            # Before the file has its name, so that nobody evicts it before it is used.
+            lease = locked(part, shared=True)
+            if lease is None:
+                raise FileNotFoundError(2, "somebody took it away", str(part))
+            part.replace(path)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+        self._verified.add((status.st_dev, status.st_ino))
+        return _held(path, lease)
+
+    def _make_room(self, size: int, but: Path) -> None:
+        """Clear what killed processes left, then evict the least recently used; space.lock is held."""
+        kept = []
+        total = size
+        for path in sorted(self.folder.iterdir()):
+            if path == but or self._is_leftover(path):
+                continue
+            with contextlib.suppress(FileNotFoundError):
+                status = path.stat()
+                total += status.st_size
+                if _SHA256.fullmatch(path.name):
+                    kept.append((status.st_mtime_ns, path, status.st_size))
+        for _, path, bytes_ in sorted(kept):
+            if total <= self.limit_bytes:
+                return
+            lock = locked(path, wait=False)
+            if lock is not None:  # otherwise it is in use
+                path.unlink(missing_ok=True)
+                lock.release()
+                total -= bytes_
+        if total > self.limit_bytes:
+            _log.warning(
+                "the cache %s holds %s bytes, more than its limit, since all of it is in use",
+                self.folder,
+                total,
+            )
+
+    def _is_leftover(self, path: Path) -> bool:
+        """Remove a download or a lock that nobody holds."""
+        if path.suffix not in (".part", ".lock") or not _SHA256.fullmatch(path.stem):
+            return False
+        lock_path = path.with_suffix(".lock")
+        lock = locked(lock_path, wait=False, create=True)
+        if lock is None:
+            return False
+        path.with_suffix(".part").unlink(missing_ok=True)
+        lock_path.unlink(missing_ok=True)
+        lock.release()
+        return True
+
+    @contextlib.contextmanager
+    def _clear_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            reason = error.strerror or error
+            raise ThalwegError(
+                f"the cache {self.folder} cannot be used ({reason}); choose another"
+            ) from error
+
+
+def default_cache(limit_bytes: int = LIMIT) -> Cache:
+    """The user's cache: ``$XDG_CACHE_HOME/thalweg``, or ``~/.cache/thalweg``."""
+    above = os.environ.get("XDG_CACHE_HOME", "")
+    # As the specification has it, a relative one is passed over.
+    folder = Path(above) if Path(above).is_absolute() else Path.home() / ".cache"
+    return Cache(folder / "thalweg", limit_bytes)
+
+
+def _held(path: Path, lease: Lock) -> CachedPath:
+    held = CachedPath(path)
+    weakref.finalize(held, lease.release)
+    return held

@@ -1,0 +1,77 @@
+"""From bytes that arrive to a file that is whole and verified."""
+
+import contextlib
+import hashlib
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from thalweg.errors import DataError, ThalwegError
+
+
+def filled(
+    file: BinaryIO,
+    deliver: Callable[[Callable[[bytes], object]], None],
+    name: str,
+    *,
+    sha256: str | None,
+    size: int | None,
+) -> None:
+    """Write what is delivered into a file, and verify it on the way.
+
+    Args:
+        file: open for writing.
+        deliver: hands all bytes in order to what it is given.
+        name: of where they come from, for messages.
+        sha256: what it must be, in hexadecimal, if known.
+        size: bytes that there must be, if known.
+
+    Raises:
+        DataError: it is not what it must be, or what ``deliver`` raises.
+        ThalwegError: the file cannot be written.
+    """
+    digest = hashlib.sha256()
+    written = 0
+
+    def sink(piece: bytes) -> None:
+        nonlocal written
+        try:
+            file.write(piece)
+        except OSError as error:
+            raise ThalwegError(f"{file.name} cannot be written ({error.strerror or error})") from error
+        written += len(piece)
+        if sha256 is not None:
+            digest.update(piece)
+
+    deliver(sink)
+    if size is not None and written != size:
+        raise DataError(f"{name} has {written:,} bytes where {size:,} are expected")
+    if sha256 is not None and digest.hexdigest() != sha256.lower():
+        raise DataError(
+            f"{name} is damaged or another file: its SHA-256 is {digest.hexdigest()}, not {sha256.lower()}"
+        )
+
+
+@contextlib.contextmanager
+def whole(path: Path) -> Iterator[BinaryIO]:
+    """A file to be written that takes its place, and reaches the disk, once the block ends well.
+
+    Raises:
+        ThalwegError: it cannot be written.
+    """
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with part.open("xb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise ThalwegError(f"{path} cannot be written ({error.strerror or error})") from error

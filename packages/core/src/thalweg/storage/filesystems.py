@@ -1,0 +1,72 @@
+"""fsspec's file systems: imported when needed, one for each protocol and options in a process."""
+
+import json
+import os
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from thalweg.errors import ConfigError
+from thalweg.storage.options import arguments_for
+from thalweg.storage.redaction import redacted
+
+_EXTRAS = {"s3": "s3", "gs": "gcs", "http": "http", "https": "http"}
+
+_lock = threading.Lock()
+# By process too: after a fork the parent's have no thread that would run them, and stay untouched, since
+# closing them would wait for it.
+_open: dict[tuple[int, str, str], Any] = {}
+
+
+def filesystem(scheme: str, options: Mapping[str, Any]) -> Any:
+    """The file system of a protocol, shared by all threads of this process.
+
+    fsspec's own cache of instances is passed by: it tells threads apart, and keeps secrets.
+
+    Raises:
+        ConfigError: the protocol is unknown, its package missing, or it does not take the options.
+    """
+    key = (os.getpid(), scheme, json.dumps(options, sort_keys=True, default=repr))
+    with _lock:
+        if key not in _open:
+            _open[key] = _constructed(scheme, options)
+        return _open[key]
+
+
+def _constructed(scheme: str, options: Mapping[str, Any]) -> Any:
+    import fsspec
+
+    try:
+        made = fsspec.get_filesystem_class(scheme)
+    except ValueError:
+        raise ConfigError(
+            f"{scheme}:// is no known kind of storage; take a path, s3://, gs://, http:// or https://"
+        ) from None
+    except ImportError:
+        extra = _EXTRAS.get(scheme)
+        cure = (
+            f"pip install 'thalweg-core[{extra}]'"
+            if extra
+            else f"install fsspec's implementation of {scheme}"
+        )
+        raise ConfigError(f"{scheme}:// needs a package that is not installed: {cure}") from None
+    try:
+        opened = made(**arguments_for(scheme, options))
+    except ConfigError:
+        raise
+    except Exception as error:
+        reason = redacted(f"{type(error).__name__}: {error}")
+    else:
+        if scheme == "s3":
+            opened.retries = 1  # Trying again is ours alone: both together would multiply.
+        return opened
+    raise ConfigError(f"the storage options of {scheme}:// are not taken ({reason})")
+
+
+def _after_fork() -> None:
+    # Another thread may have held it.
+    global _lock
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)

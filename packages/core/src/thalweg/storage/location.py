@@ -1,0 +1,268 @@
+"""A file or folder anywhere."""
+
+import os
+import posixpath
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+
+from thalweg.errors import DataError
+from thalweg.storage.downloading import filled, whole
+from thalweg.storage.failures import MissingError
+from thalweg.storage.options import options_for
+from thalweg.storage.redaction import redacted
+from thalweg.storage.retrying import retried
+from thalweg.storage.stores import Entry, Store, store_for
+from thalweg.storage.transferring import Transfer
+from thalweg.storage.urls import Address, address_of
+
+T = TypeVar("T")
+
+
+class Location:
+    """A file or folder: a path, or a URL of ``file``, ``s3``, ``gs``, ``http(s)``, ``memory`` or another
+    protocol that fsspec knows.
+
+    It is what is written as text without credentials: ``str`` and ``repr`` mask them. All methods that
+    reach out try again where that may help, and raise :class:`thalweg.DataError` in one sentence.
+
+    Args:
+        url: the URL or path. User info of ``s3`` URLs is key and secret.
+        options: storage options. They go before those of the environment variable
+            ``THALWEG_STORAGE_OPTIONS``, and these before what the backend finds by itself.
+
+    Raises:
+        ConfigError: the URL or the environment's options cannot be read.
+    """
+
+    def __init__(self, url: "str | os.PathLike[str]", options: Mapping[str, Any] | None = None) -> None:
+        self._set(address_of(url), dict(options or {}))
+
+    def _set(self, address: Address, given: dict[str, Any]) -> None:
+        self._address, self._given = address, given
+        local = address.scheme == "file"
+        self._options = {} if local else options_for(address.scheme, given, address.options)
+
+    def _at(self, address: Address) -> "Location":
+        there = object.__new__(Location)
+        there._address, there._given, there._options = address, self._given, self._options
+        return there
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # By construction, so that the secrets are known where it arrives.
+        return _location, (self._address, self._given)
+
+    def __str__(self) -> str:
+        return redacted(self._address.url)
+
+    def __repr__(self) -> str:
+        return f"Location({str(self)!r})"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Location):
+            return NotImplemented
+        return self._address == other._address and self._options == other._options
+
+    def __hash__(self) -> int:
+        return hash(self._address.url)
+
+    def __truediv__(self, name: str) -> "Location":
+        """What lies below: one or several parts of a path, never out of the folder.
+
+        Raises:
+            DataError: the name leads out of it.
+        """
+        return self._at(self._address.below(name))
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return self._address.name
+
+    @property
+    def suffix(self) -> str:
+        """What follows the last dot of the name, with it."""
+        return posixpath.splitext(self.name)[1]
+
+    @property
+    def local(self) -> Path | None:
+        """The path, if it is one."""
+        return Path(self._address.path) if self._address.scheme == "file" else None
+
+    def exists(self) -> bool:
+        """Whether a file or folder lies there."""
+        try:
+            self._entry()
+        except MissingError:
+            return self._has_children() if self._is_web() else False
+        return True
+
+    def is_dir(self) -> bool:
+        """Whether it is a folder: on an object store, whether anything lies below; on the web, whether a
+        page links to anything below."""
+        if self._is_web():
+            return self._has_children()
+        try:
+            return self._entry().folder
+        except MissingError:
+            return False
+
+    def size(self) -> int:
+        """Bytes of the file.
+
+        Raises:
+            DataError: it is a folder, or its server does not tell.
+        """
+        size = self._file().size
+        if size is None:
+            raise DataError(f"{self}: the server does not tell its size")
+        return size
+
+    def version(self) -> str:
+        """What changes when the file is replaced: its ETag, or when it was modified, and its size."""
+        return self._file().version
+
+    def children(self) -> list[str]:
+        """Names of what lies directly in the folder, sorted.
+
+        Raises:
+            MissingError: there is none.
+        """
+        return sorted(self._call(lambda store, path: store.children(path)))
+
+    def find(self, suffixes: tuple[str, ...] = ()) -> list["Location"]:
+        """All files below the folder, sorted by their paths.
+
+        Args:
+            suffixes: which ones, such as ``(".jpg", ".png")``, in small letters; none for all.
+
+        Raises:
+            MissingError: there is no such folder.
+        """
+        names = self._call(lambda store, path: store.find(path))
+        wanted = (name for name in names if not suffixes or name.lower().endswith(suffixes))
+        return [self / name for name in sorted(wanted)]
+
+    def relative(self, to: "Location") -> str:
+        """The path from a folder above to here.
+
+        Raises:
+            DataError: that folder is not above.
+        """
+        mine, theirs = self._address, to._address
+        above = f"{theirs.path.rstrip('/')}/" if theirs.path != "." else ""
+        if mine.scheme != theirs.scheme or not mine.path.startswith(above):
+            raise DataError(f"{self} does not lie in {to}")
+        return mine.path.removeprefix(above)
+
+    def read(self, start: int | None = None, stop: int | None = None, *, version: str = "") -> bytes:
+        """The file's bytes, all of them or those from start up to, not including, stop.
+
+        Args:
+            start: the first byte, 0 by default.
+            stop: where it ends, by default with the file.
+            version: raise if it is another one, as :meth:`version` tells.
+
+        Raises:
+            DataError: it is missing, may not be read, is shorter, was replaced while it was read, or
+                could not be read in all attempts.
+        """
+        first = 0 if start is None else start
+        if first < 0 or (stop is not None and stop < first):
+            raise ValueError(f"no range of bytes: {start} to {stop}")
+        if stop is not None and stop == first:
+            return b""
+        pieces: list[bytes] = []
+        self._transfer(first, stop, version=version).run(pieces.append)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def copy_into(self, file: BinaryIO, *, sha256: str | None = None, size: int | None = None) -> None:
+        """Stream the whole file into an open one, and verify it.
+
+        Args:
+            file: open for writing; what it holds after an error is of no use.
+            sha256: what it must be, in hexadecimal.
+            size: bytes that it must have.
+
+        Raises:
+            DataError: as :meth:`read`, or it is not what it must be.
+            ThalwegError: the other file cannot be written.
+        """
+        filled(file, self._transfer(0, None, size=size).run, str(self), sha256=sha256, size=size)
+
+    def download(self, path: Path, *, sha256: str | None = None, size: int | None = None) -> None:
+        """Stream the file to a path, which holds all of it or what was there before.
+
+        Args:
+            path: where to; its folder is made.
+            sha256: what it must be, in hexadecimal.
+            size: bytes that it must have.
+
+        Raises:
+            DataError: as :meth:`read`, or it is not what it must be.
+            ThalwegError: the path cannot be written.
+        """
+        with whole(path) as part:
+            self.copy_into(part, sha256=sha256, size=size)
+
+    def write(self, data: bytes) -> None:
+        """Put a file there, whole or not at all; its folder is made.
+
+        Raises:
+            ThalwegError: it cannot be written.
+        """
+        self._call(lambda store, path: store.write(path, data))
+
+    def upload(self, path: Path) -> None:
+        """Put a local file there, whole or not at all; its folder is made.
+
+        Raises:
+            ThalwegError: it cannot be written.
+        """
+        self._call(lambda store, there: store.upload(there, path))
+
+    def remove(self) -> None:
+        """Take away the file, or the folder with all in it; nothing if there is none."""
+        self._call(lambda store, path: store.remove(path))
+
+    def makedirs(self) -> None:
+        """Make the folder and those above it, where folders have to be made."""
+        self._call(lambda store, path: store.makedirs(path))
+
+    def _store(self) -> Store:
+        return store_for(self._address.scheme, self._options)
+
+    def _call(self, call: Callable[[Store, str], T]) -> T:
+        store, path = self._store(), self._address.url
+        return retried(str(self), lambda: call(store, path))
+
+    def _transfer(
+        self, start: int, stop: int | None, *, version: str = "", size: int | None = None
+    ) -> Transfer:
+        return Transfer(
+            self._store(), self._address.url, str(self), start=start, stop=stop, version=version, size=size
+        )
+
+    def _entry(self) -> Entry:
+        return self._call(lambda store, path: store.entry(path))
+
+    def _file(self) -> Entry:
+        entry = self._entry()
+        if entry.folder:
+            raise DataError(f"{self} is a folder, not a file")
+        return entry
+
+    def _is_web(self) -> bool:
+        return self._address.scheme in ("http", "https")
+
+    def _has_children(self) -> bool:
+        try:
+            return bool(self.children())
+        except MissingError:
+            return False
+
+
+def _location(address: Address, given: dict[str, Any]) -> Location:
+    there = object.__new__(Location)
+    there._set(address, given)
+    return there

@@ -1,0 +1,115 @@
+"""The local file system."""
+
+import contextlib
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import attrs
+
+from thalweg.errors import ThalwegError
+from thalweg.files import write_bytes
+from thalweg.storage.stores.entry import Entry
+from thalweg.storage.streams import PIECE, Span
+
+
+@attrs.frozen
+class _FileStream:
+    span: Span
+    file: BinaryIO
+    stop: int | None
+
+    def pieces(self) -> Iterator[bytes]:
+        self.file.seek(self.span.start)
+        left = None if self.stop is None else self.stop - self.span.start
+        while piece := self.file.read(PIECE if left is None else min(left, PIECE)):
+            left = None if left is None else left - len(piece)
+            yield piece
+
+    def close(self) -> None:
+        self.file.close()
+
+
+@attrs.frozen
+class LocalStore:
+    """Plain paths."""
+
+    def open(self, path: str, start: int, stop: int | None) -> _FileStream:
+        """Begin to read; the version is that of the opened file."""
+        file = Path(path).open("rb")  # noqa: SIM115 - the stream closes it
+        found = _entry(os.fstat(file.fileno()))
+        return _FileStream(Span(start, found.size, found.version), file, stop)
+
+    def entry(self, path: str) -> Entry:
+        """What lies there, links followed."""
+        status = Path(path).stat()
+        return Entry(folder=True) if Path(path).is_dir() else _entry(status)
+
+    def children(self, path: str) -> list[str]:
+        """Names in a folder."""
+        return [one.name for one in Path(path).iterdir()]
+
+    def find(self, path: str) -> list[str]:
+        """Files below a folder; linked folders are followed, each folder once."""
+        if not Path(path).is_dir():
+            raise FileNotFoundError(path)
+        found: list[str] = []
+        seen: set[tuple[int, int]] = set()
+        for folder, below, files in os.walk(path, followlinks=True):
+            status = Path(folder).stat()
+            if (status.st_dev, status.st_ino) in seen:
+                below.clear()
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            found += [os.path.relpath(Path(folder, name), path) for name in files]
+        return found
+
+    def write(self, path: str, data: bytes) -> None:
+        """Put a file there, and make its folder."""
+        self.makedirs(str(Path(path).parent))
+        write_bytes(Path(path), data)
+
+    def upload(self, path: str, source: Path) -> None:
+        """Copy a file there, and make its folder."""
+        target = Path(path)
+        self.makedirs(str(target.parent))
+        part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+        try:
+            try:
+                shutil.copyfile(source, part)
+                with part.open("rb+") as file:
+                    os.fsync(file.fileno())
+                part.replace(target)
+            except BaseException:
+                part.unlink(missing_ok=True)
+                raise
+        except OSError as error:
+            raise _unwritable(path, error) from error
+
+    def remove(self, path: str) -> None:
+        """Take it away."""
+        place = Path(path)
+        if place.is_dir() and not place.is_symlink():
+            shutil.rmtree(place)
+        else:
+            with contextlib.suppress(FileNotFoundError):
+                place.unlink()
+
+    def makedirs(self, path: str) -> None:
+        """Make a folder and those above it."""
+        try:
+            Path(path).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _unwritable(path, error) from error
+
+
+def _entry(status: os.stat_result) -> Entry:
+    version = f"{status.st_ino}-{status.st_mtime_ns}-{status.st_size}"
+    return Entry(folder=False, size=status.st_size, version=version)
+
+
+def _unwritable(path: str, error: OSError) -> ThalwegError:
+    return ThalwegError(f"{path} cannot be written ({error.strerror or error}); choose another place")
