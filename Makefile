@@ -50,7 +50,8 @@ $(USERS): requirements.txt $(PROJECTS) | $(BIN)/python
 	@touch $@
 
 # Developers have all that users have.
-$(DEVELOPERS): requirements-dev.txt requirements.txt $(PROJECTS) | $(BIN)/python
+$(DEVELOPERS): requirements-dev.txt requirements-data.txt requirements.txt $(PROJECTS) | $(BIN)/python
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip
 	$(BIN)/python -m pip install -r requirements-dev.txt
+	$(BIN)/python -m pip install --no-deps -r requirements-data.txt
 	@touch $(USERS) $@

@@ -18,6 +18,7 @@ from thalweg import protocols
 from thalweg.config import component
 from thalweg.facts import Facts
 from thalweg.plugins import load
+from vision_makers import EXTRACTORS
 
 PLUGINS = ("core", "backbones", "refiners", "samplers", "eval")
 REGISTRY = load(PLUGINS)
@@ -38,9 +39,7 @@ PROTOCOLS: dict[str, type] = {
     "logger": protocols.Logger,
     "autoencoder": protocols.Autoencoder,
 }
-FACTS = Facts(
-    shape=(4, 8, 8), classes=10, branches=2, width=32, heads=4, grid=(4, 4), accelerates=True
-)
+FACTS = Facts(shape=(4, 8, 8), classes=10, branches=2, width=32, heads=4, grid=(4, 4), accelerates=True)
 
 IMAGES = {"source": {"type": "folder", "url": "images"}}
 REQUIRED: dict[tuple[str, str], dict[str, Any]] = {
@@ -50,6 +49,9 @@ REQUIRED: dict[tuple[str, str], dict[str, Any]] = {
     ("source", "tar"): {"url": "tars"},
     ("source", "idx"): {"url": "idx"},
     ("source", "captioned"): {"url": "captioned"},
+    ("extractor", "timm"): {"model": "test_convnext", "weights": "timm.safetensors"},
+    ("extractor", "clip"): {"folder": "clip"},
+    ("extractor", "geneval"): {"detector": "mask2former", "clip": "clip"},
 }
 SMALL: dict[tuple[str, str], dict[str, Any]] = {
     ("backbone", "dit"): {"width": 32, "heads": 4, "depth": 4, "patch": 2},
@@ -61,6 +63,8 @@ SMALL: dict[tuple[str, str], dict[str, Any]] = {
     ("source", "idx"): {"url": "idx"},
     ("source", "captioned"): {"url": "captioned"},
     ("extractor", "small_classifier"): {"steps": 3},
+    **{("extractor", name): options for name, options in EXTRACTORS.items()},
+    ("metric", "kid"): {"subset_size": 10, "subsets": 5},
     ("autoencoder", "sd-vae"): {"weights": "sd-vae", "precision": "32-true"},
 }
 VARIATIONS: dict[tuple[str, str], list[dict[str, Any]]] = {

@@ -62,9 +62,9 @@ def test_later_samples_are_those_of_a_longer_run(model, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["--labels", "0,3"], 2, "labels[1] is 3; the network knows the classes 0 to 2"),
+        (["--labels", "0,3"], 2, "there is no class 3; the network knows the classes 0 to 2"),
         (["--labels", "cat"], 2, "'cat' is no list of integers"),
-        (["--start", "-1"], 2, "indices[0] is -1"),
+        (["--start", "-1"], 2, "start is -1"),
         (["--device", "teapot"], 2, "'teapot' cannot be used here"),
         (["sampler=eular"], 2, "'euler'"),
         (["sampler.step=3"], 2, "'steps'"),
@@ -83,7 +83,7 @@ def test_bad_input_is_refused_and_nothing_is_written(model, tmp_path, capsys, ar
 
 def test_a_folder_that_exists_is_left_alone(model, tmp_path, capsys):
     assert main(["sample", str(model), str(tmp_path), *QUICK]) == 2
-    assert "choose a folder that does not" in capsys.readouterr().err
+    assert "choose a name that does not" in capsys.readouterr().err
 
 
 def test_a_place_that_cannot_be_written_is_named(model, tmp_path, capsys):
@@ -98,7 +98,7 @@ def test_a_missing_model_is_named(tmp_path, capsys):
 
 
 def test_a_place_that_cannot_be_written_is_found_out_before_drawing(model, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("thalweg.sampling.sample", lambda *_, **__: pytest.fail("it was drawn"))
+    monkeypatch.setattr("thalweg.drawing.Drawer.__call__", lambda *_: pytest.fail("it was drawn"))
     (tmp_path / "file").write_text("")
     assert main(["sample", str(model), str(tmp_path / "file" / "out"), *QUICK]) == 1
     assert "choose a place open to writing" in capsys.readouterr().err

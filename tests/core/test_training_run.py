@@ -1,10 +1,13 @@
 import builtins
+import errno
 import fcntl
 import json
+import math
 import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import attrs
@@ -19,10 +22,11 @@ from torch import nn
 import thalweg
 from thalweg.cli.main import main
 from thalweg.composition import compose, composition_of
-from thalweg.errors import ConfigError, DataError, DivergenceError, PluginError
-from thalweg.machine import FLOP_PER_WEIGHT_TRAINED, compiling_pays
+from thalweg.errors import ConfigError, DataError, DivergenceError, PluginError, ThalwegError
+from thalweg.machine import FLOP_PER_WEIGHT_TRAINED, compiler, compiler_fault, compiling_pays
 from thalweg.plugins import LoadedPlugin, Origin, Registry
-from thalweg.training import journal
+from thalweg.protocols import Objective
+from thalweg.training import checkpoint, journal, metrics, samples
 from thalweg.training.ema import EMA
 from thalweg.training.loop import Trainer
 from thalweg.training.losses import Losses
@@ -83,7 +87,7 @@ def test_a_run_leaves_what_it_promises(tmp_path: Path) -> None:
         assert {"loss", "velocity", "acceleration", "grad_norm", "lr"} | parts <= line.keys()
         assert line["loss"] == pytest.approx(line["velocity"] + line["acceleration"])
     assert [line["step"] for line in written if "validation/velocity/branch_1" in line] == [4, 6]
-    assert sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir()) == [
+    assert [path.name for path in checkpoint.checkpoints(tmp_path / "run" / "checkpoints")] == [
         "step-00000004", "step-00000006",
     ]  # fmt: skip
     for step in (3, 6):
@@ -240,7 +244,7 @@ def test_divergence_names_step_and_last_good_checkpoint_and_saves_nothing(
     trainer = Trainer(tiny(), tmp_path, objectives=objectives, accelerator="cpu", quiet=True)
     with pytest.raises(DivergenceError, match=r"at step 5: .*step-00000004;.*training\.lr"):
         trainer.train()
-    assert [path.name for path in sorted((tmp_path / "checkpoints").iterdir())] == [
+    assert [path.name for path in checkpoint.checkpoints(tmp_path / "checkpoints")] == [
         "step-00000002",
         "step-00000004",
     ]
@@ -248,34 +252,99 @@ def test_divergence_names_step_and_last_good_checkpoint_and_saves_nothing(
     assert not (tmp_path / "model").exists()
 
 
+def bad_at(*calls: int) -> dict[str, Objective]:
+    """An objective that is not finite at these calls, beside one that always is."""
+
+    class Bad(Fails):
+        def __call__(self, plan: Plan, prediction: Prediction, batch: Batch) -> ObjectiveValue:
+            self.call = next((one for one in calls if one == self.calls + 1), 0)
+            return super().__call__(plan, prediction, batch)
+
+    return {"bad": Bad(call=0, value=float("nan"))}
+
+
+def test_bad_steps_are_left_out_up_to_a_number_and_leave_no_trace(tmp_path: Path) -> None:
+    config = tiny(nonfinite="skip", max_skips=2, log_every=2, validate_every=0)
+    trainer = Trainer(config, tmp_path, objectives=bad_at(2, 5), accelerator="cpu", quiet=True)
+    assert trainer.train().step == 6
+    written = lines(tmp_path)
+    assert [line["step"] for line in written] == [2, 4, 6]
+    assert [line.get("skipped") for line in written] == [1, 1, 2]
+    assert all(math.isfinite(line["loss"]) for line in written)
+    assert all(torch.isfinite(tensor).all() for tensor in thalweg.load(tmp_path).state_dict().values())
+
+
+def test_an_interval_of_left_out_steps_has_no_loss(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tiny(nonfinite="skip", validate_every=0)
+    Trainer(config, tmp_path, objectives=bad_at(3), accelerator="cpu").train()
+    assert ["loss" in line for line in lines(tmp_path)] == [True, True, False, True, True, True]
+    said = capsys.readouterr().err
+    assert "step 3 is left out, its loss or gradient is not finite (1 of 10)" in said
+    assert "step 3/6  no loss" in said
+
+
+def test_one_bad_step_too_many_stops_the_run(tmp_path: Path) -> None:
+    config = tiny(nonfinite="skip", max_skips=1)
+    trainer = Trainer(config, tmp_path, objectives=bad_at(2, 5), accelerator="cpu", quiet=True)
+    with pytest.raises(DivergenceError, match=r"at step 5 after 1 steps were left out: .*step-00000004"):
+        trainer.train()
+
+
+def test_left_out_steps_are_counted_over_sessions(tmp_path: Path) -> None:
+    config = tiny(nonfinite="skip", max_skips=1, steps=4)
+    Trainer(config, tmp_path, objectives=bad_at(2), accelerator="cpu", quiet=True).train()
+    more = tiny(nonfinite="skip", max_skips=1, steps=6)
+    with pytest.raises(DivergenceError, match="at step 5 after 1 steps"):
+        Trainer(more, tmp_path, objectives=bad_at(1), accelerator="cpu", quiet=True).train()
+    allowed = tiny(nonfinite="skip", max_skips=2, steps=6)
+    assert Trainer(allowed, tmp_path, objectives=bad_at(1), accelerator="cpu", quiet=True).train().step == 6
+
+
+@pytest.mark.parametrize("prefetch", [0, 5])
+def test_reading_ahead_gives_the_same_bits(tmp_path: Path, prefetch: int) -> None:
+    train(tmp_path / "usual")
+    train(tmp_path / "other", prefetch=prefetch, workers=3, accumulate=1, async_checkpoints=False)
+    assert tensor_files(tmp_path / "usual") == tensor_files(tmp_path / "other")
+    assert lines(tmp_path / "usual") == lines(tmp_path / "other")
+
+
+def test_a_batch_may_be_larger_than_the_data_set(tmp_path: Path) -> None:
+    result = train(tmp_path, batch_size=3000, steps=2, validate_every=0)
+    assert result.step == 2
+
+
 class PressesCtrlC(Fails):
     """An objective during whose call the user presses Ctrl-C."""
 
-    def __init__(self, call: int, times: int) -> None:
+    def __init__(self, call: int, times: int, number: int = signal.SIGINT) -> None:
         super().__init__(call, value=1.0)
-        self.times = times
+        self.times, self.number = times, number
 
     def __call__(self, plan: Plan, prediction: Prediction, batch: Batch) -> ObjectiveValue:
         value = super().__call__(plan, prediction, batch)
         if self.calls == self.call and torch.is_grad_enabled():
             for _ in range(self.times):
-                os.kill(os.getpid(), signal.SIGINT)
+                os.kill(os.getpid(), self.number)
         return value
 
 
-def test_ctrl_c_finishes_the_step_and_the_run_goes_on_to_the_same_bits(tmp_path: Path) -> None:
-    before = signal.getsignal(signal.SIGINT)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_finishes_the_step_and_the_run_goes_on_to_the_same_bits(tmp_path: Path, number: int) -> None:
+    before = signal.getsignal(number)
     config = tiny(log_every=4, checkpoint_every=0)
     for folder, call in (("run", 3), ("run", 99), ("whole", 99)):
-        objectives = {"own": PressesCtrlC(call, times=1)}
+        objectives = {"own": PressesCtrlC(call, 1, number)}
         trainer = Trainer(config, tmp_path / folder, objectives=objectives, accelerator="cpu", quiet=True)
         result = trainer.train()
         assert (result.step, result.interrupted, result.model is None) == (
             (3, True, True) if call == 3 else (6, False, False)
         )
+        assert result.preempted is (call == 3 and number != signal.SIGINT)
     assert tensor_files(tmp_path / "run") == tensor_files(tmp_path / "whole")
     assert lines(tmp_path / "run") == lines(tmp_path / "whole")
-    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.getsignal(number) is before
 
 
 def test_a_second_ctrl_c_ends_at_once(tmp_path: Path) -> None:
@@ -350,6 +419,26 @@ def test_without_a_compiler_it_warns_and_trains(
     assert trainer.train().step == 2
 
 
+def test_a_compiler_that_fails_is_named_and_the_run_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = tmp_path / "broken-g++"
+    broken.write_text("#!/bin/sh\necho 'fatal error: no vector' >&2\nexit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setenv("CXX", str(broken))
+    trainer = Trainer(tiny(compile="on", steps=2), tmp_path / "run", accelerator="cpu", quiet=True)
+    assert not trainer.compiled
+    assert f"the C++ compiler {broken} fails (fatal error: no vector)" in capsys.readouterr().err
+    assert trainer.train().step == 2
+
+
+def test_a_compiler_that_works_has_no_fault() -> None:
+    name = compiler()
+    if name is None:
+        pytest.skip("there is no C++ compiler here")
+    assert compiler_fault(name) is None
+
+
 def test_compilation_pays_for_long_runs_only() -> None:
     network = Trainer(tiny(), Path("nowhere"), accelerator="cpu").parts.network
     assert not compiling_pays(network, 16 * 100, FLOP_PER_WEIGHT_TRAINED, "cpu")
@@ -410,6 +499,44 @@ def test_tensorboard_gets_the_numbers_and_the_pictures(tmp_path: Path) -> None:
     assert [event.step for event in events.Images("samples")] == [6]
 
 
+def test_tensorboard_forgets_what_an_earlier_attempt_wrote(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    board: dict[str, Any] = {"loggers": {"tensorboard": {}}}
+    trainer = Trainer(tiny(top=board), tmp_path, objectives=bad_at(6), accelerator="cpu", quiet=True)
+    with pytest.raises(DivergenceError):
+        trainer.train()
+    Trainer(tiny(top=board), tmp_path, objectives=bad_at(), accelerator="cpu", quiet=True).train()
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    assert [event.step for event in events.Scalars("loss")] == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize("which", ["metrics", "logger", "picture"])
+def test_a_full_disk_is_one_clear_error_and_the_run_goes_on_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, which: str
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    board = {"loggers": {"tensorboard": {}}} if which == "logger" else {}
+    with monkeypatch.context() as patched:
+        if which == "metrics":
+            patched.setattr(metrics, "os", SimpleNamespace(fsync=full))
+        elif which == "logger":
+            writer = pytest.importorskip("torch.utils.tensorboard").SummaryWriter
+            patched.setattr(writer, "add_scalar", full)
+        else:
+            patched.setattr(samples, "save_png", full)
+        with pytest.raises(ThalwegError, match=r"No space left on device.*run the same command again"):
+            train(tmp_path / "run", top=board, sample_every=2)
+    train(tmp_path / "run", top=board, sample_every=2)
+    train(tmp_path / "whole", sample_every=2)
+    assert tensor_files(tmp_path / "run") == tensor_files(tmp_path / "whole")
+    assert lines(tmp_path / "run") == lines(tmp_path / "whole")
+
+
 def test_tensorboard_missing_is_one_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     imported: Callable[..., Any] = builtins.__import__
 
@@ -454,7 +581,7 @@ def test_a_run_goes_on_with_as_many_shards_as_it_began_with(tmp_path: Path) -> N
     """The noise of a shard is addressed by its number, so other shards would be another run."""
     trainer = Trainer(tiny(steps=2), tmp_path / "run", accelerator="cpu", devices=1, quiet=True)
     trainer.train()
-    state = next((tmp_path / "run" / "checkpoints").iterdir()) / "state.json"
+    state = checkpoint.checkpoints(tmp_path / "run" / "checkpoints")[-1] / "state.json"
     assert json.loads(state.read_text())["shards"] == 1
     network = trainer.parts.network
     losses = Losses(network, trainer.parts.objectives)

@@ -1,8 +1,11 @@
+from collections.abc import Sequence
+
 import attrs
 import pytest
 import torch
 from lightning_fabric import Fabric
 
+from thalweg.data.order import indices
 from thalweg.errors import DataError
 from thalweg.facts import Facts
 from thalweg.training.batches import Batches, check_labels
@@ -10,11 +13,10 @@ from thalweg.training.ema import EMA
 from thalweg.training.losses import Losses, has_unused
 from thalweg.training.parts import Parts, build
 from thalweg.training.step import TrainingStep
+from thalweg.training.supply import Supply
 from thalweg.training.validation import Validation
 from thalweg.types import Batch, Condition, Plan
 from tiny_runs import tiny
-
-CPU = torch.device("cpu")
 
 
 def batches(parts: Parts, shards: int, dropout: float = 0.3) -> Batches:
@@ -22,6 +24,15 @@ def batches(parts: Parts, shards: int, dropout: float = 0.3) -> Batches:
         parts.dataset.train, parts.network.facts, parts.planner,
         seed=5, batch_size=24, shards=shards, label_dropout=dropout,
     )  # fmt: skip
+
+
+def drawn_by(drawn: Batches, step: int, shard: int) -> tuple[Plan, Batch]:
+    batch = drawn.read(step, shard)
+    return drawn.plan(batch, step, shard), batch
+
+
+def supply(drawn: Batches, accumulate: int, depth: int = 0, workers: int = 1) -> Supply:
+    return Supply(drawn, rank=0, world=1, accumulate=accumulate, steps=50, depth=depth, workers=workers)
 
 
 def joined(pieces: list[tuple[Plan, Batch]]) -> tuple[Plan, Batch]:
@@ -47,12 +58,14 @@ def test_accumulation_equals_one_big_batch() -> None:
     optimizer = torch.optim.SGD(losses.parameters(), lr=1.0)
     wrapped, wrapped_optimizer = fabric.setup(losses, optimizer)
     step = TrainingStep(
-        fabric, wrapped, wrapped_optimizer, EMA(parts.network, 0.5), drawn, accumulate=4, clip=0.05
-    )
+        fabric, wrapped, wrapped_optimizer, EMA(parts.network, 0.5), drawn, supply(drawn, 4),
+        accumulate=4, clip=0.05, admits=lambda *_: True,
+    )  # fmt: skip
     numbers = step(7)
+    assert numbers is not None
 
     whole = Losses(reference.network, reference.objectives)
-    plan, batch = joined([drawn(7, shard, CPU) for shard in range(4)])
+    plan, batch = joined([drawn_by(drawn, 7, shard) for shard in range(4)])
     expected = whole(plan, batch)
     expected["loss"].backward()
     norm = torch.nn.utils.clip_grad_norm_(whole.parameters(), 0.05)
@@ -66,8 +79,8 @@ def test_accumulation_equals_one_big_batch() -> None:
 
 def test_shards_share_out_the_global_batch_and_draw_by_themselves() -> None:
     parts = build(tiny())
-    whole = batches(parts, shards=1)(2, 0, CPU)[1].clean
-    shards = [batches(parts, shards=3)(2, shard, CPU) for shard in range(3)]
+    whole = batches(parts, shards=1).read(2, 0).clean
+    shards = [drawn_by(batches(parts, shards=3), 2, shard) for shard in range(3)]
     together = torch.cat([batch.clean for _, batch in shards])
     assert sorted(map(tuple, together.flatten(1).tolist())) == sorted(map(tuple, whole.flatten(1).tolist()))
     assert not torch.equal(shards[0][0].noise, shards[1][0].noise)
@@ -76,9 +89,9 @@ def test_shards_share_out_the_global_batch_and_draw_by_themselves() -> None:
 def test_a_step_draws_the_same_again_and_another_step_does_not() -> None:
     parts = build(tiny())
     drawn = batches(parts, shards=1)
-    plan, batch = drawn(4, 0, CPU)
-    again, same = drawn(4, 0, CPU)
-    other, _ = drawn(5, 0, CPU)
+    plan, batch = drawn_by(drawn, 4, 0)
+    again, same = drawn_by(drawn, 4, 0)
+    other, _ = drawn_by(drawn, 5, 0)
     assert torch.equal(plan.noise, again.noise)
     assert torch.equal(plan.times, again.times)
     assert torch.equal(batch.condition.hidden(), same.condition.hidden())
@@ -88,7 +101,7 @@ def test_a_step_draws_the_same_again_and_another_step_does_not() -> None:
 @pytest.mark.parametrize(("dropout", "low", "high"), [(0.0, 0, 0), (0.3, 0.22, 0.38), (1.0, 1, 1)])
 def test_label_dropout_hides_its_share(dropout: float, low: float, high: float) -> None:
     drawn = batches(build(tiny()), shards=1, dropout=dropout)
-    hidden = torch.cat([drawn(step, 0, CPU)[1].condition.hidden() for step in range(25)])
+    hidden = torch.cat([drawn.read(step, 0).condition.hidden() for step in range(25)])
     assert low <= float(hidden.float().mean()) <= high
 
 
@@ -102,7 +115,7 @@ def test_labels_outside_the_classes_are_refused() -> None:
 def test_the_loss_is_the_weighted_sum_of_the_objectives() -> None:
     config = tiny(top={"objectives": {"velocity": {"weight": 2.0}, "acceleration": {"weight": 0.25}}})
     parts = build(config)
-    numbers = Losses(parts.network, parts.objectives)(*batches(parts, 1)(0, 0, CPU))
+    numbers = Losses(parts.network, parts.objectives)(*drawn_by(batches(parts, 1), 0, 0))
     torch.testing.assert_close(
         numbers["loss"].detach(), 2.0 * numbers["velocity"] + 0.25 * numbers["acceleration"]
     )
@@ -150,6 +163,76 @@ def test_validation_weighs_every_sample_alike() -> None:
         ]
     assert measured["validation/loss"] == pytest.approx(sum(sums) / size, rel=1e-5)
     assert sorted(index for chosen in validation._batches for index in chosen) == list(range(size))
+
+
+@pytest.mark.parametrize(("depth", "workers"), [(1, 1), (3, 2), (7, 4)])
+def test_reading_ahead_changes_nothing(depth: int, workers: int) -> None:
+    drawn = batches(build(tiny()), shards=2)
+    ahead, at_once = supply(drawn, 2, depth, workers), supply(drawn, 2)
+    for step, part in [(0, 0), (0, 1), (1, 0), (1, 1), (7, 1), (8, 0), (49, 0), (49, 1)]:
+        one, other = ahead(step, part), at_once(step, part)
+        assert torch.equal(one.clean, other.clean)
+        assert one.condition.labels is not None
+        assert other.condition.labels is not None
+        assert torch.equal(one.condition.labels, other.condition.labels)
+        assert torch.equal(one.condition.hidden(), other.condition.hidden())
+    ahead.close()
+    at_once.close()
+
+
+def test_what_cannot_be_read_fails_at_its_step() -> None:
+    parts = build(tiny())
+
+    class Spoilt:
+        def __len__(self) -> int:
+            return len(parts.dataset.train)
+
+        def batch(self, indices: Sequence[int], generator: torch.Generator) -> Batch:
+            if spoilt & set(indices):
+                raise DataError("a sample is damaged")
+            return parts.dataset.train.batch(indices, generator)
+
+    drawn = Batches(
+        Spoilt(), parts.network.facts, parts.planner, seed=5, batch_size=24, shards=1, label_dropout=0.1
+    )
+    spoilt: set[int] = set(indices(5, 2, 24, len(parts.dataset.train)))
+    reading = supply(drawn, 1, depth=3, workers=2)
+    for step in (0, 1):
+        assert len(reading(step, 0).clean) == 24
+    with pytest.raises(DataError, match="a sample is damaged"):
+        reading(2, 0)
+    reading.close()
+
+
+def test_a_step_that_is_not_admitted_changes_nothing() -> None:
+    parts = build(tiny())
+    drawn = batches(parts, shards=1)
+    fabric = Fabric(accelerator="cpu", devices=1)
+    losses = Losses(parts.network, parts.objectives)
+    optimizer = torch.optim.AdamW(losses.parameters(), lr=0.1)
+    wrapped, wrapped_optimizer = fabric.setup(losses, optimizer)
+    ema, verdicts = EMA(parts.network, 0.5), iter([True, False])
+    step = TrainingStep(
+        fabric, wrapped, wrapped_optimizer, ema, drawn, supply(drawn, 1),
+        accumulate=1, clip=1.0, admits=lambda *_: next(verdicts),
+    )  # fmt: skip
+    assert step(0) is not None
+    held = {
+        **{f"weight {name}": tensor.clone() for name, tensor in losses.state_dict().items()},
+        **{f"average {name}": tensor.clone() for name, tensor in ema.state_dict().items()},
+    }
+    moments = [state["exp_avg"].clone() for state in optimizer.state.values()]
+    assert step(1) is None
+    now = {
+        **{f"weight {name}": tensor for name, tensor in losses.state_dict().items()},
+        **{f"average {name}": tensor for name, tensor in ema.state_dict().items()},
+    }
+    assert all(torch.equal(tensor, now[name]) for name, tensor in held.items())
+    assert all(
+        torch.equal(one, state["exp_avg"])
+        for one, state in zip(moments, optimizer.state.values(), strict=True)
+    )
+    assert all(parameter.grad is None for parameter in losses.parameters())
 
 
 def test_unconditional_data_have_no_labels_to_check() -> None:

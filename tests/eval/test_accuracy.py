@@ -4,11 +4,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from metric_runs import numbers
 from thalweg.errors import ConfigError, DataError
 from thalweg.facts import Facts
 from thalweg.protocols import Metric
 from thalweg.types import Features
-from thalweg_eval.accuracy import Accuracy, AccuracyConfig
+from thalweg_eval.metrics.accuracy import Accuracy, AccuracyConfig
 
 LOGITS = torch.tensor([[3.0, 1, 2], [0, 5, 1], [0, 1, 9], [7, 1, 7], [1, 2, 3]])
 LABELS = torch.tensor([0, 1, 2, 0, 0])
@@ -28,20 +29,21 @@ def test_it_is_the_share_of_hits_over_all_batches(metric: Accuracy, size: int) -
     assert isinstance(metric, Metric)
     assert metric.name == "accuracy"
     samples = [features(part) for part in LOGITS.split(size)]
-    assert metric(samples, [], LABELS.split(size)) == 4 / 5
+    assert numbers(metric, samples, labels=LABELS.split(size)) == {"accuracy": 4 / 5}
+    assert not metric.reference_statistics(9)
 
 
 def test_what_cannot_be_judged_is_said(metric: Accuracy) -> None:
     with pytest.raises(ConfigError, match="needs data with classes"):
         AccuracyConfig().build(Facts(shape=(1, 8, 8)))
     with pytest.raises(ConfigError, match="classes that the samples were drawn for"):
-        metric([features(LOGITS)], [], None)
-    with pytest.raises(ConfigError, match="an extractor that is a classifier"):
-        metric([features(None)], [], [LABELS])
-    for labels in ([LABELS[:4]], [], [LABELS, LABELS]):
+        numbers(metric, [features(LOGITS)])
+    with pytest.raises(ConfigError, match="this extractor is no classifier"):
+        numbers(metric, [features(None)], labels=[LABELS])
+    for labels in (LABELS[:4], torch.cat([LABELS, LABELS])):
         with pytest.raises(DataError, match="do not pair off"):
-            metric([features(LOGITS)], [], labels)
+            numbers(metric, [features(LOGITS)], labels=[labels])
     with pytest.raises(DataError, match="no samples"):
-        metric([], [], [])
+        numbers(metric, [])
     with pytest.raises(DataError, match="not finite"):
-        metric([features(LOGITS * float("nan"))], [], [LABELS])
+        numbers(metric, [features(LOGITS * float("nan"))], labels=[LABELS])

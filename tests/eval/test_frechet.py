@@ -7,12 +7,13 @@ import scipy.linalg
 import torch
 from torch import Tensor
 
-from thalweg.errors import DataError
+from metric_runs import numbers
+from thalweg.errors import ConfigError, DataError
 from thalweg.facts import Facts
 from thalweg.protocols import Metric
 from thalweg.randomness import generator
 from thalweg.types import Features
-from thalweg_eval.frechet import FrechetDistanceConfig, frechet_distance
+from thalweg_eval.metrics.frechet import FrechetDistanceConfig, SpatialFrechetDistanceConfig, frechet_distance
 
 FACTS = Facts(shape=(1, 8, 8))
 
@@ -31,7 +32,9 @@ def batches(pooled: Tensor, size: int = 16) -> list[Features]:
 
 
 def distance(samples: Tensor, reference: Tensor) -> float:
-    return FrechetDistanceConfig().build(FACTS)(batches(samples), batches(reference), None)
+    return numbers(FrechetDistanceConfig().build(FACTS), batches(samples), batches(reference))[
+        "frechet_distance"
+    ]
 
 
 def test_covariances_that_commute_have_a_closed_form() -> None:
@@ -61,20 +64,30 @@ def exact(S_1: Tensor, S_2: Tensor) -> float:
         return float(trace - 2 * sum(mpmath.sqrt(max(value, 0)) for value in inner))
 
 
-@pytest.mark.parametrize("decades", [6, 12, 15])
+@pytest.mark.parametrize("decades", [3, 6, 9, 12, 15])
 def test_ill_conditioned_covariances_agree_with_fifty_digits(decades: int) -> None:
     spectrum = torch.logspace(0, -decades, 8, dtype=torch.float64)
     rotations = [torch.linalg.qr(normal(8, 8, seed=seed)).Q for seed in (1, 2)]
     S_1, S_2 = ((rotation * spectrum) @ rotation.T for rotation in rotations)
     S_1, S_2 = (S_1 + S_1.T) / 2, (S_2 + S_2.T) / 2
     mean = torch.zeros(8, dtype=torch.float64)
-    # Storing such a covariance in float64 already moves its root by 1e-8 of its norm.
-    assert frechet_distance(mean, S_1, mean, S_2) == pytest.approx(exact(S_1, S_2), rel=1e-7)
+    assert frechet_distance(mean, S_1, mean, S_2) == pytest.approx(exact(S_1, S_2), rel=1e-11)
 
 
-@pytest.mark.parametrize("rank", [1, 3, 9])
-def test_covariances_without_full_rank_agree_with_fifty_digits(rank: int) -> None:
-    S_1, S_2 = covariance(10, 1, rank), covariance(10, 2, rank)
+def test_close_ill_conditioned_covariances_are_off_by_the_root_of_rounding_at_most() -> None:
+    # Here L^T S_2 L has eigenvalues down to 1e-24 of the largest, which float64 cannot tell from zero.
+    rotation = torch.linalg.qr(normal(20, 20)).Q
+    spectrum = torch.logspace(0, -12, 20, dtype=torch.float64)
+    S_1, S_2 = ((rotation * values) @ rotation.T for values in (spectrum, spectrum * 1.1))
+    S_1, S_2 = (S_1 + S_1.T) / 2, (S_2 + S_2.T) / 2
+    mean = torch.zeros(20, dtype=torch.float64)
+    trace = float(S_1.trace() + S_2.trace())
+    assert abs(frechet_distance(mean, S_1, mean, S_2) - exact(S_1, S_2)) < 20 * 1.5e-8 * trace
+
+
+@pytest.mark.parametrize(("rank", "other"), [(1, 1), (3, 3), (9, 9), (3, 9), (9, 20), (20, 3)])
+def test_covariances_without_full_rank_agree_with_fifty_digits(rank: int, other: int) -> None:
+    S_1, S_2 = covariance(10, 1, rank), covariance(10, 2, other)
     mean = torch.zeros(10, dtype=torch.float64)
     assert frechet_distance(mean, S_1, mean, S_2) == pytest.approx(exact(S_1, S_2), rel=1e-7)
 
@@ -98,7 +111,7 @@ def test_equal_sets_are_at_zero_whatever_their_order_and_batches() -> None:
     assert isinstance(metric, Metric)
     assert metric.name == "frechet_distance"
     shuffled = pooled[torch.randperm(100, generator=generator(0, "test"))]
-    assert 0 <= metric(batches(pooled, 7), batches(shuffled, 33), None) < 1e-10
+    assert 0 <= numbers(metric, batches(pooled, 7), batches(shuffled, 33))["frechet_distance"] < 1e-10
 
 
 def test_it_is_symmetric_and_grows_with_the_square_of_the_scale() -> None:
@@ -116,3 +129,20 @@ def test_what_cannot_be_compared_is_said() -> None:
         distance(normal(9, 4), normal(9, 5))
     with pytest.raises(DataError, match="not finite"):
         distance(normal(9, 5) / 0, normal(9, 5))
+
+
+def test_features_that_never_vary_count_by_their_means_alone() -> None:
+    one, two = normal(50, 6), normal(50, 6, seed=1)
+    still = torch.ones(50, 2, dtype=torch.float64)
+    expected = distance(one, two) + 2 * 3.0**2
+    assert distance(torch.cat([one, still], 1), torch.cat([two, still + 3], 1)) == pytest.approx(expected)
+    assert distance(still, still + 3) == pytest.approx(18)
+
+
+def test_spatial_features_have_a_distance_of_their_own() -> None:
+    one, two = normal(30, 4), normal(30, 4, seed=1)
+    metric = SpatialFrechetDistanceConfig().build(FACTS)
+    seen = [[Features(pooled=part[:, :2], spatial=part)] for part in (one, two)]
+    assert numbers(metric, *seen) == {"spatial_frechet_distance": pytest.approx(distance(one, two))}
+    with pytest.raises(ConfigError, match="spatial features are asked for"):
+        numbers(metric, batches(one), batches(two))

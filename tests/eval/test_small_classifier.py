@@ -4,14 +4,15 @@ import pytest
 import torch
 from torch import Tensor
 
+from metric_runs import numbers
 from thalweg.data.digits import DigitsConfig
 from thalweg.errors import ConfigError, DataError, ThalwegError
 from thalweg.facts import Facts
 from thalweg.protocols import Extractor
 from thalweg.randomness import generator
-from thalweg_eval.accuracy import Accuracy
-from thalweg_eval.frechet import FrechetDistance
-from thalweg_eval.small_classifier import SmallClassifier, SmallClassifierConfig, _shifted
+from thalweg_eval.extractors.small_classifier import SmallClassifier, SmallClassifierConfig, _shifted
+from thalweg_eval.metrics.accuracy import Accuracy
+from thalweg_eval.metrics.frechet import FrechetDistanceConfig
 
 DATA = DigitsConfig().build()
 Pairs = tuple[Tensor, Tensor]
@@ -32,13 +33,21 @@ def test_it_knows_held_out_digits(fitted: SmallClassifier) -> None:
     images, labels = pairs("validation")
     features = fitted(images)
     assert features.pooled.shape == (len(images), 64)
-    assert Accuracy()([features], [], [labels]) >= 0.97
+    assert numbers(Accuracy(), [features], labels=[labels])["accuracy"] >= 0.97
 
 
 def test_its_name_says_what_it_has_seen(fitted: SmallClassifier) -> None:
     assert isinstance(fitted, Extractor)
     assert fitted.labels_known
     assert fitted.name == f"small_classifier trained on {len(DATA.train)} images of digits"
+    assert fitted.number_name("frechet_distance") == "fd_small_classifier"
+
+
+def test_its_identity_changes_with_what_it_has_learned(fitted: SmallClassifier) -> None:
+    other = SmallClassifierConfig(steps=2).build(DATA.facts).fit(*pairs("train"), trained_on="digits")
+    again = SmallClassifierConfig(steps=2).build(DATA.facts).fit(*pairs("train"), trained_on="digits")
+    assert other.identity == again.identity
+    assert other.identity["weights"] != fitted.identity["weights"]
 
 
 def test_its_features_tell_real_digits_from_broken_ones(fitted: SmallClassifier) -> None:
@@ -47,7 +56,8 @@ def test_its_features_tell_real_digits_from_broken_ones(fitted: SmallClassifier)
     noise = torch.randint(0, 256, held_out.shape, generator=generator(0, "test"), dtype=torch.uint8)
 
     def far(images: Tensor) -> float:
-        return FrechetDistance()([fitted(images)], [fitted(real)], None)
+        metric = FrechetDistanceConfig().build(DATA.facts)
+        return numbers(metric, [fitted(images)], [fitted(real)])["frechet_distance"]
 
     assert far(held_out) < far(one_class) / 5
     assert far(held_out) < far(noise) / 20

@@ -19,7 +19,10 @@ from golden_files import golden
 from plugin_makers import site_at
 from thalweg import hookspecs
 from thalweg.cli.main import cli, main
-from thalweg.config import SamplingConfig, apply_override, load_config, structure
+from thalweg.config import apply_override, load_config, structure
+from thalweg.evaluation.choosing import chosen
+from thalweg.evaluation.protocol import read_protocol
+from thalweg.evaluation.settings import SamplesConfig
 from thalweg.plugins import KINDS
 from thalweg.plugins.offers import BUILT_IN
 
@@ -140,11 +143,15 @@ def test_commands_take_what_they_are_given(page):
         given = ctx.command.make_context(ctx.info_name, left, parent=ctx.parent).params
         if "recipe" in given:
             load_config(ROOT / given["recipe"], given["overrides"])
-        elif "overrides" in given:
+        elif ctx.info_name == "sample":
             sampling: dict[str, object] = {}
-            for override in given["overrides"]:
+            for override in given["settings"]:
                 apply_override(sampling, override)
-            structure(SamplingConfig, sampling)
+            structure(SamplesConfig, sampling)
+        elif ctx.info_name == "evaluate":
+            metrics = given["metrics"]
+            judges = chosen(metrics.split(","), given["extractor"]) if metrics else None
+            read_protocol(given["protocol"], given["settings"], judges)
         if "kind" in given and given.get("name"):
             assert thalweg.registry().config_class(given["kind"], given["name"])
 
@@ -169,7 +176,7 @@ def test_make_targets_exist():
 
 def test_every_component_is_listed():
     rows = re.findall(
-        r"^\| (\w+) \| `(\w+)` \| .* \| (\w+) \|$", (ROOT / "docs/components.md").read_text(), re.M
+        r"^\| (\w+) \| `([\w-]+)` \| .* \| (\w+) \|$", (ROOT / "docs/components.md").read_text(), re.M
     )
     ours = {
         (one.kind, one.name, one.origin.distribution.removeprefix("thalweg-"))

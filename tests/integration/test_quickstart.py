@@ -61,7 +61,8 @@ def test_twins_have_one_backbone_one_data_order_and_one_noise():
             shards=1,
             label_dropout=config.plan.label_dropout,
         )
-        plans.append(batches(7, 0, torch.device("cpu")))
+        batch = batches.read(7, 0)
+        plans.append((batches.plan(batch, 7, 0), batch))
         weights.append(parts.network.backbone.state_dict())
     (plan, batch), (twin_plan, twin_batch) = plans
     assert torch.equal(plan.x_t, twin_plan.x_t)

@@ -13,6 +13,7 @@ from thalweg.hookspecs import hookimpl
 if TYPE_CHECKING:
     from thalweg.composition import compose
     from thalweg.config import RunConfig, component_field, load_config
+    from thalweg.evaluation.run import evaluate
     from thalweg.facts import Facts
     from thalweg.importing import import_weights, load
     from thalweg.network import FlowNetwork
@@ -38,6 +39,7 @@ __all__ = [
     "__version__",
     "component_field",
     "compose",
+    "evaluate",
     "hookimpl",
     "import_weights",
     "load",
@@ -56,6 +58,7 @@ _HOMES = {
     "Trainer": "thalweg.training.loop",
     "component_field": "thalweg.config",
     "compose": "thalweg.composition",
+    "evaluate": "thalweg.evaluation.run",
     "import_weights": "thalweg.importing",
     "load": "thalweg.importing",
     "load_config": "thalweg.config",

@@ -1,12 +1,107 @@
-"""Files: written so that a path holds all of the new one or what was there before; and their checksums."""
+"""Files: written so that a path holds all of the new one or what was there before; and their checksums.
+
+Whatever changes the disk goes through :data:`disk`, so that a test can put one in its place that fails, or
+ends the process, at any operation.
+"""
 
 import contextlib
+import ctypes
+import errno
 import hashlib
 import os
 import secrets
+from collections.abc import Iterable
 from pathlib import Path
 
+import attrs
+
 from thalweg.errors import ThalwegError
+
+_CHUNK = 4 * 2**20
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+
+
+class Disk:
+    """The operations that change a disk, one method each."""
+
+    def create(self, path: Path) -> int:
+        """Open a file that must not be there; its descriptor."""
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+
+    def write(self, descriptor: int, content: memoryview) -> int:
+        """Write as much as the system takes at once; how many bytes that was."""
+        return os.write(descriptor, content)
+
+    def sync(self, descriptor: int) -> None:
+        """Wait until a file or folder is on the disk itself."""
+        os.fsync(descriptor)
+
+    def move(self, source: Path, target: Path) -> None:
+        """Rename within a file system; a file that stands at the target is replaced."""
+        os.replace(source, target)  # noqa: PTH105 - Path.replace is what tests count
+
+    def exchange(self, one: Path, other: Path) -> None:
+        """Let two paths trade places at once; OSError where the system cannot."""
+        rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)  # Linux has it
+        if rename is None:
+            raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+        if rename(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE):
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+    def make_folder(self, path: Path) -> None:
+        """Make a folder that must not be there."""
+        path.mkdir()
+
+    def remove(self, path: Path) -> None:
+        """Remove a file."""
+        path.unlink()
+
+    def remove_folder(self, path: Path) -> None:
+        """Remove an empty folder."""
+        path.rmdir()
+
+
+disk = Disk()
+
+
+@attrs.frozen
+class Seal:
+    """What a file was when it was written.
+
+    Attributes:
+        bytes: its size.
+        sha256: its SHA-256, in hexadecimal.
+    """
+
+    bytes: int
+    sha256: str
+
+
+def write_new(path: Path, parts: Iterable[bytes | memoryview]) -> Seal:
+    """Write a file that must not be there, and make sure that it is on disk; hashed on the way.
+
+    Args:
+        path: the file.
+        parts: its content in order.
+
+    Raises:
+        OSError: if it cannot be written; what there is of it stays.
+    """
+    digest, size = hashlib.sha256(), 0
+    descriptor = disk.create(path)
+    try:
+        for part in parts:
+            rest = memoryview(part).cast("B")
+            size += len(rest)
+            while rest:
+                chunk, rest = rest[:_CHUNK], rest[_CHUNK:]
+                digest.update(chunk)
+                while chunk:
+                    chunk = chunk[disk.write(descriptor, chunk) :]
+        disk.sync(descriptor)
+    finally:
+        os.close(descriptor)
+    return Seal(size, digest.hexdigest())
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -18,18 +113,67 @@ def write_bytes(path: Path, content: bytes) -> None:
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         try:
-            with part.open("xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
+            write_new(part, [content])
+            disk.move(part, path)
         except BaseException:
             with contextlib.suppress(OSError):
-                part.unlink()
+                disk.remove(part)
             raise
+        sync_folder(path.parent)
     except OSError as error:
         reason = error.strerror or str(error)
         raise ThalwegError(f"{path} cannot be written ({reason}); choose another place") from error
+
+
+def sync_folder(path: Path) -> None:
+    """Wait until the names in a folder are on the disk itself."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        disk.sync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a folder with all that is in it; links are removed, not followed."""
+    for child in path.iterdir():
+        if child.is_dir() and not child.is_symlink():
+            remove_tree(child)
+        else:
+            disk.remove(child)
+    disk.remove_folder(path)
+
+
+def replace_folder(path: Path, fresh: Path) -> Path | None:
+    """Move a folder that is on disk to its place.
+
+    Args:
+        path: where it goes; may hold a former one.
+        fresh: a folder on the same file system.
+
+    Returns:
+        Where the former one is now, for the caller to remove; None if there was none.
+    """
+    if not path.exists():
+        disk.move(fresh, path)
+        sync_folder(path.parent)
+        return None
+    try:
+        disk.exchange(fresh, path)
+        former = fresh
+    except OSError as error:
+        if error.errno not in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP):
+            raise
+        # This file system cannot trade places, so the former one steps aside for a moment.
+        former = fresh.with_name(f"{fresh.name}.former")
+        disk.move(path, former)
+        try:
+            disk.move(fresh, path)
+        except BaseException:
+            disk.move(former, path)
+            raise
+    sync_folder(path.parent)
+    return former
 
 
 def sha256(path: Path) -> str:

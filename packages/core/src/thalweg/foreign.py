@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from thalweg.errors import DataError
 from thalweg.suggestions import one_line
+from thalweg.tensor_files import read_tensors
 
 # Where a training checkpoint keeps its weights, the averaged ones first.
 _PLACES = ("ema", "model_ema", "model", "state_dict")
@@ -30,7 +30,7 @@ def read_foreign(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise DataError(f"{path} is no file; give a .pt or .safetensors checkpoint")
     try:
-        content: Any = load_file(path) if path.suffix == ".safetensors" else _plain(path)
+        content: Any = read_tensors(path) if path.suffix == ".safetensors" else _plain(path)
     except Exception as fault:  # torch raises a dozen kinds of errors on a damaged file
         raise DataError(f"{path} cannot be read as plain tensors: {_reason(fault)}") from fault
     for key in _PLACES:

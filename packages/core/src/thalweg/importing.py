@@ -4,31 +4,32 @@ A saved network is a folder of two files: ``model.safetensors`` with the tensors
 the composition, the facts and the tensors' SHA-256. Nothing is unpickled, ever.
 """
 
+import contextlib
 import json
-import os
-import tempfile
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from thalweg import files
 from thalweg.composition import compose
 from thalweg.config import component
 from thalweg.errors import ConfigError, DataError, ThalwegError
 from thalweg.facts import Facts
-from thalweg.files import sha256, write_bytes
+from thalweg.files import remove_tree, replace_folder, sha256, sync_folder, write_new
 from thalweg.foreign import read_foreign
 from thalweg.network import FlowNetwork
 from thalweg.suggestions import one_line
+from thalweg.tensor_files import differences, read_tensors, write_tensors
+from thalweg.training import checkpoint
 
-__all__ = ["import_weights", "load", "read_foreign", "save"]
+__all__ = ["described", "import_weights", "load", "read_foreign", "save"]
 
 TENSORS, DESCRIPTION = "model.safetensors", "model.json"
-_FORMAT = 1
+_FORMAT, _NEEDED = 1, {"composition", "facts"}
 
 
 def import_weights(source: str, state_dict: Mapping[str, Tensor], *, heads: int | None = None) -> FlowNetwork:
@@ -83,36 +84,46 @@ def save(
             _describe(path)
         except DataError as fault:
             raise DataError(f"{path} exists and is no saved network; choose another place") from fault
-    description = {
-        "format": _FORMAT,
-        "composition": dict(composition),
-        "facts": {"shape": list(facts.shape), "classes": facts.classes},
-        **more,
-    }
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state_dict.items()}
+    fresh = path.with_name(f".{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as scratch:
-            fresh = Path(scratch) / path.name
-            fresh.mkdir()
-            save_file(tensors, fresh / TENSORS)
-            description["sha256"] = sha256(fresh / TENSORS)
-            write_bytes(fresh / DESCRIPTION, (json.dumps(description, indent=2) + "\n").encode())
-            with (fresh / TENSORS).open("rb") as written:
-                os.fsync(written.fileno())
-            _replace(path, fresh, Path(scratch) / "former")
-    except (OSError, SafetensorError) as error:
+        for remains in (fresh, fresh.with_name(f"{fresh.name}.former")):  # of a save that was killed
+            if remains.exists():
+                remove_tree(remains)
+        try:
+            files.disk.make_folder(fresh)
+            seal = write_tensors(fresh / TENSORS, state_dict)
+            description = {**described(composition, facts), **more, "sha256": seal.sha256}
+            write_new(fresh / DESCRIPTION, [(json.dumps(description, indent=2) + "\n").encode()])
+            sync_folder(fresh)
+            former = replace_folder(path, fresh)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                remove_tree(fresh)
+            raise
+        if former is not None:
+            remove_tree(former)
+    except OSError as error:
         raise ThalwegError(
             f"cannot write {path} ({one_line(error)}); choose a place open to writing"
         ) from error
+
+
+def described(composition: Mapping[str, Any], facts: Facts) -> dict[str, Any]:
+    """What it takes to compose a network again, as JSON values."""
+    stated = {"shape": list(facts.shape), "classes": facts.classes}
+    if facts.text is not None:
+        stated["text"] = list(facts.text)
+    return {"format": _FORMAT, "composition": dict(composition), "facts": stated}
 
 
 def load(path: str | Path, *, device: torch.device | str | None = None) -> FlowNetwork:
     """Open a saved network, ready to sample.
 
     Args:
-        path: the folder written by training (its ``model``), by ``thalweg import`` or by :func:`save`;
-            or a run directory that holds one.
+        path: the folder written by training (its ``model``), by ``thalweg import`` or by :func:`save`; a
+            checkpoint of a run, of which the averaged weights are taken; or a run directory: its ``model``
+            if the run is complete, else its newest whole checkpoint.
         device: where to put it.
 
     Raises:
@@ -121,58 +132,61 @@ def load(path: str | Path, *, device: torch.device | str | None = None) -> FlowN
     folder = Path(path)
     if not (folder / DESCRIPTION).is_file() and (folder / "model" / DESCRIPTION).is_file():
         folder = folder / "model"
-    description = _describe(folder)
-    if sha256(folder / TENSORS) != description["sha256"]:
-        raise DataError(f"{folder / TENSORS} is damaged: its SHA-256 differs from the one in {DESCRIPTION}")
+    saved = _checkpoint(folder)
+    if saved is not None:
+        group = checkpoint.TensorGroup(saved, "ema")
+        description = _read(saved / DESCRIPTION, _NEEDED)
+        tensors = {name: group.read(name) for name in group.shapes}
+    else:
+        description = _describe(folder)
+        if sha256(folder / TENSORS) != description["sha256"]:
+            raise DataError(
+                f"{folder / TENSORS} is damaged: its SHA-256 differs from the one in {DESCRIPTION}"
+            )
+        tensors = read_tensors(folder / TENSORS)
+    origin = saved or folder
+    facts = description["facts"]
     try:
-        network = compose(**description["composition"], facts=Facts(**description["facts"]))
-    except (ConfigError, TypeError) as fault:
-        raise DataError(f"{folder / DESCRIPTION} describes no network of this version: {fault}") from fault
-    _fill(network, load_file(folder / TENSORS), str(folder))
+        if isinstance(facts.get("text"), list):
+            facts = {**facts, "text": tuple(facts["text"])}
+        network = compose(**description["composition"], facts=Facts(**facts))
+    except (ConfigError, TypeError, AttributeError) as fault:
+        raise DataError(f"{origin / DESCRIPTION} describes no network of this version: {fault}") from fault
+    _fill(network, tensors, str(origin))
     return network.to(device or "cpu").eval()
 
 
-def _replace(path: Path, fresh: Path, former: Path) -> None:
-    # A folder cannot be moved over another that holds files, so the old one steps aside first.
-    if not path.exists():
-        fresh.rename(path)
-        return
-    path.rename(former)
-    try:
-        fresh.rename(path)
-    except BaseException:
-        former.rename(path)
-        raise
+def _checkpoint(folder: Path) -> Path | None:
+    """The verified checkpoint that a folder is, or the newest whole one of a run directory."""
+    if (folder / checkpoint.MANIFEST).is_file():
+        checkpoint.verify(folder)
+        return folder
+    if (folder / DESCRIPTION).is_file():
+        return None
+    return checkpoint.newest(folder / "checkpoints", logging.getLogger("thalweg").warning)
 
 
 def _describe(folder: Path) -> dict[str, Any]:
     if not (folder / DESCRIPTION).is_file() or not (folder / TENSORS).is_file():
         raise DataError(f"{folder} holds no network: {DESCRIPTION} and {TENSORS} are expected there")
+    return _read(folder / DESCRIPTION, _NEEDED | {"sha256"})
+
+
+def _read(path: Path, needed: Set[str]) -> dict[str, Any]:
     try:
-        description = json.loads((folder / DESCRIPTION).read_text())
+        description = json.loads(path.read_text())
         version = description["format"]
-        complete = {"composition", "facts", "sha256"} <= description.keys()
-    except (ValueError, TypeError, KeyError) as fault:
-        raise DataError(f"{folder / DESCRIPTION} is no description of a network; write it anew") from fault
+        complete = needed <= description.keys()
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as fault:
+        raise DataError(f"{path} is no description of a network; write it anew") from fault
     if version != _FORMAT or not complete:
-        raise DataError(
-            f"{folder / DESCRIPTION} has format {version}, this version reads {_FORMAT}; upgrade thalweg"
-        )
+        raise DataError(f"{path} has format {version}, this version reads {_FORMAT}; upgrade thalweg")
     return dict(description)
 
 
 def _fill(network: FlowNetwork, tensors: Mapping[str, Tensor], origin: str) -> None:
-    expected = network.state_dict()
-    missing, extra = expected.keys() - tensors.keys(), tensors.keys() - expected.keys()
-    if missing or extra:
-        names = ", ".join(
-            [f"-{name}" for name in sorted(missing)][:3] + [f"+{name}" for name in sorted(extra)][:3]
-        )
-        raise DataError(f"{origin} does not fit its architecture (missing -, unknown +): {names}")
-    for name, tensor in tensors.items():
-        if tensor.shape != expected[name].shape:
-            raise DataError(
-                f"{origin} does not fit its architecture: {name} is {tuple(tensor.shape)}, "
-                f"expected {tuple(expected[name].shape)}"
-            )
+    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    different = differences(expected, {name: tuple(tensor.shape) for name, tensor in tensors.items()})
+    if different:
+        raise DataError(f"{origin} does not fit its architecture: {different}")
     network.load_state_dict(dict(tensors))

@@ -2,11 +2,14 @@
 
 import os
 import shutil
+import subprocess
+import tempfile
 from typing import Literal
 
 import torch
 
 from thalweg.network import FlowNetwork
+from thalweg.suggestions import one_line
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 
@@ -49,3 +52,18 @@ def compiler() -> str | None:
     """The C++ compiler that torch.compile would use; None where there is none."""
     candidates = [os.environ.get("CXX"), "g++", "clang++", "c++"]
     return next((name for name in candidates if name and shutil.which(name)), None)
+
+
+def compiler_fault(name: str) -> str | None:
+    """What is wrong with a C++ compiler; None if it makes a shared library, as torch.compile needs it to."""
+    program = b"#include <vector>\nint size() { return std::vector<int>(1).size(); }\n"
+    with tempfile.TemporaryDirectory() as folder:
+        command = [name, "-x", "c++", "-shared", "-fPIC", "-o", f"{folder}/probe.so", "-"]
+        try:
+            done = subprocess.run(command, input=program, capture_output=True, timeout=60, check=False)  # noqa: S603 - the user's compiler
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return f"the C++ compiler {name} cannot be run ({one_line(error)})"
+        if done.returncode:
+            said = (done.stderr.decode(errors="replace").strip().splitlines() or ["no message"])[0]
+            return f"the C++ compiler {name} fails ({said[:120]})"
+    return None

@@ -70,7 +70,7 @@ def summarise(
         parameters=parameters,
         fixed=sum(buffer.numel() for buffer in network.buffers()),
         parts=_parts(network),
-        gflop_forward=_forward_flop(network) / 1e9,
+        gflop_forward=forward_flop(network) / 1e9,
         tokens=network.facts.grid[0] * network.facts.grid[1],
         batch_size=batch_size,
         state_bytes=BYTES_PER_PARAMETER * parameters,
@@ -89,7 +89,8 @@ def _parts(network: FlowNetwork) -> dict[str, int]:
     return parts
 
 
-def _forward_flop(network: FlowNetwork) -> int:
+def forward_flop(network: FlowNetwork) -> int:
+    """Floating-point operations of one image's forward pass with all read-outs, of a network on meta."""
     inputs = _inputs(network, 1, "meta")
     # Fused attention kernels count as nothing; written as matrix products it counts 4 T^2 D a layer.
     with torch.no_grad(), FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):

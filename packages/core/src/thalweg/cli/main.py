@@ -1,7 +1,7 @@
 """``thalweg``: its commands, its options, and how errors become exit codes.
 
-0 fine, 1 failed, 2 usage or configuration, 3 plugin, 4 data or checkpoint, 130 Ctrl-C; 75 is kept for
-runs that are pre-empted and can go on. A command ends with another code than 0 by raising, or by
+0 fine, 1 failed, 2 usage or configuration, 3 plugin, 4 data or checkpoint, 75 pre-empted and able to go on,
+130 Ctrl-C. A command ends with another code than 0 by raising, or by
 ``ctx.exit(code)``.
 """
 

@@ -17,7 +17,7 @@ _INTERRUPTED, _PREEMPTED = 130, 75
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option(
     "--run-dir",
-    type=click.Path(path_type=Path),
+    type=click.Path(),
     help="Folder of the run.  [default: runs/NAME of the recipe]",
 )
 @click.option(
@@ -52,7 +52,7 @@ def command(
     ctx: click.Context,
     recipe: Path,
     overrides: tuple[str, ...],
-    run_dir: Path | None,
+    run_dir: str | None,
     resume: str,
     accelerator: str,
     devices: str,

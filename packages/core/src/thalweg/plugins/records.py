@@ -21,6 +21,7 @@ KINDS = (
     "logger",
     "autoencoder",
     "text_encoder",
+    "teacher",
 )
 """Everything that can be registered, in the order of ``thalweg plugins list``."""
 

@@ -1,6 +1,6 @@
 """Judges samples of digits by a small classifier trained on the real ones."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import attrs
 import torch
@@ -8,7 +8,8 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from thalweg.config import component
-from thalweg.protocols import Dataset
+from thalweg.protocols import Dataset, Metric, Statistic
+from thalweg.types import Features
 
 DISTANCE = "Frechet distance in the features of a small classifier"
 
@@ -46,22 +47,36 @@ class Judge:
         )
         train, train_labels = real_digits(dataset, "train")
         self._extractor.fit(train, train_labels, trained_on="digits")
-        self._distance = component("metric", "frechet_distance").build(dataset.facts)
-        self._accuracy = component("metric", "accuracy").build(dataset.facts)
-        self._reference = [self._extractor(train)]
+        self._metrics: list[Metric] = [
+            component("metric", name).build(dataset.facts) for name in ("frechet_distance", "accuracy")
+        ]
+        self._reference: dict[str, Statistic] = {}
+        for metric in self._metrics:
+            self._reference |= _filled(
+                metric.reference_statistics(len(train)), self._extractor(train), train_labels
+            )
         self.name: str = self._extractor.name
         held_out, held_out_labels = real_digits(dataset, "validation")
         self.real = self(held_out, held_out_labels)
 
     def __call__(self, images: UInt8[Tensor, "N 1 H W"], labels: Tensor | Sequence[int]) -> Scores:
         """Judge images that were drawn for these labels."""
-        features = [self._extractor(images)]
-        wanted = [torch.as_tensor(labels)]
-        return Scores(
-            accuracy=self._accuracy(features, self._reference, wanted),
-            frechet_distance=self._distance(features, self._reference, None),
-            count=len(images),
-        )
+        features = self._extractor(images)
+        numbers: dict[str, float] = {}
+        for metric in self._metrics:
+            seen = _filled(metric.statistics(len(images)), features, torch.as_tensor(labels))
+            numbers |= metric(seen, self._reference)
+        return Scores(**numbers, count=len(images))
+
+
+def _filled(
+    makers: Mapping[str, Callable[[], Statistic]], features: Features, labels: Tensor
+) -> dict[str, Statistic]:
+    """The statistics of all images, which are few."""
+    filled = {key: make() for key, make in makers.items()}
+    for statistic in filled.values():
+        statistic.update(features, labels, range(len(features.pooled)))
+    return filled
 
 
 def real_digits(dataset: Dataset, part: str) -> tuple[UInt8[Tensor, "N 1 H W"], Tensor]:

@@ -44,17 +44,30 @@ class Batches:
         self._seed, self._batch_size, self._shards = seed, batch_size, shards
         self._label_dropout = label_dropout
 
-    def __call__(self, step: int, shard: int, device: torch.device) -> tuple[Plan, Batch]:
-        """The plan and batch of one shard of a step, counted from 0.
+    def read(self, step: int, shard: int) -> Batch:
+        """The samples of one shard of a step, counted from 0, on the CPU.
 
         Raises:
             DataError: if a label lies outside the classes.
         """
-        chosen = indices(self._seed, step, self._batch_size, len(self._split), shard, self._shards)
-        batch = self._split.batch(chosen, generator(self._seed, "data", step, shard))
+        batch = self._split.batch(self._indices(step, shard), generator(self._seed, "data", step, shard))
         check_labels(batch.condition, self._facts)
-        batch = attrs.evolve(batch, condition=self._hide(batch.condition, step, shard)).to(device)
-        return self._planner(batch.clean, generator(self._seed, "plan", step, shard)), batch
+        return attrs.evolve(batch, condition=self._hide(batch.condition, step, shard))
+
+    def upcoming(self, step: int, shard: int) -> None:
+        """Let the split know that this shard will be read before long."""
+        tell = getattr(self._split, "upcoming", None)
+        if tell is not None:
+            tell(self._indices(step, shard))
+
+    def plan(self, batch: Batch, step: int, shard: int) -> Plan:
+        """What the network is asked about a shard that was read, on the batch's device."""
+        return self._planner(batch.clean, generator(self._seed, "plan", step, shard))
+
+    def _indices(self, step: int, shard: int) -> list[int]:
+        split = self._split
+        blocks = getattr(split, "blocks", None)
+        return indices(self._seed, step, self._batch_size, len(split), shard, self._shards, blocks=blocks)
 
     def _hide(self, condition: Condition, step: int, shard: int) -> Condition:
         if condition.labels is None and condition.text is None:

@@ -6,41 +6,43 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from thalweg.training.fully_sharded import local
+
 
 class EMA:
     """averaged <- decay * averaged + (1 - decay) * weight, from the initial weights on.
 
     After n updates it is decay^n w_0 + (1 - decay) sum_i decay^(n - i) w_i. Buffers are not averaged:
-    they are taken from the network as they stand.
+    they are taken from the network as they stand. Of a sharded network each process averages its part.
 
     Args:
-        network: whose parameters to follow.
+        network: whose parameters to follow, placed on its device and sharded if it is to be.
         decay: in [0, 1]; 0 follows at once, 1 never moves.
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
         self._network, self._decay = network, decay
-        named = dict(network.named_parameters())
-        self._names, self._weights = list(named), list[Tensor](named.values())
-        self._averages = [weight.detach().clone() for weight in self._weights]
+        self._averages = {name: weight.detach().clone() for name, weight in network.named_parameters()}
+        self._weights = [local(weight.detach()) for weight in network.parameters()]
+        self._here = [local(average) for average in self._averages.values()]
 
     @torch.no_grad()
     def update(self) -> None:
         """Take in the weights as they are now."""
-        torch._foreach_lerp_(self._averages, self._weights, 1 - self._decay)
+        torch._foreach_lerp_(self._here, self._weights, 1 - self._decay)
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Inside, the network computes with the averages; nothing is copied."""
-        self._swap()
+        """Inside, the network computes with the averages."""
+        self._exchange()
         try:
             yield
         finally:
-            self._swap()
+            self._exchange()
 
     def state_dict(self) -> dict[str, Tensor]:
         """The network's state with averages in place of the weights: it loads as a network."""
-        return {**self._network.state_dict(), **dict(zip(self._names, self._averages, strict=True))}
+        return {**self._network.state_dict(), **self._averages}
 
     @torch.no_grad()
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
@@ -49,9 +51,13 @@ class EMA:
         Raises:
             KeyError: if one is missing.
         """
-        for name, average in zip(self._names, self._averages, strict=True):
+        for name, average in self._averages.items():
             average.copy_(state[name])
 
-    def _swap(self) -> None:
-        for index, weight in enumerate(self._weights):
-            weight.data, self._averages[index] = self._averages[index], weight.data
+    @torch.no_grad()
+    def _exchange(self) -> None:
+        # By value: wrappers and compiled code keep hold of where the weights lie.
+        for weight, average in zip(self._weights, self._here, strict=True):
+            held = weight.clone()
+            weight.copy_(average)
+            average.copy_(held)

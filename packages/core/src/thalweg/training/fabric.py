@@ -1,20 +1,37 @@
 """Lightning Fabric, set up for a run."""
 
+import inspect
 import logging
 import os
 import warnings
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, Literal, get_args
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins import MixedPrecision
+from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning_fabric.strategies.ddp import DDPStrategy
+from lightning_fabric.strategies.launchers.subprocess_script import _SubprocessScriptLauncher
+from lightning_fabric.strategies.model_parallel import ModelParallelStrategy
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 from thalweg import machine
 from thalweg.errors import ConfigError
 from thalweg.machine import Precision
+from thalweg.training.fully_sharded import fsdp, spread
+from thalweg.training.workers import Workers, follow_parent
+
+Strategy = Literal["auto", "ddp", "fsdp"]
 
 _RANK_VARIABLES = ("RANK", "SLURM_PROCID", "LOCAL_RANK")
+_SENDING_BUFFERS = ("forward_sync_buffers", "broadcast_buffers")
 _LAUNCHED = "LT_CLI_USED"
+_GIVEN = ("accelerator", "devices", "num_nodes", "strategy")
 
 
 def is_first_process() -> bool:
@@ -30,56 +47,161 @@ def is_first_process() -> bool:
 
 def native_precision(accelerator: str) -> Precision:
     """The native precision of what Fabric will choose, or was told to by ``fabric run``."""
-    accelerator = os.environ.get("LT_ACCELERATOR", accelerator)
-    if accelerator in ("cuda", "gpu", "auto") and torch.cuda.is_available():
-        return machine.native_precision("cuda")
-    if accelerator in ("mps", "gpu", "auto") and torch.backends.mps.is_available():
-        return machine.native_precision("mps")
-    return machine.native_precision("cpu")
+    return machine.native_precision(_device_type(os.environ.get("LT_ACCELERATOR", accelerator)))
 
 
-def make_fabric(*, accelerator: str, devices: str, strategy: str, precision: Precision) -> Fabric:
-    """Fabric for these devices; under ``fabric run`` what was given there counts.
+def make_fabric(
+    *, accelerator: str, devices: str, nodes: int, strategy: str, precision: Precision, timeout: float
+) -> Fabric:
+    """Fabric for these devices; what a launcher such as ``fabric run`` or ``torchrun`` chose counts.
+
+    Args:
+        accelerator: ``auto``, ``cpu``, ``cuda`` or another that Fabric knows.
+        devices: processes on each machine, or ``auto``: as many as the launcher started, or as there are
+            accelerators.
+        nodes: machines.
+        strategy: ``ddp``, ``fsdp``, or ``auto``: ddp for several processes.
+        precision: of the computation.
+        timeout: seconds after which a process gives the others up.
 
     Raises:
         ConfigError: if there is no such accelerator, strategy or number of devices here.
     """
-    chosen: dict[str, Any] = {"accelerator": accelerator, "devices": devices, "strategy": strategy}
-    if _LAUNCHED in os.environ:
-        # Fabric reads these from the environment and refuses to be told twice.
-        chosen = {}
     # It announces at length what the run's own summary says.
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*AMP with fp16 is not supported")  # refused below
-            fabric = Fabric(precision=precision, **chosen)
-    except Exception as error:  # Fabric raises a dozen kinds of errors on a choice it cannot serve
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ConfigError(
-            f"cannot train with accelerator {accelerator!r}, devices {devices!r}, strategy {strategy!r}: "
-            f"{reason}"
-        ) from error
+    with _from_fabric_run() as given:
+        accelerator, strategy = given.get("accelerator", accelerator), given.get("strategy", strategy)
+        devices, nodes, world = _placed(
+            given.get("devices", devices), int(given.get("num_nodes", nodes)), explicit=not given
+        )
+        try:
+            chosen = _strategy(strategy, world, timedelta(seconds=timeout))
+            mixed = strategy == "fsdp" and precision == "bf16-mixed"
+            if strategy == "fsdp" and precision == "16-mixed":
+                raise ValueError("fsdp does not scale losses for float16; use bf16-mixed, or ddp")
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message=".*AMP with fp16 is not supported")  # refused below
+                fabric = Fabric(
+                    accelerator=accelerator,
+                    devices=devices,
+                    num_nodes=nodes,
+                    strategy=chosen,
+                    precision=None if mixed else precision,
+                    plugins=[MixedPrecision("bf16-mixed", _device_type(accelerator))] if mixed else None,
+                )
+        except Exception as error:  # Fabric raises a dozen kinds of errors on a choice it cannot serve
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise ConfigError(
+                f"cannot train with accelerator {accelerator!r}, devices {devices!r}, strategy "
+                f"{strategy!r}: {reason}"
+            ) from error
     if precision_of(fabric) != precision:
         raise ConfigError(
             f"training.precision is {precision}, which a {fabric.device.type} does not offer; "
             f"use {precision_of(fabric)} or 32-true"
         )
+    if isinstance(fabric.strategy, DDPStrategy):
+        fabric.strategy._timeout = timedelta(seconds=timeout)  # also where Fabric chose it
     return fabric
 
 
-def launch(fabric: Fabric) -> None:
-    """Start the other processes, unless ``fabric run`` has done so."""
+def launched(fabric: Fabric) -> bool:
+    """Whether all processes are there already, started by something else."""
+    environment = getattr(fabric.strategy, "cluster_environment", None)
+    return _LAUNCHED in os.environ or (environment is not None and environment.creates_processes_externally)
+
+
+def launch(fabric: Fabric) -> Workers | None:
+    """Start the other processes, unless something else has; then connect all.
+
+    Returns:
+        Those that were started.
+    """
+    strategy, workers = fabric.strategy, None
+    if isinstance(strategy, ModelParallelStrategy):
+        spread(strategy, fabric.world_size)
+    if isinstance(strategy.launcher, _SubprocessScriptLauncher) and not launched(fabric):
+        environment: Any = strategy.cluster_environment  # type: ignore[attr-defined]
+        workers = Workers(environment, strategy.num_processes, strategy.num_nodes)  # type: ignore[attr-defined]
+        strategy._launcher = workers
+    follow_parent()
     if _LAUNCHED not in os.environ:
         fabric.launch()
+    return workers
 
 
-def expect_unused(fabric: Fabric) -> None:
-    """Tell DDP that some parameters get no gradient, for which it would wait for ever; before set-up."""
+def prepare_ddp(fabric: Fabric, module: nn.Module, *, unused: bool) -> None:
+    """Tell DDP what it should know before set-up.
+
+    Args:
+        fabric: not set up yet.
+        module: what is to be set up.
+        unused: whether some parameters get no gradient, for which it would wait for ever.
+    """
     if isinstance(fabric.strategy, DDPStrategy):
-        fabric.strategy._ddp_kwargs.setdefault("find_unused_parameters", True)
+        # Fixed tables are the same everywhere; what is saved with the weights may change on the way.
+        changing = {name for name, _ in module.named_buffers()} & module.state_dict().keys()
+        known = inspect.signature(DistributedDataParallel).parameters
+        fabric.strategy._ddp_kwargs |= {
+            "find_unused_parameters": unused,
+            # As it is called since torch 2.14, or was before.
+            next(one for one in _SENDING_BUFFERS if one in known): bool(changing),
+            "gradient_as_bucket_view": True,  # else gradients take their memory twice
+        }
 
 
 def precision_of(fabric: Fabric) -> str:
     """The precision that a Fabric was made with."""
     return str(fabric.strategy.precision.precision)
+
+
+def _strategy(name: str, world: int | None, timeout: timedelta) -> Any:
+    if name not in get_args(Strategy):
+        raise ValueError(f"there are {', '.join(get_args(Strategy))}")
+    if name == "fsdp":
+        sharded = fsdp(timeout)
+        if world is not None:
+            spread(sharded, world)
+        return sharded
+    # Fabric's own choice knows of no launcher; under ``fabric run`` it connects as soon as it is made.
+    many = world is not None and world > 1
+    return DDPStrategy(timeout=timeout) if name == "ddp" or many else "auto"
+
+
+def _placed(devices: str, nodes: int, *, explicit: bool) -> tuple[str, int, int | None]:
+    """Processes per machine, machines, and their product where a launcher started them all."""
+    if TorchElasticEnvironment.detect():
+        launcher, world, here = "torchrun", int(os.environ["WORLD_SIZE"]), int(os.environ["LOCAL_WORLD_SIZE"])
+    elif SLURMEnvironment.detect():
+        launcher, world = "srun", int(os.environ["SLURM_NTASKS"])
+        here = world // int(os.environ.get("SLURM_NNODES", "1"))
+    else:
+        return devices, nodes, None
+    if explicit and ((devices.isdigit() and int(devices) != here) or nodes not in (1, world // here)):
+        raise ConfigError(
+            f"{launcher} started {here} processes on each of {world // here} machines, and --devices is "
+            f"{devices}, --nodes {nodes}; leave these out, or start as many"
+        )
+    return str(here) if devices == "auto" or devices.isdigit() else devices, world // here, world
+
+
+@contextmanager
+def _from_fabric_run() -> Iterator[dict[str, str]]:
+    """What ``fabric run`` was told; hidden from Fabric inside, which refuses to be told twice."""
+    if _LAUNCHED not in os.environ:
+        yield {}
+        return
+    names = {name: f"LT_{name.upper()}" for name in _GIVEN}
+    given = {name: os.environ.pop(variable) for name, variable in names.items() if variable in os.environ}
+    try:
+        yield given
+    finally:
+        os.environ |= {names[name]: value for name, value in given.items()}
+
+
+def _device_type(accelerator: str) -> str:
+    if accelerator in ("cuda", "gpu", "auto") and torch.cuda.is_available():
+        return "cuda"
+    if accelerator in ("mps", "gpu", "auto") and torch.backends.mps.is_available():
+        return "mps"
+    return "cpu"

@@ -1,11 +1,13 @@
 """Where the numbers of a run go: metrics.jsonl, loggers, observers of plugins."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from lightning_fabric import Fabric
 
 from thalweg.config import RunConfig
+from thalweg.errors import ThalwegError
 from thalweg.plugins import registry
 from thalweg.protocols import Logger
 from thalweg.training.metrics import MetricsFile
@@ -30,12 +32,14 @@ class Journal:
         self._state, self._fabric, self._lr = state, fabric, config.training.lr
         self._run, self._config, self._leads = run, config, fabric.is_global_zero
         self._file: MetricsFile | None = None
-        self._loggers: list[Logger] = []
+        self._loggers: dict[str, Logger] = {}
         self._line: dict[str, float] = {}
         self._seconds, self._steps = 0.0, 0
         self.newest: Mapping[str, float] = {}
         if self._leads:
-            self._loggers = [logger.build(run.path) for logger in config.loggers.values()]
+            for name, logger in config.loggers.items():
+                with _writing(name):
+                    self._loggers[name] = logger.build(run.path)
             self._file = MetricsFile(run.metrics, state.step)
             self.newest = self._file.newest
 
@@ -57,6 +61,8 @@ class Journal:
         """
         steps_per_second = self._steps / max(self._seconds, 1e-9)
         self._line |= self._state.means.take(self._fabric)
+        if self._state.skipped:
+            self._line["skipped"] = float(self._state.skipped)
         self._line["lr"] = self._lr
         self._line["seconds"] = round(self._state.seconds, 3)
         self._line["images_per_second"] = round(steps_per_second * batch_size, 3)
@@ -75,15 +81,17 @@ class Journal:
         self.newest = {"step": step, **line}
         if self._file is not None:
             self._file.write(self.newest)
-            for logger in self._loggers:
-                logger.log(step, line)
+            for name, logger in self._loggers.items():
+                with _writing(name):
+                    logger.log(step, line)
             registry().hook.thalweg_step_finished(step=step, numbers=line)
 
     def picture(self, step: int, path: Path | None) -> None:
         """Hand on a sample grid."""
         if path is not None:
-            for logger in self._loggers:
-                logger.image(step, "samples", path)
+            for name, logger in self._loggers.items():
+                with _writing(name):
+                    logger.image(step, "samples", path)
 
     def sync(self) -> None:
         """Make what was written outlive a power cut."""
@@ -99,5 +107,17 @@ class Journal:
         """Close file and loggers."""
         if self._file is not None:
             self._file.close()
-        for logger in self._loggers:
-            logger.close()
+        for name, logger in self._loggers.items():
+            with _writing(name):
+                logger.close()
+
+
+@contextmanager
+def _writing(name: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ThalwegError(
+            f"the logger {name!r} cannot write ({error.strerror or error}); make room or set "
+            f"loggers.{name}=none, then run the same command again"
+        ) from error

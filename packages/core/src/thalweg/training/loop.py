@@ -1,30 +1,49 @@
 """The training run: from a configuration and a folder to a trained network."""
 
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, cast
 
 import attrs
 from lightning_fabric import Fabric
+from lightning_fabric.strategies.model_parallel import ModelParallelStrategy
 
 from thalweg.config import RunConfig, dump, to_toml
-from thalweg.errors import ConfigError
-from thalweg.machine import FLOP_PER_WEIGHT_TRAINED, Precision, compiler, compiling_pays
+from thalweg.errors import ConfigError, ThalwegError
+from thalweg.machine import (
+    FLOP_PER_WEIGHT_TRAINED,
+    Precision,
+    compiler,
+    compiler_fault,
+    compiling_pays,
+)
 from thalweg.network import FlowNetwork
 from thalweg.protocols import Dataset, Objective
+from thalweg.storage import redacted
 from thalweg.training import checkpoint
 from thalweg.training.fabric import (
     is_first_process,
     launch,
+    launched,
     make_fabric,
     native_precision,
     precision_of,
 )
-from thalweg.training.parts import Parts, build
+from thalweg.training.parts import Parts, build, check_shares
 from thalweg.training.progress import Silent
 from thalweg.training.run_directory import Resume, RunDirectory
 from thalweg.training.session import Session, TrainingResult
+from thalweg.training.workers import Workers, lost
+
+TIMEOUT = 600.0
+"""Seconds after which a process gives the others up; longer than anything that one does alone."""
+
+_LEAVING_SECONDS = 5.0
+
+
+class RefusedError(ThalwegError):
+    """The first process refused to train and said why; the others leave without a word."""
 
 
 class Trainer:
@@ -35,13 +54,17 @@ class Trainer:
     Args:
         config: the run.
         run_dir: its folder; made if it is not there.
-        network: stands in for the one that ``config`` composes; its data set must go with it.
+        network: stands in for the one that ``config`` composes; its data set must go with it, and its
+            weights be the same on all processes.
         dataset: stands in for ``config.data``.
         objectives: stand in for ``config.objectives``, by name.
-        fabric: stands in for one made from the next three; its precision then counts.
+        fabric: stands in for one made from the next five; its precision then counts.
         accelerator: ``auto``, ``cpu``, ``cuda`` or another that Fabric knows.
-        devices: how many processes train together, or ``auto``.
-        strategy: how they do, ``auto`` or a name that Fabric knows.
+        devices: how many processes train together on a machine, or ``auto``.
+        nodes: how many machines do.
+        strategy: ``ddp`` (each process holds the whole network), ``fsdp`` (network and optimiser are shared
+            out over all), or ``auto``: ddp for several processes.
+        timeout: seconds after which a process gives the others up.
         quiet: no progress, only warnings.
 
     Raises:
@@ -51,6 +74,7 @@ class Trainer:
 
     Attributes:
         parts: what was built.
+        run: its folder.
         config: the run with precision and compilation decided.
         compiled: whether the network will be compiled.
     """
@@ -66,12 +90,19 @@ class Trainer:
         fabric: Fabric | None = None,
         accelerator: str = "auto",
         devices: int | str = "auto",
+        nodes: int = 1,
         strategy: str = "auto",
+        timeout: float = TIMEOUT,
         quiet: bool = False,
     ) -> None:
         self.parts: Parts = build(config, dataset=dataset, network=network, objectives=objectives)
-        self._run = RunDirectory(Path(run_dir))
-        recorded = self._run.recorded() or {}
+        if "://" in str(run_dir):
+            raise ConfigError(
+                f"the run directory {redacted(str(run_dir))} is a URL; runs are kept in a local folder, to be "
+                f"copied elsewhere when they are done"
+            )
+        self.run = RunDirectory(Path(run_dir))
+        recorded = self.run.recorded() or {}
         self._quiet = quiet
         settings = dict(recorded.get("training", {}))
         if fabric is None:
@@ -79,8 +110,10 @@ class Trainer:
             fabric = make_fabric(
                 accelerator=accelerator,
                 devices=str(devices),
+                nodes=nodes,
                 strategy=strategy,
                 precision=native_precision(accelerator) if precision is None else precision,
+                timeout=timeout,
             )
         elif config.training.precision not in ("auto", precision_of(fabric)):
             raise ConfigError(
@@ -88,6 +121,7 @@ class Trainer:
                 f"{precision_of(fabric)}; make both the same, or leave the first at auto"
             )
         self._fabric = fabric
+        check_shares(config.training, fabric.world_size)
         compiled = self._pays(config, settings.get("compile"))
         self.compiled = compiled and _compiler_is_there()
         self.config = attrs.evolve(
@@ -98,7 +132,6 @@ class Trainer:
                 compile="on" if compiled else "off",
             ),
         )
-        self._check_shares()
 
     @property
     def leads(self) -> bool:
@@ -106,12 +139,27 @@ class Trainer:
         return is_first_process()
 
     @property
+    def rank(self) -> int:
+        """The number of this process, counted from 0."""
+        return self._fabric.global_rank
+
+    @property
+    def world(self) -> int:
+        """The number of processes."""
+        return self._fabric.world_size
+
+    @property
     def devices(self) -> str:
         """What is trained on, such as ``2 x cpu``."""
         return f"{self._fabric.world_size} x {self._fabric.device.type}"
 
+    @property
+    def sharded(self) -> bool:
+        """Whether the network is shared out over the processes."""
+        return self.world > 1 and isinstance(self._fabric.strategy, ModelParallelStrategy)
+
     def train(self, resume: Resume = "auto") -> TrainingResult:
-        """Train to the last step, or until Ctrl-C.
+        """Train to the last step, or until Ctrl-C, SIGTERM or SIGUSR1.
 
         Args:
             resume: ``auto`` goes on from the newest whole checkpoint in the folder, if there is a run;
@@ -121,34 +169,66 @@ class Trainer:
             ConfigError: if the folder is foreign, in use, of another run, or cannot be written to.
             DataError: if all checkpoints are damaged, or of another network.
             DivergenceError: if loss or gradient is not finite.
+            ProcessLostError: if another process of the run ended or hangs.
         """
         plain = dump(self.config)
-        with self._run.claimed(plain, resume) if self.leads else nullcontext():
-            start = self._prepare(plain) if self.leads else None
-            launch(self._fabric)
-            start = self._fabric.broadcast(start)
-            session = Session(
-                self.config,
-                plain,
-                self._run,
-                self.parts,
-                self._fabric,
-                start=start,
-                compiled=self.compiled,
-                quiet=self._quiet,
-            )
-            return session.run()
+        # Where others started the processes, they wait for the first one, whatever it finds.
+        together = launched(self._fabric)
+        workers = launch(self._fabric) if together else None
+        with self._begun(plain, resume, together) as start:
+            workers = workers if together else launch(self._fabric)
+            with _looked_after(workers, self.world):
+                start, refusal = self._fabric.broadcast((start, None))
+                if refusal is not None:
+                    raise _refused(*refusal)
+                session = Session(
+                    self.config,
+                    plain,
+                    self.run,
+                    self.parts,
+                    self._fabric,
+                    start=start,
+                    compiled=self.compiled,
+                    quiet=self._quiet,
+                )
+                return session.run()
+
+    @contextmanager
+    def _begun(self, plain: Mapping[str, Any], resume: Resume, together: bool) -> Iterator[Path | None]:
+        """The first process claims the folder and finds where to go on; the others are told."""
+        if not self.leads:
+            yield None
+            return
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(self.run.claimed(plain, resume))
+                start = self._prepare(plain)
+            except ThalwegError as error:
+                if together:
+                    self._fabric.broadcast((None, (str(error), error.exit_code)))
+                raise
+            yield start
 
     def _prepare(self, plain: Mapping[str, Any]) -> Path | None:
         """Find where to go on, and bind the folder to this configuration."""
-        checkpoint.clean(self._run.checkpoints)
-        start = checkpoint.newest(self._run.checkpoints, Silent().say)
+        checkpoint.clean(self.run.checkpoints)
+        start = self.newest()
+        self.run.record(to_toml(plain))
+        return start
+
+    def newest(self) -> Path | None:
+        """The newest whole checkpoint, from which the run would go on; None if there is none.
+
+        Raises:
+            ConfigError: if it is beyond the last step.
+            DataError: if there are some and all are damaged.
+        """
+        start = checkpoint.newest(self.run.checkpoints, Silent().say)
         if start is not None and checkpoint.step_of(start) > self.config.training.steps:
             raise ConfigError(
-                f"training.steps is {self.config.training.steps} and the run in {self._run.path} has done "
+                f"training.steps is {self.config.training.steps} and the run in {self.run.path} has done "
                 f"{checkpoint.step_of(start)}; give more steps or choose another --run-dir"
             )
-        self._run.record(to_toml(plain))
         return start
 
     def _pays(self, config: RunConfig, recorded: Any) -> bool:
@@ -160,14 +240,26 @@ class Trainer:
             )
         return bool(asked == "on")
 
-    def _check_shares(self) -> None:
-        training, world = self.config.training, self._fabric.world_size
-        if training.batch_size % (world * training.accumulate):
-            raise ConfigError(
-                f"training.batch_size is {training.batch_size}, which {world} devices that accumulate "
-                f"{training.accumulate} times cannot share out evenly; make it a multiple of "
-                f"{world * training.accumulate}"
-            )
+
+@contextmanager
+def _looked_after(workers: Workers | None, world: int) -> Iterator[None]:
+    """Inside, a process that is lost ends the run with one clear sentence, and leaves none behind."""
+    try:
+        yield
+    except BaseException as error:
+        loss = lost(error, workers) if world > 1 and isinstance(error, Exception) else None
+        if workers is not None:
+            # Errors that all meet let the others leave by themselves.
+            workers.end(_LEAVING_SECONDS if loss is None and isinstance(error, Exception) else 0.0)
+        if loss is not None:
+            raise loss from error
+        raise
+
+
+def _refused(message: str, exit_code: int) -> RefusedError:
+    refusal = RefusedError(message)
+    refusal.exit_code = exit_code
+    return refusal
 
 
 def _decided(asked: str, recorded: Any) -> Any:
@@ -176,10 +268,11 @@ def _decided(asked: str, recorded: Any) -> Any:
 
 
 def _compiler_is_there() -> bool:
-    there = compiler() is not None
-    if not there and is_first_process():
+    name = compiler()
+    fault = "there is no C++ compiler here" if name is None else compiler_fault(name)
+    if fault is not None and is_first_process():
         Silent().say(
-            "warning: there is no C++ compiler here, so the network is not compiled and trains more slowly; "
-            "install g++ or set training.compile=off"
+            f"warning: {fault}, so the network is not compiled and trains more slowly; "
+            f"install g++ or set training.compile=off"
         )
-    return there
+    return fault is None

@@ -1,9 +1,10 @@
 """Numbers of a run: averaged over steps, written to metrics.jsonl."""
 
+import contextlib
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,16 +32,16 @@ class Means:
         self._pending.append(numbers)
 
     def take(self, fabric: Fabric) -> dict[str, float]:
-        """The means over steps and processes, and a new beginning."""
+        """The means over steps and processes, and a new beginning; empty if there was no step."""
         self._collapse(fabric)
         means = {name: total / self._steps for name, total in self._sums.items()}
         self._sums, self._steps = {}, 0
         return means
 
     def state(self, fabric: Fabric) -> dict[str, Any]:
-        """What to put into a checkpoint."""
+        """What to put into a checkpoint; a copy, since that may be written while steps go on."""
         self._collapse(fabric)
-        return {"sums": self._sums, "steps": self._steps}
+        return {"sums": dict(self._sums), "steps": self._steps}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from :meth:`state`."""
@@ -75,45 +76,64 @@ class MetricsFile:
 
     Raises:
         DataError: if the file is there and is something else.
+        ThalwegError: if it cannot be read or written.
 
     Attributes:
         newest: the last line; empty if there is none.
     """
 
     def __init__(self, path: Path, step: int) -> None:
-        lines = []
-        if path.exists():
-            for line in path.read_text().splitlines(keepends=True):
-                if line.endswith("\n") and _step(path, line) <= step:
-                    lines.append(line)
-        partial = path.with_name(f".{path.name}.partial")
-        partial.write_text("".join(lines))
-        partial.replace(path)
+        self._path, lines = path, []
+        with self._writing():
+            if path.exists():
+                for line in path.read_text().splitlines(keepends=True):
+                    if line.endswith("\n") and _step(path, line) <= step:
+                        lines.append(line)
+            partial = path.with_name(f".{path.name}.partial")
+            partial.write_text("".join(lines))
+            partial.replace(path)
+            self._file = path.open("a")
         self.newest: Mapping[str, Any] = json.loads(lines[-1]) if lines else {}
-        self._file = path.open("a")
 
     def write(self, line: Mapping[str, Any]) -> None:
-        """Append a line, readable at once; what is not finite becomes null, as JSON has no NaN."""
+        """Append a line, readable at once; what is not finite becomes null, as JSON has no NaN.
+
+        Raises:
+            ThalwegError: if it cannot be written.
+        """
         finite = {
             name: None if isinstance(number, float) and not math.isfinite(number) else number
             for name, number in line.items()
         }
-        try:
+        with self._writing():
             self._file.write(json.dumps(finite, allow_nan=False) + "\n")
             self._file.flush()
-        except OSError as error:
-            raise ThalwegError(
-                f"cannot write {self._file.name} ({error.strerror}); make room and run the same command again"
-            ) from error
         self.newest = line
 
     def sync(self) -> None:
-        """Make sure that the lines outlive a power cut, as a checkpoint does."""
-        os.fsync(self._file.fileno())
+        """Make sure that the lines outlive a power cut, as a checkpoint does.
+
+        Raises:
+            ThalwegError: if they cannot be written.
+        """
+        with self._writing():
+            os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        """Close the file; what could not be written was said before."""
+        with contextlib.suppress(OSError):
+            self._file.close()
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise ThalwegError(
+                f"cannot write {self._path} ({reason}); make room or give permission there, "
+                f"then run the same command again"
+            ) from error
 
 
 def _step(path: Path, line: str) -> int:

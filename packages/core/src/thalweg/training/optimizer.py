@@ -1,14 +1,11 @@
 """AdamW, and its state as named tensors."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
 
-from thalweg.errors import DataError
-
-_MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+_STEP, _AVERAGES = "step", ("exp_avg", "exp_avg_sq")
 
 
 def adamw(
@@ -19,42 +16,44 @@ def adamw(
     return torch.optim.AdamW(parameters, lr=lr, betas=betas, weight_decay=weight_decay, fused=fused)
 
 
-def optimizer_tensors(module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimiser's state as ``<parameter>/<moment>``: a parameter that had no gradient has none."""
-    tensors = {}
-    for name, parameter in _trainable(module):
-        for moment, value in optimizer.state.get(parameter, {}).items():
-            tensors[f"{name}/{moment}"] = value
-    return tensors
+class Moments:
+    """An optimiser's state as ``<parameter>/<moment>``: a parameter that had no gradient has none.
 
+    Learning rate and the like are not part of it; they stay the optimiser's.
 
-def load_optimizer(
-    module: nn.Module, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]
-) -> None:
-    """Put back what :func:`optimizer_tensors` gave; learning rate and the like stay the optimiser's.
-
-    Raises:
-        DataError: if a tensor is none of this optimiser's or is missing.
+    Args:
+        module: whose trainable parameters it is over.
+        optimizer: made by :func:`adamw`.
     """
-    trainable = _trainable(module)
-    known = {f"{name}/{moment}" for name, _ in trainable for moment in _MOMENTS}
-    foreign = sorted(set(tensors) - known)
-    if foreign:
-        raise DataError(
-            f"the optimiser's state holds {foreign[0]!r}, which this network has not; "
-            f"resume with the composition that the run began with"
-        )
-    state: dict[int, dict[str, Any]] = {}
-    for index, (name, _) in enumerate(trainable):
-        held = [moment for moment in _MOMENTS if f"{name}/{moment}" in tensors]
-        if held and len(held) < len(_MOMENTS):
-            raise DataError(
-                f"the optimiser's state of {name!r} is incomplete; resume from another checkpoint"
-            )
-        if held:
-            state[index] = {moment: tensors[f"{name}/{moment}"] for moment in held}
-    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
 
+    def __init__(self, module: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        self._optimizer = optimizer
+        # Known now: in the middle of a step a sharded module shows other parameters than the optimiser's.
+        self._parameters = {name: one for name, one in module.named_parameters() if one.requires_grad}
 
-def _trainable(module: nn.Module) -> Sequence[tuple[str, nn.Parameter]]:
-    return [(name, parameter) for name, parameter in module.named_parameters() if parameter.requires_grad]
+    def tensors(self) -> dict[str, Tensor]:
+        """The optimiser's own tensors, not copies."""
+        return {
+            f"{name}/{moment}": value
+            for name, parameter in self._parameters.items()
+            for moment, value in self._optimizer.state.get(parameter, {}).items()
+        }
+
+    def room(self, names: Iterable[str]) -> dict[str, Tensor]:
+        """Zeros to fill and to :meth:`load`, for each parameter that has a moment among ``names``."""
+        having = {name.rpartition("/")[0] for name in names}
+        tensors = {}
+        for name, parameter in self._parameters.items():
+            if name in having:
+                tensors[f"{name}/{_STEP}"] = torch.zeros(())
+                tensors |= {f"{name}/{moment}": torch.zeros_like(parameter) for moment in _AVERAGES}
+        return tensors
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take what :meth:`room` gave and was filled."""
+        state = {
+            index: {moment: tensors[f"{name}/{moment}"] for moment in (_STEP, *_AVERAGES)}
+            for index, name in enumerate(self._parameters)
+            if f"{name}/{_STEP}" in tensors
+        }
+        self._optimizer.load_state_dict({**self._optimizer.state_dict(), "state": state})

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import attrs
 
 from thalweg.composition import compose, composition_of
-from thalweg.config import RunConfig
+from thalweg.config import RunConfig, TrainingConfig
 from thalweg.errors import ConfigError
 from thalweg.interpolant import Interpolant
 from thalweg.network import FlowNetwork
@@ -77,3 +77,17 @@ def build(
         sampler=sampling.sampler.build(facts),
         guidance=None if sampling.guidance is None else sampling.guidance.build(facts),
     )
+
+
+def check_shares(training: TrainingConfig, processes: int) -> None:
+    """Check that the batch can be shared out.
+
+    Raises:
+        ConfigError: if it cannot.
+    """
+    if training.batch_size % (processes * training.accumulate):
+        raise ConfigError(
+            f"training.batch_size is {training.batch_size}, which {processes} devices that accumulate "
+            f"{training.accumulate} times cannot share out evenly; make it a multiple of "
+            f"{processes * training.accumulate}"
+        )

@@ -6,6 +6,8 @@ from typing import Any, Protocol, runtime_checkable
 
 import click
 
+from thalweg.storage.redaction import redacted
+
 
 @runtime_checkable
 class Progress(Protocol):
@@ -32,7 +34,7 @@ class Silent:
 
     def say(self, text: str) -> None:
         """One line."""
-        click.echo(text, err=True)
+        click.echo(redacted(text), err=True)
 
     def close(self) -> None:
         """Nothing."""
@@ -56,7 +58,7 @@ class Lines:
 
     def say(self, text: str) -> None:
         """One line."""
-        click.echo(text, err=True)
+        click.echo(redacted(text), err=True)
 
     def close(self) -> None:
         """Nothing is left to close."""
@@ -96,7 +98,7 @@ class Bar:
 
     def say(self, text: str) -> None:
         """One line above the bar."""
-        self._bar.console.print(text, highlight=False, markup=False)
+        self._bar.console.print(redacted(text), highlight=False, markup=False)
 
     def close(self) -> None:
         """Leave the bar as it stands."""
@@ -114,10 +116,11 @@ def described(numbers: Mapping[str, float], left: int) -> str:
     """Loss, speed and time to go.
 
     Args:
-        numbers: with ``loss``, ``images_per_second`` and ``steps_per_second``.
+        numbers: with ``loss`` unless every step was left out, ``images_per_second`` and ``steps_per_second``.
         left: steps to go.
     """
-    text = f"loss {numbers['loss']:.4f}  {numbers['images_per_second']:.4g} images/s"
+    loss = f"loss {numbers['loss']:.4f}" if "loss" in numbers else "no loss"
+    text = f"{loss}  {numbers['images_per_second']:.4g} images/s"
     if left and numbers["steps_per_second"] > 0:
         text += f"  {duration(left / numbers['steps_per_second'])} to go"
     return text

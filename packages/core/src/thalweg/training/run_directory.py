@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+from thalweg.config import flat
 from thalweg.errors import ConfigError
 
 Resume = Literal["auto", "never"]
@@ -24,6 +25,12 @@ _FREE = (
     "training.sample_every",
     "training.checkpoint_every",
     "training.keep",
+    "training.keep_every",
+    "training.async_checkpoints",
+    "training.nonfinite",
+    "training.max_skips",
+    "training.prefetch",
+    "training.workers",
     "sampling",
     "loggers",
 )
@@ -159,17 +166,6 @@ class RunDirectory:
         lock.truncate(0)
         lock.write(f"{os.getpid()}\n")
         lock.flush()
-
-
-def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Leaves by dotted path."""
-    leaves: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            leaves |= flat(value, f"{prefix}{key}.")
-        else:
-            leaves[f"{prefix}{key}"] = value
-    return leaves
 
 
 def _is_free(key: str) -> bool:

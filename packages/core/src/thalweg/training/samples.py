@@ -5,19 +5,24 @@ from collections.abc import Callable
 from pathlib import Path
 
 from jaxtyping import Float, UInt8
+from lightning_fabric import Fabric
 from torch import Tensor
 
 from thalweg.data.grid import enlargement, grid, save_png
+from thalweg.errors import ThalwegError
 from thalweg.network import FlowNetwork
-from thalweg.protocols import Guidance, Sampler
+from thalweg.protocols import Guidance, Sampler, Split
+from thalweg.randomness import generator
 from thalweg.sampling import SamplingPrecision, sample
+from thalweg.types import Text
 
 
 class SampleGrid:
-    """Draws the same samples each time: same noise, classes in turn.
+    """Draws the same samples each time: same noise, classes in turn, or captions of held-out samples.
 
     Args:
         folder: where pictures go, ``step-000500.png``.
+        held_out: has the captions, where there are any.
         images: turns samples into images, or gives None where the data are none.
         sampler: carries noise to data.
         guidance: around the network; None for none.
@@ -30,6 +35,7 @@ class SampleGrid:
     def __init__(
         self,
         folder: Path,
+        held_out: Split,
         images: Callable[[Float[Tensor, "N C H W"]], UInt8[Tensor, "N channels height width"] | None],
         sampler: Sampler,
         guidance: Guidance | None,
@@ -39,13 +45,20 @@ class SampleGrid:
         seed: int,
         precision: SamplingPrecision,
     ) -> None:
-        self._folder, self._images = folder, images
+        self._folder, self._held_out, self._images = folder, held_out, images
         self._sampler, self._guidance = sampler, guidance
         self._count, self._batch_size = count, batch_size
         self._seed, self._precision = seed, precision
 
-    def __call__(self, network: FlowNetwork, step: int) -> Path | None:
-        """Write the picture of a step; None where the data are no images."""
+    def __call__(self, network: FlowNetwork, step: int, fabric: Fabric) -> Path | None:
+        """Draw the picture of a step; the first process writes it. None where the data are no images.
+
+        Every process draws all of it: a sharded network needs them all for each evaluation, of which an
+        adaptive sampler takes as many as its samples ask for.
+
+        Raises:
+            ThalwegError: if it cannot be written.
+        """
         classes = network.facts.classes
         drawn = sample(
             network,
@@ -53,16 +66,29 @@ class SampleGrid:
             indices=range(self._count),
             sampler=self._sampler,
             guidance=self._guidance,
+            text=self._captions(network, fabric),
             seed=self._seed,
             batch_size=self._batch_size,
             precision=self._precision,
             compile="off",  # the run decides that
         )
-        images = self._images(drawn.x)
+        images = self._images(drawn.x) if fabric.is_global_zero else None
         if images is None:
             return None
         columns = classes if classes is not None and classes <= 16 else math.ceil(math.sqrt(self._count))
         path = self._folder / f"step-{step:06d}.png"
-        self._folder.mkdir(exist_ok=True)
-        save_png(grid(images, columns, enlargement(images)), path)
+        try:
+            self._folder.mkdir(exist_ok=True)
+            save_png(grid(images, columns, enlargement(images)), path)
+        except OSError as error:
+            raise ThalwegError(
+                f"cannot write {path} ({error.strerror or error}); make room and run the same command again"
+            ) from error
         return path
+
+    def _captions(self, network: FlowNetwork, fabric: Fabric) -> Text | None:
+        if network.facts.text is None:
+            return None
+        chosen = [index % len(self._held_out) for index in range(self._count)]
+        text = self._held_out.batch(chosen, generator(self._seed, "captions")).condition.text
+        return None if text is None else text.to(fabric.device)

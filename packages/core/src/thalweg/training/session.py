@@ -1,18 +1,24 @@
 """One sitting of a run: from where it stands to its end or to Ctrl-C."""
 
+import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import attrs
+import torch
 from lightning_fabric import Fabric
+from torch import Tensor
 
 from thalweg.config import RunConfig
 from thalweg.importing import save
+from thalweg.training import checkpoint
 from thalweg.training.batches import Batches
 from thalweg.training.ema import EMA
-from thalweg.training.fabric import expect_unused, precision_of
+from thalweg.training.fabric import precision_of, prepare_ddp
+from thalweg.training.fully_sharded import whole
 from thalweg.training.interruption import Interruption
 from thalweg.training.journal import Journal
 from thalweg.training.losses import Losses, has_unused
@@ -21,8 +27,10 @@ from thalweg.training.parts import Parts
 from thalweg.training.progress import Progress, progress
 from thalweg.training.run_directory import RunDirectory
 from thalweg.training.samples import SampleGrid
+from thalweg.training.saver import Saver
 from thalweg.training.state import RunState
 from thalweg.training.step import TrainingStep
+from thalweg.training.supply import Supply
 from thalweg.training.validation import Validation
 from thalweg.training.watch import Watch
 
@@ -34,7 +42,8 @@ class TrainingResult:
     Attributes:
         run_dir: its folder.
         step: steps done.
-        interrupted: whether Ctrl-C ended it before its last step; the same call goes on.
+        interrupted: whether a signal ended it before its last step; the same call goes on.
+        preempted: whether that was SIGTERM or SIGUSR1, and not Ctrl-C.
         seconds: spent in training over all sessions.
         numbers: the newest line of metrics.jsonl; empty if none was due yet.
         model: folder of the averaged network, for :func:`thalweg.load`; None if interrupted.
@@ -47,6 +56,7 @@ class TrainingResult:
     seconds: float
     numbers: Mapping[str, float]
     model: Path | None
+    preempted: bool = False
     leads: bool = True
 
 
@@ -76,13 +86,15 @@ class Session:
         compiled: bool,
         quiet: bool,
     ) -> None:
-        self._config, self._plain, self._run, self._fabric = config, plain, run, fabric
+        self._config, self._run, self._fabric = config, run, fabric
         training, self._network = config.training, parts.network
         losses = Losses(parts.network, parts.objectives)
-        if fabric.world_size > 1 and has_unused(losses, parts.planner, parts.dataset.train, config.seed):
-            expect_unused(fabric)
+        unused = fabric.world_size > 1 and has_unused(losses, parts.planner, parts.dataset.train, config.seed)
+        prepare_ddp(fabric, losses, unused=unused)
         if compiled:
             parts.network.compile_regions()
+        # Sharding puts other parameters in the place of the first ones, so the optimiser comes after it.
+        wrapped = fabric.setup_module(losses)
         optimizer = adamw(
             losses,
             lr=training.lr,
@@ -91,27 +103,49 @@ class Session:
             # The fused form wants to unscale float16's gradients itself, which is too late for clipping.
             fused=training.precision != "16-mixed",
         )
-        wrapped, wrapped_optimizer = fabric.setup(losses, optimizer)
         shards = fabric.world_size * training.accumulate
         self._state = RunState(losses, optimizer, EMA(parts.network, training.ema), shards)
         if start is not None:
             self._state.load(start, fabric)
+        self._saver = Saver(
+            run, plain, training.keep, training.keep_every, fabric, training.async_checkpoints
+        )
+        self._interruption = Interruption(echoed=torch.distributed.is_torchelastic_launched())
+        self._watch = Watch(
+            training,
+            self._interruption,
+            fabric,
+            skipped=self._state.skipped,
+            last_saved=self._last_saved,
+        )
+        batches = Batches(
+            parts.dataset.train,
+            parts.network.facts,
+            parts.planner,
+            seed=config.seed,
+            batch_size=training.batch_size,
+            shards=shards,
+            label_dropout=config.plan.label_dropout,
+        )
+        self._supply = Supply(
+            batches,
+            rank=fabric.global_rank,
+            world=fabric.world_size,
+            accumulate=training.accumulate,
+            steps=training.steps,
+            depth=training.prefetch,
+            workers=training.workers,
+        )
         self._step = TrainingStep(
             fabric,
             wrapped,
-            wrapped_optimizer,
+            fabric.setup_optimizers(optimizer),
             self._state.ema,
-            Batches(
-                parts.dataset.train,
-                parts.network.facts,
-                parts.planner,
-                seed=config.seed,
-                batch_size=training.batch_size,
-                shards=shards,
-                label_dropout=config.plan.label_dropout,
-            ),
+            batches,
+            self._supply,
             accumulate=training.accumulate,
             clip=training.clip,
+            admits=self._admits,
         )
         self._validation = Validation(
             losses,
@@ -123,6 +157,7 @@ class Session:
         )
         self._grid = SampleGrid(
             run.samples,
+            parts.dataset.validation,
             parts.dataset.images,
             parts.sampler,
             parts.guidance,
@@ -135,9 +170,8 @@ class Session:
 
     def run(self) -> TrainingResult:
         """Go on to the last step."""
-        with Interruption().noted() as interruption:
+        with self._interruption.noted():
             journal = Journal(self._config, self._run, self._state, self._fabric)
-            watch = Watch(self._config.training, self._run.checkpoints, interruption, self._fabric)
             shown = progress(self._config.training.steps, self._state.step, quiet=self._quiet)
             try:
                 journal.begin()
@@ -148,41 +182,58 @@ class Session:
                         if complete
                         else f"going on from step {self._state.step}"
                     )
-                stopped = self._advance(journal, shown, watch)
-                model = None if stopped else self._export()
+                stopped_by = self._advance(journal, shown)
+                self._saver.wait()
+                model = None if stopped_by else self._export()
                 journal.finish(self._state.step)
+                self._fabric.barrier()
             finally:
                 shown.close()
+                self._supply.close()
                 journal.close()
         return TrainingResult(
             run_dir=self._run.path,
             step=self._state.step,
-            interrupted=stopped,
+            interrupted=bool(stopped_by),
+            preempted=stopped_by not in (0, signal.SIGINT),
             seconds=self._state.seconds,
             numbers=journal.newest,
             model=model,
             leads=self._fabric.is_global_zero,
         )
 
-    def _advance(self, journal: Journal, shown: Progress, watch: Watch) -> bool:
-        state, steps = self._state, self._config.training.steps
+    def _advance(self, journal: Journal, shown: Progress) -> int:
+        """Step on; the signal that stopped the run before its last step, or 0."""
+        state, training, watch = self._state, self._config.training, self._watch
         before = state.seconds - time.monotonic()
-        while state.step < steps:
+        while state.step < training.steps:
             begun = time.monotonic()
             numbers = self._step(state.step)
             state.step += 1
-            state.means.add(numbers)
-            stop = watch.stops(state.step, numbers)
+            state.skipped = watch.skipped
+            if numbers is not None:
+                state.means.add(numbers)
+            elif not self._quiet:
+                shown.say(
+                    f"step {state.step} is left out, its loss or gradient is not finite "
+                    f"({watch.skipped} of {training.max_skips})"
+                )
             journal.stepped(time.monotonic() - begun)
             state.seconds = before + time.monotonic()
             shown.step(state.step, self._report(journal))
-            if stop or self._due(self._config.training.checkpoint_every) or state.step == steps:
+            last = state.step == training.steps
+            if watch.stopped_by or last or self._due(training.checkpoint_every):
                 journal.sync()
                 state.seconds = before + time.monotonic()
-                state.save(self._run.checkpoints, self._plain, self._config.training.keep, self._fabric)
-            if stop and state.step < steps:
-                return True
-        return False
+                self._saver.save(state)
+            if watch.stopped_by and not last:
+                return watch.stopped_by
+        return 0
+
+    def _admits(self, step: int, numbers: Mapping[str, Tensor]) -> bool:
+        # A checkpoint may still be copied from the weights in the background.
+        self._state.settle()
+        return self._watch.admits(step, numbers)
 
     def _report(self, journal: Journal) -> dict[str, float] | None:
         """Numbers and pictures that are due after this step; what progress shows, if there is news."""
@@ -192,28 +243,42 @@ class Session:
         if self._due(training.log_every) or last:
             taken = journal.take(training.batch_size)
         if self._due(training.validate_every) or (last and training.validate_every):
-            with state.ema.applied():
+            with self._averaged():
                 journal.add(self._validation(self._fabric))
         journal.write(state.step)
-        if (self._due(training.sample_every) or (last and training.sample_every)) and (
-            self._fabric.is_global_zero
-        ):
-            with state.ema.applied():
-                journal.picture(state.step, self._grid(self._network, state.step))
+        if self._due(training.sample_every) or (last and training.sample_every):
+            with self._averaged():
+                journal.picture(state.step, self._grid(self._network, state.step, self._fabric))
         return taken
+
+    @contextmanager
+    def _averaged(self) -> Iterator[None]:
+        self._state.settle()
+        with self._state.ema.applied():
+            yield
 
     def _due(self, every: int) -> bool:
         return every > 0 and self._state.step % every == 0
 
+    def _last_saved(self) -> Path | None:
+        self._saver.wait()
+        saved = checkpoint.checkpoints(self._run.checkpoints)
+        return saved[-1] if saved else None
+
     def _export(self) -> Path:
+        # One tensor at a time is put together, and kept by the first process alone.
+        tensors = {}
+        for name, tensor in self._state.ema.state_dict().items():
+            full = whole(tensor)
+            if self._fabric.is_global_zero:
+                tensors[name] = full.cpu()
         if self._fabric.is_global_zero:
             network, config = self._network, self._config
             save(
                 self._run.model,
-                self._state.ema.state_dict(),
+                tensors,
                 network.composition,
                 network.facts,
                 run={"name": config.name, "seed": config.seed, "step": self._state.step},
             )
-        self._fabric.barrier()
         return self._run.model

@@ -1,20 +1,24 @@
 """Everything that a run needs to go on as if it had never stopped."""
 
 import itertools
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from torch import nn
+from torch import Tensor, nn
 
 from thalweg.errors import ConfigError, DataError
-from thalweg.training import checkpoint
+from thalweg.importing import described
+from thalweg.tensor_files import differences
+from thalweg.training.checkpoint import Piece, TensorGroup, read_document
 from thalweg.training.ema import EMA
 from thalweg.training.losses import Losses
 from thalweg.training.metrics import Means
-from thalweg.training.optimizer import load_optimizer, optimizer_tensors
+from thalweg.training.optimizer import Moments
+from thalweg.training.sharding import held
+from thalweg.training.snapshot import Snapshot
 
 
 class RunState:
@@ -23,79 +27,123 @@ class RunState:
     Random generators need no state: every draw is addressed by seed, purpose and step.
 
     Args:
-        losses: the network and its objectives, not wrapped.
+        losses: the network and its objectives, placed on their devices and sharded if they are to be.
         optimizer: over them.
         ema: of the network.
         shards: parts that a batch is cut into, over processes and accumulation; draws depend on it.
 
     Attributes:
         step: steps done.
+        skipped: how many of them were left out.
         seconds: spent so far, over all sessions.
         means: numbers of the steps since the last line.
     """
 
     def __init__(self, losses: Losses, optimizer: torch.optim.Optimizer, ema: EMA, shards: int) -> None:
-        self._losses, self._optimizer, self.ema, self._shards = losses, optimizer, ema, shards
-        self.step, self.seconds, self.means = 0, 0.0, Means()
+        self._losses, self.ema, self._shards = losses, ema, shards
+        self._moments = Moments(losses, optimizer)
+        self.step, self.skipped, self.seconds, self.means = 0, 0, 0.0, Means()
+        self._copied: threading.Event | None = None
+        optimizer.register_step_pre_hook(lambda *_: self.settle())
 
-    def save(self, folder: Path, config: Mapping[str, Any], keep: int, fabric: Fabric) -> None:
-        """Write a checkpoint; every process must call it, the first one writes.
+    def snapshot(self, fabric: Fabric) -> Snapshot:
+        """What a checkpoint of this moment holds; every process must call it.
 
-        Raises:
-            ThalwegError: if it cannot be written.
+        Its tensors are the run's own, and change with the next step unless they are copied before.
         """
+        groups: dict[str, dict[str, Piece]] = {}
+        sharded = False
+        for group, tensors in self._groups(self._moments.tensors()).items():
+            buffers = self._buffers(group)
+            # A forward pass may change a buffer, so these are copied at once; they are small.
+            found = {
+                name: held(tensor.clone() if name in buffers else tensor, fabric.global_rank)
+                for name, tensor in tensors.items()
+            }
+            sharded = sharded or any(one.sharded for one in found.values())
+            groups[group] = {name: one.piece for name, one in found.items() if one.mine}
         state = {
             "step": self.step,
+            "skipped": self.skipped,
             "seconds": self.seconds,
             "shards": self._shards,
             "means": self.means.state(fabric),
             "precision": fabric.strategy.precision.state_dict(),
         }
-        if fabric.is_global_zero:
-            tensors = {
-                "network": self._losses.network.state_dict(),
-                "ema": self.ema.state_dict(),
-                "optimizer": optimizer_tensors(self._losses, self._optimizer),
-            }
-            if any(True for _ in _tensors_of(self._losses.objectives)):
-                tensors["objectives"] = self._losses.objectives.state_dict()
-            checkpoint.save(folder, self.step, tensors, {"state": state, "config": config}, keep)
-        fabric.barrier()
+        network = self._losses.network
+        documents = {"state": state, "model": described(network.composition, network.facts)}
+        return Snapshot(self.step, groups, documents, sharded)
+
+    def hold(self, copied: threading.Event) -> None:
+        """Let nothing change until a snapshot is copied, which another thread does meanwhile."""
+        self._copied = copied
+
+    def settle(self) -> None:
+        """Wait until weights, moments and averages may change; the optimiser does so before its step."""
+        if self._copied is not None:
+            self._copied.wait()
+            self._copied = None
 
     def load(self, path: Path, fabric: Fabric) -> None:
-        """Go on from a checkpoint.
+        """Go on from a verified checkpoint, of whatever number of processes; every process must call it.
 
         Raises:
-            DataError: if it is of another network.
+            DataError: if it is of another network, naming the first differences, or damaged; nothing is
+                changed then.
             ConfigError: if the batch was cut into other shards, whose noise is other noise.
         """
-        self._check_shards(checkpoint.read_document(path, "state").get("shards", self._shards))
-        tensors = {name: checkpoint.read_tensors(path, name) for name in ("network", "ema", "optimizer")}
-        state = checkpoint.read_document(path, "state")
+        state = read_document(path, "state")
+        advice = "use the network that the run began with, or another run directory"
         try:
-            self._losses.network.load_state_dict(tensors["network"])
-            self.ema.load_state_dict(tensors["ema"])
-            if any(True for _ in _tensors_of(self._losses.objectives)):
-                self._losses.objectives.load_state_dict(checkpoint.read_tensors(path, "objectives"))
-            load_optimizer(self._losses, self._optimizer, tensors["optimizer"])
-            self.step, self.seconds = int(state["step"]), float(state["seconds"])
+            self._check_shards(state.get("shards", self._shards))
+            saved = {name: TensorGroup(path, name) for name in self._groups({})}
+            moments = self._moments.room(saved["optimizer"].shapes)
+            groups = self._groups(moments)
+            for name, tensors in groups.items():
+                expected = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
+                different = differences(expected, saved[name].shapes)
+                if different:
+                    raise DataError(
+                        f"the checkpoint {path} is of another network or optimiser, its {name} does not "
+                        f"fit: {different}; {advice}"
+                    )
+            for name, tensors in groups.items():
+                for key, tensor in tensors.items():
+                    here = held(tensor, fabric.global_rank).piece
+                    saved[name].read_into(key, here.tensor, here.offset)
+            self._moments.load(moments)
+            self.step, self.skipped = int(state["step"]), int(state["skipped"])
+            self.seconds = float(state["seconds"])
             self.means.restore(state["means"])
             if state["precision"]:
                 fabric.strategy.precision.load_state_dict(state["precision"])
-        except (RuntimeError, KeyError, TypeError, ValueError) as error:
+        except (RuntimeError, KeyError, TypeError, ValueError, AttributeError) as error:
             reason = " ".join(str(error).split())[:200]
-            raise DataError(
-                f"the checkpoint {path} is of another network or optimiser ({reason}); "
-                f"use the network that the run began with, or another run directory"
-            ) from error
+            raise DataError(f"the checkpoint {path} cannot be gone on from ({reason}); {advice}") from error
+
+    def _groups(self, moments: Mapping[str, Tensor]) -> dict[str, Mapping[str, Tensor]]:
+        groups: dict[str, Mapping[str, Tensor]] = {
+            "network": self._losses.network.state_dict(),
+            "ema": self.ema.state_dict(),
+            "optimizer": moments,
+        }
+        if any(True for _ in _tensors_of(self._losses.objectives)):
+            groups["objectives"] = self._losses.objectives.state_dict()
+        return groups
+
+    def _buffers(self, group: str) -> set[str]:
+        if group == "optimizer":
+            return set()
+        module = self._losses.objectives if group == "objectives" else self._losses.network
+        return {name for name, _ in module.named_buffers()}
 
     def _check_shards(self, recorded: int) -> None:
         if recorded != self._shards:
             raise ConfigError(
                 f"the run cut each batch into {recorded} shards (devices times training.accumulate), now it "
-                f"would be {self._shards}, with other noise; go on with as many devices as before"
+                f"would be {self._shards}, with other noise; go on with as many shards as before"
             )
 
 
-def _tensors_of(module: nn.Module) -> itertools.chain[torch.Tensor]:
+def _tensors_of(module: nn.Module) -> Iterator[Tensor]:
     return itertools.chain(module.parameters(), module.buffers())

@@ -44,21 +44,21 @@ class Validation:
         """Means over all samples, ``validation/<name>`` for each number of the training loss."""
         self._losses.eval()
         sums: dict[str, Tensor] = {}
-        for index in range(fabric.global_rank, len(self._batches), fabric.world_size):
-            for name, mean in self._measure(fabric, index).items():
-                weighted = mean.float() * len(self._batches[index])
+        # Every process takes part in each round, with a batch that does not count where there is none for
+        # it: a sharded network is put together by all of them.
+        for first in range(0, len(self._batches), fabric.world_size):
+            own = first + fabric.global_rank
+            counts = own < len(self._batches)
+            for name, mean in self._measure(fabric, own if counts else 0).items():
+                weighted = mean.float() * (len(self._batches[own]) if counts else 0)
                 sums[name] = sums[name] + weighted if name in sums else weighted
+        totals = torch.stack(list(sums.values()))
         if fabric.world_size > 1:
-            sums = self._gathered(fabric, sums)
+            totals = fabric.all_reduce(totals, reduce_op="sum")  # type: ignore[assignment]
         count = sum(len(batch) for batch in self._batches)
-        return {f"validation/{name}": float(total) / count for name, total in sums.items()}
-
-    def _gathered(self, fabric: Fabric, sums: dict[str, Tensor]) -> dict[str, Tensor]:
-        # A process may have had no batch at all, but the first one had, so its names hold for all.
-        names = fabric.broadcast(list(sums))
-        row = torch.stack([sums.get(name, torch.zeros((), device=fabric.device)) for name in names])
-        row = fabric.all_reduce(row, reduce_op="sum")  # type: ignore[assignment]
-        return dict(zip(names, row, strict=True))
+        return {
+            f"validation/{name}": total / count for name, total in zip(sums, totals.tolist(), strict=True)
+        }
 
     def _measure(self, fabric: Fabric, index: int) -> dict[str, Tensor]:
         batch = self._split.batch(self._batches[index], generator(self._seed, "validation data", index))

@@ -1,6 +1,6 @@
-"""Looks after each step at whether the run must stop: Ctrl-C, or numbers that are not finite."""
+"""Decides at each step, alike on every process, whether it may change the weights and whether to stop."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -9,73 +9,73 @@ from torch import Tensor
 
 from thalweg.config import TrainingConfig
 from thalweg.errors import DivergenceError
-from thalweg.training.checkpoint import checkpoints
 from thalweg.training.interruption import Interruption
-from thalweg.training.step import finite
-
-_LOOK_EVERY = 10
-"""Steps between two looks where a look makes a device or other processes wait."""
 
 
 class Watch:
-    """Decides alike on every process.
+    """Looks at loss, gradient and signals after the backward pass, before anything is changed.
 
-    A lone CPU is looked at after every step. Elsewhere the first bad step is noted on the device, and
-    looked at every few steps and whenever something is due, so that nothing bad is ever saved.
+    All processes reduce what they saw in one small exchange a step, so a signal that reaches one of them
+    stops all after the same step, and a loss that is not finite on one is not finite for all. The device
+    is waited for, which costs far less than a step: only so is it known before the optimiser runs.
 
     Args:
-        training: intervals and precision.
-        folder: of checkpoints, to name the last good one.
-        interruption: notes Ctrl-C.
+        training: precision, and what to do about numbers that are not finite.
+        interruption: notes signals.
         fabric: launched.
+        skipped: steps that the run has left out already.
+        last_saved: finds the newest checkpoint, to be named.
+
+    Attributes:
+        stopped_by: the signal to stop for after this step; 0 for none.
+        skipped: steps left out so far.
     """
 
     def __init__(
-        self, training: TrainingConfig, folder: Path, interruption: Interruption, fabric: Fabric
+        self,
+        training: TrainingConfig,
+        interruption: Interruption,
+        fabric: Fabric,
+        *,
+        skipped: int,
+        last_saved: Callable[[], Path | None],
     ) -> None:
-        self._training, self._folder = training, folder
-        self._interruption, self._fabric = interruption, fabric
-        self._first_bad = torch.full((), -1, dtype=torch.int64, device=fabric.device)
+        self._training, self._interruption, self._fabric = training, interruption, fabric
+        self._last_saved = last_saved
+        self.stopped_by, self.skipped = 0, skipped
 
-    def stops(self, step: int, numbers: Mapping[str, Tensor]) -> bool:
-        """Whether the run is to stop after this step, the ``step``-th from 1.
+    def admits(self, step: int, numbers: Mapping[str, Tensor]) -> bool:
+        """Whether step ``step``, counted from 0, may change the weights.
 
         Raises:
-            DivergenceError: if this step, or one since the last look, was not finite.
+            DivergenceError: if its loss or gradient is not finite and no step may be left out (any more).
         """
-        good = finite(numbers, scaled=self._training.precision == "16-mixed")
-        self._first_bad = torch.where(~good & (self._first_bad < 0), step, self._first_bad)
-        if not self._looks(step):
-            return False
-        signals = torch.stack(
-            [self._first_bad, torch.full_like(self._first_bad, self._interruption.requested)]
-        )
+        bad = ~torch.isfinite(numbers["loss"])
+        if self._training.precision != "16-mixed":
+            # In float16 gradients are scaled, and the scaler leaves out those that overflow.
+            bad = bad | ~torch.isfinite(numbers["grad_norm"])
+        signals = torch.stack([bad.long(), torch.full_like(bad, self._interruption.signal, dtype=torch.long)])
         if self._fabric.world_size > 1:
             signals = self._fabric.all_reduce(signals, reduce_op="max")  # type: ignore[assignment]
-        bad, stop = signals.tolist()
-        if bad >= 0:
-            raise self._diverged(bad, numbers)
-        return bool(stop)
-
-    def _looks(self, step: int) -> bool:
-        if self._fabric.world_size == 1 and self._fabric.device.type == "cpu":
+        bad_anywhere, self.stopped_by = signals.tolist()
+        if not bad_anywhere:
             return True
-        training = self._training
-        intervals = (
-            training.log_every,
-            training.validate_every,
-            training.sample_every,
-            training.checkpoint_every,
-            _LOOK_EVERY,
-        )
-        return step == training.steps or any(every and step % every == 0 for every in intervals)
+        if self._training.nonfinite == "stop" or self.skipped == self._training.max_skips:
+            raise self._diverged(step + 1, numbers)
+        self.skipped += 1
+        return False
 
     def _diverged(self, step: int, numbers: Mapping[str, Tensor]) -> DivergenceError:
-        saved = checkpoints(self._folder)
-        last = f"the last good checkpoint is {saved[-1]}" if saved else "no checkpoint had been saved yet"
+        pair = torch.stack([numbers["loss"].float(), numbers["grad_norm"].float()])
+        if self._fabric.world_size > 1:
+            pair = self._fabric.all_reduce(pair, reduce_op="mean")  # type: ignore[assignment]
+        loss, norm = pair.tolist()
+        saved = self._last_saved()
+        last = "no checkpoint had been saved yet" if saved is None else f"the last good checkpoint is {saved}"
+        left_out = f" after {self.skipped} steps were left out" if self.skipped else ""
         exact = "" if self._training.precision == "32-true" else " or training.precision=32-true"
         return DivergenceError(
-            f"training diverged at step {step}: the loss is {float(numbers['loss']):.4g} and the gradient "
-            f"norm {float(numbers['grad_norm']):.4g}; {last}; "
-            f"try a lower training.lr, a smaller training.clip{exact} in a new run directory"
+            f"training diverged at step {step}{left_out}: the loss is {loss:.4g} and the gradient norm "
+            f"{norm:.4g}; {last}; try a lower training.lr, a smaller training.clip{exact} in a new "
+            f"run directory"
         )

@@ -1,6 +1,6 @@
 """TensorBoard."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,25 +34,38 @@ class TensorBoardConfig:
                 "the logger 'tensorboard' needs the package tensorboard: "
                 "pip install 'thalweg-core[tensorboard]'"
             ) from error
-        return TensorBoard(SummaryWriter(str(run_dir / self.folder)))
+        return TensorBoard(SummaryWriter, run_dir / self.folder)
 
 
 class TensorBoard:
-    """See :class:`TensorBoardConfig`. Fulfils :class:`thalweg.protocols.Logger`."""
+    """See :class:`TensorBoardConfig`. Fulfils :class:`thalweg.protocols.Logger`.
 
-    def __init__(self, writer: Any) -> None:
-        self._writer = writer
+    Opened at the first entry, whose step is where the run goes on: what an earlier attempt wrote of this
+    step and later ones is purged then.
+    """
+
+    def __init__(self, open_writer: Callable[..., Any], folder: Path) -> None:
+        self._open, self._folder, self._opened = open_writer, folder, None
 
     def log(self, step: int, numbers: Mapping[str, float]) -> None:
         """One scalar a number."""
+        writer = self._writer(step)
         for name, number in numbers.items():
-            self._writer.add_scalar(name, number, step)
+            writer.add_scalar(name, number, step)
 
     def image(self, step: int, name: str, path: Path) -> None:
         """The picture at ``path``."""
         with Image.open(path) as picture:
-            self._writer.add_image(name, np.asarray(picture.convert("RGB")), step, dataformats="HWC")
+            pixels = np.asarray(picture.convert("RGB"))
+        self._writer(step).add_image(name, pixels, step, dataformats="HWC")
 
     def close(self) -> None:
         """Flush and close the file."""
-        self._writer.close()
+        if self._opened is not None:
+            self._opened.close()
+
+    def _writer(self, step: int) -> Any:
+        if self._opened is None:
+            earlier = any(self._folder.glob("events.out.tfevents.*"))
+            self._opened = self._open(str(self._folder), purge_step=step if earlier else None)
+        return self._opened

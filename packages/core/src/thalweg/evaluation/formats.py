@@ -1,0 +1,106 @@
+"""The files that drawn samples are put into: ``.npz``, tar, PNG, tensors."""
+
+import json
+import math
+import tarfile
+from collections.abc import Callable, Iterator, Mapping
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import UInt8
+from PIL import Image
+from torch import Tensor
+
+from thalweg.data.grid import enlargement, grid, png_bytes, save_png
+from thalweg.data.pixels import to_images
+from thalweg.evaluation.blocks import Block
+from thalweg.evaluation.images import Piece
+from thalweg.evaluation.npz import write_images
+from thalweg.tensor_files import write_tensors
+
+TENSORS, SETTINGS, PICTURE = "samples.safetensors", "samples.json", "samples.png"
+
+Writer = Callable[[Path, Iterator[Block], Mapping[str, Any]], None]
+"""Writes blocks that come in order, and how they were drawn, to a path that nobody sees yet."""
+
+_MOST_SHOWN = 100
+
+
+def write_npz(path: Path, blocks: Iterator[Block], drawn: Mapping[str, Any]) -> None:
+    """``arr_0``, uint8 of N x height x width x channels as ADM's evaluator takes it; labels as ``arr_1``."""
+    first = next(blocks)
+    channels, height, width = first.tensors["images"].shape[1:]
+
+    def pieces() -> Iterator[Piece]:
+        yield _piece(first)
+        yield from map(_piece, blocks)
+
+    write_images(path, (channels, height, width), int(drawn["sampling"]["count"]), pieces())
+
+
+def write_tar(path: Path, blocks: Iterator[Block], drawn: Mapping[str, Any]) -> None:
+    """A PNG for each sample, named by its index, and its class in a ``.cls`` beside it."""
+    with tarfile.open(path, "w") as archive:
+        for index, image, label in _each(blocks, drawn):
+            _add(archive, f"{index:08d}.png", _png(image))
+            if label is not None:
+                _add(archive, f"{index:08d}.cls", str(label).encode())
+
+
+def write_pngs(path: Path, blocks: Iterator[Block], drawn: Mapping[str, Any]) -> None:
+    """A folder with a PNG for each sample, named by its index."""
+    path.mkdir()
+    for index, image, _ in _each(blocks, drawn):
+        (path / f"{index:08d}.png").write_bytes(_png(image))
+
+
+def write_folder(path: Path, blocks: Iterator[Block], drawn: Mapping[str, Any]) -> None:
+    """``samples.safetensors``, how they were drawn, and a picture where they have one or three channels."""
+    path.mkdir()
+    whole = list(blocks)
+    tensors: dict[str, Tensor] = {
+        name: torch.cat([block.tensors[name] for block in whole])
+        for name in ("x", "labels")
+        if name in whole[0].tensors
+    }
+    count, start = len(tensors["x"]), int(drawn["start"])
+    write_tensors(path / TENSORS, {**tensors, "indices": torch.arange(start, start + count)})
+    (path / SETTINGS).write_text(json.dumps(drawn, indent=2) + "\n")
+    if tensors["x"].shape[1] in (1, 3):
+        images = to_images(tensors["x"][:_MOST_SHOWN])
+        save_png(
+            grid(images, _columns(len(images), tensors.get("labels")), enlargement(images)), path / PICTURE
+        )
+
+
+def _columns(count: int, labels: Tensor | None) -> int:
+    kinds = 0 if labels is None else len(labels.unique())
+    return kinds if 1 < kinds <= 16 else math.ceil(math.sqrt(count))
+
+
+def _piece(block: Block) -> Piece:
+    return Piece(block.tensors["images"], block.tensors.get("labels"))
+
+
+def _each(
+    blocks: Iterator[Block], drawn: Mapping[str, Any]
+) -> Iterator[tuple[int, UInt8[Tensor, "channels height width"], int | None]]:
+    """Index within the seed, image and class of every sample."""
+    for block in blocks:
+        labels = block.tensors.get("labels")
+        for row, image in enumerate(block.tensors["images"]):
+            index = int(drawn["start"]) + block.start + row
+            yield index, image, None if labels is None else int(labels[row])
+
+
+def _png(image: UInt8[Tensor, "channels height width"]) -> bytes:
+    pixels = image.permute(1, 2, 0).numpy()
+    return png_bytes(Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels))
+
+
+def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
+    info = tarfile.TarInfo(name)
+    info.size = len(content)
+    archive.addfile(info, BytesIO(content))

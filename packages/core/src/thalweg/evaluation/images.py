@@ -1,0 +1,75 @@
+"""Sets of images, read by ranges of their indices."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import attrs
+from jaxtyping import Int, UInt8
+from torch import Tensor
+
+from thalweg.errors import DataError
+
+
+@attrs.frozen(eq=False)
+class Piece:
+    """Neighbouring images of a set.
+
+    Attributes:
+        images: 0..255, of 1 (grey) or 3 (RGB) channels.
+        labels: the class of each, or that it was drawn for; None where there are none.
+        captions: one of each; None where there are none.
+    """
+
+    images: UInt8[Tensor, "N channels height width"]
+    labels: Int[Tensor, " N"] | None = None
+    captions: Sequence[str] | None = None
+
+
+@runtime_checkable
+class Images(Protocol):
+    """A set of images of one size.
+
+    Attributes:
+        identity: what it is, as passports and caches record it: equal for equal images, as far as can be
+            told without looking at all of them.
+        shape: channels, height and width.
+        classes: number of classes; None where images bear no labels.
+    """
+
+    identity: Mapping[str, Any]
+    shape: tuple[int, int, int]
+    classes: int | None
+
+    def __len__(self) -> int:
+        """Number of images."""
+        ...
+
+    def read(self, start: int, stop: int) -> Piece:
+        """Images start..stop-1, the same whatever range they are read in."""
+        ...
+
+
+def check_enough(images: Images, what: str) -> None:
+    """Raise unless there are at least two images.
+
+    Raises:
+        DataError: naming the set.
+    """
+    if len(images) < 2:
+        number = "one image" if len(images) == 1 else f"{len(images)} images"
+        raise DataError(f"{what} has {number}; an evaluation needs at least two")
+
+
+class First:
+    """The first ``count`` images of a set; the rest is as of the whole."""
+
+    def __init__(self, whole: Images, count: int) -> None:
+        self._whole, self._count = whole, count
+        self.identity, self.shape, self.classes = whole.identity, whole.shape, whole.classes
+
+    def __len__(self) -> int:
+        return self._count
+
+    def read(self, start: int, stop: int) -> Piece:
+        """As of the whole."""
+        return self._whole.read(start, stop)

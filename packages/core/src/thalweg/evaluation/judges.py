@@ -1,0 +1,124 @@
+"""Extractors with their metrics, built, and the statistics that they ask for."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+import torch
+from torch import Tensor
+
+from thalweg.config import dump_component
+from thalweg.errors import ConfigError
+from thalweg.evaluation.images import Images, Piece
+from thalweg.evaluation.parts import Makers, Statistics
+from thalweg.evaluation.settings import EvaluationConfig, JudgeConfig
+from thalweg.facts import Facts
+from thalweg.protocols import Extractor, Metric, Statistic
+from thalweg.types import Features
+
+
+@attrs.frozen(eq=False)
+class Judge:
+    """An extractor and the metrics that read its features.
+
+    Attributes:
+        name: as the settings call it.
+        extractor: sees the features.
+        metrics: read them.
+    """
+
+    name: str
+    extractor: Extractor
+    metrics: Mapping[str, Metric]
+
+    def makers(self, count: int, *, reference: bool) -> Makers:
+        """The statistics that its metrics need of one side, shared by key."""
+        found = {}
+        for metric in self.metrics.values():
+            asked = metric.reference_statistics(count) if reference else metric.statistics(count)
+            found.update({f"{self.name}/{key}": make for key, make in asked.items()})
+        return found
+
+    def features(self, piece: Piece) -> Features:
+        """What its extractor sees in these images."""
+        if self.extractor.reads_captions:
+            return self.extractor(piece.images, piece.captions)
+        return self.extractor(piece.images)
+
+    def count(
+        self, features: Features, labels: Tensor | None, indices: Sequence[int], statistics: Statistics
+    ) -> None:
+        """Take features into those of the statistics that are its own."""
+        for one in self._own(statistics).values():
+            one.update(features, labels, indices)
+
+    def numbers(self, samples: Statistics, reference: Statistics) -> dict[str, tuple[str, float]]:
+        """Metric and value of each number, by the name that it bears in these features."""
+        found: dict[str, tuple[str, float]] = {}
+        for metric in self.metrics.values():
+            for number, value in metric(self._own(samples), self._own(reference)).items():
+                name = self.extractor.number_name(number)
+                if name in found:
+                    raise ConfigError(
+                        f"two metrics of '{self.name}' give the number '{name}'; put one under another judge"
+                    )
+                found[name] = (metric.name, float(value))
+        return found
+
+    def _own(self, statistics: Statistics) -> dict[str, Statistic]:
+        prefix = f"{self.name}/"
+        return {key.removeprefix(prefix): one for key, one in statistics.items() if key.startswith(prefix)}
+
+
+def build_judges(
+    config: EvaluationConfig, facts: Facts, device: torch.device | str, teaching: Images | None
+) -> list[Judge]:
+    """Build all extractors and metrics; whatever weights they need is read here.
+
+    Args:
+        config: names them.
+        facts: shape and classes of the images.
+        device: where extractors run.
+        teaching: real images with labels, for extractors that are fitted first.
+
+    Raises:
+        DataError: if weights are not at hand, or are not those that are asked for.
+        ConfigError: if an extractor has to be fitted and there is nothing to fit it to.
+    """
+    return [_judge(name, one, facts, device, teaching) for name, one in config.judges.items()]
+
+
+def _judge(
+    name: str, config: JudgeConfig, facts: Facts, device: torch.device | str, teaching: Images | None
+) -> Judge:
+    extractor = config.extractor.build(facts)
+    metrics = {key: one.build(facts) for key, one in config.metrics.items()}
+    kind = dump_component("extractor", config.extractor)["type"]
+    if hasattr(extractor, "fit"):
+        _fit(extractor, kind, teaching)
+    if isinstance(extractor, torch.nn.Module):
+        extractor.to(device)
+    return Judge(name, extractor, metrics)
+
+
+def _fit(extractor: Any, kind: str, teaching: Images | None) -> None:
+    if teaching is None:
+        raise ConfigError(
+            f"the extractor '{kind}' is trained on labelled real images first; give some by --reference, "
+            "such as a recipe or an .npz with labels"
+        )
+    real = teaching.read(0, len(teaching))
+    if real.labels is None:
+        raise ConfigError(f"the extractor '{kind}' needs labels, and the reference has none; choose another")
+    threads = torch.get_num_threads()
+    # The order of sums depends on the number of threads, and any number of processes must agree.
+    torch.set_num_threads(1)
+    try:
+        extractor.fit(real.images, real.labels, trained_on=_words(teaching.identity))
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _words(identity: Mapping[str, Any]) -> str:
+    data = identity.get("data")
+    return str(data["type"] if isinstance(data, Mapping) else identity.get("kind", "images"))

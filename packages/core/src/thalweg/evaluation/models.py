@@ -1,0 +1,84 @@
+"""Where a run keeps its networks, and what is known of one before it is loaded."""
+
+import hashlib
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from thalweg.config import read_toml
+from thalweg.errors import ConfigError
+from thalweg.importing import DESCRIPTION
+from thalweg.training import checkpoint
+
+CONFIG, MODEL, CHECKPOINTS = "config.toml", "model", "checkpoints"
+_AVERAGED = "ema"
+
+
+@attrs.frozen
+class Model:
+    """A saved network.
+
+    Attributes:
+        path: its folder, or the checkpoint that holds it.
+        sha256: of its tensors; of a checkpoint's, those of the averaged weights.
+        step: that it was trained to; None where nobody wrote it down.
+        run: the folder of the run that it belongs to; None if there is none.
+    """
+
+    path: Path
+    sha256: str
+    step: int | None
+    run: Path | None
+
+    @property
+    def data(self) -> Any:
+        """The run's data set, in plain values; None without a run."""
+        return None if self.run is None else data_of(self.run)
+
+
+def model_at(path: Path) -> Model | None:
+    """The network that a folder is or holds: a saved one, a checkpoint, or a run, whose model is meant if it
+    is complete and else its newest whole checkpoint; None if there is none.
+
+    Raises:
+        DataError: if all checkpoints of a run are damaged.
+    """
+    folder: Path | None = path
+    if not (path / DESCRIPTION).is_file():
+        folder = path / MODEL
+        if not (folder / DESCRIPTION).is_file():
+            complain = logging.getLogger("thalweg").warning
+            folder = checkpoint.newest(path / CHECKPOINTS, complain) if (path / CONFIG).is_file() else None
+    if folder is None:
+        return None
+    above = [folder, folder.parent, folder.parent.parent]
+    run = next((one for one in above if (one / CONFIG).is_file()), None)
+    if (folder / checkpoint.MANIFEST).is_file():
+        seals = checkpoint.listed(folder)
+        parts = sorted(seal.sha256 for name, seal in seals.items() if name.startswith(_AVERAGED))
+        digest = parts[0] if len(parts) == 1 else hashlib.sha256("".join(parts).encode()).hexdigest()
+        return Model(folder, digest, checkpoint.step_of(folder), run)
+    description = _described(folder)
+    return Model(folder, str(description.get("sha256", "")), description.get("step"), run)
+
+
+def data_of(path: Path) -> Any:
+    """The data set, in plain values, that a recipe or a run's folder states; None if it is neither."""
+    file = path if path.suffix == ".toml" else path / CONFIG
+    if path.suffix != ".toml" and not file.is_file():
+        return None
+    data = read_toml(file).get("data")
+    if data is None:
+        raise ConfigError(f"{file} states no data set")
+    return data
+
+
+def _described(folder: Path) -> dict[str, Any]:
+    try:
+        description = json.loads((folder / DESCRIPTION).read_text())
+    except (OSError, ValueError):
+        return {}  # loading it will say what is wrong
+    return description if isinstance(description, dict) else {}

@@ -1,0 +1,183 @@
+"""A network as a set of images: whatever is asked for is drawn on the spot."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+import torch
+from jaxtyping import Float32, Int
+from torch import Tensor
+
+from thalweg.config import dump
+from thalweg.drawing import Drawer, VelocityNetwork
+from thalweg.errors import ConfigError
+from thalweg.evaluation.datasets import Decoder
+from thalweg.evaluation.images import Piece
+from thalweg.evaluation.labelling import labels_of
+from thalweg.evaluation.settings import DrawingConfig
+from thalweg.protocols import Split
+from thalweg.randomness import generator
+from thalweg.types import Condition, Text
+
+
+@attrs.frozen(eq=False)
+class Drawn:
+    """Some samples.
+
+    Attributes:
+        x: as the network gives them.
+        labels: the class that each was drawn for; None without classes.
+    """
+
+    x: Float32[Tensor, "N C H W"]
+    labels: Int[Tensor, " N"] | None
+
+
+class SampleSource:
+    """Samples of a network by index; sample i depends on (seed, i) and nothing else.
+
+    Args:
+        network: what is drawn from.
+        drawing: sampler, guidance, labels, seed and precision.
+        count: how many are going to be drawn.
+        classes: those to draw; all by default.
+        captions: where a network that reads captions takes them from, sample i the i-th, from the start
+            again after the last.
+        device: where the network runs.
+
+    Attributes:
+        facts: the network's shape and classes.
+        drawing: how samples are drawn, in plain values; the precision is the one that is used.
+
+    Raises:
+        ConfigError: if the network reads captions and there are none.
+    """
+
+    def __init__(
+        self,
+        network: VelocityNetwork,
+        drawing: DrawingConfig,
+        count: int,
+        *,
+        classes: Sequence[int] | None = None,
+        captions: Split | None = None,
+        device: torch.device | str | None = None,
+    ) -> None:
+        self.facts = network.facts
+        if self.facts.text is not None and captions is None:
+            raise ConfigError(
+                "the network reads captions, and there are none to draw for: take it in its run's folder, "
+                "whose data set has them"
+            )
+        self._captions = captions
+        self._classes = self._checked(classes)
+        named = "none" if self._classes is None else "all" if classes is None else list(classes)
+        self._drawer = Drawer(
+            network,
+            count=count,
+            sampler=drawing.sampler,
+            guidance=drawing.guidance,
+            seed=drawing.seed,
+            interpolant=None,
+            device=device,
+            precision=drawing.precision,
+            compile="auto",
+        )
+        self._rule, self._seed = drawing.labels, drawing.seed
+        self.drawing: Mapping[str, Any] = {
+            **dump(drawing),
+            "precision": self._drawer.precision,
+            "classes": named,
+        }
+
+    @property
+    def evaluated(self) -> int:
+        """Images that the network was evaluated on so far, both halves of guidance counted."""
+        return self._drawer.evaluated
+
+    def __call__(self, indices: Sequence[int]) -> Drawn:
+        """Draw the samples at these indices, stepped together.
+
+        Raises:
+            ThalwegError: naming the first that is not finite.
+        """
+        labels = None
+        if self._classes is not None:
+            labels = torch.tensor(labels_of(self._rule, self._classes, self._seed, indices))
+        text = None if self._captions is None or self.facts.text is None else self._texts(indices)
+        return Drawn(self._drawer(indices, Condition(labels=labels, text=text)), labels)
+
+    def _checked(self, classes: Sequence[int] | None) -> Sequence[int] | None:
+        known = self.facts.classes
+        if known is None:
+            if classes is not None:
+                raise ConfigError("labels were given, but the network is unconditional; leave them out")
+            return None
+        wrong = [label for label in classes or [] if not 0 <= label < known]
+        if wrong:
+            raise ConfigError(f"there is no class {wrong[0]}; the network knows the classes 0 to {known - 1}")
+        return range(known) if classes is None else classes
+
+    def _texts(self, indices: Sequence[int]) -> Text:
+        split = self._captions
+        assert split is not None  # noqa: S101 - for mypy
+        texts = [
+            split.batch([index % len(split)], generator(self._seed, "sample caption", index)).condition.text
+            for index in indices
+        ]
+        found = [one for one in texts if one is not None]
+        if len(found) < len(texts):
+            raise ConfigError("the network reads captions and its data set has none; name one that has")
+        longest = max(text.tokens.shape[1] for text in found)
+        return Text(
+            tokens=torch.cat([_padded(text.tokens, longest) for text in found]),
+            mask=torch.cat([_padded(text.mask, longest) for text in found]),
+            empty_tokens=found[0].empty_tokens,
+            empty_mask=found[0].empty_mask,
+        )
+
+
+class NetworkImages:
+    """The samples as images.
+
+    Args:
+        source: draws them.
+        count: how many.
+        decoder: turns them into images.
+        identity: what is drawn from, such as its checkpoint's SHA-256.
+
+    Attributes:
+        identity: as given.
+        drawing: how they are drawn, and what decodes them.
+        shape: channels, height and width of the images.
+        classes: those of the network.
+    """
+
+    def __init__(
+        self, source: SampleSource, count: int, decoder: Decoder, identity: Mapping[str, Any]
+    ) -> None:
+        self._source, self._count, self._decoder = source, count, decoder
+        self.identity = identity
+        self.drawing: Mapping[str, Any] = {**source.drawing, "autoencoder": decoder.autoencoder}
+        self.classes = source.facts.classes
+        channels, height, width = decoder(torch.zeros(1, *source.facts.shape)).shape[1:]
+        self.shape = (channels, height, width)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def read(self, start: int, stop: int) -> Piece:
+        """Draw samples start..stop-1.
+
+        Raises:
+            ThalwegError: if one is not finite.
+        """
+        drawn = self._source(range(start, stop))
+        return Piece(self._decoder(drawn.x), drawn.labels)
+
+
+def _padded(tensor: Tensor, length: int) -> Tensor:
+    missing = length - tensor.shape[1]
+    if missing == 0:
+        return tensor
+    return torch.cat([tensor, tensor.new_zeros(1, missing, *tensor.shape[2:])], dim=1)

@@ -1,0 +1,94 @@
+"""What a number was made of and how: JSON that travels with it (no torch here)."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from thalweg.errors import DataError
+from thalweg.files import write_bytes
+
+_FORMAT, _VERSION = "thalweg-passport", 1
+
+
+@attrs.frozen(kw_only=True)
+class Passport:
+    """The result of an evaluation.
+
+    Attributes:
+        numbers: ``value``, ``metric``, ``judge``, ``features`` and ``better`` (``higher``, ``lower`` or None
+            where nobody can tell) of each number, by name.
+        conditions: all that two passports must agree on for their numbers to be comparable.
+        subject: what was judged: path, identity, checkpoint's SHA-256 and step, number and shape of images.
+        protocol: name, version, SHA-256 of its text, and what was changed.
+        software: versions of Python, packages and plugins.
+        machine: device, processes, threads, and what it took in seconds.
+        made: when, in ISO 8601.
+    """
+
+    numbers: Mapping[str, Mapping[str, Any]]
+    conditions: Mapping[str, Any]
+    subject: Mapping[str, Any]
+    protocol: Mapping[str, Any]
+    software: Mapping[str, Any]
+    machine: Mapping[str, Any]
+    made: str
+
+    def __getitem__(self, name: str) -> float:
+        """A number by its name."""
+        return float(self.numbers[name]["value"])
+
+    @property
+    def values(self) -> dict[str, float]:
+        """All numbers by name."""
+        return {name: self[name] for name in self.numbers}
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON."""
+        return {"format": _FORMAT, "version": _VERSION, **attrs.asdict(self, recurse=False)}
+
+    def write(self, path: Path) -> None:
+        """Write it; the file is there whole or not at all.
+
+        Raises:
+            ThalwegError: if it cannot be written.
+        """
+        write_bytes(path, (json.dumps(self.plain(), indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def is_passport(path: Path) -> bool:
+    """Whether a JSON file says that it is one."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(data, dict) and data.get("format") == _FORMAT
+
+
+def read_passport(path: Path) -> Passport:
+    """Read one.
+
+    Raises:
+        DataError: if it is missing, no passport, or newer than this version.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist; 'thalweg evaluate --out' writes passports") from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} is no passport: {error}") from error
+    if not isinstance(data, dict) or data.get("format") != _FORMAT:
+        raise DataError(f"{path} is no passport; 'thalweg evaluate --out' writes them")
+    if data.get("version") != _VERSION:
+        raise DataError(
+            f"{path} has format version {data.get('version')}, this Thalweg reads {_VERSION}; evaluate again"
+        )
+    fields = {field.name for field in attrs.fields(Passport)}
+    try:
+        passport = Passport(**{name: one for name, one in data.items() if name in fields})
+        passport.values  # noqa: B018 - that all can be read
+    except (TypeError, KeyError, ValueError) as error:
+        raise DataError(f"{path} is damaged: {error}; evaluate again") from error
+    return passport

@@ -1,0 +1,83 @@
+"""Protocols: named, versioned, frozen settings of evaluations, as TOML (no torch here).
+
+Those that are shipped lie in ``protocols/``. A change to one is another version of it in a new file.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from thalweg.config import FaultyConfigError, apply_override, read_toml, structure
+from thalweg.errors import ConfigError
+from thalweg.evaluation.settings import EvaluationConfig
+from thalweg.suggestions import did_you_mean, known_words
+
+_FOLDER = Path(__file__).parent / "protocols"
+
+
+@attrs.frozen
+class Protocol:
+    """Settings and where they are from.
+
+    Attributes:
+        config: the settings, all of them.
+        sha256: of the protocol's text; None where none was named.
+        changed: what was overridden, as it was written.
+    """
+
+    config: EvaluationConfig
+    sha256: str | None = None
+    changed: tuple[str, ...] = ()
+
+
+def names() -> list[str]:
+    """The protocols that are shipped."""
+    return sorted(path.stem for path in _FOLDER.glob("*.toml"))
+
+
+def read_protocol(
+    what: str | Path | None, overrides: Iterable[str] = (), judges: Mapping[str, Any] | None = None
+) -> Protocol:
+    """Settings of a protocol, or without one the defaults.
+
+    Args:
+        what: a shipped one's name or the path of a TOML file; None for none.
+        overrides: ``key.path=value``, as for recipes.
+        judges: extractors and metrics instead of the protocol's.
+
+    Raises:
+        ConfigError: if there is no such protocol, or settings are wrong: all faults at once.
+        PluginError: if a component cannot be imported.
+    """
+    data: dict[str, Any] = {}
+    digest = None
+    if what is not None:
+        path = _path(what)
+        data, digest = read_toml(path), hashlib.sha256(path.read_bytes()).hexdigest()
+        data.setdefault("name", path.stem)
+    if judges is not None:
+        data["judges"] = dict(judges)
+    changed = [*overrides]
+    for item in changed:
+        apply_override(data, item)
+    try:
+        config = structure(EvaluationConfig, data)
+    except FaultyConfigError as faults:
+        raise faults.of(str(what)) if what is not None else faults from None
+    if judges is not None and what is not None:
+        changed.append("judges")
+    return Protocol(config, digest, tuple(changed))
+
+
+def _path(what: str | Path) -> Path:
+    if isinstance(what, Path) or what.endswith(".toml"):
+        return Path(what)
+    if what not in names():
+        raise ConfigError(
+            f"there is no protocol '{what}'{did_you_mean(what, names()) or known_words(names())}; a file of "
+            "your own ends in .toml"
+        )
+    return _FOLDER / f"{what}.toml"

@@ -1,0 +1,192 @@
+"""Statistics of references: kept in a cache, written for others, read back, or stored by ADM.
+
+A file holds any number of statistics. Beside each stands what decides it: the images, how many of them, the
+extractor with weights, resizing and precision, and the statistic's name. It is used where all of that
+agrees, and refused where it was made by another extractor.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+import torch
+from torch import Tensor
+
+from thalweg.errors import DataError
+from thalweg.evaluation.judges import Judge
+from thalweg.evaluation.npz import members, read_array
+from thalweg.evaluation.parts import Makers, Statistics, write_statistics
+from thalweg.evaluation.workplace import digest
+from thalweg.protocols import Statistic
+from thalweg.tensor_files import open_tensors
+
+_FORMAT, _VERSION = "thalweg-reference", 1
+_ADM = {"moments:pooled": ("mu", "sigma"), "moments:spatial": ("mu_s", "sigma_s")}
+
+
+@attrs.frozen
+class Entry:
+    """What decides a statistic.
+
+    Attributes:
+        images: identity of the images.
+        count: how many were seen.
+        extractor: identity of the extractor.
+        statistic: its name.
+    """
+
+    images: Mapping[str, Any]
+    count: int
+    extractor: Mapping[str, Any]
+    statistic: str
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON has it, so that what was read compares equal to what was written."""
+        return dict(json.loads(json.dumps(attrs.asdict(self, recurse=False), default=dict)))
+
+
+class ReferenceFile:
+    """A file of statistics.
+
+    Args:
+        path: the file.
+
+    Raises:
+        DataError: if it is missing, damaged, foreign or newer.
+    """
+
+    def __init__(self, path: Path) -> None:
+        if not path.is_file():
+            raise DataError(f"{path} does not exist")
+        self._path = path
+        self._file = open_tensors(path)
+        metadata = self._file.metadata() or {}
+        if metadata.get("format") != _FORMAT:
+            raise DataError(f"{path} holds no statistics of a reference; make one by --save-reference")
+        if metadata.get("version") != str(_VERSION):
+            raise DataError(
+                f"{path} has format version {metadata.get('version')}, this Thalweg reads {_VERSION}; "
+                "make it anew"
+            )
+        self._entries: list[dict[str, Any]] = json.loads(metadata["entries"])
+        self.count: int = self._entries[0]["count"]
+        self.images: Mapping[str, Any] = self._entries[0]["images"]
+
+    def read(self, judge: Judge, key: str, statistic: Statistic) -> None:
+        """Fill a statistic.
+
+        Raises:
+            DataError: if there is none of this name, or it was made by another extractor.
+        """
+        name = key.removeprefix(f"{judge.name}/")
+        named = [at for at, entry in enumerate(self._entries) if entry["statistic"] == name]
+        if not named:
+            raise DataError(f"{self._path} has no statistic '{name}'; make it anew with the same metrics")
+        wanted = json.loads(json.dumps(dict(judge.extractor.identity), default=dict))
+        for at in named:
+            if self._entries[at]["extractor"] == wanted:
+                self._fill(at, statistic)
+                return
+        made = self._entries[named[0]]["extractor"]
+        differing = [name for name in sorted({*made, *wanted}) if made.get(name) != wanted.get(name)]
+        words = ", ".join(f"{name} {made.get(name)!r} instead of {wanted.get(name)!r}" for name in differing)
+        raise DataError(
+            f"{self._path} was made by another extractor: {words}; make it anew by --save-reference"
+        )
+
+    def has(self, entry: Entry) -> int | None:
+        """The place of exactly this entry, if it is here."""
+        plain = entry.plain()
+        return self._entries.index(plain) if plain in self._entries else None
+
+    def fill(self, entry: Entry, statistic: Statistic) -> bool:
+        """Fill a statistic from exactly this entry; whether it is here."""
+        at = self.has(entry)
+        if at is not None:
+            self._fill(at, statistic)
+        return at is not None
+
+    def _fill(self, at: int, statistic: Statistic) -> None:
+        names = [name for name in self._file.keys() if name.startswith(f"{at}/")]  # noqa: SIM118
+        statistic.load_state({name.partition("/")[2]: self._file.get_tensor(name) for name in names})
+
+
+def write_reference(path: Path, entries: Sequence[tuple[Entry, Statistic]]) -> None:
+    """Write statistics; the file is there whole or not at all.
+
+    Raises:
+        ThalwegError: if it cannot be written.
+    """
+    tensors: dict[str, Tensor] = {}
+    for at, (_, statistic) in enumerate(entries):
+        tensors.update({f"{at}/{name}": tensor for name, tensor in statistic.state().items()})
+    told = {
+        "format": _FORMAT,
+        "version": str(_VERSION),
+        "entries": json.dumps([entry.plain() for entry, _ in entries]),
+    }
+    write_statistics(path, tensors, told)
+
+
+class ReferenceCache:
+    """Statistics by what decides them, a file each.
+
+    Args:
+        folder: where.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def get(self, entry: Entry, statistic: Statistic) -> bool:
+        """Fill a statistic if it is here; a damaged file counts as none."""
+        path = self._path(entry)
+        try:
+            return path.is_file() and ReferenceFile(path).fill(entry, statistic)
+        except DataError:
+            return False
+
+    def put(self, entry: Entry, statistic: Statistic) -> None:
+        """Keep a statistic.
+
+        Raises:
+            ThalwegError: if it cannot be written.
+        """
+        write_reference(self._path(entry), [(entry, statistic)])
+
+    def _path(self, entry: Entry) -> Path:
+        return self._folder / f"{digest(entry.plain())}.safetensors"
+
+
+def stored_moments(path: Path, judge: Judge, makers: Makers) -> Statistics:
+    """Those statistics of a judge that an ``.npz`` holds as ADM's reference batches do.
+
+    ``mu`` and ``sigma`` are mean and covariance of Inception's pooled features, ``mu_s`` and ``sigma_s`` of
+    its spatial ones.
+
+    Raises:
+        DataError: if they are damaged, or the judge's features are not Inception's.
+    """
+    there, found = members(path), {}
+    for name, (mean, covariance) in _ADM.items():
+        key = f"{judge.name}/{name}"
+        if key not in makers or not {mean, covariance} <= there:
+            continue
+        kind = judge.extractor.identity.get("type")
+        if kind != "inception":
+            raise DataError(
+                f"{mean} and {covariance} of {path} are moments of Inception's features, and metrics here "
+                f"read those of {judge.extractor.name}; give the images instead"
+            )
+        found[key] = makers[key]()
+        # A mean and a covariance are all that a distance asks for, and any count gives the same covariance.
+        found[key].load_state(
+            {
+                "count": torch.tensor(2),
+                "mean": torch.from_numpy(read_array(path, mean)).double(),
+                "scatter": torch.from_numpy(read_array(path, covariance)).double(),
+            }
+        )
+    return found

@@ -1,0 +1,261 @@
+"""An evaluation from beginning to end."""
+
+import datetime
+import platform
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from thalweg.config import dump_component
+from thalweg.errors import ConfigError
+from thalweg.evaluation.choosing import chosen
+from thalweg.evaluation.comparing import better
+from thalweg.evaluation.judges import build_judges
+from thalweg.evaluation.parts import Makers, Statistics
+from thalweg.evaluation.passport import Passport
+from thalweg.evaluation.processes import check_alone
+from thalweg.evaluation.protocol import Protocol, read_protocol
+from thalweg.evaluation.recorders import SAVE_SECONDS
+from thalweg.evaluation.reference import Entry, ReferenceCache, stored_moments, write_reference
+from thalweg.evaluation.seeing import Means, Progress, Side, see
+from thalweg.evaluation.subjects import Named, Reference, Subject, open_reference, open_subject
+from thalweg.evaluation.surroundings import check_writable, default_work, software
+from thalweg.evaluation.tasks import makers_of, resolved
+from thalweg.facts import Facts
+from thalweg.files import sha256
+from thalweg.protocols import Statistic
+
+
+def evaluate(
+    subject: Named,
+    *,
+    reference: Named | None = None,
+    metrics: Sequence[str | Mapping[str, Any]] = (),
+    extractor: str | Mapping[str, Any] | None = None,
+    protocol: str | Path | None = None,
+    settings: Sequence[str] = (),
+    out: str | Path | None = None,
+    save_reference: str | Path | None = None,
+    devices: int = 1,
+    device: str = "auto",
+    batch_size: int = 64,
+    work: str | Path | None = None,
+    save_seconds: float = SAVE_SECONDS,
+    progress: Progress | None = None,
+) -> Passport:
+    """Judge a network's samples, or images, and say how the numbers were made.
+
+    Interrupted, it goes on when it is called again alike: what was seen is kept under ``work``, and
+    nothing is counted twice. Statistics of the reference are kept there too.
+
+    Args:
+        subject: a run's folder or a saved network, from which samples are drawn on the spot; or a folder,
+            tar file, ``.npz`` or other source of images; or a :class:`thalweg.evaluation.images.Images`.
+        reference: images in any of these forms; a recipe or run, whose training data are meant
+            (``:validation`` behind it means the others); statistics that ``save_reference`` wrote; an
+            ``.npz`` with ``mu`` and ``sigma``. By default what the protocol says.
+        metrics: which, instead of the protocol's: see :func:`thalweg.evaluation.choosing.chosen`.
+        extractor: whose features they read, where they name none.
+        protocol: a shipped protocol's name or a TOML file.
+        settings: ``key=value`` changes of the protocol, or settings where there is none, such as
+            ``count=10000`` or ``sampling.sampler.steps=50``.
+        out: where to write the passport.
+        save_reference: where to write the reference's statistics.
+        devices: processes that share the work; on accelerators one each.
+        device: where networks run; ``auto`` takes an accelerator where there is one.
+        batch_size: images at a time; numbers do not depend on it beyond rounding inside networks.
+        work: the folder for unfinished work and reference statistics; by default the cache's.
+        save_seconds: how often unfinished work is put on disk.
+        progress: called with ``samples`` or ``reference``, how many are done, and how many there are.
+
+    Raises:
+        ConfigError: settings are wrong or do not go together.
+        DataError: images, weights or a checkpoint are missing or damaged; before anything is drawn where
+            it can be known before.
+        PluginError: a component cannot be imported.
+        ThalwegError: samples are not finite, or a file cannot be written.
+    """
+    check_alone()
+    if devices < 1 or batch_size < 1:
+        raise ConfigError(f"devices is {devices} and batch_size is {batch_size}; both must be at least 1")
+    begun = time.perf_counter()
+    judged = chosen(metrics, extractor) if metrics else None
+    read = read_protocol(protocol, settings, judged)
+    place = resolved(device)
+    means = Means(
+        default_work() if work is None else Path(work),
+        place,
+        devices,
+        batch_size,
+        save_seconds,
+        progress or (lambda *_: None),
+    )
+    out, save_reference = (None if path is None else Path(path) for path in (out, save_reference))
+    for path in (out, save_reference):
+        if path is not None:
+            check_writable(path)
+    ours = open_subject(subject, read.config, place)
+    theirs = open_reference(reference, ours, read.config, place)
+    evaluation = _Evaluation(read, ours, theirs, means)
+    numbers = evaluation.numbers(save_reference)
+    passport = Passport(
+        numbers=numbers,
+        conditions=evaluation.conditions(),
+        subject=evaluation.subject(subject),
+        protocol={
+            "name": read.config.name,
+            "version": read.config.version,
+            "sha256": read.sha256,
+            "changed": list(read.changed),
+        },
+        software=software(),
+        machine={
+            "device": place,
+            "processes": devices,
+            "threads": torch.get_num_threads(),
+            "platform": platform.platform(),
+            "seconds": round(time.perf_counter() - begun, 2),
+        },
+        made=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    )
+    if out is not None:
+        passport.write(out)
+    return passport
+
+
+class _Evaluation:
+    """Both sides, the judges, and what they find."""
+
+    def __init__(self, protocol: Protocol, subject: Subject, reference: Reference, means: Means) -> None:
+        self._config, self._subject, self._reference, self._means = protocol.config, subject, reference, means
+        samples = subject.side.images
+        teaching = None if reference.teaching is None else reference.teaching.open(means.device)
+        known = [samples.classes, teaching and teaching.classes]
+        self._facts = Facts(shape=samples.shape, classes=next((one for one in known if one), None))
+        self._judges = build_judges(self._config, self._facts, means.device, teaching)
+        self._wanted = makers_of(self._judges, len(samples), reference=False)
+        if self._reference_count:
+            self._of_reference = makers_of(self._judges, self._reference_count, reference=True)
+        else:
+            self._of_reference = self._without_reference()
+
+    @property
+    def _reference_count(self) -> int:
+        if self._reference.side is not None:
+            return len(self._reference.side.images)
+        # Stored moments do not say of how many images they are; every metric takes a large number.
+        return self._reference.file.count if self._reference.file is not None else 0
+
+    def numbers(self, save_reference: Path | None) -> dict[str, dict[str, Any]]:
+        """All numbers; the reference first, as its faults should show before hours of drawing."""
+        reference = self._reference_statistics(save_reference)
+        samples = self._see(self._subject.side, list(self._wanted))
+        found: dict[str, dict[str, Any]] = {}
+        for judge in self._judges:
+            for name, (metric, value) in judge.numbers(samples, reference).items():
+                written = f"{name} ({judge.name})" if name in found else name
+                found[written] = {
+                    "value": value,
+                    "metric": metric,
+                    "judge": judge.name,
+                    "features": judge.extractor.name,
+                    "better": better(metric, name),
+                }
+        return found
+
+    def conditions(self) -> dict[str, Any]:
+        """All that numbers depend on, apart from what is judged."""
+        config, reference = self._config, self._reference
+        images: Any = "none"
+        if reference.side is not None:
+            images = {**reference.side.identity, "count": len(reference.side.images)}
+        elif reference.file is not None:
+            images = {**reference.file.images, "count": reference.file.count}
+        side = self._subject.side
+        return {
+            "protocol": {"name": config.name, "version": config.version},
+            "count": len(side.images),
+            "crop": config.crop or "none",
+            "sampling": self._subject.drawn or "not stated",
+            "reference": {
+                "images": images,
+                "moments": "none" if reference.moments is None else sha256(reference.moments),
+            },
+            "judges": {
+                judge.name: {
+                    "extractor": dict(judge.extractor.identity),
+                    "metrics": {
+                        name: dump_component("metric", one)
+                        for name, one in config.judges[judge.name].metrics.items()
+                    },
+                }
+                for judge in self._judges
+            },
+        }
+
+    def subject(self, named: Named) -> dict[str, Any]:
+        """What is judged."""
+        from thalweg.storage import redacted
+
+        images = self._subject.side.images
+        where = redacted(str(named)) if isinstance(named, str | Path) else type(named).__name__
+        shape = list(images.shape)
+        return {"what": where, **images.identity, "shape": shape, "count": len(images)}
+
+    def _reference_statistics(self, save: Path | None) -> Statistics:
+        makers = self._of_reference
+        statistics: dict[str, Statistic] = {}
+        entries: list[tuple[Entry, Statistic]] = []
+        for judge in self._judges:
+            mine = {key: make for key, make in makers.items() if key.startswith(f"{judge.name}/")}
+            if self._reference.moments is not None:
+                statistics.update(stored_moments(self._reference.moments, judge, mine))
+            if self._reference.file is not None:
+                for key, make in mine.items():
+                    statistics[key] = make()
+                    self._reference.file.read(judge, key, statistics[key])
+        side = self._reference.side
+        left = [key for key in makers if key not in statistics]
+        if left and side is None:
+            names = ", ".join(key.partition("/")[2] for key in left)
+            raise ConfigError(f"the reference has no images to take {names} of; give images by --reference")
+        if side is not None:
+            cached = self._from_cache(side, left)
+            statistics.update({key: one for key, (_, one) in cached.items()})
+            entries = list(cached.values())
+        if save is not None:
+            if not entries:
+                raise ConfigError("no statistics were taken of reference images, so there are none to save")
+            write_reference(save, entries)
+        return statistics
+
+    def _from_cache(self, side: Side, keys: Sequence[str]) -> dict[str, tuple[Entry, Statistic]]:
+        cache = ReferenceCache(self._means.work / "references")
+        found: dict[str, tuple[Entry, Statistic]] = {}
+        missing: dict[str, Entry] = {}
+        for key in keys:
+            entry, statistic = self._entry(side, key), self._of_reference[key]()
+            if cache.get(entry, statistic):
+                found[key] = (entry, statistic)
+            else:
+                missing[key] = entry
+        for key, one in self._see(side, list(missing)).items():
+            cache.put(missing[key], one)
+            found[key] = (missing[key], one)
+        return found
+
+    def _entry(self, side: Side, key: str) -> Entry:
+        name, _, statistic = key.partition("/")
+        judge = next(one for one in self._judges if one.name == name)
+        return Entry(side.identity, len(side.images), judge.extractor.identity, statistic)
+
+    def _see(self, side: Side, keys: Sequence[str]) -> Statistics:
+        judges = [judge for judge in self._judges if any(key.startswith(f"{judge.name}/") for key in keys)]
+        return see(side, judges, self._config, self._facts, self._reference.teaching, keys, self._means)
+
+    def _without_reference(self) -> Makers:
+        """What is asked of a reference of which nobody knows how many images it had."""
+        return makers_of(self._judges, 1_000_000_000, reference=True)

@@ -1,0 +1,150 @@
+"""From what users name to sets of images: stated in plain values first, so that any process can open them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import attrs
+import torch
+
+from thalweg.config import component_field, dump, structure
+from thalweg.errors import DataError
+from thalweg.evaluation.datasets import DatasetImages, Decoder
+from thalweg.evaluation.folders import SourceImages
+from thalweg.evaluation.models import data_of, model_at
+from thalweg.evaluation.networks import NetworkImages, SampleSource
+from thalweg.evaluation.npz import NpzImages
+from thalweg.evaluation.settings import DrawingConfig
+from thalweg.importing import load
+
+
+@attrs.frozen
+class NpzSet:
+    """An ``.npz`` of images."""
+
+    path: Path
+
+    def open(self, device: torch.device | str) -> NpzImages:  # noqa: ARG002 - nothing is computed
+        """Read its header."""
+        return NpzImages(self.path)
+
+
+@attrs.frozen
+class SourceSet:
+    """A folder or tar file of images, or whatever else is a source."""
+
+    url: str
+    crop: int | None = None
+
+    def open(self, device: torch.device | str) -> SourceImages:  # noqa: ARG002 - nothing is computed
+        """List it."""
+        from thalweg.data.sources import source_of  # who reads no folder need not wait for fsspec
+
+        return SourceImages(source_of(self.url), self.crop)
+
+
+@attrs.frozen
+class DatasetSet:
+    """A part of a data set."""
+
+    data: Any = component_field("dataset")
+    part: Literal["train", "validation"] = "train"
+    autoencoder: Any = component_field("autoencoder", None, optional=True)
+
+    def open(self, device: torch.device | str) -> DatasetImages:
+        """Build it."""
+        dataset = self.data.build()
+        decoder = Decoder(dataset, _built(self.autoencoder, device), device)
+        identity = {"data": dump(self)["data"], "autoencoder": decoder.autoencoder}
+        return DatasetImages(dataset, self.part, identity, decoder)
+
+
+@attrs.frozen
+class NetworkSet:
+    """Samples of a saved network."""
+
+    model: Path
+    count: int
+    drawing: DrawingConfig
+    classes: tuple[int, ...] | None = None
+    data: Any = component_field("dataset", None, optional=True)
+    autoencoder: Any = component_field("autoencoder", None, optional=True)
+
+    def source(self, device: torch.device | str) -> SampleSource:
+        """Load the network, ready to draw."""
+        network = load(self.model, device=device)
+        captions = None if network.facts.text is None or self.data is None else self.data.build().validation
+        return SampleSource(
+            network, self.drawing, self.count, classes=self.classes, captions=captions, device=device
+        )
+
+    def decoder(self, device: torch.device | str) -> Decoder:
+        """What turns its samples into images."""
+        data = None if self.data is None else self.data.build()
+        return Decoder(data, _built(self.autoencoder, device), device)
+
+    def open(self, device: torch.device | str) -> NetworkImages:
+        """Load the network and what turns its samples into images."""
+        source = self.source(device)
+        model = model_at(self.model)
+        assert model is not None  # noqa: S101 - it was loaded
+        identity = {"kind": "network", "checkpoint": model.sha256, "step": model.step}
+        return NetworkImages(source, self.count, self.decoder(device), identity)
+
+
+ImageSet = NpzSet | SourceSet | DatasetSet | NetworkSet
+_KINDS: Mapping[str, type[ImageSet]] = {
+    "npz": NpzSet,
+    "source": SourceSet,
+    "dataset": DatasetSet,
+    "network": NetworkSet,
+}
+
+
+def to_plain(images: ImageSet) -> dict[str, Any]:
+    """A set in plain values."""
+    kind = next(name for name, cls in _KINDS.items() if isinstance(images, cls))
+    return {"kind": kind, **dump(images)}
+
+
+def from_plain(data: Mapping[str, Any]) -> ImageSet:
+    """Undoes :func:`to_plain`."""
+    fields = dict(data)
+    return structure(_KINDS[fields.pop("kind")], fields)
+
+
+def images_at(what: str | Path, crop: int | None) -> ImageSet:
+    """The set of images that a path or URL names: an ``.npz``, a folder, a tar file or another source."""
+    if str(what).endswith(".npz"):
+        return NpzSet(Path(what))
+    return SourceSet(str(what), crop)
+
+
+def part_of(what: str | Path, autoencoder: Any) -> DatasetSet | None:
+    """The part of a recipe's or run's data set that ``RECIPE``, ``RUN`` or either with ``:train`` or
+    ``:validation`` names; None if it names none."""
+    path, colon, part = str(what).rpartition(":")
+    if not colon or part not in ("train", "validation"):
+        path, part = str(what), "train"
+    data = data_of(Path(path))
+    if data is None:
+        return None
+    return structure(DatasetSet, {"data": data, "part": part, "autoencoder": autoencoder})
+
+
+def check_exists(what: str | Path) -> None:
+    """Raise if a path on this machine leads nowhere.
+
+    Raises:
+        DataError: naming it.
+    """
+    text = str(what)
+    if "://" not in text and "{" not in text and not Path(text).exists():
+        raise DataError(f"{text} does not exist; give a run, a saved network, a folder, a tar or an .npz")
+
+
+def _built(autoencoder: Any, device: torch.device | str) -> Any:
+    if autoencoder is None:
+        return None
+    built = autoencoder.build()
+    return built.to(device) if isinstance(built, torch.nn.Module) else built

@@ -1,0 +1,160 @@
+"""The two sides of an evaluation: from what users name to open sets."""
+
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from thalweg.config import structure
+from thalweg.errors import ConfigError, DataError
+from thalweg.evaluation.images import First, Images, check_enough
+from thalweg.evaluation.models import Model, model_at
+from thalweg.evaluation.networks import NetworkImages
+from thalweg.evaluation.notes import read_note
+from thalweg.evaluation.npz import IMAGES, members
+from thalweg.evaluation.reference import ReferenceFile
+from thalweg.evaluation.seeing import Side
+from thalweg.evaluation.sets import (
+    DatasetSet,
+    ImageSet,
+    NetworkSet,
+    check_exists,
+    images_at,
+    part_of,
+)
+from thalweg.evaluation.settings import EvaluationConfig
+
+Named = str | Path | Images
+
+
+@attrs.frozen(eq=False)
+class Subject:
+    """What is judged.
+
+    Attributes:
+        side: its images.
+        drawn: how they were drawn, in plain values; None where nobody knows.
+        data: the data set of the run that it belongs to, in plain values; None where there is none.
+    """
+
+    side: Side
+    drawn: Any
+    data: Any
+
+
+@attrs.frozen(eq=False)
+class Reference:
+    """What it is compared with.
+
+    Attributes:
+        side: its images; None where there are only statistics, or nothing.
+        file: statistics of images; None where there is no such file.
+        moments: an ``.npz`` with moments as ADM stores them; None where there is none or it is not meant.
+        teaching: labelled real images that extractors can be fitted to; None where there are none.
+    """
+
+    side: Side | None = None
+    file: ReferenceFile | None = None
+    moments: Path | None = None
+    teaching: ImageSet | None = None
+
+
+def open_subject(what: Named, config: EvaluationConfig, device: str) -> Subject:
+    """Open what is judged; a network is loaded, and nothing is drawn yet.
+
+    Raises:
+        ConfigError: if it is a network and the number of samples is not stated.
+        DataError: if it is missing, damaged, or has fewer images than the settings ask for.
+    """
+    if not isinstance(what, str | Path):
+        return Subject(_side("samples", what, None, config.count, "the samples"), None, None)
+    check_exists(what)
+    model = model_at(Path(what))
+    if model is not None:
+        return _network(model, config, device)
+    stated = images_at(what, config.crop)
+    images = stated.open(device)
+    side = _side("samples", images, stated, config.count, str(what))
+    return Subject(side, read_note(Path(what), images.identity), None)
+
+
+def open_reference(what: Named | None, subject: Subject, config: EvaluationConfig, device: str) -> Reference:
+    """Open what it is compared with.
+
+    Raises:
+        ConfigError: if a part of a data set is meant and the subject belongs to no run.
+        DataError: if it is missing, damaged, or has fewer images than the settings ask for.
+    """
+    count = config.reference.count
+    if what is None:
+        if config.reference.set is None or subject.data is None:
+            return Reference(teaching=_part(subject.data, "train", config))
+        stated: ImageSet | None = _part(subject.data, config.reference.set, config)
+        assert stated is not None  # noqa: S101 - there are data
+        name = f"the {config.reference.set} part of the run's data"
+    elif not isinstance(what, str | Path):
+        return Reference(_side("reference", what, None, count, "the reference"))
+    elif str(what).endswith(".safetensors"):
+        return Reference(file=ReferenceFile(Path(what)), teaching=_part(subject.data, "train", config))
+    else:
+        name = str(what)
+        stated = part_of(what, config.autoencoder)
+        if stated is None:
+            check_exists(what)
+            stated = images_at(what, config.crop)
+    moments = _moments(name, config)
+    if moments is not None and IMAGES not in members(moments):
+        return Reference(moments=moments, teaching=_part(subject.data, "train", config))
+    assert stated is not None  # noqa: S101 - each branch has set it
+    side = _side("reference", stated.open(device), stated, count, name)
+    teaching = attrs.evolve(stated, part="train") if isinstance(stated, DatasetSet) else stated
+    return Reference(side, moments=moments, teaching=teaching if side.images.classes else None)
+
+
+def _network(model: Model, config: EvaluationConfig, device: str) -> Subject:
+    if config.count is None:
+        raise ConfigError("the number of samples is not stated; say how many to draw, such as count=10000")
+    data = model.data
+    stated = structure(
+        NetworkSet,
+        {
+            "model": model.path,
+            "count": config.count,
+            "drawing": config.sampling,
+            "data": data,
+            "autoencoder": config.autoencoder,
+        },
+    )
+    images: NetworkImages = stated.open(device)
+    identity = {**images.identity, "drawn": dict(images.drawing)}
+    return Subject(Side("samples", images, stated, identity), dict(images.drawing), data)
+
+
+def _side(what: str, images: Images, stated: ImageSet | None, count: int | None, name: str) -> Side:
+    check_enough(images, name)
+    if count is not None and count > len(images):
+        raise DataError(
+            f"{name} has {len(images)} images and {count} are asked for; give as many, or change the number"
+        )
+    whole = images if count is None else First(images, count)
+    return Side(what, whole, stated, images.identity)
+
+
+def _part(data: Any, part: str, config: EvaluationConfig) -> DatasetSet | None:
+    if data is None:
+        return None
+    return structure(DatasetSet, {"data": data, "part": part, "autoencoder": config.autoencoder})
+
+
+def _moments(name: str, config: EvaluationConfig) -> Path | None:
+    """The file of moments, where they are meant, or where a file has nothing else."""
+    if not name.endswith(".npz"):
+        if config.reference.moments == "stored":
+            raise ConfigError(f"stored moments are asked for, and {name} is no .npz that could hold them")
+        return None
+    there = members(Path(name))
+    if not {"mu", "sigma"} <= there:
+        if config.reference.moments == "stored":
+            raise DataError(f"stored moments are asked for, and {name} has no mu and sigma")
+        return None
+    return Path(name) if config.reference.moments == "stored" or IMAGES not in there else None

@@ -1,0 +1,54 @@
+"""One of several processes: ``python -m thalweg.evaluation.worker FOLDER RANK``.
+
+It reads ``request.json`` in the folder, works through its share, and says on stdout, one JSON object a
+line, how far it is and what went wrong. At SIGTERM, or when nobody listens any more, it saves and ends.
+"""
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from thalweg.errors import ThalwegError
+from thalweg.evaluation.processes import INTERRUPTED, REQUEST
+from thalweg.evaluation.recorders import work
+from thalweg.evaluation.tasks import from_plain
+from thalweg.evaluation.workplace import shared
+
+_FAILED = 1
+
+
+def main(folder: Path, rank: int) -> int:
+    """Do the share of one rank; the exit code."""
+    # Until here it ends at once and in silence, from here on it saves first.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with shared(folder):
+        request = json.loads((folder / REQUEST).read_text())
+        try:
+            task = from_plain(request["task"])
+            work(
+                task.recorder(folder, rank),
+                [(start, stop) for start, stop in request["shares"][rank]],
+                task.batch_size,
+                lambda count: _say({"advanced": count}),
+            )
+        except KeyboardInterrupt:
+            return INTERRUPTED
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return _FAILED
+        except ThalwegError as error:
+            kinds = [kind.__name__ for kind in type(error).__mro__ if kind.__module__ == "thalweg.errors"]
+            _say({"error": kinds[0], "message": str(error)})
+            return error.exit_code
+    return 0
+
+
+def _say(message: dict[str, Any]) -> None:
+    print(json.dumps(message), flush=True)  # noqa: T201 - the starting process reads it
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), int(sys.argv[2])))

@@ -1,0 +1,139 @@
+"""A run without training: everything that can fail before the first step is tried, and nothing is left."""
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from thalweg.composition import compose, composition_of
+from thalweg.config import RunConfig, dump
+from thalweg.errors import ConfigError
+from thalweg.summary import summarise
+from thalweg.training.batches import Batches
+from thalweg.training.loop import Trainer
+from thalweg.training.outlook import SAVED_BYTES_PER_PARAMETER, done, gib, outlook, state_bytes
+from thalweg.training.run_directory import LOCK, Resume, RunDirectory
+
+
+def dry_run(
+    config: RunConfig,
+    run_dir: Path | str,
+    *,
+    resume: Resume = "auto",
+    accelerator: str = "auto",
+    devices: int | str = "auto",
+    nodes: int = 1,
+    strategy: str = "auto",
+) -> dict[str, str]:
+    """Try a run: components, one batch, the run directory. The network is built without memory.
+
+    Args:
+        config: the run.
+        run_dir: its folder; as it was afterwards.
+        resume: as of :meth:`Trainer.train`.
+        accelerator: as of :class:`Trainer`, and the others.
+        devices: processes on a machine.
+        nodes: machines.
+        strategy: how they train together.
+
+    Returns:
+        What is about to be trained, by title.
+
+    Raises:
+        ThalwegError: whatever would stop the run before its first step.
+    """
+    dataset = config.data.build()
+    network = compose(**composition_of(config), facts=dataset.facts, device="meta")
+    trainer = Trainer(
+        config,
+        run_dir,
+        network=network,
+        dataset=dataset,
+        accelerator=accelerator,
+        devices=devices,
+        nodes=nodes,
+        strategy=strategy,
+    )
+    with _nothing_left(trainer.run), trainer.run.claimed(dump(trainer.config), resume):
+        _write(trainer.run.path)
+        trainer.newest()
+        free = shutil.disk_usage(trainer.run.path).free
+    lines = outlook(trainer)
+    lines["memory"] = _memory(trainer)
+    lines["disk"] = _disk(trainer, free)
+    lines["reading"] = _reading(trainer)
+    return lines
+
+
+@contextmanager
+def _nothing_left(run: RunDirectory) -> Iterator[None]:
+    """Remove afterwards what was not there before."""
+    lock, made = run.path / LOCK, [one for one in (run.path, *run.path.parents) if not one.exists()]
+    owner = lock.read_bytes() if lock.exists() else None
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # a folder that could not be made, or has got other files meanwhile
+            if owner is None:
+                lock.unlink()
+            else:
+                lock.write_bytes(owner)
+            for folder in made:
+                folder.rmdir()
+
+
+def _write(folder: Path) -> None:
+    probe = folder / f".probe-{os.getpid()}"
+    try:
+        probe.write_bytes(b"thalweg")
+        probe.unlink()
+    except OSError as error:
+        raise ConfigError(
+            f"cannot write in the run directory {folder} ({error.strerror or error}); "
+            f"choose another --run-dir or change its permissions"
+        ) from error
+
+
+def _memory(trainer: Trainer) -> str:
+    training, facts = trainer.config.training, trainer.parts.dataset.facts
+    share = training.batch_size // (trainer.world * training.accumulate)
+    precision = "32-true" if training.precision == "32-true" else "bf16-mixed"
+    activations = summarise(composition_of(trainer.config), facts, share, precision).activation_bytes
+    state = state_bytes(trainer)
+    return (
+        f"{gib(state + activations)} on each device: {gib(state)} for weights, gradients, optimiser and "
+        f"averages, {gib(activations)} for activations, uncompiled"
+    )
+
+
+def _disk(trainer: Trainer, free: int) -> str:
+    parameters = sum(parameter.numel() for parameter in trainer.parts.network.parameters())
+    training = trainer.config.training
+    # One is written before the oldest makes room.
+    kept = training.keep + 1
+    if training.keep_every:
+        kept += training.steps // training.keep_every
+    needed = SAVED_BYTES_PER_PARAMETER * parameters * kept
+    warning = "; that is not enough" if needed > free else ""
+    return f"{gib(needed)} for up to {kept} checkpoints, {gib(free)} free{warning}"
+
+
+def _reading(trainer: Trainer) -> str:
+    config, parts = trainer.config, trainer.parts
+    shards = trainer.world * config.training.accumulate
+    batches = Batches(
+        parts.dataset.train,
+        parts.network.facts,
+        parts.planner,
+        seed=config.seed,
+        batch_size=config.training.batch_size,
+        shards=shards,
+        label_dropout=config.plan.label_dropout,
+    )
+    begun = time.perf_counter()
+    batch = batches.read(min(done(trainer), config.training.steps - 1), 0)
+    seconds = time.perf_counter() - begun
+    batches.plan(batch, 0, 0)
+    return f"a batch of {len(batch.clean)} samples in {seconds:.3f} s"

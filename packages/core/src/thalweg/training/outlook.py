@@ -1,0 +1,82 @@
+"""What is about to be trained, in words, before it begins."""
+
+import math
+
+from thalweg.config import TrainingConfig
+from thalweg.summary import BYTES_PER_PARAMETER
+from thalweg.training import checkpoint
+from thalweg.training.loop import Trainer
+
+SAVED_BYTES_PER_PARAMETER = 16
+"""Of a checkpoint in float32: weight, averaged weight, two moments of AdamW."""
+
+
+def outlook(trainer: Trainer) -> dict[str, str]:
+    """Lines about a run by title; nothing is read but the names of its checkpoints."""
+    config, network = trainer.config, trainer.parts.network
+    training, samples = config.training, len(trainer.parts.dataset.train)
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    epochs = training.steps * training.batch_size / samples
+    length = f"{training.steps:,} steps of {training.batch_size} samples"
+    return {
+        "run": f"{config.name} in {trainer.run.path}",
+        "network": f"{parameters:,} parameters, {network.branches} "
+        + ("branch" if network.branches == 1 else "branches"),
+        "data": f"{samples:,} samples of shape {'x'.join(map(str, network.facts.shape))}",
+        "length": f"{length}, {epochs:.{_digits(epochs)}f} epochs",
+        "batch": _shares(training, trainer.world),
+        "devices": f"{trainer.devices}{_strategy(trainer)}, precision {training.precision}, "
+        + ("compiled" if trainer.compiled else "not compiled"),
+        "memory": f"{gib(state_bytes(trainer))} for weights, gradients, optimiser and averages on each "
+        f"device, without activations",
+        "saving": f"the next checkpoint at step {next_checkpoint(training, done(trainer)):,}, "
+        f"{gib(SAVED_BYTES_PER_PARAMETER * parameters)} each, "
+        f"{'in the background' if training.async_checkpoints else 'while training waits'}",
+    }
+
+
+def shown(lines: dict[str, str]) -> str:
+    """Lines below each other, their titles aligned."""
+    width = max(map(len, lines)) + 1
+    return "\n".join(f"{name + ':':<{width}} {text}" for name, text in lines.items())
+
+
+def done(trainer: Trainer) -> int:
+    """The step that the newest checkpoint's name states; 0 if there is none."""
+    saved = checkpoint.checkpoints(trainer.run.checkpoints)
+    return checkpoint.step_of(saved[-1]) if saved else 0
+
+
+def next_checkpoint(training: TrainingConfig, step: int) -> int:
+    """The first step after ``step`` whose state is saved."""
+    every = training.checkpoint_every or training.steps
+    return min(training.steps, (step // every + 1) * every)
+
+
+def state_bytes(trainer: Trainer) -> int:
+    """What a device holds through the whole run."""
+    parameters = sum(parameter.numel() for parameter in trainer.parts.network.parameters())
+    return BYTES_PER_PARAMETER * parameters // (trainer.world if trainer.sharded else 1)
+
+
+def gib(count: int) -> str:
+    """A number of bytes, to read."""
+    return f"{count / 2**30:.2f} GiB" if count >= 2**30 / 100 else f"{count / 2**20:.2f} MiB"
+
+
+def _shares(training: TrainingConfig, world: int) -> str:
+    share = training.batch_size // (world * training.accumulate)
+    parts = [f"{world} {'processes' if world > 1 else 'process'}"]
+    if training.accumulate > 1:
+        parts.append(f"{training.accumulate} parts accumulated")
+    return f"{training.batch_size} = {' x '.join([*parts, f'{share} samples'])}"
+
+
+def _strategy(trainer: Trainer) -> str:
+    if trainer.world == 1:
+        return ""
+    return ", sharded (FSDP2)" if trainer.sharded else ", data-parallel (DDP)"
+
+
+def _digits(number: float) -> int:
+    return max(0, 1 - math.floor(math.log10(number))) if number < 10 else 0

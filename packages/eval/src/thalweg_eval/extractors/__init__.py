@@ -1,0 +1,1 @@
+"""Networks that see features in images."""

@@ -1,0 +1,1 @@
+"""What metrics accumulate of features, batch by batch: streamed, merged, stored."""

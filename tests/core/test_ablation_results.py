@@ -1,0 +1,143 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from thalweg.ablation.config import JudgeConfig, read_ablation
+from thalweg.ablation.page import markdown, page, rows
+from thalweg.ablation.planning import plan
+from thalweg.ablation.results import Judged, Outcome, results
+from thalweg.errors import ConfigError
+from thalweg.report import render
+
+RECIPES = Path(__file__).parents[2] / "recipes"
+TWIN = RECIPES / "digits-deepflow-2t.toml"
+NUMBERS = {
+    "refiner=plain": ((10.0, 6.0), (12.0, 8.0), (14.0, 10.0)),
+    "refiner=vera": ((9.0, 5.0), (11.0, 7.0), (13.0, 9.0)),
+}
+
+
+def ablation(*axes, **options):
+    return read_ablation(TWIN, axes=axes or ("refiner=plain,vera",), times=2, **options)
+
+
+def outcomes(runs):
+    return [
+        Outcome(
+            run,
+            [
+                Judged(step, 0.1 * step, {"distance": number}, f"{run.seed}.json")
+                for step, number in zip(run.judged, NUMBERS[run.cell][run.seed], strict=True)
+            ],
+        )
+        for run in runs
+    ]
+
+
+def found(done=6, out=Path("out")):
+    asked = ablation()
+    runs = plan(asked, out)
+    more = {"better": {"distance": "lower"}, "command": "thalweg ablate", "software": {"packages": {}}}
+    return results(asked, runs, outcomes(runs[:done]), **more)
+
+
+def test_runs_come_seed_by_seed_with_a_checkpoint_wherever_they_are_judged(tmp_path):
+    runs = plan(ablation(), tmp_path)
+    assert [(run.seed, run.cell) for run in runs] == [
+        (seed, cell) for seed in range(3) for cell in ("refiner=plain", "refiner=vera")
+    ]
+    assert {run.judged for run in runs} == {(200, 400)}
+    assert {run.config.training.checkpoint_every for run in runs} == {200}
+    assert len({run.folder for run in runs}) == 6
+    assert [run.config.seed for run in runs] == [run.seed for run in runs]
+
+
+def test_objectives_that_a_composition_cannot_serve_are_left_out_and_named(tmp_path):
+    none, plain, vera = plan(ablation("refiner=none,plain,vera", seeds=1), tmp_path)
+    assert none.left_out == plain.left_out == ("acceleration",)
+    assert none.config.branches == 1
+    assert vera.left_out == ()
+    assert list(plain.config.objectives) == ["velocity"]
+
+
+def test_cells_of_a_file_are_strict(tmp_path):
+    file = tmp_path / "strict.toml"
+    file.write_text(f'recipe = "{TWIN}"\n[cells]\n"plain" = ["refiner=plain"]\n')
+    with pytest.raises(ConfigError, match=r"cell 'plain': objectives\.acceleration needs a refiner"):
+        plan(read_ablation(file), tmp_path / "out")
+
+
+def test_equal_compute_gives_dearer_cells_fewer_steps(tmp_path):
+    plain, vera = plan(ablation(equal="compute", seeds=1), tmp_path)
+    assert plain.config.training.steps == 400
+    assert vera.config.training.steps == round(400 * plain.gflop / vera.gflop) < 400
+
+
+def test_means_intervals_and_paired_differences():
+    plain, vera = found()["cells"]
+    assert plain["numbers"]["distance"]["mean"] == 8.0
+    assert vera["numbers"]["distance"]["mean"] == 7.0
+    assert vera["numbers"]["distance"]["half_width"] == pytest.approx(4.30265 * 2 / 3**0.5, rel=1e-5)
+    assert vera["difference"]["distance"] == {"mean": -1.0, "half_width": 0.0, "count": 3}
+    assert plain["difference"] == {}
+    assert plain["seconds"]["mean"] == pytest.approx(40.0)
+
+
+def test_what_is_done_so_far_is_a_table_already():
+    partial = found(done=3)
+    assert not partial["complete"]
+    assert [len(cell["runs"]) for cell in partial["cells"]] == [2, 1]
+    assert partial["cells"][1]["difference"]["distance"]["half_width"] is None
+    assert "So far 3 of 6 runs are done" in markdown(partial)
+    assert found(done=0)["cells"][0]["seconds"] is None
+    assert "So far 0 of 6" in render(page(found(done=0), []))
+
+
+def test_table_and_reading_say_what_differs_by_more_than_its_interval():
+    header, *body = rows(found())
+    assert header[:3] == ["", "distance", "distance, less the first cell's"]
+    assert body[1][:3] == ["refiner=vera", "7 ± 5", "-1 ± 0"]
+    text = markdown(found())
+    assert "| refiner=vera | 7 ± 5 | -1 ± 0 |" in text
+    assert "differ from refiner=plain by more than their interval: refiner=vera" in text
+    html = render(page(found(), []))
+    assert "Steps to reach distance" in html
+    json.dumps(found(), allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('recipe = "x.toml"\n[cells]\n', "cells: its length must be at least 1"),
+        ('recipe = "x.toml"\nseeds = 0\n[cells]\na = []\n', "seeds: must be at least 1"),
+        ('recipe = "x.toml"\nsteps = 3\n[cells]\na = []\n', "steps: unknown key"),
+        ("[cells]\na = []\n", "recipe: missing"),
+    ],
+)
+def test_a_faulty_file_is_named(tmp_path, text, says):
+    file = tmp_path / "ablation.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=says):
+        read_ablation(file)
+
+
+def test_axes_and_cells_exclude_each_other(tmp_path):
+    with pytest.raises(ConfigError, match="say what is to change"):
+        read_ablation(TWIN)
+    with pytest.raises(ConfigError, match="states its cells itself"):
+        read_ablation(RECIPES / "ablations" / "digits-table-7a.toml", axes=("seed=1,2",))
+
+
+def test_more_judgements_than_steps_are_refused(tmp_path):
+    asked = read_ablation(TWIN, axes=("refiner=vera",), overrides=("training.steps=2",), times=3)
+    with pytest.raises(ConfigError, match="cannot be judged 3 times"):
+        plan(asked, tmp_path)
+
+
+def test_the_shipped_ablation_has_the_rungs_of_the_paper_and_the_residual_form(tmp_path):
+    asked = read_ablation(RECIPES / "ablations" / "digits-table-7a.toml")
+    assert (len(asked.cells), asked.seeds) == (6, 3)
+    runs = plan(asked, tmp_path)
+    assert [run.parameters for run in runs[:6]] == sorted(run.parameters for run in runs[:6])
+    assert asked.judge == JudgeConfig(times=3)

@@ -1,0 +1,133 @@
+"""Images from bytes: what they are, and what nobody should be able to do with them."""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from image_makers import encoded, pixels
+from thalweg.data.decoding import decode
+from thalweg.errors import DataError
+
+NOISE = pixels(0, 24, 17)
+FORMS = {"png": {}, "jpeg": {"quality": 95}, "webp": {"lossless": True}}
+
+
+def file_of(image, form="png", **options):
+    file = io.BytesIO()
+    image.save(file, form, **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_pixels_come_back(form):
+    smooth = np.linspace(0, 255, 24 * 17 * 3).reshape(24, 17, 3).astype(np.uint8)
+    image = decode(encoded(smooth, form, **FORMS[form]), "x")
+    assert image.shape == smooth.shape
+    assert image.flags.writeable
+    lossy = 8 if form == "jpeg" else 0
+    assert np.abs(image.astype(int) - smooth).max() <= lossy
+
+
+def test_channels_are_the_files_or_those_asked_for():
+    colour, grey = encoded(NOISE), encoded(NOISE[:, :, :1])
+    assert np.array_equal(decode(grey, "x"), NOISE[:, :, :1])
+    assert np.array_equal(decode(grey, "x", mode="RGB"), NOISE[:, :, [0, 0, 0]])
+    luma = NOISE @ np.array([0.299, 0.587, 0.114])
+    assert np.abs(decode(colour, "x", mode="L")[:, :, 0] - luma).max() <= 1
+
+
+def test_transparency_lies_on_white():
+    image = np.zeros((2, 2, 4), np.uint8)
+    image[0, 0] = (10, 20, 30, 255)
+    image[1, 1] = (0, 0, 0, 128)
+    found = decode(file_of(Image.fromarray(image)), "x")
+    assert found[0, 0].tolist() == [10, 20, 30]
+    assert found[0, 1].tolist() == [255, 255, 255]
+    assert np.abs(found[1, 1].astype(int) - 127).max() <= 1
+    palette = Image.new("P", (2, 1), 0)
+    palette.putpalette([1, 2, 3, 7, 8, 9])
+    palette.putpixel((1, 0), 1)
+    assert decode(file_of(palette, transparency=1), "x")[0].tolist() == [[1, 2, 3], [255, 255, 255]]
+    grey = Image.merge("LA", [Image.new("L", (1, 1), 50), Image.new("L", (1, 1), 0)])
+    assert decode(file_of(grey), "x").tolist() == [[[255]]]
+
+
+def test_sixteen_bits_of_grey_are_scaled_not_clipped():
+    levels = np.array([[0, 257, 32768, 65535]], np.uint16)
+    assert decode(file_of(Image.fromarray(levels)), "x")[0, :, 0].tolist() == [0, 1, 128, 255]
+
+
+def test_other_modes_become_grey_or_colour():
+    assert decode(file_of(Image.new("1", (3, 2), 1)), "x").tolist() == np.full((2, 3, 1), 255).tolist()
+    assert decode(file_of(Image.new("CMYK", (3, 2)), "jpeg"), "x").shape == (2, 3, 3)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_file_cut_off_anywhere_is_refused(form):
+    data = encoded(NOISE, form, **FORMS[form])
+    whole, refused = decode(data, "x"), 0
+    for stop in range(len(data)):
+        try:
+            # Of the last bytes, which hold no pixel, a decoder may ask nothing.
+            assert np.array_equal(decode(data[:stop], "some/name"), whole)
+        except DataError:
+            refused += 1
+    assert refused >= len(data) - 40
+
+
+@pytest.mark.parametrize("form", ["gif", "tiff", "bmp", "ppm"])
+def test_other_types_are_refused_whatever_their_name(form):
+    with pytest.raises(DataError, match=r"a\.png begins with .* no jpg, png or webp"):
+        decode(encoded(NOISE, form), "a.png")
+
+
+def test_what_is_no_image_is_refused():
+    for data in (b"", b"hello", b"RIFF\0\0\0\0WAVEfmt ", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"\0" * 64):
+        with pytest.raises(DataError, match="the-name"):
+            decode(data, "the-name")
+
+
+def claiming(width, height):
+    """A whole PNG of one row of zeros that claims to be larger."""
+
+    def chunk(kind, content):
+        return (
+            struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        )
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    pixels = zlib.compress(bytes(min(width, 1000) + 1))
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+@pytest.mark.parametrize("size", [(10_001, 10_000), (20_000, 20_000), (2**31 - 1, 2**31 - 1)])
+def test_too_many_pixels_are_refused_by_the_header_alone(size):
+    with pytest.raises(DataError, match=rf"x is {size[0]}x{size[1]} pixels, beyond the limit of 100000000"):
+        decode(claiming(*size), "x")
+
+
+def test_the_limit_is_the_callers_and_exact():
+    data = encoded(NOISE)
+    assert decode(data, "x", limit_pixels=24 * 17).shape == NOISE.shape
+    with pytest.raises(DataError, match="beyond the limit of 407"):
+        decode(data, "x", limit_pixels=24 * 17 - 1)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(sorted(FORMS)), st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 255))))
+def test_damage_gives_an_image_or_a_data_error(form, changes):
+    data = bytearray(encoded(NOISE, form, **FORMS[form]))
+    for place, byte in changes:
+        data[place % len(data)] = byte
+    try:
+        image = decode(bytes(data), "x", limit_pixels=1_000_000)
+    except DataError:
+        return
+    assert image.dtype == np.uint8

@@ -1,0 +1,75 @@
+"""Two processes do the same step as one, whatever the strategy."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from safetensors.torch import load_file
+
+from run_processes import TESTS, THALWEG, ended, start
+from thalweg.cli.main import main
+from tiny_runs import lines, recipe
+
+
+def weights_differ(one: Path, two: Path) -> float:
+    """The largest difference between the averaged weights of two runs."""
+    first, second = (load_file(run / "model" / "model.safetensors") for run in (one, two))
+    assert first.keys() == second.keys()
+    return max(float((tensor - second[name]).abs().max()) for name, tensor in first.items())
+
+
+@pytest.mark.parametrize(
+    ("strategy", "accumulate", "more", "close"),
+    [
+        # Without the acceleration loss one layer gets no gradient, for which DDP must not wait.
+        ("ddp", 1, ["objectives.acceleration=none"], 1e-5),
+        ("fsdp", 2, ["objectives.acceleration=none", "backbone.checkpointing=true"], 1e-5),
+        ("fsdp", 1, ["training.precision=bf16-mixed"], 1e-3),
+    ],
+)
+def test_two_processes_train_like_one_that_accumulates(
+    tmp_path: Path, strategy: str, accumulate: int, more: list[str], close: float
+) -> None:
+    path = recipe(tmp_path, steps=5, clip=0.3, sample_every=5)
+    command = ["train", str(path), *more, "--accelerator", "cpu"]
+    together = start(
+        [
+            *THALWEG, *command, f"training.accumulate={accumulate}", "--devices", "2",
+            "--strategy", strategy, "--run-dir", str(tmp_path / "two"),
+        ]
+    )  # fmt: skip
+    alone = [f"training.accumulate={2 * accumulate}", "--run-dir", str(tmp_path / "one"), "--quiet"]
+    assert main([*command, *alone]) == 0
+    code, out, said = ended(together)
+    assert (code, out.strip()) == (0, str(tmp_path / "two" / "model")), said
+    assert "arning" not in said
+    assert (
+        f"16 = 2 processes{' x 2 parts accumulated' if accumulate == 2 else ''} x {8 // accumulate}" in said
+    )
+    for two, one in zip(lines(tmp_path / "two"), lines(tmp_path / "one"), strict=True):
+        assert two == pytest.approx(one, rel=10 * close)
+        assert two["grad_norm"] > 0.3  # clipping took part
+    assert weights_differ(tmp_path / "two", tmp_path / "one") < close
+    with Image.open(tmp_path / "two" / "samples" / "step-000005.png") as picture:
+        assert min(picture.size) >= 48
+
+
+def test_gradients_are_exchanged_once_a_step_and_a_bad_loss_on_one_process_counts_for_both(
+    tmp_path: Path,
+) -> None:
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
+    code, _, said = ended(start([*torchrun, str(TESTS / "two_processes.py"), str(tmp_path)]))
+    assert code == 0, said
+    first, second = (json.loads((tmp_path / f"outcome-{rank}.json").read_text()) for rank in (0, 1))
+    assert first == second
+    for strategy in ("ddp", "fsdp"):
+        once, thrice = first[f"{strategy} exchanges"]
+        assert once == thrice > 0
+        skipped = first[f"{strategy} skip"]
+        assert (skipped["step"], skipped["skipped"]) == (3, 1)
+        assert 0 < skipped["loss"] < 10
+        assert "training diverged at step 2: the loss is nan" in first[f"{strategy} stop"]
+    # Both strategies left out the same step and went on alike.
+    assert first["ddp skip"] == pytest.approx(first["fsdp skip"], rel=1e-4)
