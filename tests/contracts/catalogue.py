@@ -18,6 +18,7 @@ from thalweg import protocols
 from thalweg.config import component
 from thalweg.facts import Facts
 from thalweg.plugins import load
+from thalweg.types import Text
 from vision_makers import EXTRACTORS
 
 PLUGINS = ("core", "backbones", "refiners", "samplers", "eval")
@@ -39,7 +40,17 @@ PROTOCOLS: dict[str, type] = {
     "logger": protocols.Logger,
     "autoencoder": protocols.Autoencoder,
 }
-FACTS = Facts(shape=(4, 8, 8), classes=10, branches=2, width=32, heads=4, grid=(4, 4), accelerates=True)
+FACTS = Facts(
+    shape=(4, 8, 8),
+    classes=10,
+    text=(5, 12),
+    branches=2,
+    depth=4,
+    width=32,
+    heads=4,
+    grid=(4, 4),
+    accelerates=True,
+)
 
 IMAGES = {"source": {"type": "folder", "url": "images"}}
 REQUIRED: dict[tuple[str, str], dict[str, Any]] = {
@@ -55,6 +66,7 @@ REQUIRED: dict[tuple[str, str], dict[str, Any]] = {
 }
 SMALL: dict[tuple[str, str], dict[str, Any]] = {
     ("backbone", "dit"): {"width": 32, "heads": 4, "depth": 4, "patch": 2},
+    ("backbone", "mmdit"): {"width": 32, "heads": 4, "depth": 4, "patch": 2},
     ("refiner", "vera"): {"channels": [16, 24]},
     ("dataset", "shards"): {"url": "shards", "validation": 3},
     ("dataset", "images"): {**IMAGES, "size": 8},
@@ -69,6 +81,13 @@ SMALL: dict[tuple[str, str], dict[str, Any]] = {
 }
 VARIATIONS: dict[tuple[str, str], list[dict[str, Any]]] = {
     ("backbone", "dit"): [{"qk_norm": True}, {"checkpointing": True}, {"patch": 1}],
+    ("backbone", "mmdit"): [
+        {"qk_norm": True},
+        {"checkpointing": True},
+        {"patch": 1},
+        {"pooled": True},
+        {"mask_padding": False},
+    ],
     ("refiner", "vera"): [
         {"acceleration": False, "cross_attention": False},
         {"acceleration": False},
@@ -148,6 +167,13 @@ def draws(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> tor
 def autoencoder_weights(folder: Any) -> None:
     """Weights of every autoencoder that needs some."""
     write_sd_vae(folder / "sd-vae")
+
+
+def captions(count: int, seed: int = 0) -> Text:
+    """Captions of 1 to 5 tokens; the empty one is of a single token."""
+    tokens = draws(count + 1, 5, 12, seed=seed)
+    mask = torch.arange(5) < 1 + torch.arange(count).unsqueeze(1) % 5
+    return Text(tokens[:-1], mask, tokens[-1], mask[0])
 
 
 def leaves(value: Any) -> Iterator[Any]:

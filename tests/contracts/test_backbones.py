@@ -7,13 +7,14 @@ import pytest
 import torch
 
 import thalweg
-from contracts.catalogue import FACTS, awake, components, draws, names, small, variations
+from contracts.catalogue import FACTS, awake, captions, components, draws, names, small, variations
 from thalweg.config import component
 from thalweg.types import Condition
 
 SHAPES = [(4, 8, 8), (1, 6, 10), (3, 16, 4)]
 EVERY = pytest.mark.parametrize("options", variations("backbone"))
-LABELS = Condition(torch.tensor([0, 9]))
+TEXT = captions(2)
+LABELS = Condition(torch.tensor([0, 9]), text=TEXT)
 
 
 def made(options, facts=FACTS, stirred=True):
@@ -33,7 +34,7 @@ def through(backbone, x, t, condition):
 def test_shapes_on_every_rectangle(options, shape, classes):
     facts = attrs.evolve(FACTS, shape=shape, classes=classes)
     backbone = made(options, facts)
-    condition = Condition() if classes is None else LABELS
+    condition = Condition(text=TEXT) if classes is None else LABELS
     stream = backbone.embed(draws(2, *shape), condition)
     assert stream.tokens.shape == (2, math.prod(backbone.grid), backbone.width)
     assert backbone.width % backbone.heads == 0
@@ -81,16 +82,17 @@ def test_time_image_and_label_have_their_say(options):
     assert torch.equal(out, through(backbone, x, t, LABELS))
     assert not torch.allclose(out, through(backbone, x + 1, t, LABELS))
     assert not torch.allclose(out, through(backbone, x, t + 0.2, LABELS))
-    assert not torch.allclose(out, through(backbone, x, t, Condition(torch.tensor([1, 2]))))
+    assert not torch.allclose(out, through(backbone, x, t, Condition(torch.tensor([1, 2]), text=TEXT)))
 
 
 @EVERY
 def test_hidden_labels_are_no_labels(options):
     backbone = made(options)
     x, t = draws(2, 4, 8, 8), torch.tensor([0.3, 0.6])
-    nothing = through(backbone, x, t, Condition())
+    others = captions(2, seed=7)._replace(empty_tokens=TEXT.empty_tokens, empty_mask=TEXT.empty_mask)
+    nothing = through(backbone, x, t, Condition(text=others).null())
     assert torch.equal(through(backbone, x, t, LABELS.null()), nothing)
-    half = through(backbone, x, t, Condition(LABELS.labels, torch.tensor([True, False])))
+    half = through(backbone, x, t, LABELS._replace(dropped=torch.tensor([True, False])))
     torch.testing.assert_close(half[0], nothing[0])
     torch.testing.assert_close(half[1], through(backbone, x, t, LABELS)[1])
     assert not torch.allclose(half[1], nothing[1])
@@ -141,7 +143,8 @@ def test_defaults_build_on_the_meta_device(kind, name):
     tensors = [*network.parameters(), *network.buffers()]
     assert {tensor.device.type for tensor in tensors} == {"meta"}
     x = torch.zeros(2, *facts.shape, device="meta")
-    velocity = network(x, torch.zeros(1, 2, device="meta")).velocities[-1]
+    condition = Condition(text=TEXT.to("meta"))
+    velocity = network(x, torch.zeros(1, 2, device="meta"), condition).velocities[-1]
     assert velocity.shape == x.shape
 
 

@@ -20,6 +20,7 @@ GOLDEN = ROOT / "tests" / "golden"
 RECIPES = {
     "-".join(path.relative_to(ROOT / "recipes").with_suffix("").parts): path
     for path in sorted((ROOT / "recipes").rglob("*.toml"))
+    if path.parent.name != "ablations"
 }
 
 FACTS = Facts(shape=(4, 8, 8), classes=10)

@@ -69,5 +69,7 @@ def test_a_tensor_of_any_other_shape_is_a_clear_error(name):
         for wrong in (tensor[..., :-1], tensor.flatten()[:0], torch.zeros(())):
             if key.startswith("projectors"):
                 continue
+            if key == "context_embedder.weight" and wrong.dim() == 2:
+                continue  # its width is the text encoder's, whatever that is
             with pytest.raises(thalweg.ThalwegError):
                 thalweg.import_weights(name, {**file.weights, key: wrong}, heads=file.config["num_heads"])

@@ -5,13 +5,13 @@ import pytest
 import torch
 
 import thalweg
-from contracts.catalogue import FACTS, awake, draws, names, network, small, variations
+from contracts.catalogue import FACTS, awake, captions, draws, names, network, small, variations
 from thalweg.types import Condition
 
 BRANCHES = 4
 SHAPES = [(4, 8, 8), (3, 6, 10)]  # grids of 4 x 4 and of 3 x 5 for patches of 2
 GAP = torch.tensor([0.01, -0.004])
-LABELS = Condition(torch.tensor([0, 9]))
+LABELS = Condition(torch.tensor([0, 9]), text=captions(2))
 EVERY = pytest.mark.parametrize("options", variations("refiner"))
 BACKBONE = pytest.mark.parametrize("backbone", names("backbone"))
 SHAPE = pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -133,7 +133,8 @@ def test_it_builds_on_the_meta_device(options, backbone):
     )
     assert {tensor.device.type for tensor in [*net.parameters(), *net.buffers()]} == {"meta"}
     x = torch.zeros(2, *FACTS.shape, device="meta")
-    assert net(x, torch.zeros(2, 2, device="meta")).velocities[0].shape == x.shape
+    condition = Condition(text=captions(2).to("meta"))
+    assert net(x, torch.zeros(2, 2, device="meta"), condition).velocities[0].shape == x.shape
 
 
 @pytest.mark.parametrize("name", names("refiner"))

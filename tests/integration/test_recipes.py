@@ -15,7 +15,7 @@ from thalweg.config import load_config
 from thalweg.quickstart.twins import Settings, twins
 
 FOLDER = Path(__file__).parents[2] / "recipes"
-RECIPES = sorted(FOLDER.rglob("*.toml"))
+RECIPES = sorted(path for path in FOLDER.rglob("*.toml") if path.parent.name != "ablations")
 
 IMAGENET = ("imagenet-256", "imagenet-512")
 

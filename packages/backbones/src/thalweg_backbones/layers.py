@@ -81,8 +81,10 @@ class Projections(nn.Module):
     def project(self, x: Float[Tensor, "N T D"]) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values of every token."""
         q, k, v = self.qkv(x).chunk(3, dim=-1)
-        if self.q_norm is not None and self.k_norm is not None:
-            q, k = _per_head(self.q_norm, q, self.heads), _per_head(self.k_norm, k, self.heads)
+        if self.q_norm is not None:
+            q = _per_head(self.q_norm, q, self.heads)
+        if self.k_norm is not None:
+            k = _per_head(self.k_norm, k, self.heads)
         return q, k, v.to(q.dtype)
 
 

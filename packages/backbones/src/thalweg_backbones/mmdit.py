@@ -92,6 +92,8 @@ class ReadOnlyLayers(nn.Module):
         super().__init__()
         self.modulation = zero_linear(width, 2 * width)
         self.projections = Projections(width, heads, qk_norm)
+        # Nobody reads what its queries find, so their norm would never be trained.
+        self.projections.q_norm = None
 
 
 class JointBlock(nn.Module):

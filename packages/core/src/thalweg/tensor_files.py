@@ -122,4 +122,4 @@ def _parts(header: bytes, tensors: list[Tensor]) -> Iterator[bytes | memoryview]
     for tensor in tensors:
         if tensor.numel():
             flat = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-            yield memoryview(flat.numpy())
+            yield memoryview(flat.numpy())  # type: ignore[arg-type]  # numpy's stubs lag behind

@@ -20,6 +20,7 @@ _LAYERS = {
 }
 _READ_ONLY = ("modulation", "projections.qkv")
 _NORMS = {"projections.q_norm.weight": "attn.ln_q.weight", "projections.k_norm.weight": "attn.ln_k.weight"}
+_UNREAD = "projections.q_norm.weight"
 _CLIP_TOKENS = 77
 
 
@@ -54,7 +55,9 @@ class REPATextImporter:
                 for layer in _READ_ONLY if last else _LAYERS:
                     place(ours, f"{target}.{layer}", tensors.linear(f"{source}.{_LAYERS[layer]}"))
                 for norm, name in _NORMS.items() if normed else ():
-                    ours[f"{target}.{norm}"] = tensors.take(f"{source}.{name}")
+                    weight = tensors.take(f"{source}.{name}")
+                    if not (last and norm == _UNREAD):
+                        ours[f"{target}.{norm}"] = weight
         readout(tensors, "final_layer", ours, "velocity_readout")
         tensors.drop("projectors")
         tensors.finish()

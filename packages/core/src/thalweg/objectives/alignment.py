@@ -21,6 +21,8 @@ from thalweg.layers import MLP
 from thalweg.protocols import Teacher
 from thalweg.types import Batch, ObjectiveValue, Plan, Prediction
 
+_PLACES: Any = optional([min_len(1), deep_iterable(ge(1))])
+
 
 @attrs.frozen
 class AlignmentConfig:
@@ -39,9 +41,7 @@ class AlignmentConfig:
     """
 
     teacher: Any = component_field("teacher")
-    after: tuple[int, ...] | None = attrs.field(
-        default=None, validator=optional([min_len(1), deep_iterable(ge(1))])
-    )
+    after: tuple[int, ...] | None = attrs.field(default=None, validator=_PLACES)
     weight: float = attrs.field(default=0.5, validator=ge(0))
     channels: tuple[int, ...] = attrs.field(
         default=(2048, 2048), validator=[min_len(1), deep_iterable(ge(1))]

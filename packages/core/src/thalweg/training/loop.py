@@ -98,8 +98,8 @@ class Trainer:
         self.parts: Parts = build(config, dataset=dataset, network=network, objectives=objectives)
         if "://" in str(run_dir):
             raise ConfigError(
-                f"the run directory {redacted(str(run_dir))} is a URL; runs are kept in a local folder, to be "
-                f"copied elsewhere when they are done"
+                f"the run directory {redacted(str(run_dir))} is a URL; runs are kept in a local "
+                f"folder, to be copied elsewhere when they are done"
             )
         self.run = RunDirectory(Path(run_dir))
         recorded = self.run.recorded() or {}

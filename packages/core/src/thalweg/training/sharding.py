@@ -57,7 +57,7 @@ def held(tensor: Tensor, rank: int) -> Held:
             extent[placement.dim] = min(chunk, size - begin)
         else:
             raise ThalwegError(f"a tensor placed as {placement} cannot be saved; shard whole dimensions")
-    local = tensor.detach().to_local()
+    local: Tensor = tensor.detach().to_local()  # type: ignore[attr-defined]  # it is a DTensor
     if list(local.shape) != extent:
         raise ThalwegError(
             f"a tensor of shape {tuple(tensor.shape)} has shape {tuple(local.shape)} on process {rank}, "
