@@ -1,19 +1,63 @@
+import contextlib
+import errno
 import json
+import os
+import random
 import shutil
+import signal
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
+from thalweg import files
 from thalweg.errors import DataError, ThalwegError
+from thalweg.files import Disk
 from thalweg.training import checkpoint
+from thalweg.training.checkpoint import Piece
 
 TENSORS = {"network": {"weight": torch.arange(12.0).view(3, 4), "bias": torch.zeros(3)}}
 DOCUMENTS = {"state": {"step": 4, "seconds": 0.1}}
 
 
-def written(folder: Path, step: int = 4, keep: int = 5) -> Path:
-    return checkpoint.save(folder, step, TENSORS, DOCUMENTS, keep)
+def written(folder: Path, step: int = 4, keep: int = 5, keep_every: int = 0) -> Path:
+    partial = checkpoint.begin(folder, step)
+    seals = {
+        (name := checkpoint.file_name(group, 0, 1)): checkpoint.write_pieces(
+            partial / name, {key: Piece.whole(one) for key, one in tensors.items()}, whole=True
+        )
+        for group, tensors in TENSORS.items()
+    }
+    for name, document in DOCUMENTS.items():
+        seals[f"{name}.json"] = checkpoint.write_document(partial / f"{name}.json", document)
+    checkpoint.write_manifest(partial, seals)
+    return checkpoint.publish(folder, step, keep, keep_every)
+
+
+class Failing(Disk):
+    """A disk whose n-th operation from now on fails, before or after it was done."""
+
+    def __init__(self, place: int, end: Callable[[], None]) -> None:
+        self.left, self.end = place, end
+
+    def __getattribute__(self, name: str) -> Any:
+        found = object.__getattribute__(self, name)
+        if name in ("left", "end") or name.startswith("_"):
+            return found
+        self.left -= 1
+        if self.left == 0:
+            self.end()
+        return found
+
+
+def operations(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> int:
+    counting = Failing(-1, lambda: None)
+    monkeypatch.setattr(files, "disk", counting)
+    act()
+    return -1 - counting.left
 
 
 def test_what_was_saved_comes_back(tmp_path: Path) -> None:
@@ -23,9 +67,10 @@ def test_what_was_saved_comes_back(tmp_path: Path) -> None:
         "manifest.json", "network.safetensors", "state.json",
     ]  # fmt: skip
     checkpoint.verify(place)
-    tensors = checkpoint.read_tensors(place, "network")
+    tensors = load_file(place / "network.safetensors")
     assert tensors.keys() == TENSORS["network"].keys()
     assert all(torch.equal(tensors[name], tensor) for name, tensor in TENSORS["network"].items())
+    assert (tmp_path / "latest").read_text() == "step-00000004\n"
     assert checkpoint.read_document(place, "state") == DOCUMENTS["state"]
 
 
@@ -115,17 +160,78 @@ def test_a_damaged_later_one_neither_counts_nor_stays_in_the_way(tmp_path: Path)
     assert [checkpoint.step_of(path) for path in checkpoint.checkpoints(tmp_path)] == [6, 8]
 
 
-def test_a_failed_write_leaves_the_older_ones_and_no_remains(tmp_path: Path) -> None:
-    written(tmp_path)
-    before = sorted(tmp_path.rglob("*"))
-    shared = torch.zeros(3)
-    with pytest.raises(ThalwegError, match="cannot write the checkpoint") as caught:
-        checkpoint.save(tmp_path, 6, {"network": {"a/b": shared}, "no/folder": {"a": shared}}, {}, 2)
-    assert "step-00000006" in str(caught.value)
-    assert sorted(tmp_path.rglob("*")) == before
+def test_every_nth_is_kept_for_ever(tmp_path: Path) -> None:
+    for step in (2, 4, 6, 8, 10):
+        written(tmp_path, step, keep=1, keep_every=4)
+    assert [checkpoint.step_of(path) for path in checkpoint.checkpoints(tmp_path)] == [4, 8, 10]
+
+
+def test_whatever_operation_fails_the_old_or_the_new_one_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = operations(monkeypatch, lambda: written(tmp_path / "count", 4, keep=1))
+
+    def full() -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    for place in range(1, count + 1):
+        folder = tmp_path / str(place)
+        monkeypatch.setattr(files, "disk", Disk())
+        written(folder, 2, keep=1)
+        monkeypatch.setattr(files, "disk", Failing(place, full))
+        with contextlib.suppress(OSError, ThalwegError):
+            written(folder, 4, keep=1)
+        monkeypatch.setattr(files, "disk", Disk())
+        found = checkpoint.newest(folder, pytest.fail)
+        assert found is not None
+        assert checkpoint.step_of(found) in (2, 4)
+        checkpoint.verify(written(folder, 6, keep=1))
+        assert sorted(path.name for path in folder.iterdir()) == ["latest", "step-00000006"]
+
+
+def test_killed_at_any_operation_the_old_or_the_new_one_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written(tmp_path / "count", 2, keep=1)
+    count = operations(monkeypatch, lambda: written(tmp_path / "count", 4, keep=1))
+    assert count > 10
+    survivors = set()
+    for place in range(1, count + 1):
+        folder = tmp_path / str(place)
+        monkeypatch.setattr(files, "disk", Disk())
+        written(folder, 2, keep=1)
+        child = os.fork()
+        if child == 0:
+            files.disk = Failing(place, lambda: os.kill(os.getpid(), signal.SIGKILL))
+            written(folder, 4, keep=1)
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        assert os.WIFSIGNALED(status)
+        found = checkpoint.newest(folder, pytest.fail)
+        assert found is not None
+        survivors.add(checkpoint.step_of(found))
+        checkpoint.verify(written(folder, 6, keep=1))
+        assert sorted(path.name for path in folder.iterdir()) == ["latest", "step-00000006"]
+    assert survivors == {2, 4}
+
+
+def test_truncation_anywhere_and_a_thousand_flipped_bits_are_found(tmp_path: Path) -> None:
+    place = written(tmp_path)
+    draws = random.Random(0)
+    names = sorted(path.name for path in place.iterdir())
+    for _ in range(1000):
+        path = place / draws.choice(names)
+        content = bytearray(path.read_bytes())
+        kept = bytes(content)
+        content[draws.randrange(len(content))] ^= 1 << draws.randrange(8)
+        path.write_bytes(content)
+        with pytest.raises(DataError):
+            checkpoint.verify(place)
+        path.write_bytes(kept)
+    checkpoint.verify(place)
 
 
 def test_remains_of_a_killed_write_are_removed(tmp_path: Path) -> None:
     shutil.copytree(written(tmp_path), tmp_path / ".partial-step-00000006")
     written(tmp_path, 6)
-    assert [path.name for path in sorted(tmp_path.iterdir())] == ["step-00000004", "step-00000006"]
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["latest", "step-00000004", "step-00000006"]
