@@ -5,14 +5,13 @@ import os
 import random
 import shutil
 import signal
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from failing_disk import FailingDisk, operations
 from thalweg import files
 from thalweg.errors import DataError, ThalwegError
 from thalweg.files import Disk
@@ -35,29 +34,6 @@ def written(folder: Path, step: int = 4, keep: int = 5, keep_every: int = 0) -> 
         seals[f"{name}.json"] = checkpoint.write_document(partial / f"{name}.json", document)
     checkpoint.write_manifest(partial, seals)
     return checkpoint.publish(folder, step, keep, keep_every)
-
-
-class Failing(Disk):
-    """A disk whose n-th operation from now on fails, before or after it was done."""
-
-    def __init__(self, place: int, end: Callable[[], None]) -> None:
-        self.left, self.end = place, end
-
-    def __getattribute__(self, name: str) -> Any:
-        found = object.__getattribute__(self, name)
-        if name in ("left", "end") or name.startswith("_"):
-            return found
-        self.left -= 1
-        if self.left == 0:
-            self.end()
-        return found
-
-
-def operations(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> int:
-    counting = Failing(-1, lambda: None)
-    monkeypatch.setattr(files, "disk", counting)
-    act()
-    return -1 - counting.left
 
 
 def test_what_was_saved_comes_back(tmp_path: Path) -> None:
@@ -178,7 +154,7 @@ def test_whatever_operation_fails_the_old_or_the_new_one_is_whole(
         folder = tmp_path / str(place)
         monkeypatch.setattr(files, "disk", Disk())
         written(folder, 2, keep=1)
-        monkeypatch.setattr(files, "disk", Failing(place, full))
+        monkeypatch.setattr(files, "disk", FailingDisk(place, full))
         with contextlib.suppress(OSError, ThalwegError):
             written(folder, 4, keep=1)
         monkeypatch.setattr(files, "disk", Disk())
@@ -202,7 +178,7 @@ def test_killed_at_any_operation_the_old_or_the_new_one_is_whole(
         written(folder, 2, keep=1)
         child = os.fork()
         if child == 0:
-            files.disk = Failing(place, lambda: os.kill(os.getpid(), signal.SIGKILL))
+            files.disk = FailingDisk(place, lambda: os.kill(os.getpid(), signal.SIGKILL))
             written(folder, 4, keep=1)
             os._exit(0)
         _, status = os.waitpid(child, 0)

@@ -230,7 +230,7 @@ def test_a_failed_write_leaves_what_was_there(tmp_path: Path, monkeypatch: pytes
 
     path = tmp_path / "report.html"
     path.write_text("an older one")
-    monkeypatch.setattr(*((os, "fsync") if stage == "fsync" else (Path, "replace")), fail)
+    monkeypatch.setattr(*((os, "fsync") if stage == "fsync" else (os, "replace")), fail)
     with pytest.raises(ThalwegError, match=r"report\.html cannot be written \(No space left on device\)"):
         write(sample_report(), path)
     assert path.read_text() == "an older one"

@@ -62,7 +62,12 @@ def model_at(path: Path) -> Model | None:
         digest = parts[0] if len(parts) == 1 else hashlib.sha256("".join(parts).encode()).hexdigest()
         return Model(folder, digest, checkpoint.step_of(folder), run)
     description = _described(folder)
-    return Model(folder, str(description.get("sha256", "")), description.get("step"), run)
+    return Model(folder, str(description.get("sha256", "")), _step_of(description), run)
+
+
+def _step_of(description: dict[str, Any]) -> Any:
+    told = description.get("run")
+    return told.get("step") if isinstance(told, dict) else description.get("step")
 
 
 def data_of(path: Path) -> Any:

@@ -87,6 +87,8 @@ def _choose_step(low: float, high: float) -> tuple[float, int, int]:
             step = float(f"{mantissa}e{power}")
             # The slack takes 0.30000000000000004 for 0.3.
             first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+            if last - first < 2:
+                continue  # two ticks show no scale
             waste = (last - first) * step / (high - low) - 1
             cost = waste + 0.08 * abs(last - first - 5) + (0.05 if mantissa == 2.5 else 0)
             candidates.append((cost, step, first, last))
