@@ -10,14 +10,14 @@ import errno
 import hashlib
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import attrs
 
 from thalweg.errors import ThalwegError
 
-_CHUNK = 4 * 2**20
+_CHUNK, _SMALL, _STRIDE = 4 * 2**20, 256 * 2**10, 16 * 2**20
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
 
@@ -31,6 +31,12 @@ class Disk:
     def write(self, descriptor: int, content: memoryview) -> int:
         """Write as much as the system takes at once; how many bytes that was."""
         return os.write(descriptor, content)
+
+    def hasten(self, descriptor: int, begin: int, size: int) -> None:
+        """Let the system carry a part of a file to the disk now, without waiting for it."""
+        if hasattr(os, "posix_fadvise"):
+            # The system forgets pages that are on disk, and begins to write those that are not.
+            os.posix_fadvise(descriptor, begin, size, os.POSIX_FADV_DONTNEED)
 
     def sync(self, descriptor: int) -> None:
         """Wait until a file or folder is on the disk itself."""
@@ -87,21 +93,40 @@ def write_new(path: Path, parts: Iterable[bytes | memoryview]) -> Seal:
     Raises:
         OSError: if it cannot be written; what there is of it stays.
     """
-    digest, size = hashlib.sha256(), 0
+    digest, size, hastened = hashlib.sha256(), 0, 0
     descriptor = disk.create(path)
     try:
-        for part in parts:
-            rest = memoryview(part).cast("B")
-            size += len(rest)
-            while rest:
-                chunk, rest = rest[:_CHUNK], rest[_CHUNK:]
-                digest.update(chunk)
-                while chunk:
-                    chunk = chunk[disk.write(descriptor, chunk) :]
+        for chunk in _chunks(parts):
+            size += len(chunk)
+            digest.update(chunk)
+            while chunk:
+                chunk = chunk[disk.write(descriptor, chunk) :]
+            if size - hastened >= _STRIDE:
+                # The disk works while the rest is hashed, instead of all at once in the end.
+                disk.hasten(descriptor, hastened, size - hastened)
+                hastened = size
         disk.sync(descriptor)
     finally:
         os.close(descriptor)
     return Seal(size, digest.hexdigest())
+
+
+def _chunks(parts: Iterable[bytes | memoryview]) -> Iterator[memoryview]:
+    """The parts in large pieces: small ones are put together, since each write has its price."""
+    small = bytearray()
+    for part in parts:
+        if memoryview(part).nbytes < _SMALL:
+            small += part
+            if len(small) < _SMALL:
+                continue
+        if small:
+            yield memoryview(bytes(small))
+            small.clear()
+        if memoryview(part).nbytes >= _SMALL:
+            whole = memoryview(part).cast("B")
+            yield from (whole[begin : begin + _CHUNK] for begin in range(0, len(whole), _CHUNK))
+    if small:
+        yield memoryview(bytes(small))
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -44,7 +44,6 @@ class RunState:
         self._moments = Moments(losses, optimizer)
         self.step, self.skipped, self.seconds, self.means = 0, 0, 0.0, Means()
         self._copied: threading.Event | None = None
-        optimizer.register_step_pre_hook(lambda *_: self.settle())
 
     def snapshot(self, fabric: Fabric) -> Snapshot:
         """What a checkpoint of this moment holds; every process must call it.
@@ -79,7 +78,7 @@ class RunState:
         self._copied = copied
 
     def settle(self) -> None:
-        """Wait until weights, moments and averages may change; the optimiser does so before its step."""
+        """Wait until weights, moments and averages may change; whoever changes them asks first."""
         if self._copied is not None:
             self._copied.wait()
             self._copied = None
@@ -95,7 +94,9 @@ class RunState:
         state = read_document(path, "state")
         advice = "use the network that the run began with, or another run directory"
         try:
-            self._check_shards(state.get("shards", self._shards))
+            self._check_shards(state["shards"])
+            step, skipped, seconds = int(state["step"]), int(state["skipped"]), float(state["seconds"])
+            self.means.restore(state["means"])
             saved = {name: TensorGroup(path, name) for name in self._groups({})}
             moments = self._moments.room(saved["optimizer"].shapes)
             groups = self._groups(moments)
@@ -112,9 +113,7 @@ class RunState:
                     here = held(tensor, fabric.global_rank).piece
                     saved[name].read_into(key, here.tensor, here.offset)
             self._moments.load(moments)
-            self.step, self.skipped = int(state["step"]), int(state["skipped"])
-            self.seconds = float(state["seconds"])
-            self.means.restore(state["means"])
+            self.step, self.skipped, self.seconds = step, skipped, seconds
             if state["precision"]:
                 fabric.strategy.precision.load_state_dict(state["precision"])
         except (RuntimeError, KeyError, TypeError, ValueError, AttributeError) as error:

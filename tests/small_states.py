@@ -1,0 +1,69 @@
+"""The state of a run that takes no time to train, plain or sharded, for tests of checkpoints."""
+
+from typing import Any
+
+import attrs
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+import thalweg
+from thalweg.training.ema import EMA
+from thalweg.training.fully_sharded import whole
+from thalweg.training.losses import Losses
+from thalweg.training.optimizer import adamw
+from thalweg.training.state import RunState
+
+CONFIG = {"name": "small", "seed": 3}
+FACTS = thalweg.Facts(shape=(1, 8, 8), classes=3)
+
+
+@attrs.frozen(eq=False)
+class Small:
+    """A state and what moves it."""
+
+    state: RunState
+    losses: Losses
+    optimizer: torch.optim.Optimizer
+    fabric: Fabric
+
+    def advance(self) -> None:
+        """A step whose gradient is made of the weights, so it is the same however they are shared out."""
+        for parameter in self.losses.parameters():
+            parameter.grad = (parameter.detach() * 0.3 + 0.01 * (1 + self.state.step)).clone()
+        self.state.settle()
+        self.optimizer.step()
+        self.state.ema.update()
+        self.state.step += 1
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything that a checkpoint holds, whole and by name; every process must ask."""
+        moments = self.state._moments.tensors()
+        groups = {"network": self.losses.network.state_dict(), "ema": self.state.ema.state_dict()}
+        found = {**groups, "optimizer": moments}
+        return {
+            f"{group}/{name}": whole(tensor).detach().clone()
+            for group, tensors in found.items()
+            for name, tensor in tensors.items()
+        }
+
+
+def lone() -> Fabric:
+    """Fabric of a single process."""
+    return Fabric(accelerator="cpu", devices=1)
+
+
+def small(fabric: Fabric | None = None, *, width: int = 16, objectives: Any = None) -> Small:
+    """A new state, before its first step."""
+    fabric = lone() if fabric is None else fabric
+    backbone = {"type": "dit", "patch": 4, "width": width, "depth": 2, "heads": 2}
+    network = thalweg.compose(backbone=backbone, facts=FACTS, seed=1)
+    losses = Losses(network, objectives or {})
+    fabric.setup_module(losses)
+    optimizer = adamw(losses, lr=1e-2, betas=(0.9, 0.999), weight_decay=0.0, fused=False)
+    return Small(RunState(losses, optimizer, EMA(network, 0.9), shards=6), losses, optimizer, fabric)
+
+
+def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    """Whether tensors are the same bit for bit."""
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
