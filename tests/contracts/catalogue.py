@@ -14,9 +14,11 @@ from torch import nn
 
 import thalweg
 from autoencoder_makers import write_sd_vae
+from teacher_makers import TEACHERS
 from thalweg import protocols
+from thalweg.composition import seeded
 from thalweg.config import component
-from thalweg.facts import Facts
+from thalweg.facts import Facts, StoredFeatures
 from thalweg.plugins import load
 from thalweg.types import Text
 from vision_makers import EXTRACTORS
@@ -39,6 +41,7 @@ PROTOCOLS: dict[str, type] = {
     "importer": protocols.Importer,
     "logger": protocols.Logger,
     "autoencoder": protocols.Autoencoder,
+    "teacher": protocols.Teacher,
 }
 FACTS = Facts(
     shape=(4, 8, 8),
@@ -50,6 +53,7 @@ FACTS = Facts(
     heads=4,
     grid=(4, 4),
     accelerates=True,
+    features={"efficientnet-lite0": StoredFeatures((4, 4), 6, {})},
 )
 
 IMAGES = {"source": {"type": "folder", "url": "images"}}
@@ -60,6 +64,9 @@ REQUIRED: dict[tuple[str, str], dict[str, Any]] = {
     ("source", "tar"): {"url": "tars"},
     ("source", "idx"): {"url": "idx"},
     ("source", "captioned"): {"url": "captioned"},
+    ("objective", "alignment"): {"teacher": "efficientnet-lite0"},
+    ("teacher", "clip"): {"weights": "clip"},
+    ("teacher", "timm"): {"model": "test_convnext", "weights": "timm.safetensors"},
     ("extractor", "timm"): {"model": "test_convnext", "weights": "timm.safetensors"},
     ("extractor", "clip"): {"folder": "clip"},
     ("extractor", "geneval"): {"detector": "mask2former", "clip": "clip"},
@@ -76,6 +83,8 @@ SMALL: dict[tuple[str, str], dict[str, Any]] = {
     ("source", "captioned"): {"url": "captioned"},
     ("extractor", "small_classifier"): {"steps": 3},
     **{("extractor", name): options for name, options in EXTRACTORS.items()},
+    **{("teacher", name): options for name, options in TEACHERS.items()},
+    ("objective", "alignment"): {"teacher": "efficientnet-lite0", "after": [1, 2], "channels": [16]},
     ("metric", "kid"): {"subset_size": 10, "subsets": 5},
     ("autoencoder", "sd-vae"): {"weights": "sd-vae", "precision": "32-true"},
 }
@@ -135,9 +144,12 @@ def built(kind: str, options: dict[str, Any], facts: Facts = FACTS, folder: Any 
 
 
 def made(kind: str, name: str, folder: Any) -> Any:
-    """A small component of this name; backbones and refiners as :func:`thalweg.compose` makes them."""
+    """A small component of this name, made as a run makes it: what draws initial weights, seeded."""
     if kind == "backbone":
         return thalweg.compose(backbone=small(kind, name), facts=FACTS).backbone
+    if kind == "objective":
+        with seeded(0, torch.device("cpu")):
+            return built(kind, small(kind, name), FACTS, folder)
     if kind == "refiner":
         backbone = small("backbone", names("backbone")[0])
         return thalweg.compose(backbone=backbone, refiner=small(kind, name), branches=2, facts=FACTS).refiner

@@ -28,8 +28,8 @@ from contracts.catalogue import (
 )
 from image_makers import every_source
 from shard_makers import make_shards
+from teacher_makers import every_teacher
 from thalweg.config import component, dump, dump_component, structure, to_toml
-from vision_makers import every_extractor
 
 EVERY = pytest.mark.parametrize(("kind", "name"), components())
 
@@ -41,7 +41,7 @@ def folder(tmp_path, monkeypatch):
     make_shards(tmp_path / "shards")
     every_source(tmp_path)
     autoencoder_weights(tmp_path)
-    every_extractor(tmp_path)
+    every_teacher(tmp_path)
     return tmp_path
 
 

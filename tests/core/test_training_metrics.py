@@ -37,6 +37,20 @@ def test_means_are_the_same_bits_wherever_they_were_saved(cut: int) -> None:
     assert second.take(fabric()) == whole.take(fabric())
 
 
+def test_what_stops_is_averaged_over_the_steps_that_had_it() -> None:
+    means, second = Means(), Means()
+    for step in range(4):
+        numbers = row(step)
+        means.add(numbers if step < 2 else {"loss": numbers["loss"]})
+        if step == 2:
+            second.restore(json.loads(json.dumps(means.state(fabric()))))
+    second.add({"loss": row(3)["loss"]})
+    whole = means.take(fabric())
+    assert whole == second.take(fabric())
+    assert whole["norm"] == 0.5
+    assert whole["loss"] == pytest.approx(sum(1 / (step + 3) for step in range(4)) / 4)
+
+
 def test_parts_that_come_and_go_are_refused() -> None:
     means = Means()
     means.add({"loss": torch.tensor(1.0)})

@@ -158,7 +158,7 @@ def test_validation_weighs_every_sample_alike() -> None:
     assert size % 200  # the last batch is smaller
     with torch.no_grad():
         sums = [
-            float(validation._measure(Fabric(accelerator="cpu", devices=1), index)["loss"]) * len(chosen)
+            float(validation._measure(Fabric(accelerator="cpu", devices=1), index, 0)["loss"]) * len(chosen)
             for index, chosen in enumerate(validation._batches)
         ]
     assert measured["validation/loss"] == pytest.approx(sum(sums) / size, rel=1e-5)

@@ -9,10 +9,11 @@ import torch
 from inception_maker import pictures
 from thalweg.errors import DataError
 from thalweg.facts import Facts
-from thalweg_eval.extractors import lite0
-from thalweg_eval.extractors.lite0 import PACKAGE, Lite0Config
-from thalweg_eval.extractors.lite0_graph import Lite0Graph
-from thalweg_eval.weights import read_weights
+from thalweg.storage import Location
+from thalweg.vision import efficientnet_lite0
+from thalweg.vision.efficientnet_lite0 import PACKAGE, SHA256, EfficientNetLite0
+from thalweg.weights import read_weights
+from thalweg_eval.extractors.lite0 import Lite0Config
 
 FACTS = Facts(shape=(3, 32, 32))
 PACKAGED = pytest.mark.skipif(
@@ -22,14 +23,14 @@ PACKAGED = pytest.mark.skipif(
 
 @PACKAGED
 def test_it_is_the_network_that_timm_calls_tf_efficientnet_lite0():
-    tensors = read_weights(lite0._packaged(), "", "", lite0.SHA256).tensors
+    tensors = read_weights(Location(efficientnet_lite0._packaged()), "", "", SHA256).tensors
     theirs = timm.create_model("tf_efficientnet_lite0", pretrained=False).eval()
     # Both list their tensors in the order in which an image meets them.
     theirs.load_state_dict(dict(zip(theirs.state_dict(), tensors.values(), strict=True)))
     for size in (224, 65):
         x = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
         with torch.no_grad():
-            pooled, logits = Lite0Graph(tensors)(x)
+            pooled, logits = EfficientNetLite0(tensors)(x)
             seen = theirs.forward_features(x)
             torch.testing.assert_close(
                 pooled, theirs.forward_head(seen, pre_logits=True), rtol=1e-4, atol=1e-4
@@ -50,7 +51,7 @@ def test_the_head_and_the_block():
     assert block(images).logits is None
     assert block.number_name("kid") == "kid_lite0_block_64px"
     assert block.identity != head.identity
-    assert head.identity["weights"] == lite0.SHA256
+    assert head.identity["weights"] == SHA256
 
 
 def test_without_the_package_it_says_where_to_get_it(monkeypatch):

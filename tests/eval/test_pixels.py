@@ -7,7 +7,8 @@ from PIL import Image
 
 from inception_maker import pictures
 from thalweg.errors import DataError
-from thalweg_eval.pixels import pil_bicubic, rgb
+from thalweg.vision.pixels import rgb
+from thalweg_eval.pixels import pil_bicubic
 
 
 def test_images_that_are_no_bytes_or_no_images_are_refused():

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,15 @@ from safetensors.torch import load_file
 
 from run_processes import TESTS, THALWEG, ended, start
 from thalweg.cli.main import main
+from thalweg.vision.efficientnet_lite0 import PACKAGE
 from tiny_runs import lines, recipe
+
+ALIGNED = [
+    "objectives.alignment.teacher={type='efficientnet-lite0', precision='32-true'}",
+    "objectives.alignment.channels=[8]",
+    "objectives.alignment.stop_after=3",
+]
+LITE0 = pytest.mark.skipif(find_spec(PACKAGE) is None, reason=f"{PACKAGE} is not installed")
 
 
 def weights_differ(one: Path, two: Path) -> float:
@@ -27,6 +36,9 @@ def weights_differ(one: Path, two: Path) -> float:
         ("ddp", 1, ["objectives.acceleration=none"], 1e-5),
         ("fsdp", 2, ["objectives.acceleration=none", "backbone.checkpointing=true"], 1e-5),
         ("fsdp", 1, ["training.precision=bf16-mixed"], 1e-3),
+        # Projectors get none either once alignment has stopped.
+        pytest.param("ddp", 1, ALIGNED, 1e-5, marks=LITE0),
+        pytest.param("fsdp", 1, ALIGNED, 1e-5, marks=LITE0),
     ],
 )
 def test_two_processes_train_like_one_that_accumulates(

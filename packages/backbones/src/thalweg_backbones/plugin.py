@@ -1,4 +1,4 @@
-"""The backbones and importers of this distribution."""
+"""The backbones, autoencoders, teachers and importers of this distribution."""
 
 import thalweg
 from thalweg.hookspecs import Register
@@ -16,3 +16,13 @@ def thalweg_components(register: Register) -> None:
     register("importer", "repa", "thalweg_backbones.importers.repa:REPAImporterConfig")
     register("importer", "repa-t2i", "thalweg_backbones.importers.repa_t2i:REPATextImporterConfig")
     register("importer", "deepflow", "thalweg_backbones.importers.deepflow:DeepFlowImporterConfig")
+    register("teacher", "dinov2", "thalweg_backbones.teachers.dinov2:DinoV2TeacherConfig")
+    register("teacher", "dinov1", "thalweg_backbones.teachers.dinov1:DinoV1TeacherConfig")
+    register("teacher", "mae", "thalweg_backbones.teachers.mae:MAETeacherConfig")
+    register("teacher", "clip", "thalweg_backbones.teachers.clip:ClipTeacherConfig")
+    register("teacher", "timm", "thalweg_backbones.teachers.timm_model:TimmTeacherConfig")
+    register(
+        "teacher",
+        "efficientnet-lite0",
+        "thalweg_backbones.teachers.lite0:Lite0TeacherConfig",
+    )

@@ -50,7 +50,7 @@ def compose(
         "interpolant": interpolant,
     }
     facts = attrs.evolve(facts, branches=branches)
-    with torch.device(device or "cpu"), _seeded(seed, torch.device(device or "cpu")):
+    with torch.device(device or "cpu"), seeded(seed, torch.device(device or "cpu")):
         built = backbone_config.build(facts)
         facts = attrs.evolve(facts, depth=built.depth, width=built.width, heads=built.heads, grid=built.grid)
         between = None if refiner_config is None else refiner_config.build(facts)
@@ -68,8 +68,13 @@ def composition_of(config: RunConfig) -> dict[str, Any]:
 
 
 @contextmanager
-def _seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Initialisers draw from the global generators; inside they are seeded, afterwards as before."""
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Initialisers draw from the global generators; inside they are seeded, afterwards as before.
+
+    Args:
+        seed: for all that is drawn inside.
+        device: where it is drawn.
+    """
     cards = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=cards):
         # torch.manual_seed would seed every card of the machine, and only one would be restored.

@@ -11,6 +11,7 @@ def thalweg_components(register: Register) -> None:
     """Register them; nothing is imported until one is used."""
     register("objective", "velocity", "thalweg.objectives.velocity:VelocityConfig")
     register("objective", "acceleration", "thalweg.objectives.acceleration:AccelerationConfig")
+    register("objective", "alignment", "thalweg.objectives.alignment:AlignmentConfig")
     register("time_sampler", "uniform", "thalweg.time_samplers.uniform:UniformConfig")
     register("time_sampler", "lognormal", "thalweg.time_samplers.lognormal:LognormalConfig")
     register("dataset", "digits", "thalweg.data.digits:DigitsConfig")

@@ -206,6 +206,9 @@ class Split(Protocol):
 class Dataset(Protocol):
     """Where clean samples come from.
 
+    One whose samples have a border that ``images`` cuts off may offer ``frames`` besides, which keeps it:
+    what teachers look at, so that their patches lie on the network's.
+
     Attributes:
         facts: shape and classes.
         train: what is trained on.

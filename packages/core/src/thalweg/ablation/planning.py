@@ -3,10 +3,11 @@
 from pathlib import Path
 
 import attrs
+import torch
 
 from thalweg.ablation.config import Ablation
 from thalweg.ablation.grid import Cell
-from thalweg.composition import compose, composition_of
+from thalweg.composition import compose, composition_of, seeded
 from thalweg.config import RunConfig, load_config
 from thalweg.errors import ConfigError
 from thalweg.network import FlowNetwork
@@ -84,7 +85,8 @@ def _resolved(ablation: Ablation, cell: Cell) -> tuple[RunConfig, FlowNetwork, t
     left_out = []
     for name, objective in config.objectives.items():
         try:
-            objective.build(network.facts)
+            with seeded(config.seed, torch.device("cpu")):
+                objective.build(network.facts)
         except ConfigError:
             if cell.strict:
                 raise

@@ -35,9 +35,12 @@ def validate(recipe: str, overrides: tuple[str, ...]) -> None:
     """Check a recipe: list everything that is wrong, with exit code 2, or say that it is valid."""
     config = load_config(recipe, overrides)
     # torch comes in here, once every key by itself is valid: what remains is whether they go together.
-    from thalweg.composition import compose, composition_of
+    from torch import device
+
+    from thalweg.composition import compose, composition_of, seeded
 
     network = compose(**composition_of(config), facts=config.data.facts, device="meta")
-    for objective in config.objectives.values():
-        objective.build(network.facts)
+    with seeded(config.seed, device("cpu")):
+        for objective in config.objectives.values():
+            objective.build(network.facts)
     console.result(f"{recipe} is valid")

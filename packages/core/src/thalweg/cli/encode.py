@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from thalweg.encoding import Outcome
 
 _INTERRUPTED = 130
-_TABLES = ("autoencoder", "source")
+_TABLES = ("autoencoder", "source", "teacher")
 
 
 @click.command("encode")
@@ -28,8 +28,17 @@ _TABLES = ("autoencoder", "source")
     "settings",
     metavar="KEY=VALUE",
     multiple=True,
-    help="An option of the autoencoder or the source, such as autoencoder.precision=32-true.",
+    help="An option of the autoencoder, the source or the teacher, such as autoencoder.precision=32-true.",
 )
+@click.option(
+    "--teacher",
+    "teachers",
+    metavar="NAME",
+    multiple=True,
+    help="A frozen teacher whose features are stored too. Of several, each has its options in a table, as in "
+    '\'{type = "dinov2", size = "l"}\'.',
+)
+@click.option("--grid", type=int, help="Tokens a side that teachers see.  [default: for patches of 2]")
 @click.option(
     "--flips/--no-flips", default=True, show_default=True, help="Whether mirrored images count too."
 )
@@ -63,6 +72,7 @@ def command(
     autoencoder: str,
     weights: str | None,
     settings: tuple[str, ...],
+    teachers: tuple[str, ...],
     storage: tuple[str, ...],
     accelerator: str,
     devices: str,
@@ -73,18 +83,21 @@ def command(
 
     The same command goes on where one was interrupted or killed. Images are centre-cropped as ADM does it.
     """
-    tables: dict[str, Any] = {"autoencoder": {"type": autoencoder}, "source": {}}
+    tables: dict[str, Any] = {"autoencoder": {"type": autoencoder}, "source": {}, "teacher": {}}
     if weights is not None:
         tables["autoencoder"]["weights"] = weights
     for item in settings:
         if item.partition(".")[0] not in _TABLES:
-            raise ConfigError(f"--set takes autoencoder.KEY=VALUE or source.KEY=VALUE, not '{item}'")
+            raise ConfigError(
+                f"--set takes autoencoder.KEY=VALUE or source.KEY=VALUE or teacher.KEY=VALUE, not '{item}'"
+            )
         apply_override(tables, item)
     plain = {
         "source": source,
         "target": out,
         "autoencoder": tables["autoencoder"],
         "source_options": tables["source"],
+        "teachers": _teachers(teachers, tables["teacher"]),
         "storage_options": storage_options(storage),
         **options,
     }
@@ -114,6 +127,25 @@ def _sentence(outcome: "Outcome") -> str:
         return f"{whole}; complete already, nothing was encoded"
     rate = outcome.encoded / max(outcome.seconds, 1e-9)
     return f"{whole}; {outcome.encoded} encoded in {outcome.seconds:.1f} s, {rate:.4g} a second"
+
+
+def _teachers(given: tuple[str, ...], options: dict[str, Any]) -> list[dict[str, Any]]:
+    """What ``--teacher`` was given, each as a table; the options of ``--set`` belong to the only one."""
+    if options and len(given) != 1:
+        raise ConfigError(
+            f"--set teacher.KEY=VALUE is for one --teacher, and there are {len(given)}; give each of several "
+            'with its options, as in --teacher \'{type = "dinov2", size = "l"}\''
+        )
+    tables = []
+    for item in given:
+        table: dict[str, Any] = {}
+        try:
+            apply_override(table, f"teacher={item}")
+        except FaultyConfigError:  # which is not shown: there may be a secret in it
+            raise ConfigError('--teacher takes a name, or a table such as {type = "dinov2"}') from None
+        one = table["teacher"]
+        tables.append({**(one if isinstance(one, dict) else {"type": one}), **options})
+    return tables
 
 
 def storage_options(items: tuple[str, ...]) -> dict[str, Any]:

@@ -114,6 +114,10 @@ class Images:
     validation: PictureSplit
     fitting: Fitting
 
+    def frames(self, x: Float[Tensor, "N C H W"]) -> UInt8[Tensor, "N C H W"]:
+        """Samples as images 0..255, padding and all."""
+        return to_images(x)
+
     def images(self, x: Float[Tensor, "N C H W"]) -> UInt8[Tensor, "N C height width"]:
         """Samples as images 0..255, without the padding."""
         return unpadded(to_images(x), self.fitting.height, self.fitting.width)

@@ -8,7 +8,7 @@ from jaxtyping import Shaped
 from torch import Tensor
 
 from thalweg.encoding.images import ImageBatch
-from thalweg.protocols import Autoencoder
+from thalweg.protocols import Autoencoder, Teacher
 
 
 @runtime_checkable
@@ -65,4 +65,27 @@ class Posteriors:
             found[f"std{name}"] = (
                 torch.zeros_like(found[f"mean{name}"]) if std is None else std.to(self._dtype)
             )
+        return found
+
+
+class Seen:
+    """What a frozen teacher sees.
+
+    Args:
+        teacher: on the device where it is to work.
+        device: that device.
+        grid: tokens per column and per row.
+        flips: in the mirrored images too.
+    """
+
+    def __init__(self, teacher: Teacher, device: torch.device, grid: tuple[int, int], *, flips: bool) -> None:
+        self._teacher, self._device, self._grid, self._flips = teacher, device, grid, flips
+
+    def __call__(self, batch: ImageBatch) -> Mapping[str, Tensor]:
+        """``teacher.NAME``, and of mirrored images ``teacher.NAME_flipped``, in float16."""
+        images = batch.images.to(self._device, non_blocking=True)
+        name = f"teacher.{self._teacher.name}"
+        found = {name: self._teacher(images, self._grid).half()}
+        if self._flips:
+            found[f"{name}_flipped"] = self._teacher(images.flip(-1), self._grid).half()
         return found

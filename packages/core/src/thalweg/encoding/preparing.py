@@ -1,6 +1,6 @@
 """Source, autoencoder and header of a job: what every process of it opens for itself."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 import attrs
@@ -9,14 +9,15 @@ from torch import nn
 
 from thalweg.autoencoders.identity import Identity
 from thalweg.config import component
-from thalweg.data.shards import ShardHeader, ShardWriter
+from thalweg.data.shards import ShardHeader, ShardWriter, TeacherHeader
 from thalweg.data.sources import source_of
-from thalweg.encoding.columns import Columns, Labels, Pixels, Posteriors
+from thalweg.encoding.columns import Columns, Labels, Pixels, Posteriors, Seen
 from thalweg.encoding.images import ImageReader
 from thalweg.encoding.job import EncodingJob
 from thalweg.encoding.layout import Layout
 from thalweg.errors import ConfigError, DataError
-from thalweg.protocols import Autoencoder, Source
+from thalweg.facts import Facts
+from thalweg.protocols import Autoencoder, Source, Teacher
 from thalweg.storage import Location, redacted
 
 CROP = "adm"
@@ -50,7 +51,7 @@ class Prepared:
 
 
 def prepare(job: EncodingJob, device: str, header: ShardHeader | None = None) -> Prepared:
-    """Open source and autoencoder.
+    """Open source, autoencoder and teachers.
 
     Args:
         job: what is to be encoded.
@@ -58,7 +59,7 @@ def prepare(job: EncodingJob, device: str, header: ShardHeader | None = None) ->
         header: what another process found out of the same job; made here by default.
 
     Raises:
-        ConfigError: if the autoencoder cannot encode images of this size.
+        ConfigError: if the autoencoder cannot encode images of this size, or a teacher has no such grid.
         DataError: if the source holds no images or has changed since the header was made, or weights are
             missing or damaged.
     """
@@ -70,8 +71,11 @@ def prepare(job: EncodingJob, device: str, header: ShardHeader | None = None) ->
     if isinstance(autoencoder, nn.Module):
         autoencoder.to(place)
     channels, shape = _shape(job, autoencoder, source)
+    grid = _grid(job, shape)
+    teachers = _teachers(job, shape, grid, place)
     if header is None:
         header = _header(job, source, autoencoder, shape)
+        header = attrs.evolve(header, teachers=_described(teachers, grid))
     if len(source) != header.count:
         raise DataError(
             f"{redacted(job.source)} held {header.count} images a moment ago and holds {len(source)} now; "
@@ -86,7 +90,11 @@ def prepare(job: EncodingJob, device: str, header: ShardHeader | None = None) ->
         header=header,
         layout=Layout(header.count, samples, job.batch_size, job.seed),
         reader=ImageReader(source, job.size, channels, pinned=place.type == "cuda"),
-        columns=[seen, Labels()],
+        columns=[
+            seen,
+            Labels(),
+            *(Seen(teacher, place, grid, flips=job.flips) for teacher in teachers.values()),
+        ],
     )
 
 
@@ -120,3 +128,34 @@ def _header(
         source=source.identity,
         seed=job.seed,
     )
+
+
+def _grid(job: EncodingJob, shape: tuple[int, int, int]) -> tuple[int, int]:
+    if job.grid is not None:
+        return (job.grid, job.grid)
+    if job.teachers and (shape[1] % 2 or shape[2] % 2):
+        raise ConfigError(
+            f"{shape[1]} x {shape[2]} samples have no patches of 2, for which teachers' features would be "
+            "stored; give the tokens a side as --grid"
+        )
+    return (shape[1] // 2, shape[2] // 2)
+
+
+def _teachers(
+    job: EncodingJob, shape: tuple[int, int, int], grid: tuple[int, int], place: torch.device
+) -> Mapping[str, Teacher]:
+    """The teachers by name, each tried on one image, so that nothing is written if that cannot be."""
+    found: dict[str, Teacher] = {}
+    for options in job.teachers:
+        teacher: Teacher = component("teacher", dict(options)).build(Facts(shape=shape, grid=grid))
+        if teacher.name in found:
+            raise ConfigError(f"there are two teachers {teacher.name}; store the features of one")
+        if isinstance(teacher, nn.Module):
+            teacher.to(place)
+        teacher(torch.zeros(1, 3, job.size, job.size, dtype=torch.uint8, device=place), grid)
+        found[teacher.name] = teacher
+    return found
+
+
+def _described(teachers: Mapping[str, Teacher], grid: tuple[int, int]) -> dict[str, TeacherHeader]:
+    return {name: TeacherHeader(one.identity, grid, one.width) for name, one in teachers.items()}

@@ -53,6 +53,7 @@ class AlignmentConfig:
 
         Raises:
             ConfigError: if there is nowhere to read, or the teacher's grid cannot equal the backbone's.
+            PluginError: if what the teacher is loaded by is not installed.
             DataError: if the stored features are another teacher's, or the teacher's weights are missing.
         """
         after = self.after
@@ -79,6 +80,8 @@ class AlignmentConfig:
                 )
             return Alignment(self, after, facts, stored.width, None)
         teacher: Teacher = self.teacher.build(facts)
+        # Tried here, so that a grid that it does not have is found before training.
+        teacher(torch.zeros(1, 3, 8, 8, dtype=torch.uint8), facts.grid)
         return Alignment(self, after, facts, teacher.width, teacher)
 
 
@@ -130,6 +133,8 @@ class Alignment(nn.Module):
                 f"the teacher {self._name} sees images and the data set has none; store its features by "
                 f"thalweg encode --teacher, or give the data set its autoencoder"
             )
+        if isinstance(teacher, nn.Module):
+            teacher.to(batch.images.device)
         with torch.no_grad():
             return teacher(batch.images, self._grid).float()
 

@@ -1,7 +1,8 @@
 """The weighted sum of all objectives, as the one module that is wrapped for distribution."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
+import attrs
 import torch
 from torch import Tensor, nn
 
@@ -10,6 +11,9 @@ from thalweg.planner import Planner
 from thalweg.protocols import Objective, Split
 from thalweg.randomness import generator
 from thalweg.types import Batch, Plan
+
+Frames = Callable[[Tensor], Tensor | None]
+"""Clean samples as images 0..255; None where they are none."""
 
 
 class Losses(nn.Module):
@@ -21,34 +25,47 @@ class Losses(nn.Module):
     Args:
         network: what is trained.
         objectives: by the name that their numbers bear.
+        frames: shows the clean samples to objectives that look at images.
     """
 
-    def __init__(self, network: FlowNetwork, objectives: Mapping[str, Objective]) -> None:
+    def __init__(
+        self, network: FlowNetwork, objectives: Mapping[str, Objective], frames: Frames = lambda _: None
+    ) -> None:
         super().__init__()
         self.network = network
-        self.named = dict(objectives)
+        self.named, self._frames = dict(objectives), frames
         self.objectives = nn.ModuleDict(
             {name: objective for name, objective in objectives.items() if isinstance(objective, nn.Module)}
         )
 
-    def forward(self, plan: Plan, batch: Batch) -> dict[str, Tensor]:
+    def forward(self, plan: Plan, batch: Batch, step: int = 0) -> dict[str, Tensor]:
         """The numbers of one batch, each a mean over its samples.
+
+        Args:
+            plan: what the network is asked.
+            batch: the same samples.
+            step: counted from 0; objectives that have stopped by then are left out, teachers and all.
 
         ``loss`` is the weighted sum, to be differentiated; ``<objective>`` an objective's unweighted
         total; ``<objective>/<part>`` what it reports beside it.
         """
-        prediction = self.network(plan.x_t, plan.times, batch.condition)
+        taken = {name: one for name, one in self.named.items() if not _stopped(one, step)}
+        taps = {tap for one in taken.values() for tap in getattr(one, "taps", ())}
+        prediction = self.network(plan.x_t, plan.times, batch.condition, taps=tuple(sorted(taps)))
         # Sums of squares in float32: bfloat16 keeps three digits.
         with torch.autocast(plan.x_t.device.type, enabled=False):
+            if any(getattr(one, "needs_images", False) for one in taken.values()):
+                batch = attrs.evolve(batch, images=self._frames(batch.clean))
             numbers: dict[str, Tensor] = {}
             losses = []
-            for name, objective in self.named.items():
+            for name, objective in taken.items():
                 value = objective(plan, prediction, batch)
                 total = value.total.float().mean()
                 losses.append(objective.weight * total)
                 numbers[name] = total.detach()
                 numbers.update({f"{name}/{part}": number.detach() for part, number in value.parts.items()})
-            return {"loss": torch.stack(losses).sum(), **numbers}
+            stopped = [one for name, one in self.objectives.items() if name not in taken]
+            return {"loss": torch.stack(losses).sum() + sum(map(_nothing, stopped)), **numbers}
 
 
 def has_unused(losses: Losses, planner: Planner, split: Split, seed: int) -> bool:
@@ -58,7 +75,17 @@ def has_unused(losses: Losses, planner: Planner, split: Split, seed: int) -> boo
     """
     losses.train()
     batch = split.batch([0], generator(seed, "probe data"))
-    losses(planner(batch.clean, generator(seed, "probe plan")), batch)["loss"].backward()
+    losses(planner(batch.clean, generator(seed, "probe plan")), batch, 0)["loss"].backward()
     unused = any(parameter.grad is None for parameter in losses.parameters() if parameter.requires_grad)
     losses.zero_grad(set_to_none=True)
     return unused
+
+
+def _stopped(objective: Objective, step: int) -> bool:
+    stop: int | None = getattr(objective, "stop_after", None)
+    return stop is not None and step >= stop
+
+
+def _nothing(module: nn.Module) -> Tensor | int:
+    """Zero, with a zero gradient for every parameter, for which data-parallel wrappers wait each step."""
+    return sum(0 * parameter.float().sum() for parameter in module.parameters())

@@ -3,14 +3,16 @@
 from collections.abc import Mapping
 
 import attrs
+import torch
 
-from thalweg.composition import compose, composition_of
+from thalweg.composition import compose, composition_of, seeded
 from thalweg.config import RunConfig, TrainingConfig
-from thalweg.errors import ConfigError
+from thalweg.errors import ConfigError, DataError
 from thalweg.interpolant import Interpolant
 from thalweg.network import FlowNetwork
 from thalweg.planner import Planner
 from thalweg.protocols import Dataset, Guidance, Objective, Sampler
+from thalweg.training.losses import Frames
 
 
 @attrs.frozen(eq=False)
@@ -65,7 +67,11 @@ def build(
                 f"{value!r}; make both the same"
             )
     if objectives is None:
-        objectives = {name: one.build(facts) for name, one in config.objectives.items()}
+        # A network that was loaded does not know what this data set stores.
+        known = attrs.evolve(facts, features=dataset.facts.features)
+        with seeded(config.seed, torch.device("cpu")):
+            objectives = {name: one.build(known) for name, one in config.objectives.items()}
+    check_images(objectives, dataset)
     interpolant = Interpolant.named(config.plan.interpolant)
     time_sampler = config.plan.time_sampler.build(facts)
     sampling = config.sampling
@@ -77,6 +83,26 @@ def build(
         sampler=sampling.sampler.build(facts),
         guidance=None if sampling.guidance is None else sampling.guidance.build(facts),
     )
+
+
+def check_images(objectives: Mapping[str, Objective], dataset: Dataset) -> None:
+    """Check that there are images where an objective looks at some.
+
+    Raises:
+        DataError: if there are none.
+    """
+    looking = [name for name, one in objectives.items() if getattr(one, "needs_images", False)]
+    if looking and frames_of(dataset)(torch.zeros(1, *dataset.facts.shape)) is None:
+        raise DataError(
+            f"the teacher of objectives.{looking[0]} sees images and the data set has none; store what it "
+            "sees by thalweg encode --teacher, or give the data set its autoencoder"
+        )
+
+
+def frames_of(dataset: Dataset) -> Frames:
+    """What shows a data set's samples as images, with all of a sample in the frame."""
+    frames: Frames = getattr(dataset, "frames", dataset.images)
+    return frames
 
 
 def check_shares(training: TrainingConfig, processes: int) -> None:

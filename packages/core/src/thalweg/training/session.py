@@ -23,7 +23,7 @@ from thalweg.training.interruption import Interruption
 from thalweg.training.journal import Journal
 from thalweg.training.losses import Losses, has_unused
 from thalweg.training.optimizer import adamw
-from thalweg.training.parts import Parts
+from thalweg.training.parts import Parts, frames_of
 from thalweg.training.progress import Progress, progress
 from thalweg.training.run_directory import RunDirectory
 from thalweg.training.samples import SampleGrid
@@ -88,7 +88,7 @@ class Session:
     ) -> None:
         self._config, self._run, self._fabric = config, run, fabric
         training, self._network = config.training, parts.network
-        losses = Losses(parts.network, parts.objectives)
+        losses = Losses(parts.network, parts.objectives, frames_of(parts.dataset))
         unused = fabric.world_size > 1 and has_unused(losses, parts.planner, parts.dataset.train, config.seed)
         prepare_ddp(fabric, losses, unused=unused)
         if compiled:
@@ -244,7 +244,7 @@ class Session:
             taken = journal.take(training.batch_size)
         if self._due(training.validate_every) or (last and training.validate_every):
             with self._averaged():
-                journal.add(self._validation(self._fabric))
+                journal.add(self._validation(self._fabric, state.step - 1))
         journal.write(state.step)
         if self._due(training.sample_every) or (last and training.sample_every):
             with self._averaged():

@@ -76,6 +76,6 @@ class TrainingStep:
     def _backward(self, step: int, part: int) -> dict[str, Tensor]:
         batch = self._supply(step, part).to(self._fabric.device)
         plan = self._batches.plan(batch, step, self._supply.shard(part))
-        numbers = self._losses(plan, batch)
+        numbers = self._losses(plan, batch, step)
         self._fabric.backward(numbers["loss"] / self._accumulate)
         return {name: number.detach() for name, number in numbers.items()}

@@ -40,8 +40,13 @@ class Validation:
         self._batches = [chosen[start : start + batch_size] for start in range(0, len(chosen), batch_size)]
 
     @torch.no_grad()
-    def __call__(self, fabric: Fabric) -> dict[str, float]:
-        """Means over all samples, ``validation/<name>`` for each number of the training loss."""
+    def __call__(self, fabric: Fabric, step: int = 0) -> dict[str, float]:
+        """Means over all samples, ``validation/<name>`` for each number of the training loss.
+
+        Args:
+            fabric: launched.
+            step: whose loss is taken, counted from 0.
+        """
         self._losses.eval()
         sums: dict[str, Tensor] = {}
         # Every process takes part in each round, with a batch that does not count where there is none for
@@ -49,7 +54,7 @@ class Validation:
         for first in range(0, len(self._batches), fabric.world_size):
             own = first + fabric.global_rank
             counts = own < len(self._batches)
-            for name, mean in self._measure(fabric, own if counts else 0).items():
+            for name, mean in self._measure(fabric, own if counts else 0, step).items():
                 weighted = mean.float() * (len(self._batches[own]) if counts else 0)
                 sums[name] = sums[name] + weighted if name in sums else weighted
         totals = torch.stack(list(sums.values()))
@@ -60,11 +65,11 @@ class Validation:
             f"validation/{name}": total / count for name, total in zip(sums, totals.tolist(), strict=True)
         }
 
-    def _measure(self, fabric: Fabric, index: int) -> dict[str, Tensor]:
+    def _measure(self, fabric: Fabric, index: int, step: int) -> dict[str, Tensor]:
         batch = self._split.batch(self._batches[index], generator(self._seed, "validation data", index))
         check_labels(batch.condition, self._losses.network.facts)
         batch = batch.to(fabric.device)
         plan = self._planner(batch.clean, generator(self._seed, "validation plan", index))
         with fabric.autocast():
-            numbers: dict[str, Tensor] = self._losses(plan, batch)
+            numbers: dict[str, Tensor] = self._losses(plan, batch, step)
         return numbers

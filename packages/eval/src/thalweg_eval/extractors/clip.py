@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from thalweg.errors import DataError
 from thalweg.facts import Facts
 from thalweg.types import Features
+from thalweg.vision.pixels import CLIP_MEAN, CLIP_STD, normalised
 from thalweg_eval.extractors.hugging_face import load_folder
 from thalweg_eval.naming import qualified
-from thalweg_eval.pixels import PIL_CROP, normalised, pil_bicubic
+from thalweg_eval.pixels import PIL_CROP, pil_bicubic
 
 SOURCE = "https://huggingface.co/openai/clip-vit-large-patch14"
-_MEAN, _STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 
 
 @attrs.frozen
@@ -91,7 +91,7 @@ class Clip(nn.Module):
         """
         if captions is not None and len(captions) != len(images):
             raise DataError(f"there are {len(images)} images but {len(captions)} captions; give one each")
-        x = normalised(pil_bicubic(images, self._side, crop=True), _MEAN, _STD, self.model.device)
+        x = normalised(pil_bicubic(images, self._side, crop=True), CLIP_MEAN, CLIP_STD, self.model.device)
         seen = self.model.get_image_features(pixel_values=x)
         pooled_NF = getattr(seen, "pooler_output", seen)  # before transformers 5, the tensor itself
         return Features(

@@ -13,11 +13,13 @@ from torch.nn import functional
 
 from thalweg.errors import DataError
 from thalweg.facts import Facts
+from thalweg.storage import Location
 from thalweg.types import Features
-from thalweg_eval.extractors.vision import load_exactly, vision_model
+from thalweg.vision.pixels import IMAGENET_MEAN, IMAGENET_STD, normalised
+from thalweg.vision.timm_models import load_exactly, vision_model
+from thalweg.weights import read_weights
 from thalweg_eval.naming import qualified
-from thalweg_eval.pixels import IMAGENET_MEAN, IMAGENET_STD, PIL_BICUBIC, normalised, pil_bicubic
-from thalweg_eval.weights import read_weights
+from thalweg_eval.pixels import PIL_BICUBIC, pil_bicubic
 
 _SIDE, _PATCH = 224, 14
 _MODELS = {"s": "small", "b": "base", "l": "large", "g": "giant"}
@@ -51,13 +53,13 @@ class DinoV2Config:
         file = f"dinov2_vit{self.size}14_pretrain.pth"
         what, source = f"DINOv2 ViT-{self.size}/14", _source(self.size)
         path = Path(self.weights) if self.weights else Path(torch.hub.get_dir()) / "checkpoints" / file
-        weights = read_weights(path, what, source, self.sha256)
+        weights = read_weights(Location(path), what, source, self.sha256)
         tensors = {name: tensor for name, tensor in weights.tensors.items() if name != "mask_token"}
         if "pos_embed" not in tensors:
             raise DataError(f"{path} does not hold {what}, as it has no pos_embed; get it from {source}")
         tensors["pos_embed"] = positions(tensors["pos_embed"], _SIDE // _PATCH)
         name = f"vit_{_MODELS[self.size]}_patch14_dinov2"
-        model = vision_model(name, num_classes=0, img_size=_SIDE, global_pool="token")
+        model = vision_model(name, "thalweg-eval", num_classes=0, img_size=_SIDE, global_pool="token")
         load_exactly(model, tensors, what, path)
         return DinoV2(model, self.size, weights.sha256)
 

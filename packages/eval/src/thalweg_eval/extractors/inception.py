@@ -9,11 +9,12 @@ from torch import Tensor, nn
 
 from thalweg.errors import DataError
 from thalweg.facts import Facts
+from thalweg.storage import Location
 from thalweg.types import Features
+from thalweg.vision.pixels import rgb
+from thalweg.weights import read_weights
 from thalweg_eval.extractors.inception_graph import InceptionGraph
 from thalweg_eval.naming import qualified
-from thalweg_eval.pixels import rgb
-from thalweg_eval.weights import read_weights
 
 FILE = "weights-inception-2015-12-05-6726825d.pth"
 SOURCE = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{FILE}"
@@ -43,7 +44,7 @@ class InceptionConfig:
             DataError: if the weights are missing, others than expected, or no Inception's.
         """
         path = Path(self.weights) if self.weights else Path(torch.hub.get_dir()) / "checkpoints" / FILE
-        weights = read_weights(path, "Inception-v3", SOURCE, self.sha256)
+        weights = read_weights(Location(path), "Inception-v3", SOURCE, self.sha256)
         try:
             graph = InceptionGraph(weights.tensors)
         except (KeyError, RuntimeError) as error:

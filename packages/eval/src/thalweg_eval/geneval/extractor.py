@@ -17,13 +17,13 @@ from thalweg.errors import ConfigError, DataError, PluginError
 from thalweg.facts import Facts
 from thalweg.suggestions import one_line
 from thalweg.types import Features
+from thalweg.vision.pixels import rgb
 from thalweg_eval.extractors.clip import load_clip
 from thalweg_eval.geneval.colours import Colours
 from thalweg_eval.geneval.judging import is_correct
 from thalweg_eval.geneval.names import TASKS
 from thalweg_eval.geneval.prompts import Prompt, read_prompts, standard_prompts
 from thalweg_eval.naming import qualified
-from thalweg_eval.pixels import rgb
 
 
 @attrs.frozen

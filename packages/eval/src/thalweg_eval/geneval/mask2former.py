@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from thalweg.errors import DataError
+from thalweg.vision.pixels import IMAGENET_MEAN, IMAGENET_STD, normalised
 from thalweg_eval.extractors.hugging_face import load_folder
 from thalweg_eval.geneval.judging import Detection
 from thalweg_eval.geneval.names import OBJECTS
-from thalweg_eval.pixels import IMAGENET_MEAN, IMAGENET_STD, normalised
 
 SOURCE = "https://huggingface.co/facebook/mask2former-swin-small-coco-instance"
 _SHORT, _LONG, _MULTIPLE = 800, 1333, 32

@@ -5,7 +5,7 @@ from typing import Any
 
 import attrs
 import numpy as np
-from attrs.validators import ge, gt
+from attrs.validators import deep_iterable, ge, gt
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor, nn
 
@@ -17,12 +17,25 @@ from thalweg.data.shards.index import ShardIndex, read_index
 from thalweg.data.shards.split import ShardSplit
 from thalweg.data.shards.store import Arrays, ShardStore
 from thalweg.errors import ConfigError, DataError
-from thalweg.facts import Facts
+from thalweg.facts import Facts, StoredFeatures
 from thalweg.protocols import Autoencoder
 from thalweg.storage import Cache, Location, default_cache
 
 _GIB = 2**30
 _SPREAD = 8  # shards among which held-out samples are sought, if those hold twice as many as that
+
+
+@attrs.frozen
+class ExpectedFeatures:
+    """What a recipe counts on of a teacher's features.
+
+    Attributes:
+        grid: tokens per column and per row.
+        width: F, of a token.
+    """
+
+    grid: tuple[int, int] = attrs.field(validator=deep_iterable(ge(1)))
+    width: int = attrs.field(validator=ge(1))
 
 
 @attrs.frozen
@@ -33,11 +46,13 @@ class Expected:
         shape: channels, height and width of a sample.
         classes: number of classes; None for data without.
         text: tokens of a caption and their width; None for data without captions.
+        teachers: features that must be stored, by the teacher's name; others may be.
     """
 
     shape: tuple[int, int, int]
     classes: int | None = None
     text: tuple[int, int] | None = None
+    teachers: Mapping[str, ExpectedFeatures] = attrs.field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
         _ = self.facts  # which refuses what is none
@@ -45,7 +60,9 @@ class Expected:
     @property
     def facts(self) -> Facts:
         """The same for a network."""
-        return Facts(shape=self.shape, classes=self.classes, text=self.text)
+        # Which weights made them, the data say once they are there.
+        features = {name: StoredFeatures(one.grid, one.width, {}) for name, one in self.teachers.items()}
+        return Facts(shape=self.shape, classes=self.classes, text=self.text, features=features)
 
 
 @attrs.frozen
@@ -98,6 +115,8 @@ class ShardsConfig:
                 f"{location} holds samples of {_shown(header.facts)} where {_shown(self.expected.facts)} are "
                 "expected; give other data, or change the data set's 'expected'"
             )
+        if self.expected is not None:
+            _check_features(self.expected.facts, header.facts, location)
         if self.validation >= header.count:
             raise DataError(
                 f"{location} holds {header.count} samples, of which {self.validation} for validation leave "
@@ -197,6 +216,18 @@ def _empty_caption(location: Location, index: ShardIndex, cache: Cache) -> Array
     place, entry = location / EMPTY, index.empty
     path = place.local or cache.fetch(place, sha256=entry.sha256, size=entry.bytes)
     return map_file(path, str(place), entry, index.header.empty_caption(), check=True)
+
+
+def _check_features(expected: Facts, there: Facts, location: Location) -> None:
+    for name, one in expected.features.items():
+        found = there.features.get(name)
+        if found is None or (tuple(found.grid), found.width) != (tuple(one.grid), one.width):
+            stored = "none" if found is None else f"{found.width} of {found.grid}"
+            raise DataError(
+                f"{location} stores {stored} where features of {name} are expected, {one.width} of each of "
+                f"{one.grid} tokens; encode the images by thalweg encode --teacher, or change the data set's "
+                "'expected'"
+            )
 
 
 def _lasting(identity: Mapping[str, Any]) -> dict[str, Any]:

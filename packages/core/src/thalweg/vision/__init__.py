@@ -1,0 +1,1 @@
+"""Vision networks that judge samples or teach: what extractors and teachers share."""
