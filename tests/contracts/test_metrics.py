@@ -41,6 +41,11 @@ def test_it_bears_the_name_it_is_registered_under(name):
 
 
 @METRICS
+def test_it_says_which_way_its_numbers_are_better(name):
+    assert metric(name).better in ("higher", "lower", None)
+
+
+@METRICS
 def test_it_gives_finite_floats_by_name(name):
     values = found(name)
     assert values

@@ -117,7 +117,7 @@ def test_plugin_of_a_taken_name(site):
     registry = load()
     (fault,) = registry.faults
     assert "same name as the plugin of thalweg-core" in fault.reason
-    assert registry.names("objective") == ["acceleration", "velocity"]
+    assert registry.names("objective") == ["acceleration", "alignment", "velocity"]
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_allow_list_keeps_core(site):
     site.install("zoo-plugin", plugin("'sampler', 'lion', 'm:C'"), name="zoo")
     registry = load(allowed={"zoo"})
     assert registry.names("sampler") == ["lion"]
-    assert registry.names("objective") == ["acceleration", "velocity"]
+    assert registry.names("objective") == ["acceleration", "alignment", "velocity"]
     assert {fault.plugin for fault in registry.faults} == {"backbones", "eval", "refiners", "samplers"}
     assert all(fault.deliberate for fault in registry.faults)
 
@@ -168,7 +168,7 @@ def test_names_that_are_not_installed_are_faults():
 
 def test_core_cannot_be_blocked():
     registry = load(blocked={"core"})
-    assert registry.names("objective") == ["acceleration", "velocity"]
+    assert registry.names("objective") == ["acceleration", "alignment", "velocity"]
     assert "always loads" in faults_of(registry, "core")[0].reason
 
 

@@ -29,5 +29,11 @@ class DataError(ThalwegError):
     exit_code = 4
 
 
+class InterruptionError(ThalwegError):
+    """Ctrl-C during training, everything saved: exit code 130."""
+
+    exit_code = 130
+
+
 class DivergenceError(ThalwegError):
     """Training met a loss or gradient that is not finite: exit code 1."""

@@ -9,7 +9,7 @@ directory.
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import attrs
 import numpy as np
@@ -371,6 +371,10 @@ class Statistic(Protocol):
         ...
 
 
+Better = Literal["higher", "lower"] | None
+"""Which way a number is better; None where nobody can tell."""
+
+
 @runtime_checkable
 class Metric(Protocol):
     """One or several numbers about samples.
@@ -380,9 +384,12 @@ class Metric(Protocol):
 
     Attributes:
         name: its name, such as ``frechet_distance``.
+        better: which way its numbers are better, ``higher`` or ``lower``; None where nobody can tell, and
+            they are not ranked. Numbers with ``_std`` in their names never are.
     """
 
     name: str
+    better: Better
 
     def statistics(self, count: int) -> Mapping[str, Callable[[], Statistic]]:
         """What it needs of ``count`` samples: a maker of the empty statistic for each key."""

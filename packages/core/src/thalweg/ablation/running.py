@@ -12,7 +12,7 @@ from thalweg.ablation.page import markdown, page
 from thalweg.ablation.planning import Planned, plan
 from thalweg.ablation.results import Judged, Outcome, results
 from thalweg.config import dump
-from thalweg.errors import ConfigError, DataError, ThalwegError
+from thalweg.errors import ConfigError, DataError, InterruptionError, ThalwegError
 from thalweg.evaluation.passport import read_passport
 from thalweg.evaluation.run import evaluate
 from thalweg.evaluation.surroundings import software
@@ -22,12 +22,6 @@ from thalweg.report.runs import read_runs
 from thalweg.training.loop import Trainer
 
 RESULTS, MARKDOWN, REPORT, PLAN = "results.json", "table.md", "report.html", "ablation.json"
-
-
-class InterruptionError(ThalwegError):
-    """Ctrl-C during training, everything saved."""
-
-    exit_code = 130
 
 
 def run(ablation: Ablation, out: Path, say: Callable[[str], None], command: str = "") -> dict[str, Any]:

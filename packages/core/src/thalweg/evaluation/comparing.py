@@ -8,10 +8,6 @@ import attrs
 from thalweg.config import flat
 from thalweg.evaluation.passport import Passport
 
-_HIGHER = ("inception_score", "precision_recall", "accuracy", "clip_score", "geneval")
-_LOWER = ("frechet_distance", "spatial_frechet_distance", "kid")
-_SPREAD = "_std"
-
 
 @attrs.frozen
 class Comparison:
@@ -51,10 +47,3 @@ def compare(passports: Sequence[Passport]) -> Comparison:
             first = max(known) if direction == "higher" else min(known)
             best[name] = [place for place, value in enumerate(known) if value == first]
     return Comparison(numbers, differing, best)
-
-
-def better(metric: str, number: str) -> str | None:
-    """Which way a metric's number is better: ``higher``, ``lower``, or None where nobody can tell."""
-    if _SPREAD in number:
-        return None
-    return "higher" if metric in _HIGHER else "lower" if metric in _LOWER else None

@@ -1,7 +1,7 @@
 """Extractors with their metrics, built, and the statistics that they ask for."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import attrs
 import torch
@@ -15,6 +15,22 @@ from thalweg.evaluation.settings import EvaluationConfig, JudgeConfig
 from thalweg.facts import Facts
 from thalweg.protocols import Extractor, Metric, Statistic
 from thalweg.types import Features
+
+_SPREAD = "_std"
+
+
+class Number(NamedTuple):
+    """A number and where it is from.
+
+    Attributes:
+        metric: name of its metric.
+        value: the number itself.
+        better: ``higher`` or ``lower``; None where nobody can tell.
+    """
+
+    metric: str
+    value: float
+    better: str | None
 
 
 @attrs.frozen(eq=False)
@@ -52,9 +68,9 @@ class Judge:
         for one in self._own(statistics).values():
             one.update(features, labels, indices)
 
-    def numbers(self, samples: Statistics, reference: Statistics) -> dict[str, tuple[str, float]]:
-        """Metric and value of each number, by the name that it bears in these features."""
-        found: dict[str, tuple[str, float]] = {}
+    def numbers(self, samples: Statistics, reference: Statistics) -> dict[str, Number]:
+        """All numbers, by the names that they bear in these features."""
+        found: dict[str, Number] = {}
         for metric in self.metrics.values():
             for number, value in metric(self._own(samples), self._own(reference)).items():
                 name = self.extractor.number_name(number)
@@ -62,7 +78,8 @@ class Judge:
                     raise ConfigError(
                         f"two metrics of '{self.name}' give the number '{name}'; put one under another judge"
                     )
-                found[name] = (metric.name, float(value))
+                better = None if _SPREAD in name else metric.better
+                found[name] = Number(metric.name, float(value), better)
         return found
 
     def _own(self, statistics: Statistics) -> dict[str, Statistic]:

@@ -12,7 +12,6 @@ import torch
 from thalweg.config import dump_component
 from thalweg.errors import ConfigError
 from thalweg.evaluation.choosing import chosen
-from thalweg.evaluation.comparing import better
 from thalweg.evaluation.judges import build_judges
 from thalweg.evaluation.parts import Makers, Statistics
 from thalweg.evaluation.passport import Passport
@@ -155,14 +154,14 @@ class _Evaluation:
         samples = self._see(self._subject.side, list(self._wanted))
         found: dict[str, dict[str, Any]] = {}
         for judge in self._judges:
-            for name, (metric, value) in judge.numbers(samples, reference).items():
+            for name, number in judge.numbers(samples, reference).items():
                 written = f"{name} ({judge.name})" if name in found else name
                 found[written] = {
-                    "value": value,
-                    "metric": metric,
+                    "value": number.value,
+                    "metric": number.metric,
                     "judge": judge.name,
                     "features": judge.extractor.name,
-                    "better": better(metric, name),
+                    "better": number.better,
                 }
         return found
 

@@ -15,7 +15,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from thalweg.config import RunConfig
-from thalweg.errors import ThalwegError
+from thalweg.errors import InterruptionError
 from thalweg.files import write_bytes
 from thalweg.importing import load
 from thalweg.protocols import Dataset
@@ -54,12 +54,6 @@ class Model:
     samples: Samples
     images: UInt8[Tensor, "N 1 H W"]
     scores: Scores
-
-
-class InterruptionError(ThalwegError):
-    """Ctrl-C during training, everything saved."""
-
-    exit_code = 130
 
 
 def run(out: Path, settings: Settings, say: Callable[[str], None]) -> dict[str, Any]:

@@ -24,11 +24,6 @@ def spread(strategy: ModelParallelStrategy, processes: int) -> None:
     strategy._data_parallel_size = processes
 
 
-def is_sharded(module: nn.Module) -> bool:
-    """Whether every process must take part in each forward pass."""
-    return any(isinstance(parameter, DTensor) for parameter in module.parameters())
-
-
 def local(tensor: Tensor) -> Tensor:
     """What this process holds of a tensor; shares its memory."""
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor

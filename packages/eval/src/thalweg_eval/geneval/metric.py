@@ -10,7 +10,7 @@ from torch import Tensor
 
 from thalweg.errors import ConfigError
 from thalweg.facts import Facts
-from thalweg.protocols import Statistic
+from thalweg.protocols import Better, Statistic
 from thalweg.types import Features
 from thalweg_eval.geneval.names import TASKS
 from thalweg_eval.statistics.sums import Sums
@@ -34,6 +34,7 @@ class GenEval:
     """The metric ``geneval``: a number for each task that was asked, and their mean if all six were."""
 
     name = "geneval"
+    better: Better = "higher"
 
     def statistics(self, count: int) -> Mapping[str, Callable[[], Statistic]]:  # noqa: ARG002 - all count alike
         """How often each task was asked and kept."""

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from thalweg.errors import ConfigError, DataError
 from thalweg.facts import Facts
-from thalweg.protocols import Statistic
+from thalweg.protocols import Better, Statistic
 from thalweg.types import Features
 from thalweg_eval.statistics.sums import Sums
 from thalweg_eval.statistics.vectors import vectors
@@ -40,6 +40,7 @@ class Accuracy:
     """The metric ``accuracy``, from 0 to 1; of equal logits, the first class counts as seen."""
 
     name = "accuracy"
+    better: Better = "higher"
 
     def statistics(self, count: int) -> Mapping[str, Callable[[], Statistic]]:  # noqa: ARG002 - all count alike
         """The number of hits."""

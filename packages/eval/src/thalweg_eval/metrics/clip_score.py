@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from thalweg.facts import Facts
-from thalweg.protocols import Statistic
+from thalweg.protocols import Better, Statistic
 from thalweg.types import Features
 from thalweg_eval.statistics.sums import Sums
 from thalweg_eval.statistics.vectors import vectors
@@ -42,6 +42,7 @@ class ClipScore:
     """The metric ``clip_score``."""
 
     name = "clip_score"
+    better: Better = "higher"
 
     def __init__(self, scale: float) -> None:
         self._scale = scale

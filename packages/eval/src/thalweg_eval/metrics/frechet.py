@@ -18,7 +18,7 @@ from torch import Tensor
 
 from thalweg.errors import DataError
 from thalweg.facts import Facts
-from thalweg.protocols import Statistic
+from thalweg.protocols import Better, Statistic
 from thalweg_eval.statistics.moments import Moments
 
 
@@ -54,6 +54,8 @@ class FrechetDistance:
         name: its name.
         kind: the features' vectors that are meant: ``pooled`` or ``spatial``.
     """
+
+    better: Better = "lower"
 
     def __init__(self, name: str, kind: str) -> None:
         self.name = name

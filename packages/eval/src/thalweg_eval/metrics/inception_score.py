@@ -15,7 +15,7 @@ from attrs.validators import ge, in_
 
 from thalweg.errors import DataError
 from thalweg.facts import Facts
-from thalweg.protocols import Statistic
+from thalweg.protocols import Better, Statistic
 from thalweg_eval.statistics.splits import SplitProbabilities
 
 
@@ -45,6 +45,7 @@ class InceptionScore:
     """The metric ``inception_score``, with the standard deviation over splits."""
 
     name = "inception_score"
+    better: Better = "higher"
 
     def __init__(self, config: InceptionScoreConfig) -> None:
         self._config = config

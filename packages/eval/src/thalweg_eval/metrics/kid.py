@@ -10,7 +10,7 @@ from attrs.validators import ge, gt, optional
 
 from thalweg.errors import DataError
 from thalweg.facts import Facts
-from thalweg.protocols import Statistic
+from thalweg.protocols import Better, Statistic
 from thalweg_eval.fidelity import kernel_distance
 from thalweg_eval.statistics.both import KEY, both_ordered
 from thalweg_eval.statistics.collected import Collected
@@ -47,6 +47,7 @@ class Kid:
     """The metric ``kid``, with the standard deviation over subsets."""
 
     name = "kid"
+    better: Better = "lower"
 
     def __init__(self, config: KidConfig) -> None:
         self._config = config

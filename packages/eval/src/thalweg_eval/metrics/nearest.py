@@ -10,7 +10,7 @@ from torch import Tensor
 
 from thalweg.errors import DataError
 from thalweg.facts import Facts
-from thalweg.protocols import Statistic
+from thalweg.protocols import Better, Statistic
 from thalweg_eval.statistics.both import KEY, both_ordered
 from thalweg_eval.statistics.collected import Collected
 
@@ -40,6 +40,7 @@ class NearestNeighbour:
     """The metric ``nearest_neighbour``: means and percentiles, of samples and of the training images."""
 
     name = "nearest_neighbour"
+    better: Better = None
 
     def __init__(self, block: int) -> None:
         self._block = block

@@ -12,7 +12,7 @@ from attrs.validators import ge
 
 from thalweg.errors import DataError
 from thalweg.facts import Facts
-from thalweg.protocols import Statistic
+from thalweg.protocols import Better, Statistic
 from thalweg_eval.fidelity import precision_recall
 from thalweg_eval.statistics.both import KEY, both_ordered
 from thalweg_eval.statistics.collected import Collected
@@ -41,6 +41,7 @@ class PrecisionRecall:
     """The metric ``precision_recall``: the numbers ``precision`` and ``recall``."""
 
     name = "precision_recall"
+    better: Better = "higher"
 
     def __init__(self, config: PrecisionRecallConfig) -> None:
         self._config = config
