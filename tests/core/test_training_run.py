@@ -445,7 +445,7 @@ def test_compilation_pays_for_long_runs_only() -> None:
     assert compiling_pays(network, 256 * 10**9, FLOP_PER_WEIGHT_TRAINED, "cpu")
 
 
-def observer(calls: list[str], fails: bool) -> LoadedPlugin:
+def observer(calls: list[str], fails: BaseException | None) -> LoadedPlugin:
     marker = pluggy.HookimplMarker("thalweg")
     manager = pluggy.PluginManager("thalweg")
 
@@ -455,36 +455,77 @@ def observer(calls: list[str], fails: bool) -> LoadedPlugin:
             calls.append(f"started {run_dir.name}")
 
         @marker
-        def thalweg_step_finished(self, step: int) -> None:
-            calls.append(f"step {step}")
-            if fails:
-                raise RuntimeError("observer is tired")
+        def thalweg_step_finished(self, run_dir: Path, step: int) -> None:
+            calls.append(f"step {step} of {run_dir.name}")
+            if fails is not None:
+                raise fails
 
         @marker
-        def thalweg_run_finished(self, step: int) -> None:
-            calls.append(f"finished {step}")
+        def thalweg_checkpoint_written(self, step: int, path: Path) -> None:
+            checkpoint.verify(path)
+            calls.append(f"saved {step}")
+
+        @marker
+        def thalweg_run_ended(self, step: int, completed: bool) -> None:
+            calls.append(f"ended {step}{'' if completed else ', stopped'}")
 
     manager.register(Plugin())
-    names = ("thalweg_run_started", "thalweg_step_finished", "thalweg_run_finished")
-    hooks = {name: getattr(manager.hook, name).get_hookimpls()[0] for name in names}
+    hooks = {
+        f"thalweg_{name}": getattr(manager.hook, f"thalweg_{name}").get_hookimpls()[0]
+        for name in ("run_started", "step_finished", "checkpoint_written", "run_ended")
+    }
     return LoadedPlugin(
         Origin(plugin="watcher", distribution="strange", version="1", module="strange"), hooks
     )
 
 
-@pytest.mark.parametrize("fails", [False, True])
-def test_observers_are_told_and_one_that_fails_costs_the_run_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, fails: bool
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_observers_are_told_of_everything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asynchronous: bool
 ) -> None:
     calls: list[str] = []
-    watched = Registry([observer(calls, fails)])
+    monkeypatch.setattr(journal, "registry", lambda: Registry([observer(calls, None)]))
+    assert train(tmp_path / "run", steps=4, async_checkpoints=asynchronous).step == 4
+    assert [call for call in calls if "saved" not in call] == [
+        "started run", *(f"step {step} of run" for step in (1, 2, 3, 4)), "ended 4"
+    ]  # fmt: skip
+    # In the background a checkpoint may be whole some steps later, but never after the end of the run.
+    assert [call for call in calls if "saved" in call] == ["saved 2", "saved 4"]
+    assert calls.index("saved 2") > calls.index("step 2 of run")
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, ThalwegError, SystemExit])
+def test_an_observer_that_raises_costs_the_run_nothing(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    kind: type[BaseException],
+) -> None:
+    calls: list[str] = []
+    watched = Registry([observer(calls, kind("is tired"))])
     monkeypatch.setattr(journal, "registry", lambda: watched)
     assert train(tmp_path / "run", steps=2).step == 2
-    if fails:
-        assert calls == ["started run", "step 1"]
-        assert len([record for record in caplog.records if "observer is tired" in record.getMessage()]) == 1
-    else:
-        assert calls == ["started run", "step 1", "step 2", "finished 2"]
+    assert calls == ["started run", "step 1 of run"]
+    (said,) = [one.getMessage() for one in caplog.records if "is tired" in one.getMessage()]
+    assert said.startswith("warning: plugin 'watcher' of strange 1 failed in thalweg_step_finished")
+
+
+def test_an_observer_is_told_that_a_run_was_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    monkeypatch.setattr(journal, "registry", lambda: Registry([observer(calls, None)]))
+    trainer = Trainer(tiny(), tmp_path, accelerator="cpu", quiet=True)
+    velocity = trainer.parts.objectives["velocity"]
+
+    class Interrupts:
+        weight = velocity.weight
+
+        def __call__(self, *arguments: Any) -> Any:
+            os.kill(os.getpid(), signal.SIGTERM)
+            return velocity(*arguments)
+
+    trainer.parts.objectives["velocity"] = Interrupts()  # type: ignore[index]
+    assert trainer.train().preempted
+    assert calls[-2:] == ["saved 1", "ended 1, stopped"]
 
 
 def test_tensorboard_gets_the_numbers_and_the_pictures(tmp_path: Path) -> None:
@@ -513,25 +554,21 @@ def test_tensorboard_forgets_what_an_earlier_attempt_wrote(tmp_path: Path) -> No
     assert [event.step for event in events.Scalars("loss")] == [1, 2, 3, 4, 5, 6]
 
 
-@pytest.mark.parametrize("which", ["metrics", "logger", "picture"])
+@pytest.mark.parametrize("which", ["metrics", "picture"])
 def test_a_full_disk_is_one_clear_error_and_the_run_goes_on_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, which: str
 ) -> None:
     def full(*_: Any, **__: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    board = {"loggers": {"tensorboard": {}}} if which == "logger" else {}
     with monkeypatch.context() as patched:
         if which == "metrics":
             patched.setattr(metrics, "os", SimpleNamespace(fsync=full))
-        elif which == "logger":
-            writer = pytest.importorskip("torch.utils.tensorboard").SummaryWriter
-            patched.setattr(writer, "add_scalar", full)
         else:
             patched.setattr(samples, "save_png", full)
         with pytest.raises(ThalwegError, match=r"No space left on device.*run the same command again"):
-            train(tmp_path / "run", top=board, sample_every=2)
-    train(tmp_path / "run", top=board, sample_every=2)
+            train(tmp_path / "run", sample_every=2)
+    train(tmp_path / "run", sample_every=2)
     train(tmp_path / "whole", sample_every=2)
     assert tensor_files(tmp_path / "run") == tensor_files(tmp_path / "whole")
     assert lines(tmp_path / "run") == lines(tmp_path / "whole")

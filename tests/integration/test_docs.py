@@ -24,6 +24,7 @@ from thalweg.evaluation.choosing import chosen
 from thalweg.evaluation.protocol import read_protocol
 from thalweg.evaluation.settings import SamplesConfig
 from thalweg.plugins import KINDS
+from thalweg.plugins.deprecation import DEPRECATED
 from thalweg.plugins.offers import BUILT_IN
 
 ROOT = Path(__file__).parents[2]
@@ -34,6 +35,7 @@ PAGES = [
     *sorted((ROOT / "packages").glob("*/README.md")),
 ]
 PLUGINS = ROOT / "docs" / "plugins.md"
+STABILITY = ROOT / "docs" / "stability.md"
 
 
 def name_of(page):
@@ -191,11 +193,21 @@ def test_every_hook_and_every_kind_is_described():
     text = PLUGINS.read_text()
     specs = {name: one for name, one in vars(hookspecs).items() if name.startswith("thalweg_")}
     for name, spec in specs.items():
-        assert f"`{name}({', '.join(inspect.signature(spec).parameters)})`" in text
-        assert f"def {name}(" in text, f"the example implements no {name}"
+        page = STABILITY.read_text() if name in DEPRECATED else text
+        assert f"`{name}({', '.join(inspect.signature(spec).parameters)})`" in page
+        assert name in DEPRECATED or f"def {name}(" in text, f"the example implements no {name}"
     table = text.partition("## Kinds")[2]
     for kind in KINDS:
         assert re.search(rf"^\| .*`{kind}`", table, re.MULTILINE), kind
+
+
+def test_versions_and_deprecated_hooks_are_those_there_are():
+    text = STABILITY.read_text()
+    rows = re.findall(r"^\| `(thalweg_\w+)\(.*\)` \| `(thalweg_\w+)\(.*\)` \| (\d+) \| (\d+) \|$", text, re.M)
+    assert rows == [(old, one.replacement, str(one.since), str(one.until)) for old, one in DEPRECATED.items()]
+    assert f"api_version = {hookspecs.API_VERSION}\n" in text
+    versions = re.findall(r"^\| (\d+) \| .* \|$", text.partition("## Versions")[2].partition("##")[0], re.M)
+    assert versions == [str(version) for version in range(hookspecs.API_VERSION, 0, -1)]
 
 
 @pytest.fixture
@@ -234,7 +246,8 @@ def test_the_plugin_of_the_page_works(skip_plugin, capsys):
     assert main(info) == 0
     assert "thalweg-skip 1.0" in capsys.readouterr().out
     assert main([*train, *SMALL, "--accelerator", "cpu", "--quiet"]) == 0
-    assert (skip_plugin / "runs/skip/note.txt").read_text() == "ended at step 3\n"
+    assert (skip_plugin / "runs/skip/note.txt").read_text() == "complete at step 3\n"
+    assert (skip_plugin / "runs/skip/saved.txt").read_text() == "step-00000003\n"
     capsys.readouterr()
     assert main(gates) == 0
     # Trained from zero, so the gates have moved.

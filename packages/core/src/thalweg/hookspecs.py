@@ -14,9 +14,12 @@ if TYPE_CHECKING:
     from thalweg.config import RunConfig
 
 PROJECT = "thalweg"
-API_VERSION = 1
+API_VERSION = 2
 """The version of this contract. A plugin states the one it was written for as ``api_version`` in its
 plugin module; a newer one than ours is reported and not loaded."""
+
+OLDEST_API_VERSION = 1
+"""The oldest contract that is still kept; a plugin written for an older one is reported and not loaded."""
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
@@ -53,10 +56,23 @@ def thalweg_run_started(run_dir: Path, config: "RunConfig") -> None:
 
 
 @hookspec
-def thalweg_step_finished(step: int, numbers: Mapping[str, float]) -> None:
-    """Numbers of a step were logged; called on rank 0."""
+def thalweg_step_finished(run_dir: Path, step: int, numbers: Mapping[str, float]) -> None:
+    """A line of numbers was written at the end of ``step``; called on rank 0."""
+
+
+@hookspec
+def thalweg_checkpoint_written(run_dir: Path, step: int, path: Path) -> None:
+    """The checkpoint of ``step`` is whole and on disk in the folder ``path``; called on rank 0.
+
+    Checkpoints are written in the background, so training may have gone on since.
+    """
+
+
+@hookspec
+def thalweg_run_ended(run_dir: Path, step: int, completed: bool) -> None:
+    """A training run came to its last step, or was stopped by a signal at ``step``; called on rank 0."""
 
 
 @hookspec
 def thalweg_run_finished(run_dir: Path, step: int) -> None:
-    """A training run came to its end at ``step``; called on rank 0."""
+    """The spelling of :func:`thalweg_run_ended` in version 1 of the contract."""

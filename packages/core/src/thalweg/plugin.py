@@ -3,7 +3,7 @@
 import thalweg
 from thalweg.hookspecs import Register
 
-api_version = 1
+api_version = 2
 
 
 @thalweg.hookimpl
@@ -22,4 +22,6 @@ def thalweg_components(register: Register) -> None:
     register("source", "idx", "thalweg.data.sources.idx:IdxConfig")
     register("source", "captioned", "thalweg.data.sources.captioned:CaptionedConfig")
     register("autoencoder", "identity", "thalweg.autoencoders.identity:IdentityConfig")
+    register("logger", "csv", "thalweg.training.loggers.table:CsvConfig")
+    register("logger", "wandb", "thalweg.training.loggers.weights_and_biases:WandbConfig")
     register("logger", "tensorboard", "thalweg.training.loggers.tensorboard:TensorBoardConfig")

@@ -31,7 +31,8 @@ def list_components(kind: str | None, as_json: bool) -> None:
     if as_json:
         rows = [{"kind": one.kind, "name": one.name, **attrs.asdict(one.origin)} for one in components]
         faults = [attrs.asdict(fault) for fault in known.faults]
-        console.result_json({"components": rows, "faults": faults})
+        notices = [attrs.asdict(notice) for notice in known.notices]
+        console.result_json({"components": rows, "faults": faults, "deprecated": notices})
         return
     header = ("kind", "name", "distribution", "version", "module")
     cells = [
@@ -39,10 +40,11 @@ def list_components(kind: str | None, as_json: bool) -> None:
         for one in components
     ]
     console.result(console.columns(cells, header))
-    if known.faults:
-        console.result("\nfaults")
-        for fault in known.faults:
-            console.result(f"  {fault}")
+    for heading, found in (("faults", known.faults), ("deprecated", known.notices)):
+        if found:
+            console.result(f"\n{heading}")
+            for one in found:
+                console.result(f"  {one}")
 
 
 @command.command("info")

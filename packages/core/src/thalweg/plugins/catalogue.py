@@ -17,6 +17,7 @@ class Registry:
     Attributes:
         plugins: those that loaded, built-in first.
         faults: what is wrong with which plugin.
+        notices: what works, but will not for ever: deprecated hooks.
         hook: calls an observer hook of every plugin.
     """
 
@@ -25,9 +26,11 @@ class Registry:
         plugins: Sequence[LoadedPlugin] = (),
         components: Iterable[Component] = (),
         faults: Iterable[Fault] = (),
+        notices: Iterable[Fault] = (),
     ) -> None:
         self.plugins = tuple(plugins)
         self.faults = list(faults)
+        self.notices = tuple(notices)
         self.hook = Hooks(plugins, self.report)
         self._components = {(one.kind, one.name): one for one in components}
         self._classes: dict[tuple[str, str], type[Any]] = {}

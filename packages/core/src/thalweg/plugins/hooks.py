@@ -4,16 +4,15 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
-from thalweg.errors import ThalwegError
 from thalweg.plugins.records import Fault, LoadedPlugin
 from thalweg.suggestions import one_line
 
 
 class Hooks:
-    """``hooks.thalweg_step_finished(step=..., numbers=...)``: the observers of every plugin, in load order.
+    """``hooks.thalweg_step_finished(step=..., ...)``: the observers of every plugin, in load order.
 
-    An observer that raises is reported, and left alone from then on, so that it costs the run nothing.
-    A :class:`ThalwegError` goes through: so a plugin may end a run.
+    An observer that raises, whatever it raises, is reported and left alone from then on: it costs the run
+    nothing. Only Ctrl-C goes through.
     """
 
     def __init__(self, plugins: Iterable[LoadedPlugin], report: Callable[[Fault], None]) -> None:
@@ -29,10 +28,9 @@ class Hooks:
         for plugin in list(self._plugins):
             try:
                 plugin.call(hook, **arguments)
-            except ThalwegError:
-                raise
-            except Exception as error:
+            # SystemExit too: an observer may not end the process.
+            except (Exception, SystemExit) as error:
                 self._plugins.remove(plugin)
                 origin = plugin.origin
-                reason = f"failed in {hook} and is left out of the rest of the run: {one_line(error)}"
+                reason = f"failed in {hook} and is left out from now on: {one_line(error)}"
                 self._report(Fault(origin.plugin, origin.distribution, origin.version, reason))

@@ -12,6 +12,7 @@ import pluggy
 
 from thalweg import hookspecs
 from thalweg.plugins.catalogue import Registry
+from thalweg.plugins.deprecation import respelled
 from thalweg.plugins.offers import CORE, Offer, offers
 from thalweg.plugins.records import KINDS, Component, Fault, LoadedPlugin, Origin
 from thalweg.suggestions import article, did_you_mean, known_words, one_line
@@ -46,7 +47,7 @@ def load(allowed: Collection[str] | None = None, blocked: Collection[str] = ()) 
         said = "blocked" if name in blocked else "named by THALWEG_PLUGINS"
         hint = did_you_mean(name, names)
         faults.append(Fault(name, "", "", f"is {said}, but not installed{hint}"))
-    return Registry(loader.plugins, loader.components.values(), faults)
+    return Registry(loader.plugins, loader.components.values(), faults, loader.notices)
 
 
 def _left_out(offer: Offer, allowed: Collection[str] | None, blocked: Collection[str]) -> str:
@@ -63,6 +64,7 @@ class _Loader:
     def __init__(self, faults: list[Fault]) -> None:
         self.plugins: list[LoadedPlugin] = []
         self.components: dict[tuple[str, str], Component] = {}
+        self.notices: list[Fault] = []
         self._faults = faults
         self._manager = pluggy.PluginManager(hookspecs.PROJECT)
         self._manager.add_hookspecs(hookspecs)
@@ -101,8 +103,17 @@ class _Loader:
                 f"was written for version {version} of the plugin interface, this Thalweg speaks version"
                 f" {hookspecs.API_VERSION}: upgrade thalweg-core"
             )
+        if version < hookspecs.OLDEST_API_VERSION:
+            raise _RefusedError(
+                f"was written for version {version} of the plugin interface, this Thalweg speaks versions"
+                f" {hookspecs.OLDEST_API_VERSION} to {hookspecs.API_VERSION}: upgrade {offer.distribution}"
+            )
         origin = Origin(offer.plugin, offer.distribution, offer.version, offer.entry_point.module)
-        return LoadedPlugin(origin, self._hooks(offer, module))
+        implemented = self._hooks(offer, module)
+        # Where warnings are errors, a deprecated hook refuses its plugin and not all of them.
+        hooks, notices = _guarded("is refused", lambda: respelled(implemented, offer.fault("")))
+        self.notices += notices
+        return LoadedPlugin(origin, hooks)
 
     def _hooks(self, offer: Offer, module: Any) -> dict[str, pluggy.HookImpl]:
         """Let pluggy check and find the plugin's hooks."""

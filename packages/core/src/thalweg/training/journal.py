@@ -1,18 +1,21 @@
 """Where the numbers of a run go: metrics.jsonl, loggers, observers of plugins."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from lightning_fabric import Fabric
 
 from thalweg.config import RunConfig
-from thalweg.errors import ThalwegError
 from thalweg.plugins import registry
 from thalweg.protocols import Logger
+from thalweg.suggestions import one_line
+from thalweg.training.checkpoint import step_of
 from thalweg.training.metrics import MetricsFile
 from thalweg.training.run_directory import RunDirectory
 from thalweg.training.state import RunState
+
+_log = logging.getLogger("thalweg")
 
 
 class Journal:
@@ -37,9 +40,7 @@ class Journal:
         self._seconds, self._steps = 0.0, 0
         self.newest: Mapping[str, float] = {}
         if self._leads:
-            for name, logger in config.loggers.items():
-                with _writing(name):
-                    self._loggers[name] = logger.build(run.path)
+            self._loggers = {name: logger.build(run.path) for name, logger in config.loggers.items()}
             self._file = MetricsFile(run.metrics, state.step)
             self.newest = self._file.newest
 
@@ -81,43 +82,45 @@ class Journal:
         self.newest = {"step": step, **line}
         if self._file is not None:
             self._file.write(self.newest)
-            for name, logger in self._loggers.items():
-                with _writing(name):
-                    logger.log(step, line)
-            registry().hook.thalweg_step_finished(step=step, numbers=line)
+            self._tell(lambda logger: logger.log(step, line))
+            registry().hook.thalweg_step_finished(run_dir=self._run.path, step=step, numbers=line)
 
     def picture(self, step: int, path: Path | None) -> None:
         """Hand on a sample grid."""
         if path is not None:
-            for name, logger in self._loggers.items():
-                with _writing(name):
-                    logger.image(step, "samples", path)
+            self._tell(lambda logger: logger.image(step, "samples", path))
+
+    def saved(self, checkpoints: Sequence[Path]) -> None:
+        """Checkpoints that are whole now."""
+        for path in checkpoints:
+            registry().hook.thalweg_checkpoint_written(run_dir=self._run.path, step=step_of(path), path=path)
 
     def sync(self) -> None:
         """Make what was written outlive a power cut."""
         if self._file is not None:
             self._file.sync()
 
-    def finish(self, step: int) -> None:
+    def finish(self, step: int, *, completed: bool) -> None:
         """The run came to its end, or was stopped, at ``step``."""
         if self._leads:
-            registry().hook.thalweg_run_finished(run_dir=self._run.path, step=step)
+            registry().hook.thalweg_run_ended(run_dir=self._run.path, step=step, completed=completed)
 
     def close(self) -> None:
         """Close file and loggers."""
         if self._file is not None:
             self._file.close()
-        for name, logger in self._loggers.items():
-            with _writing(name):
-                logger.close()
+        self._tell(lambda logger: logger.close())
 
-
-@contextmanager
-def _writing(name: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise ThalwegError(
-            f"the logger {name!r} cannot write ({error.strerror or error}); make room or set "
-            f"loggers.{name}=none, then run the same command again"
-        ) from error
+    def _tell(self, what: Callable[[Logger], None]) -> None:
+        """Tell every logger; one that fails is left out of the rest of the run, which goes on."""
+        for name, logger in list(self._loggers.items()):
+            try:
+                what(logger)
+            # Whatever it is, and SystemExit too: a logger may not cost the run anything.
+            except (Exception, SystemExit) as error:
+                del self._loggers[name]
+                _log.warning(
+                    "warning: the logger '%s' failed and is left out from now on, the run goes on: %s",
+                    name,
+                    one_line(error),
+                )

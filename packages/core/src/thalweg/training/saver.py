@@ -2,8 +2,10 @@
 
 import json
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -53,6 +55,7 @@ class Saver:
         self._memory = HostMemory() if asynchronous else None
         self._peers, self._leads = Peers(fabric), fabric.is_global_zero
         self._pending: Background[None] | None = None
+        self._published: deque[Path] = deque()
 
     def save(self, state: RunState) -> None:
         """Save the state as it is now.
@@ -86,6 +89,10 @@ class Saver:
         pending, self._pending = self._pending, None
         if pending is not None:
             pending.result()
+
+    def published(self) -> list[Path]:
+        """Folders of the checkpoints that came to be whole since the last call; on the first process."""
+        return [self._published.popleft() for _ in range(len(self._published))]
 
     def _write(self, take: Callable[[], Snapshot], step: int) -> None:
         """Take the snapshot and make a durable checkpoint of it, all processes together."""
@@ -136,7 +143,7 @@ class Saver:
             for name, document in {**snapshot.documents, "config": self._config}.items()
         }
         checkpoint.write_manifest(place, {**seals, **written})
-        checkpoint.publish(folder, snapshot.step, self._keep, self._keep_every)
+        self._published.append(checkpoint.publish(folder, snapshot.step, self._keep, self._keep_every))
 
 
 def _bytes(pieces: Mapping[str, Piece]) -> int:

@@ -184,8 +184,9 @@ class Session:
                     )
                 stopped_by = self._advance(journal, shown)
                 self._saver.wait()
+                journal.saved(self._saver.published())
                 model = None if stopped_by else self._export()
-                journal.finish(self._state.step)
+                journal.finish(self._state.step, completed=not stopped_by)
                 self._fabric.barrier()
             finally:
                 shown.close()
@@ -226,6 +227,7 @@ class Session:
                 journal.sync()
                 state.seconds = before + time.monotonic()
                 self._saver.save(state)
+            journal.saved(self._saver.published())
             if watch.stopped_by and not last:
                 return watch.stopped_by
         return 0
