@@ -19,16 +19,17 @@ from thalweg.composition import compose
 from thalweg.config import component
 from thalweg.errors import ConfigError, DataError, ThalwegError
 from thalweg.facts import Facts
+from thalweg.fetching import DESCRIPTION, TENSORS, on_this_machine
 from thalweg.files import remove_tree, replace_folder, sha256, sync_folder, write_new
 from thalweg.foreign import read_foreign
 from thalweg.network import FlowNetwork
+from thalweg.storage import redacted
 from thalweg.suggestions import one_line
 from thalweg.tensor_files import differences, read_tensors, write_tensors
 from thalweg.training import checkpoint
 
 __all__ = ["described", "import_weights", "load", "read_foreign", "save"]
 
-TENSORS, DESCRIPTION = "model.safetensors", "model.json"
 _FORMAT, _NEEDED = 1, {"composition", "facts"}
 
 
@@ -123,13 +124,15 @@ def load(path: str | Path, *, device: torch.device | str | None = None) -> FlowN
     Args:
         path: the folder written by training (its ``model``), by ``thalweg import`` or by :func:`save`; a
             checkpoint of a run, of which the averaged weights are taken; or a run directory: its ``model``
-            if the run is complete, else its newest whole checkpoint.
+            if the run is complete, else its newest whole checkpoint. A path or a URL.
         device: where to put it.
 
     Raises:
         DataError: if it is missing, damaged or of another architecture than it says.
     """
-    folder = Path(path)
+    folder = on_this_machine(path)
+    if folder is None:
+        raise DataError(f"{redacted(str(path))} holds no network; give a saved one, a run or a checkpoint")
     if not (folder / DESCRIPTION).is_file() and (folder / "model" / DESCRIPTION).is_file():
         folder = folder / "model"
     saved = _checkpoint(folder)

@@ -11,7 +11,7 @@ from thalweg.errors import ConfigError
 
 
 @click.command("sample")
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("model")
 @click.argument("out", type=click.Path(path_type=Path))
 @click.argument("settings", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--labels", metavar="A,B,...", help="Classes to draw.  [default: all]")
@@ -28,7 +28,7 @@ from thalweg.errors import ConfigError
 @click.option("--device", default="auto", show_default=True, help="Where the network runs.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(
-    model: Path,
+    model: str,
     out: Path,
     settings: tuple[str, ...],
     labels: str | None,

@@ -18,7 +18,7 @@ _INTERRUPTED, _PREEMPTED = 130, 75
 @click.option(
     "--run-dir",
     type=click.Path(),
-    help="Folder of the run.  [default: runs/NAME of the recipe]",
+    help="Folder of the run, a path or a URL.  [default: runs/NAME of the recipe]",
 )
 @click.option(
     "--resume",
@@ -119,7 +119,7 @@ def command(
             console.say(f"{how} and saved at step {result.step}; to go on: {_again(ctx)}")
         ctx.exit(_PREEMPTED if result.preempted else _INTERRUPTED)
     if result.leads:
-        console.result(str(result.model))
+        console.result(f"{trainer.run.where}/model")
 
 
 def _again(ctx: click.Context) -> str:

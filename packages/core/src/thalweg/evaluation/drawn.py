@@ -23,10 +23,11 @@ from thalweg.evaluation.surroundings import check_writable
 from thalweg.evaluation.tasks import DrawTask, resolved, to_plain
 from thalweg.evaluation.workplace import claimed, digest
 from thalweg.files import disk
+from thalweg.storage import redacted
 
 
 def draw(
-    model: Path,
+    model: Path | str,
     out: Path,
     config: SamplesConfig,
     *,
@@ -44,7 +45,7 @@ def draw(
     ``OUT.json``, says how they were drawn, which passports take up.
 
     Args:
-        model: a saved network, or a run that holds one.
+        model: a saved network, or a run that holds one; a path or a URL.
         out: ``.npz`` and ``.tar`` get images; any other name is a new folder, of tensors.
         config: how, and how many.
         classes: those to draw; all by default.
@@ -72,7 +73,7 @@ def draw(
     place = resolved(device)
     saved = model_at(model)
     if saved is None:
-        raise DataError(f"{model} holds no network; give a saved one, a run or a checkpoint")
+        raise DataError(f"{redacted(str(model))} holds no network; give a saved one, a run or a checkpoint")
     network = structure(
         NetworkSet,
         {
@@ -92,7 +93,7 @@ def draw(
         decoder(torch.zeros(1, *source.facts.shape))  # whether it can, before hours of drawing
         sampling["autoencoder"] = decoder.autoencoder
     drawn = {
-        "model": str(model),
+        "model": redacted(str(model)),
         "checkpoint": saved.sha256,
         "sampling": {**sampling, "count": config.count},
         "start": first,

@@ -10,7 +10,7 @@ import attrs
 
 from thalweg.config import read_toml
 from thalweg.errors import ConfigError
-from thalweg.importing import DESCRIPTION
+from thalweg.fetching import DESCRIPTION, on_this_machine
 from thalweg.training import checkpoint
 
 CONFIG, MODEL, CHECKPOINTS = "config.toml", "model", "checkpoints"
@@ -39,13 +39,16 @@ class Model:
         return None if self.run is None else data_of(self.run)
 
 
-def model_at(path: Path) -> Model | None:
+def model_at(place: Path | str) -> Model | None:
     """The network that a folder is or holds: a saved one, a checkpoint, or a run, whose model is meant if it
-    is complete and else its newest whole checkpoint; None if there is none.
+    is complete and else its newest whole checkpoint; None if there is none. Of a URL it is brought here.
 
     Raises:
         DataError: if all checkpoints of a run are damaged.
     """
+    path = on_this_machine(place)
+    if path is None:
+        return None
     folder: Path | None = path
     if not (path / DESCRIPTION).is_file():
         folder = path / MODEL
@@ -70,8 +73,11 @@ def _step_of(description: dict[str, Any]) -> Any:
     return told.get("step") if isinstance(told, dict) else description.get("step")
 
 
-def data_of(path: Path) -> Any:
+def data_of(place: Path | str) -> Any:
     """The data set, in plain values, that a recipe or a run's folder states; None if it is neither."""
+    path = on_this_machine(place)
+    if path is None:
+        return None
     file = path if path.suffix == ".toml" else path / CONFIG
     if path.suffix != ".toml" and not file.is_file():
         return None

@@ -126,7 +126,7 @@ def part_of(what: str | Path, autoencoder: Any) -> DatasetSet | None:
     path, colon, part = str(what).rpartition(":")
     if not colon or part not in ("train", "validation"):
         path, part = str(what), "train"
-    data = data_of(Path(path))
+    data = data_of(path)
     if data is None:
         return None
     return structure(DatasetSet, {"data": data, "part": part, "autoencoder": autoencoder})

@@ -69,7 +69,7 @@ def open_subject(what: Named, config: EvaluationConfig, device: str) -> Subject:
     if not isinstance(what, str | Path):
         return Subject(_side("samples", what, None, config.count, "the samples"), None, None)
     check_exists(what)
-    model = model_at(Path(what))
+    model = model_at(what)
     if model is not None:
         return _network(model, config, device)
     stated = images_at(what, config.crop)

@@ -1,6 +1,5 @@
 """Where an evaluation takes place: folders, machine, installed software."""
 
-import os
 import platform
 import tempfile
 from importlib.metadata import PackageNotFoundError, version
@@ -9,14 +8,14 @@ from typing import Any
 
 from thalweg.errors import ThalwegError
 from thalweg.plugins import registry
+from thalweg.storage import cache_folder
 
 _PACKAGES = ("torch", "torchvision", "numpy", "pillow", "torch-fidelity", "timm", "transformers")
 
 
 def default_work() -> Path:
     """The folder for unfinished work and reference statistics, below the user's cache."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "thalweg" / "evaluation"
+    return cache_folder() / "evaluation"
 
 
 def check_writable(path: Path) -> None:

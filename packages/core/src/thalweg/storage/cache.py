@@ -180,12 +180,17 @@ class Cache:
             ) from error
 
 
-def default_cache(limit_bytes: int = LIMIT) -> Cache:
-    """The user's cache: ``$XDG_CACHE_HOME/thalweg``, or ``~/.cache/thalweg``."""
+def cache_folder() -> Path:
+    """The folder of the user's cache: ``$XDG_CACHE_HOME/thalweg``, or ``~/.cache/thalweg``."""
     above = os.environ.get("XDG_CACHE_HOME", "")
     # As the specification has it, a relative one is passed over.
     folder = Path(above) if Path(above).is_absolute() else Path.home() / ".cache"
-    return Cache(folder / "thalweg", limit_bytes)
+    return folder / "thalweg"
+
+
+def default_cache(limit_bytes: int = LIMIT) -> Cache:
+    """The user's cache of files."""
+    return Cache(cache_folder(), limit_bytes)
 
 
 def _held(path: Path, lease: Lock) -> CachedPath:

@@ -56,8 +56,14 @@ def dry_run(
         nodes=nodes,
         strategy=strategy,
     )
-    with _nothing_left(trainer.run), trainer.run.claimed(dump(trainer.config), resume):
+    with (
+        _nothing_left(trainer.run),
+        trainer.run.mirrored(),
+        trainer.run.claimed(dump(trainer.config), resume),
+    ):
         _write(trainer.run.path)
+        if trainer.run.mirror is not None:
+            trainer.run.mirror.try_writing()
         trainer.newest()
         free = shutil.disk_usage(trainer.run.path).free
     lines = outlook(trainer)

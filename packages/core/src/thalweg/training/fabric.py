@@ -130,6 +130,11 @@ def launch(fabric: Fabric) -> Workers | None:
     return workers
 
 
+def machines(fabric: Fabric) -> int:
+    """How many machines train together."""
+    return int(getattr(fabric.strategy, "num_nodes", 1))
+
+
 def prepare_ddp(fabric: Fabric, module: nn.Module, *, unused: bool) -> None:
     """Tell DDP what it should know before set-up.
 

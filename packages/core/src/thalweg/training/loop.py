@@ -20,12 +20,12 @@ from thalweg.machine import (
 )
 from thalweg.network import FlowNetwork
 from thalweg.protocols import Dataset, Objective
-from thalweg.storage import redacted
 from thalweg.training import checkpoint
 from thalweg.training.fabric import (
     is_first_process,
     launch,
     launched,
+    machines,
     make_fabric,
     native_precision,
     precision_of,
@@ -53,7 +53,7 @@ class Trainer:
 
     Args:
         config: the run.
-        run_dir: its folder; made if it is not there.
+        run_dir: its folder, made if it is not there: a path, or a URL that fsspec can write to.
         network: stands in for the one that ``config`` composes; its data set must go with it, and its
             weights be the same on all processes.
         dataset: stands in for ``config.data``.
@@ -96,12 +96,7 @@ class Trainer:
         quiet: bool = False,
     ) -> None:
         self.parts: Parts = build(config, dataset=dataset, network=network, objectives=objectives)
-        if "://" in str(run_dir):
-            raise ConfigError(
-                f"the run directory {redacted(str(run_dir))} is a URL; runs are kept in a local "
-                f"folder, to be copied elsewhere when they are done"
-            )
-        self.run = RunDirectory(Path(run_dir))
+        self.run = RunDirectory(run_dir)
         recorded = self.run.recorded() or {}
         self._quiet = quiet
         settings = dict(recorded.get("training", {}))
@@ -122,6 +117,11 @@ class Trainer:
             )
         self._fabric = fabric
         check_shares(config.training, fabric.world_size)
+        if self.run.mirror is not None and self.sharded and machines(fabric) > 1:
+            raise ConfigError(
+                f"the run directory {self.run.where} is a URL, and under fsdp the processes of several "
+                f"machines write parts of one checkpoint; give a folder that all of them see"
+            )
         compiled = self._pays(config, settings.get("compile"))
         self.compiled = compiled and _compiler_is_there()
         self.config = attrs.evolve(
@@ -201,6 +201,7 @@ class Trainer:
             return
         with ExitStack() as stack:
             try:
+                stack.enter_context(self.run.mirrored())
                 stack.enter_context(self.run.claimed(plain, resume))
                 start = self._prepare(plain)
             except ThalwegError as error:
@@ -214,6 +215,8 @@ class Trainer:
         checkpoint.clean(self.run.checkpoints)
         start = self.newest()
         self.run.record(to_toml(plain))
+        if self.run.mirror is not None:
+            self.run.mirror.claim()
         return start
 
     def newest(self) -> Path | None:
@@ -223,10 +226,12 @@ class Trainer:
             ConfigError: if it is beyond the last step.
             DataError: if there are some and all are damaged.
         """
+        if self.run.mirror is not None:
+            self.run.mirror.pull_checkpoint(Silent().say)
         start = checkpoint.newest(self.run.checkpoints, Silent().say)
         if start is not None and checkpoint.step_of(start) > self.config.training.steps:
             raise ConfigError(
-                f"training.steps is {self.config.training.steps} and the run in {self.run.path} has done "
+                f"training.steps is {self.config.training.steps} and the run in {self.run.where} has done "
                 f"{checkpoint.step_of(start)}; give more steps or choose another --run-dir"
             )
         return start

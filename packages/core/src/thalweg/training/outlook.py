@@ -19,7 +19,7 @@ def outlook(trainer: Trainer) -> dict[str, str]:
     epochs = training.steps * training.batch_size / samples
     length = f"{training.steps:,} steps of {training.batch_size} samples"
     return {
-        "run": f"{config.name} in {trainer.run.path}",
+        "run": f"{config.name} in {trainer.run.where}",
         "network": f"{parameters:,} parameters, {network.branches} "
         + ("branch" if network.branches == 1 else "branches"),
         "data": f"{samples:,} samples of shape {'x'.join(map(str, network.facts.shape))}",
@@ -43,7 +43,10 @@ def shown(lines: dict[str, str]) -> str:
 
 def done(trainer: Trainer) -> int:
     """The step that the newest checkpoint's name states; 0 if there is none."""
-    saved = checkpoint.checkpoints(trainer.run.checkpoints)
+    run = trainer.run
+    if run.mirror is not None:
+        return run.mirror.step()
+    saved = checkpoint.checkpoints(run.checkpoints)
     return checkpoint.step_of(saved[-1]) if saved else 0
 
 

@@ -10,6 +10,9 @@ from typing import Any, Literal
 
 from thalweg.config import flat
 from thalweg.errors import ConfigError
+from thalweg.storage import Location
+from thalweg.storage.locks import locked
+from thalweg.training.mirror import Mirror
 
 Resume = Literal["auto", "never"]
 
@@ -43,15 +46,26 @@ class RunDirectory:
     """Where a run keeps its files.
 
     Args:
-        path: the folder; it need not be there yet.
+        place: the folder, a path or a URL; it need not be there yet.
+
+    Attributes:
+        path: the folder on this machine; of a URL, its mirror here.
+        mirror: keeps a URL and its mirror alike; None for a path.
+        where: what the place is called in messages.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.checkpoints = path / "checkpoints"
-        self.samples = path / "samples"
-        self.metrics = path / "metrics.jsonl"
-        self.model = path / "model"
+    def __init__(self, place: Path | str) -> None:
+        local = Location(place).local if "://" in str(place) else Path(place)
+        self.mirror: Mirror | None = None
+        if local is not None:
+            self.path, self.where = local, str(local)
+        else:
+            self.mirror = Mirror(str(place))
+            self.path, self.where = self.mirror.here, str(self.mirror.there)
+        self.checkpoints = self.path / "checkpoints"
+        self.samples = self.path / "samples"
+        self.metrics = self.path / "metrics.jsonl"
+        self.model = self.path / "model"
 
     def recorded(self) -> dict[str, Any] | None:
         """The configuration of the run that lives here; None if there is none.
@@ -61,11 +75,38 @@ class RunDirectory:
         """
         path = self.path / CONFIG
         try:
-            return tomllib.loads(path.read_text())
+            text = path.read_text() if self.mirror is None else self.mirror.read(CONFIG)
+            return None if text is None else tomllib.loads(text)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError) as error:
-            raise ConfigError(f"{path} cannot be read: {error}; choose another run directory") from error
+            raise ConfigError(
+                f"{CONFIG} in {self.where} cannot be read: {error}; choose another run directory"
+            ) from error
+
+    @contextmanager
+    def mirrored(self) -> Iterator[None]:
+        """Bring this machine's mirror of a URL up to date and hold it; nothing for a path.
+
+        Raises:
+            ConfigError: if another process of this machine holds it, or the URL holds something else.
+            ThalwegError: if the URL cannot be read.
+        """
+        if self.mirror is None:
+            yield
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        lock = locked(self.path.with_name(f"{self.path.name}.lock"), wait=False, create=True)
+        if lock is None:
+            raise ConfigError(
+                f"another process of this machine is training in {self.where}; "
+                f"wait for it or choose another --run-dir"
+            )
+        try:
+            self.mirror.pull()
+            yield
+        finally:
+            lock.release()
 
     @contextmanager
     def claimed(self, config: Mapping[str, Any], resume: Resume) -> Iterator[None]:
@@ -85,7 +126,7 @@ class RunDirectory:
         if recorded is not None and self._has_begun():
             if resume == "never":
                 raise ConfigError(
-                    f"{self.path} holds a run already; choose another --run-dir, or go on with --resume auto"
+                    f"{self.where} holds a run already; choose another --run-dir, or go on with --resume auto"
                 )
             self._compare(recorded, config)
         try:
@@ -116,25 +157,25 @@ class RunDirectory:
 
     def _unwritable(self, error: OSError) -> ConfigError:
         return ConfigError(
-            f"cannot write in the run directory {self.path} ({error.strerror or error}); "
+            f"cannot write in the run directory {self.where} ({error.strerror or error}); "
             f"choose another --run-dir or change its permissions"
         )
 
     def _refuse_foreign(self) -> None:
         if self.path.exists() and not self.path.is_dir():
-            raise ConfigError(f"{self.path} is a file; choose another --run-dir")
+            raise ConfigError(f"{self.where} is a file; choose another --run-dir")
         if not self.path.is_dir() or (self.path / CONFIG).exists():
             return
         try:
             strangers = {entry.name for entry in self.path.iterdir()} - {LOCK, _PARTIAL}
         except OSError as error:
             raise ConfigError(
-                f"cannot read the run directory {self.path} ({error.strerror or error}); "
+                f"cannot read the run directory {self.where} ({error.strerror or error}); "
                 f"choose another --run-dir or change its permissions"
             ) from error
         if strangers:
             raise ConfigError(
-                f"{self.path} is not empty and holds no run (it has {sorted(strangers)[0]!r}, but no "
+                f"{self.where} is not empty and holds no run (it has {sorted(strangers)[0]!r}, but no "
                 f"{CONFIG}); choose another --run-dir"
             )
 
@@ -149,7 +190,7 @@ class RunDirectory:
             )
             more = f" and {len(bound) - _DIFFERENCES_SHOWN} more" if len(bound) > _DIFFERENCES_SHOWN else ""
             raise ConfigError(
-                f"{self.path} belongs to a run with another configuration: {shown}{more}; "
+                f"{self.where} belongs to a run with another configuration: {shown}{more}; "
                 f"choose another --run-dir or the values that it had"
             )
 
@@ -160,7 +201,7 @@ class RunDirectory:
             lock.seek(0)
             owner = lock.read().strip() or "unknown"
             raise ConfigError(
-                f"another process ({owner}) is training in {self.path}; "
+                f"another process ({owner}) is training in {self.where}; "
                 f"wait for it or choose another --run-dir"
             ) from error
         lock.truncate(0)

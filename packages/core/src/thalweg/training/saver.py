@@ -112,7 +112,8 @@ class Saver:
             if self._leads:
                 checkpoint.discard(folder, step)
             raise ThalwegError(
-                f"cannot write the checkpoint {checkpoint.place_of(folder, step)}: {error}; "
+                f"cannot write the checkpoint {self._run.where}/checkpoints/"
+                f"{checkpoint.place_of(folder, step).name}: {error}; "
                 f"make room or give permission there, then start the same run again"
             ) from error
 
@@ -143,7 +144,10 @@ class Saver:
             for name, document in {**snapshot.documents, "config": self._config}.items()
         }
         checkpoint.write_manifest(place, {**seals, **written})
-        self._published.append(checkpoint.publish(folder, snapshot.step, self._keep, self._keep_every))
+        published = checkpoint.publish(folder, snapshot.step, self._keep, self._keep_every)
+        if self._run.mirror is not None:
+            self._run.mirror.push(published, self._keep, self._keep_every)
+        self._published.append(published)
 
 
 def _bytes(pieces: Mapping[str, Piece]) -> int:

@@ -106,7 +106,8 @@ class Session:
         shards = fabric.world_size * training.accumulate
         self._state = RunState(losses, optimizer, EMA(parts.network, training.ema), shards)
         if start is not None:
-            self._state.load(start, fabric)
+            # Every machine has a mirror of its own.
+            self._state.load(start if run.mirror is None else run.mirror.fetched(start.name), fabric)
         self._saver = Saver(
             run, plain, training.keep, training.keep_every, fabric, training.async_checkpoints
         )
@@ -192,6 +193,8 @@ class Session:
                 shown.close()
                 self._supply.close()
                 journal.close()
+            if self._run.mirror is not None and self._fabric.is_global_zero:
+                self._run.mirror.finish()
         return TrainingResult(
             run_dir=self._run.path,
             step=self._state.step,

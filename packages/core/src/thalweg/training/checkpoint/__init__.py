@@ -4,6 +4,7 @@ A checkpoint is written beside its place, flushed to the disk, given a manifest 
 file, and renamed. Nothing is pickled. This package knows nothing of training: files and names only.
 """
 
+from thalweg.training.checkpoint import remote
 from thalweg.training.checkpoint.finding import (
     LATEST,
     candidates,
@@ -35,6 +36,7 @@ __all__ = [
     "place_of",
     "publish",
     "read_document",
+    "remote",
     "step_of",
     "verify",
     "write_document",

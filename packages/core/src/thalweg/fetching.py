@@ -1,0 +1,94 @@
+"""Saved networks by URL: brought to this machine, verified, once."""
+
+import hashlib
+import json
+import logging
+from pathlib import Path
+
+from thalweg.errors import DataError
+from thalweg.files import remove_tree, sha256
+from thalweg.storage import Location, MissingError, cache_folder
+from thalweg.storage.locks import holding
+from thalweg.training.checkpoint import MANIFEST, candidates, remote
+
+DESCRIPTION, TENSORS = "model.json", "model.safetensors"
+_RUN, _MODEL, _CHECKPOINTS = "config.toml", "model", "checkpoints"
+
+
+def on_this_machine(place: str | Path) -> Path | None:
+    """Where a saved network, a run that holds one, or one of its checkpoints is on this machine.
+
+    Args:
+        place: a path, which is returned as it is, or a URL.
+
+    Returns:
+        A folder of the same form in the user's cache, with the network and the run's configuration but
+        nothing else; None if the URL holds neither.
+
+    Raises:
+        DataError: if what is there cannot be read or is damaged.
+        ThalwegError: if the cache cannot be written.
+    """
+    if "://" not in str(place):
+        return Path(place)
+    there = Location(place)
+    if there.local is not None:
+        return there.local
+    # A model or checkpoint inside a run keeps its place below it, so that the run is found from there.
+    below = _below(str(place))
+    run = Location(str(place).rstrip("/").removesuffix(below).rstrip("/")) if below else there
+    folder = cache_folder() / "networks" / hashlib.sha256(str(run).encode()).hexdigest()[:24]
+    folder.mkdir(parents=True, exist_ok=True)
+    with holding(folder / ".lock"):
+        _current(run / _RUN, folder / _RUN)
+        return _fetched(there, folder, below)
+
+
+def _below(place: str) -> str:
+    """What a URL says below a run: ``model``, ``checkpoints/step-00000500``, or nothing."""
+    parts = place.rstrip("/").split("/")
+    if parts[-2] == _CHECKPOINTS and candidates(parts[-1:]):
+        return "/".join(parts[-2:])
+    return _MODEL if parts[-1] == _MODEL else ""
+
+
+def _fetched(there: Location, folder: Path, below: str) -> Path | None:
+    if (there / MANIFEST).exists():
+        return remote.fetch(there, (folder / below).parent if below else folder)
+    if _network(there, folder / below):
+        return folder / below
+    if below:
+        return None
+    if _network(there / _MODEL, folder / _MODEL):
+        return folder
+    checkpoints = folder / _CHECKPOINTS
+    newest = remote.fetch_newest(there / _CHECKPOINTS, checkpoints, logging.getLogger("thalweg").warning)
+    if newest is None:
+        return None
+    for former in set(checkpoints.iterdir()) - {newest}:
+        remove_tree(former)
+    return folder
+
+
+def _network(there: Location, folder: Path) -> bool:
+    """Bring a saved network; whether there is one."""
+    if not _current(there / DESCRIPTION, folder / DESCRIPTION):
+        return False
+    try:
+        stated = str(json.loads((folder / DESCRIPTION).read_text())["sha256"])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise DataError(f"{there / DESCRIPTION} is no description of a network; write it anew") from error
+    tensors = folder / TENSORS
+    if not tensors.is_file() or sha256(tensors) != stated:
+        (there / TENSORS).download(tensors, sha256=stated)
+    return True
+
+
+def _current(there: Location, path: Path) -> bool:
+    """Bring a small file, or remove what is here of one that is gone; whether it is there."""
+    try:
+        there.download(path)
+    except MissingError:
+        path.unlink(missing_ok=True)
+        return False
+    return True

@@ -1,0 +1,191 @@
+"""A run directory on an object store, kept alike with a folder on this machine.
+
+Files are written and read here; the store is what counts. Whatever is resumed comes from there, and a
+checkpoint is saved when its manifest is there.
+"""
+
+import json
+import os
+import secrets
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from thalweg.errors import ConfigError, ThalwegError
+from thalweg.storage import Location, MissingError, cache_folder
+from thalweg.storage.locks import holding
+from thalweg.training.checkpoint import LATEST, remote, step_of
+
+CLAIM = "claim.json"
+_CHECKPOINTS, _MODEL = "checkpoints", "model"
+_TAKEN_ALONG = ("config.toml", "metrics.jsonl")
+"""What a run that goes on needs of its own files, besides the checkpoint."""
+
+_NEVER = ("run.lock", CLAIM)
+
+
+class Mirror:
+    """Both sides of a run directory.
+
+    Args:
+        url: of the folder on the store.
+        options: storage options, as of :class:`thalweg.storage.Location`.
+
+    Raises:
+        ConfigError: for the web, where nothing can be written.
+
+    Attributes:
+        there: the folder on the store.
+        here: the folder on this machine, in the user's cache.
+    """
+
+    def __init__(self, url: str, options: dict[str, Any] | None = None) -> None:
+        self.there = Location(url, options)
+        if url.startswith(("http://", "https://")):
+            raise ConfigError(
+                f"the run directory {self.there} can only be read; give a path, or a URL that can be "
+                f"written, such as s3://"
+            )
+        self.here = cache_folder() / "runs" / sha256(str(self.there).encode()).hexdigest()[:24]
+        self._sent: dict[str, tuple[int, int]] = {}
+        self._token = ""
+
+    def read(self, name: str) -> str | None:
+        """A small text file of the store; None if it is not there."""
+        try:
+            return (self.there / name).read().decode()
+        except MissingError:
+            return None
+
+    def step(self) -> int:
+        """The step that the newest checkpoint's name states; 0 if there is none."""
+        names = remote.remote_checkpoints(self.there / _CHECKPOINTS)
+        return step_of(Path(names[-1])) if names else 0
+
+    def pull(self) -> None:
+        """Make this machine's folder what the store says, but for checkpoints; those that it has stay.
+
+        Raises:
+            ConfigError: if the store's folder is not empty and holds no run.
+            ThalwegError: if something cannot be read, or not be written here.
+        """
+        if self.read(_TAKEN_ALONG[0]) is None:
+            strangers = self._strangers()
+            if strangers:
+                raise ConfigError(
+                    f"{self.there} is not empty and holds no run (it has {strangers[0]!r}, but no "
+                    f"{_TAKEN_ALONG[0]}); choose another --run-dir"
+                )
+            if self.here.exists():
+                shutil.rmtree(self.here)  # of a run that was removed from the store
+        self.here.mkdir(parents=True, exist_ok=True)
+        for name in _TAKEN_ALONG:
+            try:
+                (self.there / name).download(self.here / name)
+            except MissingError:
+                (self.here / name).unlink(missing_ok=True)
+
+    def pull_checkpoint(self, complain: Callable[[str], None]) -> None:
+        """Bring the newest whole checkpoint here, and remove here what the store does not have.
+
+        Raises:
+            DataError: if there are some on the store and none is whole.
+        """
+        folder = self.here / _CHECKPOINTS
+        newest = remote.fetch_newest(self.there / _CHECKPOINTS, folder, complain)
+        if folder.exists():
+            for stale in [path for path in folder.iterdir() if path.is_dir() and path != newest]:
+                shutil.rmtree(stale)
+
+    def fetched(self, name: str) -> Path:
+        """A checkpoint on this machine, fetched by one of its processes if it is not here yet."""
+        folder = self.here / _CHECKPOINTS
+        folder.mkdir(parents=True, exist_ok=True)
+        with holding(folder / ".fetch.lock"):
+            return remote.fetch(self.there / _CHECKPOINTS / name, folder)
+
+    def claim(self) -> None:
+        """Become the one process that writes; one that claimed before stops at its next save.
+
+        An object store has no locks that end with their holder, so the newest claim counts.
+        """
+        self._token = secrets.token_hex(16)
+        owner = {"token": self._token, "host": socket.gethostname(), "process": os.getpid()}
+        (self.there / CLAIM).write(json.dumps(owner).encode())
+
+    def push(self, checkpoint: Path, keep: int, keep_every: int) -> None:
+        """Upload a checkpoint that is durable here, after everything that belongs to it.
+
+        Args:
+            checkpoint: its folder.
+            keep: how many to leave on the store, the newest ones.
+            keep_every: those whose step is a multiple of it stay for ever; 0 for none.
+
+        Raises:
+            ThalwegError: if it cannot be written, or another process has taken the run over.
+        """
+        self._send_files()
+        folder = self.there / _CHECKPOINTS
+        remote.send(checkpoint, folder)
+        (folder / LATEST).write(f"{checkpoint.name}\n".encode())
+        remote.prune(folder, step_of(checkpoint), keep, keep_every)
+
+    def finish(self) -> None:
+        """Upload what came since the last checkpoint, and the model if there is one.
+
+        Raises:
+            ThalwegError: as :meth:`push`.
+        """
+        self._send_files()
+        model = self.here / _MODEL
+        # The description names the tensors' SHA-256, so it goes last.
+        for path in sorted(model.glob("*"), key=lambda path: path.suffix == ".json"):
+            self._send(path)
+
+    def try_writing(self) -> None:
+        """Write a small file and remove it.
+
+        Raises:
+            ThalwegError: if that is not possible.
+        """
+        probe = self.there / f"probe-{secrets.token_hex(4)}"
+        probe.write(b"thalweg")
+        probe.remove()
+
+    def _send_files(self) -> None:
+        self._check_claim()
+        for path in sorted(self._own()):
+            self._send(path)
+
+    def _own(self) -> Iterator[Path]:
+        """Files of the run that are neither of a checkpoint nor of the model."""
+        for folder, folders, names in os.walk(self.here):
+            if Path(folder) == self.here:
+                folders[:] = [name for name in folders if name not in (_CHECKPOINTS, _MODEL)]
+            for name in names:
+                if not name.startswith(".") and name not in _NEVER:
+                    yield Path(folder, name)
+
+    def _send(self, path: Path) -> None:
+        status = path.stat()
+        name, state = str(path.relative_to(self.here)), (status.st_mtime_ns, status.st_size)
+        if self._sent.get(name) != state:
+            (self.there / name).upload(path)
+            self._sent[name] = state
+
+    def _check_claim(self) -> None:
+        owner = json.loads(self.read(CLAIM) or "{}")
+        if owner.get("token") != self._token:
+            raise ThalwegError(
+                f"another process ({owner.get('process', 'unknown')} on {owner.get('host', 'unknown')}) has "
+                f"taken over the run in {self.there}; this one saves nothing any more"
+            )
+
+    def _strangers(self) -> list[str]:
+        try:
+            return sorted(set(self.there.children()) - {CLAIM})
+        except MissingError:
+            return []
