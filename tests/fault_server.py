@@ -184,9 +184,9 @@ def s3_server():
         server.stop()
 
 
-def make_bucket(server: str) -> str:
+def make_bucket(server: str, name: str = "") -> str:
     """A new bucket of the server at this URL, by its name."""
-    name = f"bucket-{uuid.uuid4().hex[:12]}"
+    name = name or f"bucket-{uuid.uuid4().hex[:12]}"
     connection = http.client.HTTPConnection(server.removeprefix("http://"), timeout=20)
     with contextlib.closing(connection):
         # Signed by nobody and checked by nobody.

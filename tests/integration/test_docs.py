@@ -11,6 +11,8 @@ from pathlib import Path
 
 import click
 import pytest
+from docs.site.links import dead as dead_links
+from docs.site.pages import pages as site_pages
 from safetensors.torch import save_file
 
 import thalweg
@@ -18,7 +20,8 @@ import thalweg.plugins
 from golden_files import golden
 from plugin_makers import site_at
 from thalweg import hookspecs
-from thalweg.cli.main import cli, main
+from thalweg.cli.fields import describe_fields
+from thalweg.cli.main import COMMANDS, cli, main
 from thalweg.config import apply_override, load_config, structure
 from thalweg.evaluation.choosing import chosen
 from thalweg.evaluation.protocol import read_protocol
@@ -31,11 +34,12 @@ ROOT = Path(__file__).parents[2]
 PAGES = [
     ROOT / "README.md",
     ROOT / "CHANGELOG.md",
-    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
     *sorted((ROOT / "packages").glob("*/README.md")),
 ]
 PLUGINS = ROOT / "docs" / "plugins.md"
 STABILITY = ROOT / "docs" / "stability.md"
+READ_THROUGH = [ROOT / "docs" / "start.md", *(ROOT / "docs" / "tutorials").glob("*.md")]  # test_tutorials.py
 
 
 def name_of(page):
@@ -57,7 +61,8 @@ def slug(heading):
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_links_and_paths_lead_somewhere(page):
     text = page.read_text()
-    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+    prose = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose):
         if target.startswith(("https://", "http://")):
             continue
         path, _, anchor = target.partition("#")
@@ -86,7 +91,7 @@ def workplace(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.parametrize("page", with_blocks("python", but=[PLUGINS]), ids=name_of)
+@pytest.mark.parametrize("page", with_blocks("python", but=[PLUGINS, *READ_THROUGH]), ids=name_of)
 def test_python_runs_and_prints_what_it_says(page, workplace):
     code = "\n".join(blocks(page, "python"))
     printed = io.StringIO()
@@ -127,16 +132,24 @@ def walked(words):
 
 
 def commands(page):
-    for block in blocks(page, "sh"):
+    scripts = [block.replace("\\\n", " ") for block in blocks(page, "bash")]
+    for block in [*blocks(page, "sh"), *scripts]:
         for line in block.splitlines():
             words = shlex.split(line, comments=True)
-            while words[:2] == ["uv", "run"]:
-                words = words[2:]
-            if words and Path(words[0]).name == "thalweg":
-                yield words[1:]
+            if "thalweg" in [Path(word).name for word in words]:  # behind srun, torchrun or uv run
+                start = [Path(word).name for word in words].index("thalweg")
+                end = words.index(">") if ">" in words else len(words)
+                yield words[start + 1 : end]
 
 
-@pytest.mark.parametrize("page", with_blocks("sh"), ids=name_of)
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_block_is_of_a_language_that_a_test_takes(page):
+    tested = {"python", "toml", "sh", "bash"}
+    shown = {"text", "bibtex"}  # what is printed, or typed with other credentials than a test has
+    assert set(re.findall(r"^```(\w+)$", page.read_text(), re.MULTILINE)) <= tested | shown
+
+
+@pytest.mark.parametrize("page", [*with_blocks("bash"), *with_blocks("sh")], ids=name_of)
 def test_commands_take_what_they_are_given(page):
     for words in commands(page):
         ctx, left, _ = walked(words)
@@ -144,7 +157,9 @@ def test_commands_take_what_they_are_given(page):
             continue  # nothing but options of the root, which walked() has checked
         given = ctx.command.make_context(ctx.info_name, left, parent=ctx.parent).params
         if "recipe" in given:
-            load_config(ROOT / given["recipe"], given["overrides"])
+            # Tutorials write recipes of their own, which test_tutorials.py runs.
+            if (ROOT / given["recipe"]).exists() and "mixer" not in str(given):
+                load_config(ROOT / given["recipe"], given["overrides"])
         elif ctx.info_name == "sample":
             sampling: dict[str, object] = {}
             for override in given["settings"]:
@@ -154,7 +169,7 @@ def test_commands_take_what_they_are_given(page):
             metrics = given["metrics"]
             judges = chosen(metrics.split(","), given["extractor"]) if metrics else None
             read_protocol(given["protocol"], given["settings"], judges)
-        if "kind" in given and given.get("name"):
+        if "kind" in given and given.get("name") and given["name"] != "mixer":
             assert thalweg.registry().config_class(given["kind"], given["name"])
 
 
@@ -167,11 +182,13 @@ def test_commands_in_the_text_exist(page):
 
 
 def test_make_targets_exist():
-    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     for page in PAGES:
-        named = set(re.findall(r"`make (\w+)`", page.read_text()))
+        named = set(re.findall(r"`make ([\w-]+)`", page.read_text()))
         named |= {
-            line.split()[1] for block in blocks(page, "sh") for line in re.findall(r"^make \w+", block, re.M)
+            line.split()[1]
+            for block in blocks(page, "sh")
+            for line in re.findall(r"^make [\w-]+", block, re.M)
         }
         assert named <= set(targets), page
 
@@ -187,6 +204,47 @@ def test_every_component_is_listed():
     }
     assert len(rows) == len(set(rows))
     assert set(rows) == ours
+
+
+def test_the_site_has_every_page_and_no_other():
+    """What `make docs` builds; there, the links of the built site are checked too."""
+    made = site_pages()
+    nav = re.findall(r": ([\w/-]+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
+    assert sorted(nav) == sorted(made)
+    for path, text in made.items():
+        for target in re.findall(r"\]\(([^)\s#]+\.md)(?:#[\w-]+)?\)", text):
+            assert str((ROOT / path).parent.joinpath(target).resolve().relative_to(ROOT)) in made, (
+                path,
+                target,
+            )
+
+
+def test_the_reference_describes_every_component_hook_and_command():
+    made = site_pages()
+    for one in thalweg.registry():
+        if one.origin.distribution in BUILT_IN:
+            page = made[f"reference/{one.kind}.md"]
+            section = page.partition(f"\n## {one.name}\n")[2].partition("\n## ")[0]
+            fields = describe_fields(thalweg.registry().config_class(one.kind, one.name))
+            rows = re.findall(r"^\| `(\w+)` \| .+ \| .+ \| (.*) \|$", section, re.MULTILINE)
+            assert [name for name, _ in rows] == [field.name for field in fields], one
+            assert all(said for _, said in rows), (one, rows)
+    for name in vars(hookspecs):
+        assert (
+            not name.startswith("thalweg_") or f"::: thalweg.hookspecs.{name}\n" in made["reference/hooks.md"]
+        )
+    for name in COMMANDS:
+        assert f"\n## thalweg {name}\n" in made["reference/commands.md"]
+    for name in set(thalweg.__all__) - {"__version__"}:
+        assert re.search(rf"^::: [\w.]+\.{name}$", made["reference/python.md"], re.MULTILINE), name
+
+
+def test_a_link_that_leads_nowhere_is_found(tmp_path):
+    (tmp_path / "a.html").write_text(
+        '<h1 id="x"></h1><a href="b.html#y"></a><a href="#x"></a><img src="no.png">'
+    )
+    (tmp_path / "b.html").write_text('<a href="a.html#x"></a><a href="https://elsewhere.example/"></a>')
+    assert dead_links(tmp_path) == ["a.html: b.html#y", "a.html: no.png"]
 
 
 def test_every_hook_and_every_kind_is_described():

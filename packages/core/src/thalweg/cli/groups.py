@@ -19,7 +19,8 @@ class Group(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Help, and exit code 2, without arguments."""
-        if not args:
+        # Shells ask for completions of an unfinished line.
+        if not args and not ctx.resilient_parsing:
             click.echo(ctx.get_help(), err=True)
             ctx.exit(2)
         return super().parse_args(ctx, args)

@@ -24,6 +24,7 @@ COMMANDS = {
         "thalweg.cli.quickstart:command",
         "Train a baseline and its DeepFlow twin on digits; compare them.",
     ),
+    "init": ("thalweg.cli.init:command", "Start a project: a recipe and a training script."),
     "data": ("thalweg.cli.data:command", "Look into images or shards, or check every byte of them."),
     "encode": ("thalweg.cli.encode:command", "Encode images into shards through an autoencoder."),
     "train": ("thalweg.cli.train:command", "Train the network of a recipe, or go on training it."),
@@ -36,6 +37,7 @@ COMMANDS = {
     "import": ("thalweg.cli.import_weights:command", "Turn a released checkpoint into a network of ours."),
     "config": ("thalweg.cli.config:command", "Show or validate a recipe."),
     "plugins": ("thalweg.cli.plugins:command", "List components, who brought them and what they take."),
+    "completion": ("thalweg.cli.completion:command", "Print the script that lets a shell complete commands."),
 }
 
 INTERRUPTED = 130

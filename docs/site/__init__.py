@@ -1,0 +1,1 @@
+"""Puts the documentation site together; run as ``python -m docs.site`` through ``make docs``."""

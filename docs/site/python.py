@@ -1,0 +1,53 @@
+"""Pages whose text mkdocstrings takes from the code: hooks, and the names of the package."""
+
+import importlib
+
+import thalweg
+from thalweg import hookspecs
+from thalweg.plugins.deprecation import DEPRECATED
+
+# Kinds of names that the package offers, in the order of the page.
+_ERRORS = ("ThalwegError", "ConfigError", "DataError", "DivergenceError", "PluginError")
+
+
+def hooks() -> str:
+    """Markdown: every hook of the contract."""
+    names = [name for name in vars(hookspecs) if name.startswith("thalweg_")]
+    today = [f"::: thalweg.hookspecs.{name}" for name in names if name not in DEPRECATED]
+    old = [f"::: thalweg.hookspecs.{name}" for name in names if name in DEPRECATED]
+    return "\n\n".join(
+        [
+            "# Hooks",
+            f"Version {hookspecs.API_VERSION} of the contract; version {hookspecs.OLDEST_API_VERSION} and "
+            "what lies between are spoken too ([what may change](../stability.md)). A hook is a function of "
+            "a plugin's module, decorated with `thalweg.hookimpl`; it takes those of the arguments that it "
+            "needs.",
+            *today,
+            "::: thalweg.hookspecs.Register",
+            "# Deprecated",
+            *old,
+            "",
+        ]
+    )
+
+
+def names() -> str:
+    """Markdown: every name of ``thalweg``."""
+    found = [name for name in thalweg.__all__ if name not in {"__version__", *_ERRORS}]
+    parts = [
+        "# Python",
+        "Everything that `import thalweg` offers. Names are imported when they are first used.",
+    ]
+    parts += [f"::: {_home(name)}" for name in [*found, *_ERRORS]]
+    return "\n\n".join(parts) + "\n"
+
+
+def _home(name: str) -> str:
+    """Where a name is defined, as the static reader of the code must know it."""
+    value = getattr(thalweg, name)
+    module = getattr(value, "__module__", "") or ""
+    path = f"{module}.{name}"
+    if not module.startswith("thalweg"):
+        return f"thalweg.hookspecs.{name}"
+    importlib.import_module(module)
+    return path

@@ -1,0 +1,1 @@
+"""A new project: what ``thalweg init`` writes."""
