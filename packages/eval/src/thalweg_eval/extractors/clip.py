@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from thalweg.errors import DataError
 from thalweg.facts import Facts
+from thalweg.pretrained import load_folder
 from thalweg.types import Features
 from thalweg.vision.pixels import CLIP_MEAN, CLIP_STD, normalised
-from thalweg_eval.extractors.hugging_face import load_folder
 from thalweg_eval.naming import qualified
 from thalweg_eval.pixels import PIL_CROP, pil_bicubic
 

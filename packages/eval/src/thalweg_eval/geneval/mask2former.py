@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from thalweg.errors import DataError
+from thalweg.pretrained import load_folder
 from thalweg.vision.pixels import IMAGENET_MEAN, IMAGENET_STD, normalised
-from thalweg_eval.extractors.hugging_face import load_folder
 from thalweg_eval.geneval.judging import Detection
 from thalweg_eval.geneval.names import OBJECTS
 
