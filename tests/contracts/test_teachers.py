@@ -1,4 +1,4 @@
-"""Every teacher."""
+"""Every teacher of ours, beyond what all must keep."""
 
 import json
 
@@ -12,7 +12,6 @@ from teacher_makers import FACTS, TEACHERS, every_teacher, pictures, teacher
 from thalweg.config import component
 from thalweg.errors import DataError
 from thalweg.facts import StoredFeatures
-from thalweg.protocols import Teacher
 
 EVERY = pytest.mark.parametrize("name", names("teacher"))
 
@@ -34,56 +33,26 @@ def config(name, **options):
 @EVERY
 @pytest.mark.parametrize("grid", [(2, 2), (3, 2)])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_finite_token_for_each_place(name, grid, channels):
-    one = teacher(name)
-    assert isinstance(one, Teacher)
+def test_tokens_are_float32_in_every_precision(name, grid, channels):
     for precision in ("32-true", "bf16-mixed"):
         seen = teacher(name, precision=precision)(pictures(channels=channels), grid)
-        assert seen.shape == (2, grid[0] * grid[1], one.width)
+        assert seen.shape == (2, grid[0] * grid[1], teacher(name).width)
         assert seen.dtype == torch.float32
         assert torch.isfinite(seen).all()
         assert seen.std() > 0
 
 
 @EVERY
-def test_tokens_come_row_by_row(name):
-    one = teacher(name, precision="32-true")
-    images = torch.full((2, 3, 64, 96), 128, dtype=torch.uint8)
-    images[1, :, 32:, :32] = 255  # the lower left third
-    plain, changed = one(images, (2, 3))
-    assert (changed - plain).norm(dim=-1).argmax() == 3
-
-
-@EVERY
-def test_a_sample_does_not_depend_on_its_neighbours_nor_on_the_call(name):
-    one, images = teacher(name, precision="32-true"), pictures(3)
-    whole = one(images, (2, 2))
-    torch.testing.assert_close(one(images[1:2], (2, 2)), whole[1:2], rtol=1e-3, atol=1e-4)
-    torch.testing.assert_close(teacher(name, precision="32-true")(images, (2, 2)), whole)
-
-
-@EVERY
-def test_it_is_frozen(name):
-    one = teacher(name)
-    assert not one(pictures(), (2, 2)).requires_grad
-    assert isinstance(one, nn.Module)
-    assert not any(parameter.requires_grad for parameter in one.parameters())
-    assert not any(module.training for module in one.modules())
-
-
-@EVERY
-def test_its_name_is_known_before_it_is_loaded(name, tmp_path, monkeypatch):
+def test_its_name_is_known_where_no_weights_lie(name, tmp_path, monkeypatch):
     loaded = teacher(name)
-    monkeypatch.chdir(tmp_path)  # where no weights lie
+    monkeypatch.chdir(tmp_path)
     assert config(name).name == loaded.name
+    assert isinstance(loaded, nn.Module)
 
 
 @EVERY
-def test_the_identity_is_plain_and_the_same_every_time(name):
-    one = teacher(name)
-    assert one.identity["type"] == name
-    assert len(one.identity["sha256"]) == 64
-    assert json.loads(json.dumps(dict(one.identity))) == dict(teacher(name).identity)
+def test_the_weights_are_part_of_the_identity(name):
+    assert len(teacher(name).identity["sha256"]) == 64
 
 
 @EVERY

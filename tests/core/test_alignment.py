@@ -10,7 +10,6 @@ import torch
 from torch import nn
 
 import thalweg
-from contracts.catalogue import awake, captions, draws
 from image_makers import idx_folder
 from thalweg.composition import seeded
 from thalweg.config import RunConfig, component, structure
@@ -19,6 +18,7 @@ from thalweg.errors import ConfigError, DataError
 from thalweg.facts import Facts, StoredFeatures
 from thalweg.objectives.alignment import AlignmentConfig
 from thalweg.plugins import load
+from thalweg.testing.numbers import awake, captions, draws
 from thalweg.training.loop import Trainer
 from thalweg.training.losses import Losses, has_unused
 from thalweg.training.parts import build, check_images

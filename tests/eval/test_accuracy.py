@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from metric_runs import numbers
 from thalweg.errors import ConfigError, DataError
 from thalweg.facts import Facts
 from thalweg.protocols import Metric
+from thalweg.testing.kinds.metrics import numbers
 from thalweg.types import Features
 from thalweg_eval.metrics.accuracy import Accuracy, AccuracyConfig
 

@@ -7,11 +7,11 @@ import scipy.linalg
 import torch
 from torch import Tensor
 
-from metric_runs import numbers
 from thalweg.errors import ConfigError, DataError
 from thalweg.facts import Facts
 from thalweg.protocols import Metric
 from thalweg.randomness import generator
+from thalweg.testing.kinds.metrics import numbers
 from thalweg.types import Features
 from thalweg_eval.metrics.frechet import FrechetDistanceConfig, SpatialFrechetDistanceConfig, frechet_distance
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from metric_runs import numbers
 from thalweg.errors import ConfigError, DataError, PluginError
 from thalweg.facts import Facts
+from thalweg.testing.kinds.metrics import numbers
 from thalweg.types import Features
 from thalweg_eval.extractors.clip import Clip
 from thalweg_eval.geneval import mask2former

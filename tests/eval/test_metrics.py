@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from metric_runs import numbers
 from thalweg.config import component
 from thalweg.errors import DataError, PluginError
 from thalweg.facts import Facts
 from thalweg.randomness import generator
+from thalweg.testing.kinds.metrics import numbers
 from thalweg.types import Features
 from thalweg_eval.metrics.nearest import nearest_distances
 

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-import metric_runs
 from inception_maker import LAYERS, pictures, random_inception, textures
 from thalweg.config import component
 from thalweg.facts import Facts
+from thalweg.testing.kinds import metrics as metric_runs
 from thalweg.types import Features
 from thalweg_eval.extractors.inception import InceptionConfig
 

@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from metric_runs import numbers
 from thalweg.data.digits import DigitsConfig
 from thalweg.errors import ConfigError, DataError, ThalwegError
 from thalweg.facts import Facts
 from thalweg.protocols import Extractor
 from thalweg.randomness import generator
+from thalweg.testing.kinds.metrics import numbers
 from thalweg_eval.extractors.small_classifier import SmallClassifier, SmallClassifierConfig, _shifted
 from thalweg_eval.metrics.accuracy import Accuracy
 from thalweg_eval.metrics.frechet import FrechetDistanceConfig

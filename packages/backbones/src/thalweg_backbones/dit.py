@@ -1,6 +1,7 @@
 """The diffusion transformer (DiT) with adaLN-Zero blocks, as SiT uses it for flows."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 import attrs
 import torch
@@ -56,6 +57,9 @@ class DiTConfig:
         qk_norm: RMS-normalise queries and keys per head, against attention that diverges.
         checkpointing: recompute each block in the backward pass, for memory.
     """
+
+    small: ClassVar[Mapping[str, Any]] = {"width": 32, "heads": 4, "depth": 4, "patch": 2}
+    """What checks build beside the defaults."""
 
     size: Literal["S", "B", "L", "XL"] = attrs.field(default="B", validator=in_(tuple(SIZES)))
     patch: int = attrs.field(default=2, validator=in_((1, 2, 4, 8)))

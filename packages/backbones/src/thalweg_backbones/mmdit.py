@@ -3,6 +3,9 @@
 P. Esser et al., Scaling rectified flow transformers for high-resolution image synthesis, 2024, figure 2b.
 """
 
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
 import attrs
 import torch
 from attrs.validators import ge, in_
@@ -37,6 +40,9 @@ class MMDiTConfig:
         mask_padding: hide the padding of short captions from attention; REPA's models attend to it.
         checkpointing: recompute each block in the backward pass, for memory.
     """
+
+    small: ClassVar[Mapping[str, Any]] = {"width": 32, "heads": 4, "depth": 4, "patch": 2}
+    """What checks build beside the defaults."""
 
     width: int = attrs.field(default=768, validator=ge(4))
     depth: int = attrs.field(default=24, validator=ge(1))

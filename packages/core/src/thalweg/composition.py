@@ -1,7 +1,8 @@
 """Composition: from names and configs to a network."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any
 
 import attrs
@@ -12,6 +13,7 @@ from thalweg.errors import ConfigError
 from thalweg.facts import Facts
 from thalweg.interpolant import InterpolantName
 from thalweg.network import FlowNetwork
+from thalweg.plugins import build_component
 
 
 def compose(
@@ -49,11 +51,45 @@ def compose(
         "branches": branches,
         "interpolant": interpolant,
     }
-    facts = attrs.evolve(facts, branches=branches)
+    return assemble(
+        backbone_config,
+        refiner_config,
+        attrs.evolve(facts, branches=branches),
+        interpolant,
+        composition,
+        device,
+        seed,
+    )
+
+
+def assemble(
+    backbone: Any,
+    refiner: Any,
+    facts: Facts,
+    interpolant: InterpolantName = "linear",
+    composition: Mapping[str, Any] = MappingProxyType({}),
+    device: torch.device | str | None = None,
+    seed: int = 0,
+) -> FlowNetwork:
+    """Build a network from two configs, which need not be registered.
+
+    Args:
+        backbone: a config.
+        refiner: a config, or None with one branch.
+        facts: of the data, and the number of branches.
+        interpolant: as :func:`compose` takes it.
+        composition: what :func:`compose` would build the network from again.
+        device: as :func:`compose` takes it.
+        seed: of the initial weights.
+
+    Raises:
+        ConfigError: if the two do not go together.
+        PluginError: if one of them cannot be built.
+    """
     with torch.device(device or "cpu"), seeded(seed, torch.device(device or "cpu")):
-        built = backbone_config.build(facts)
+        built = build_component(backbone, facts)
         facts = attrs.evolve(facts, depth=built.depth, width=built.width, heads=built.heads, grid=built.grid)
-        between = None if refiner_config is None else refiner_config.build(facts)
+        between = None if refiner is None else build_component(refiner, facts)
         return FlowNetwork(built, between, facts, interpolant, composition)
 
 

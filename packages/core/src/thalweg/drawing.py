@@ -15,6 +15,7 @@ from thalweg.facts import Facts
 from thalweg.interpolant import Interpolant
 from thalweg.machine import FLOP_PER_WEIGHT_FORWARD, compiler, compiling_pays, native_precision
 from thalweg.network import FlowNetwork
+from thalweg.plugins import build_component
 from thalweg.protocols import Guidance, Sampler
 from thalweg.randomness import SampleNoise
 from thalweg.types import Condition, ConditionalVelocity, VelocityField
@@ -147,7 +148,7 @@ class Drawer:
 def _built(kind: str, given: Any, facts: Facts) -> Any:
     named = isinstance(given, str | Mapping)
     config = component(kind, given, optional=kind == "guidance") if named else given
-    return config.build(facts) if hasattr(config, "build") else config
+    return build_component(config, facts) if hasattr(config, "build") else config
 
 
 def _check_finite(x: Tensor, indices: Sequence[int]) -> None:

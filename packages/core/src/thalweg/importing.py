@@ -23,6 +23,7 @@ from thalweg.fetching import DESCRIPTION, TENSORS, on_this_machine
 from thalweg.files import remove_tree, replace_folder, sha256, sync_folder, write_new
 from thalweg.foreign import read_foreign
 from thalweg.network import FlowNetwork
+from thalweg.plugins import build_component
 from thalweg.storage import redacted
 from thalweg.suggestions import one_line
 from thalweg.tensor_files import differences, read_tensors, write_tensors
@@ -47,7 +48,7 @@ def import_weights(source: str, state_dict: Mapping[str, Tensor], *, heads: int 
         DataError: if the tensors are not of that source.
         ConfigError: if heads are needed and missing.
     """
-    importer = component("importer", source).build(None)
+    importer = build_component(component("importer", source), None)
     try:
         imported = importer(state_dict, heads)
     except (IndexError, ValueError, RuntimeError) as fault:  # what tensors of other shapes end in

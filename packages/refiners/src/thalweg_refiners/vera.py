@@ -1,5 +1,8 @@
 """VeRA, the velocity refiner with acceleration (DeepFlow, section 3.2.2)."""
 
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
 import attrs
 import torch
 from attrs.validators import deep_iterable, ge, gt, min_len, optional
@@ -27,6 +30,9 @@ class VeraConfig:
         residual: next tokens = tokens + gate * refined with a gate per channel that starts at zero,
             so that training starts as plain deep supervision. Not in the paper.
     """
+
+    small: ClassVar[Mapping[str, Any]] = {"channels": [16, 24]}
+    """What checks build beside the defaults."""
 
     acceleration: bool = True
     cross_attention: bool = True

@@ -19,6 +19,9 @@ class Euler:
         steps: equal steps, one evaluation each.
     """
 
+    order = 1
+    """Of convergence."""
+
     def __init__(self, steps: int) -> None:
         self.steps = steps
 

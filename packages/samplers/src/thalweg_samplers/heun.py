@@ -24,6 +24,9 @@ class Heun:
         steps: equal steps; all but the last cost two evaluations.
     """
 
+    order = 2
+    """Of convergence."""
+
     def __init__(self, steps: int) -> None:
         self.steps = steps
 

@@ -11,6 +11,7 @@ from thalweg.composition import compose, composition_of, seeded
 from thalweg.config import RunConfig, load_config
 from thalweg.errors import ConfigError
 from thalweg.network import FlowNetwork
+from thalweg.plugins import build_component
 from thalweg.summary import forward_flop
 
 
@@ -86,7 +87,7 @@ def _resolved(ablation: Ablation, cell: Cell) -> tuple[RunConfig, FlowNetwork, t
     for name, objective in config.objectives.items():
         try:
             with seeded(config.seed, torch.device("cpu")):
-                objective.build(network.facts)
+                build_component(objective, network.facts)
         except ConfigError:
             if cell.strict:
                 raise

@@ -5,6 +5,7 @@ import click
 from thalweg.cli import console
 from thalweg.cli.groups import Group
 from thalweg.config import dump, load_config, to_toml
+from thalweg.plugins import build_component
 
 
 @click.group("config", cls=Group)
@@ -42,5 +43,5 @@ def validate(recipe: str, overrides: tuple[str, ...]) -> None:
     network = compose(**composition_of(config), facts=config.data.facts, device="meta")
     with seeded(config.seed, device("cpu")):
         for objective in config.objectives.values():
-            objective.build(network.facts)
+            build_component(objective, network.facts)
     console.result(f"{recipe} is valid")

@@ -16,6 +16,7 @@ from thalweg.data.pictures import Pictures, PictureSplit
 from thalweg.data.pixels import to_images, unpadded
 from thalweg.errors import ConfigError, DataError
 from thalweg.facts import Facts
+from thalweg.plugins import build_component
 from thalweg.protocols import Source
 
 
@@ -57,7 +58,7 @@ class ImagesConfig:
     @property
     def facts(self) -> Facts:
         """Shape and classes, from the source's listing and, without ``size``, its first image."""
-        source = self.source.build()
+        source = build_component(self.source)
         return Facts(shape=self._fitting(source).shape, classes=source.classes)
 
     def build(self) -> "Images":
@@ -67,7 +68,7 @@ class ImagesConfig:
             DataError: if a source is missing, empty or damaged, if nothing is left for a part, or if the two
                 sources have other classes.
         """
-        source = self.source.build()
+        source = build_component(self.source)
         fitting = self._fitting(source)
         pictures = Pictures(source, fitting, source.classes)
         if self.validation_source is None:
@@ -75,7 +76,7 @@ class ImagesConfig:
             train = PictureSplit(pictures, np.flatnonzero(~mask_N), self.flip)
             validation = PictureSplit(pictures, np.flatnonzero(mask_N), flip=False)
         else:
-            other = self.validation_source.build()
+            other = build_component(self.validation_source)
             _same_classes(source, other)
             train = PictureSplit(pictures, np.arange(len(source)), self.flip)
             held = Pictures(other, fitting, source.classes)

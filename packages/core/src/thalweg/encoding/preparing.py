@@ -17,6 +17,7 @@ from thalweg.encoding.job import EncodingJob
 from thalweg.encoding.layout import Layout
 from thalweg.errors import ConfigError, DataError
 from thalweg.facts import Facts
+from thalweg.plugins import build_component
 from thalweg.protocols import Autoencoder, Source, Teacher
 from thalweg.storage import Location, redacted
 
@@ -66,7 +67,7 @@ def prepare(job: EncodingJob, device: str, header: ShardHeader | None = None) ->
     source = source_of(job.source, storage_options=job.storage_options, **job.source_options)
     if not len(source):
         raise DataError(f"{redacted(job.source)} holds no images; give a source that does")
-    autoencoder: Autoencoder = component("autoencoder", dict(job.autoencoder)).build()
+    autoencoder: Autoencoder = build_component(component("autoencoder", dict(job.autoencoder)))
     place = torch.device(device)
     if isinstance(autoencoder, nn.Module):
         autoencoder.to(place)
@@ -147,7 +148,7 @@ def _teachers(
     """The teachers by name, each tried on one image, so that nothing is written if that cannot be."""
     found: dict[str, Teacher] = {}
     for options in job.teachers:
-        teacher: Teacher = component("teacher", dict(options)).build(Facts(shape=shape, grid=grid))
+        teacher: Teacher = build_component(component("teacher", dict(options)), Facts(shape=shape, grid=grid))
         if teacher.name in found:
             raise ConfigError(f"there are two teachers {teacher.name}; store the features of one")
         if isinstance(teacher, nn.Module):

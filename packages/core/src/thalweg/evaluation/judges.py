@@ -13,6 +13,7 @@ from thalweg.evaluation.images import Images, Piece
 from thalweg.evaluation.parts import Makers, Statistics
 from thalweg.evaluation.settings import EvaluationConfig, JudgeConfig
 from thalweg.facts import Facts
+from thalweg.plugins import build_component
 from thalweg.protocols import Extractor, Metric, Statistic
 from thalweg.types import Features
 
@@ -108,8 +109,8 @@ def build_judges(
 def _judge(
     name: str, config: JudgeConfig, facts: Facts, device: torch.device | str, teaching: Images | None
 ) -> Judge:
-    extractor = config.extractor.build(facts)
-    metrics = {key: one.build(facts) for key, one in config.metrics.items()}
+    extractor = build_component(config.extractor, facts)
+    metrics = {key: build_component(one, facts) for key, one in config.metrics.items()}
     kind = dump_component("extractor", config.extractor)["type"]
     if hasattr(extractor, "fit"):
         _fit(extractor, kind, teaching)

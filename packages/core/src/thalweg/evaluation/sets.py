@@ -16,6 +16,7 @@ from thalweg.evaluation.networks import NetworkImages, SampleSource
 from thalweg.evaluation.npz import NpzImages
 from thalweg.evaluation.settings import DrawingConfig
 from thalweg.importing import load
+from thalweg.plugins import build_component
 
 
 @attrs.frozen
@@ -53,7 +54,7 @@ class DatasetSet:
 
     def open(self, device: torch.device | str) -> DatasetImages:
         """Build it."""
-        dataset = self.data.build()
+        dataset = build_component(self.data)
         decoder = Decoder(dataset, _built(self.autoencoder, device), device)
         identity = {"data": dump(self)["data"], "autoencoder": decoder.autoencoder}
         return DatasetImages(dataset, self.part, identity, decoder)
@@ -73,14 +74,16 @@ class NetworkSet:
     def source(self, device: torch.device | str) -> SampleSource:
         """Load the network, ready to draw."""
         network = load(self.model, device=device)
-        captions = None if network.facts.text is None or self.data is None else self.data.build().validation
+        captions = (
+            None if network.facts.text is None or self.data is None else build_component(self.data).validation
+        )
         return SampleSource(
             network, self.drawing, self.count, classes=self.classes, captions=captions, device=device
         )
 
     def decoder(self, device: torch.device | str) -> Decoder:
         """What turns its samples into images."""
-        data = None if self.data is None else self.data.build()
+        data = None if self.data is None else build_component(self.data)
         return Decoder(data, _built(self.autoencoder, device), device)
 
     def open(self, device: torch.device | str) -> NetworkImages:
@@ -146,5 +149,5 @@ def check_exists(what: str | Path) -> None:
 def _built(autoencoder: Any, device: torch.device | str) -> Any:
     if autoencoder is None:
         return None
-    built = autoencoder.build()
+    built = build_component(autoencoder)
     return built.to(device) if isinstance(built, torch.nn.Module) else built

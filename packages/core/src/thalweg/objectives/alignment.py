@@ -18,6 +18,7 @@ from thalweg.config import component_field
 from thalweg.errors import ConfigError, DataError
 from thalweg.facts import Facts
 from thalweg.layers import MLP
+from thalweg.plugins import build_component
 from thalweg.protocols import Teacher
 from thalweg.types import Batch, ObjectiveValue, Plan, Prediction
 
@@ -79,7 +80,7 @@ class AlignmentConfig:
                     f"backbone has {_by(facts.grid)} tokens; encode them for that grid or change the patch"
                 )
             return Alignment(self, after, facts, stored.width, None)
-        teacher: Teacher = self.teacher.build(facts)
+        teacher: Teacher = build_component(self.teacher, facts)
         # Tried here, so that a grid that it does not have is found before training.
         teacher(torch.zeros(1, 3, 8, 8, dtype=torch.uint8), facts.grid)
         return Alignment(self, after, facts, teacher.width, teacher)

@@ -8,13 +8,26 @@ means no limit. :func:`block`, or ``-p no:NAME`` on the command line, leaves sin
 """
 
 import os
+from typing import Any
 
 from thalweg.errors import PluginError
+from thalweg.plugins.building import build_with
 from thalweg.plugins.catalogue import Registry
 from thalweg.plugins.loading import load
 from thalweg.plugins.records import KINDS, Component, Fault, LoadedPlugin, Origin
 
-__all__ = ["KINDS", "Component", "Fault", "LoadedPlugin", "Origin", "Registry", "block", "load", "registry"]
+__all__ = [
+    "KINDS",
+    "Component",
+    "Fault",
+    "LoadedPlugin",
+    "Origin",
+    "Registry",
+    "block",
+    "build",
+    "load",
+    "registry",
+]
 
 ALLOW_LIST = "THALWEG_PLUGINS"
 
@@ -51,6 +64,20 @@ def block(*names: str) -> None:
     """
     _Process.blocked = frozenset(names)
     _Process.registry = None
+
+
+def build_component(config: Any, *arguments: Any) -> Any:
+    """Build a component from its config.
+
+    Args:
+        config: of the component.
+        *arguments: what its kind is built from: facts, the run directory, or nothing.
+
+    Raises:
+        PluginError: its ``build`` raised what is no :class:`thalweg.ThalwegError`, or returned nothing;
+            the message names component, distribution and module.
+    """
+    return build_with(registry(), config, *arguments)
 
 
 def _allowed() -> frozenset[str] | None:

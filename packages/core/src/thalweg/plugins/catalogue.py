@@ -68,6 +68,10 @@ class Registry:
         """
         return self._find(kind, name).origin
 
+    def is_loaded_as(self, component: Component, config_cls: type) -> bool:
+        """Whether this class is what a component's lazy string was resolved to."""
+        return self._classes.get((component.kind, component.name)) is config_cls
+
     def name_of(self, kind: str, config_cls: type) -> str:
         """The name under which a config class is registered.
 

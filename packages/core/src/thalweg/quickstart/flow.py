@@ -18,6 +18,7 @@ from thalweg.config import RunConfig
 from thalweg.errors import InterruptionError
 from thalweg.files import write_bytes
 from thalweg.importing import load
+from thalweg.plugins import build_component
 from thalweg.protocols import Dataset
 from thalweg.quickstart.judging import DISTANCE, Judge, Scores
 from thalweg.quickstart.page import page
@@ -73,7 +74,7 @@ def run(out: Path, settings: Settings, say: Callable[[str], None]) -> dict[str, 
     """
     begun = time.perf_counter()
     configs = twins(settings)
-    dataset: Dataset = next(iter(configs.values())).data.build()
+    dataset: Dataset = build_component(next(iter(configs.values())).data)
     trainers = {
         name: Trainer(config, out / name.lower(), accelerator="cpu", devices=1)
         for name, config in configs.items()

@@ -8,6 +8,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from thalweg.config import component
+from thalweg.plugins import build_component
 from thalweg.protocols import Dataset, Metric, Statistic
 from thalweg.types import Features
 
@@ -42,13 +43,14 @@ class Judge:
     """
 
     def __init__(self, dataset: Dataset, seed: int) -> None:
-        self._extractor = component("extractor", {"type": "small_classifier", "seed": seed}).build(
-            dataset.facts
+        self._extractor = build_component(
+            component("extractor", {"type": "small_classifier", "seed": seed}), dataset.facts
         )
         train, train_labels = real_digits(dataset, "train")
         self._extractor.fit(train, train_labels, trained_on="digits")
         self._metrics: list[Metric] = [
-            component("metric", name).build(dataset.facts) for name in ("frechet_distance", "accuracy")
+            build_component(component("metric", name), dataset.facts)
+            for name in ("frechet_distance", "accuracy")
         ]
         self._reference: dict[str, Statistic] = {}
         for metric in self._metrics:

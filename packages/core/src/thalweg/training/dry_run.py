@@ -10,6 +10,7 @@ from pathlib import Path
 from thalweg.composition import compose, composition_of
 from thalweg.config import RunConfig, dump
 from thalweg.errors import ConfigError
+from thalweg.plugins import build_component
 from thalweg.summary import summarise
 from thalweg.training.batches import Batches
 from thalweg.training.loop import Trainer
@@ -44,7 +45,7 @@ def dry_run(
     Raises:
         ThalwegError: whatever would stop the run before its first step.
     """
-    dataset = config.data.build()
+    dataset = build_component(config.data)
     network = compose(**composition_of(config), facts=dataset.facts, device="meta")
     trainer = Trainer(
         config,

@@ -7,7 +7,7 @@ from pathlib import Path
 from lightning_fabric import Fabric
 
 from thalweg.config import RunConfig
-from thalweg.plugins import registry
+from thalweg.plugins import build_component, registry
 from thalweg.protocols import Logger
 from thalweg.suggestions import one_line
 from thalweg.training.checkpoint import step_of
@@ -40,7 +40,9 @@ class Journal:
         self._seconds, self._steps = 0.0, 0
         self.newest: Mapping[str, float] = {}
         if self._leads:
-            self._loggers = {name: logger.build(run.path) for name, logger in config.loggers.items()}
+            self._loggers = {
+                name: build_component(logger, run.path) for name, logger in config.loggers.items()
+            }
             self._file = MetricsFile(run.metrics, state.step)
             self.newest = self._file.newest
 

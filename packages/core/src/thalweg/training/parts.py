@@ -11,6 +11,7 @@ from thalweg.errors import ConfigError, DataError
 from thalweg.interpolant import Interpolant
 from thalweg.network import FlowNetwork
 from thalweg.planner import Planner
+from thalweg.plugins import build_component
 from thalweg.protocols import Dataset, Guidance, Objective, Sampler
 from thalweg.training.losses import Frames
 
@@ -50,7 +51,7 @@ def build(
         PluginError: if a component's plugin is broken.
         DataError: if the data are missing or damaged.
     """
-    dataset = config.data.build() if dataset is None else dataset
+    dataset = build_component(config.data) if dataset is None else dataset
     if network is None:
         network = compose(**composition_of(config), facts=dataset.facts, seed=config.seed)
     facts = network.facts
@@ -70,18 +71,18 @@ def build(
         # A network that was loaded does not know what this data set stores.
         known = attrs.evolve(facts, features=dataset.facts.features)
         with seeded(config.seed, torch.device("cpu")):
-            objectives = {name: one.build(known) for name, one in config.objectives.items()}
+            objectives = {name: build_component(one, known) for name, one in config.objectives.items()}
     check_images(objectives, dataset)
     interpolant = Interpolant.named(config.plan.interpolant)
-    time_sampler = config.plan.time_sampler.build(facts)
+    time_sampler = build_component(config.plan.time_sampler, facts)
     sampling = config.sampling
     return Parts(
         dataset=dataset,
         network=network,
         objectives=objectives,
         planner=Planner(interpolant, time_sampler, facts.branches, config.plan.max_time_gap),
-        sampler=sampling.sampler.build(facts),
-        guidance=None if sampling.guidance is None else sampling.guidance.build(facts),
+        sampler=build_component(sampling.sampler, facts),
+        guidance=None if sampling.guidance is None else build_component(sampling.guidance, facts),
     )
 
 

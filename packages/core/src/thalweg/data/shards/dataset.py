@@ -18,6 +18,7 @@ from thalweg.data.shards.split import ShardSplit
 from thalweg.data.shards.store import Arrays, ShardStore
 from thalweg.errors import ConfigError, DataError
 from thalweg.facts import Facts, StoredFeatures
+from thalweg.plugins import build_component
 from thalweg.protocols import Autoencoder
 from thalweg.storage import Cache, Location, default_cache
 
@@ -143,7 +144,7 @@ class ShardsConfig:
         """The autoencoder, if one is named, once it is known to be the one that made the latents."""
         if self.autoencoder is None:
             return None
-        built: Autoencoder = self.autoencoder.build()
+        built: Autoencoder = build_component(self.autoencoder)
         there, here = _lasting(index.header.autoencoder), _lasting(plain(built.identity))
         if there != here or index.header.scale != built.scale:
             raise ConfigError(

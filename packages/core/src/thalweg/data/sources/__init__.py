@@ -6,6 +6,7 @@ from typing import Any
 
 from thalweg.config import component
 from thalweg.data.sources.names import is_image, key_of
+from thalweg.plugins import build_component
 from thalweg.protocols import Source
 from thalweg.storage import Location
 
@@ -35,7 +36,7 @@ def source_of(what: str | Mapping[str, Any] | Any, **options: Any) -> Source:
         kind = options.pop("type", None) or type_of(what, options.get("storage_options"))
         what = {"type": kind, "url": what}
     config = component("source", {**what, **options} if isinstance(what, Mapping) else what)
-    source: Source = config.build()
+    source: Source = build_component(config)
     return source
 
 

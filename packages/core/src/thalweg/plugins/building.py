@@ -1,0 +1,44 @@
+"""Building components, so that one that raises is named (no torch here)."""
+
+from typing import Any
+
+from thalweg.errors import PluginError, ThalwegError
+from thalweg.plugins.catalogue import Registry
+from thalweg.suggestions import one_line
+
+
+def build_with(registry: Registry, config: Any, *arguments: Any) -> Any:
+    """Call a config's ``build``.
+
+    Args:
+        registry: which knows whose component it is.
+        config: of the component.
+        *arguments: what its kind is built from: facts, the run directory, or nothing.
+
+    Raises:
+        PluginError: ``build`` raised what is no :class:`ThalwegError`, or returned nothing.
+    """
+    try:
+        built = config.build(*arguments)
+    except ThalwegError:
+        raise
+    except Exception as error:
+        raise PluginError(
+            f"{_whose(registry, config)} cannot be built: its build raises {one_line(error)}; "
+            f"mend {type(config).__qualname__}.build in {type(config).__module__}"
+        ) from error
+    if built is None:
+        raise PluginError(
+            f"{_whose(registry, config)} cannot be built: its build returns None; return the component from "
+            f"{type(config).__qualname__}.build in {type(config).__module__}"
+        )
+    return built
+
+
+def _whose(registry: Registry, config: Any) -> str:
+    cls = type(config)
+    target = f"{cls.__module__}:{cls.__qualname__}"
+    for one in registry:
+        if one.config in (cls, target) or registry.is_loaded_as(one, cls):
+            return str(one)
+    return f"{cls.__qualname__} of {cls.__module__}"

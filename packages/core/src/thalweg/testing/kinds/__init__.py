@@ -1,0 +1,43 @@
+"""The rules of each kind, one file a kind; ``every`` holds those of all kinds."""
+
+from thalweg.testing.kinds import (
+    every,  # first, so that its rules are checked first
+)
+
+# isort: split
+from thalweg.testing.kinds import (
+    autoencoders,
+    backbones,
+    datasets,
+    extractors,
+    guidance,
+    importers,
+    loggers,
+    metrics,
+    modules,
+    objectives,
+    refiners,
+    samplers,
+    sources,
+    teachers,
+    time_samplers,
+)
+
+__all__ = [
+    "autoencoders",
+    "backbones",
+    "datasets",
+    "every",
+    "extractors",
+    "guidance",
+    "importers",
+    "loggers",
+    "metrics",
+    "modules",
+    "objectives",
+    "refiners",
+    "samplers",
+    "sources",
+    "teachers",
+    "time_samplers",
+]

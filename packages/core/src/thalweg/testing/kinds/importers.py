@@ -1,0 +1,105 @@
+"""What an importer keeps, on a checkpoint of its own source and on foreign ones."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+import thalweg
+from thalweg.errors import DataError, ThalwegError
+from thalweg.testing.rules import does_not_apply, require, rule
+from thalweg.testing.subject import Subject
+
+
+def checkpoint(subject: Subject) -> tuple[Mapping[str, Tensor], int | None]:
+    """Tensors and heads of a checkpoint."""
+    if subject.checkpoint is None:
+        does_not_apply("no checkpoint is at hand; override ConformanceSuite.checkpoint in its tests")
+    return subject.checkpoint()
+
+
+@rule("importer")
+def a_foreign_state_dict_is_refused_by_its_first_missing_tensor(subject: Subject) -> None:
+    """What is no checkpoint of its source raises DataError that names a tensor."""
+    for foreign in ({}, {"layer.weight": torch.zeros(2, 2)}):
+        try:
+            subject.build()(foreign, None)
+        except DataError as error:
+            named = "has no tensor '" in str(error)
+            require(named, f"a foreign checkpoint is refused without naming a tensor: {error}")
+            continue
+        except Exception as error:
+            require(
+                False,
+                f"a foreign checkpoint raises {type(error).__name__}; raise thalweg.DataError that says"
+                " \"has no tensor '...'\"",
+            )
+        require(
+            False, "a foreign checkpoint is taken; raise thalweg.DataError that says \"has no tensor '...'\""
+        )
+
+
+@rule("importer")
+def a_checkpoint_of_its_own_fits_the_network_that_it_names(subject: Subject) -> None:
+    """The renamed tensors are exactly those of the composition, in names and shapes."""
+    tensors, heads = checkpoint(subject)
+    imported = subject.build()(dict(tensors), heads)
+    network = thalweg.compose(**imported.composition, facts=imported.facts, device="meta")
+    expected = {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
+    found = {key: tuple(tensor.shape) for key, tensor in imported.state_dict.items()}
+    missing, extra = sorted(expected.keys() - found.keys()), sorted(found.keys() - expected.keys())
+    require(
+        not missing,
+        f"{', '.join(missing[:3])} of the network is not imported; name its tensor in the checkpoint",
+    )
+    require(not extra, f"{', '.join(extra[:3])} is imported and no tensor of the network")
+    other = [key for key in expected if expected[key] != found[key]]
+    require(not other, f"{', '.join(other[:3])} is imported in another shape than the network's")
+
+
+@rule("importer")
+def the_given_tensors_are_left_as_they_were(subject: Subject) -> None:
+    """Neither the mapping nor its tensors are changed."""
+    tensors, heads = checkpoint(subject)
+    given = dict(tensors)
+    kept = {key: tensor.clone() for key, tensor in given.items()}
+    subject.build()(given, heads)
+    require(given.keys() == kept.keys(), "it takes tensors out of the mapping; copy it first")
+    require(
+        all(torch.equal(given[key], kept[key]) for key in kept), "it writes into the tensors; make new ones"
+    )
+
+
+@rule("importer")
+def a_tensor_too_many_is_named(subject: Subject) -> None:
+    """A tensor that it does not know is an error that names it."""
+    tensors, heads = checkpoint(subject)
+    try:
+        subject.build()({**tensors, "extra.weight": torch.zeros(1)}, heads)
+    except DataError as error:
+        require("extra.weight" in str(error), f"a tensor too many is refused without its name: {error}")
+        return
+    require(False, "a tensor that it does not know is passed over; raise thalweg.DataError that names it")
+
+
+@rule("importer")
+def a_wrong_tensor_is_a_clear_error(subject: Subject) -> None:
+    """A tensor of any other shape ends in a ThalwegError."""
+    tensors, heads = checkpoint(subject)
+    for key, tensor in tensors.items():
+        for wrong in (tensor.flatten()[:0], torch.zeros(())):
+            try:
+                imported = subject.build()({**tensors, key: wrong}, heads)
+                network = thalweg.compose(**imported.composition, facts=imported.facts, device="meta")
+            except ThalwegError:
+                continue
+            except Exception as error:
+                require(
+                    False, f"'{key}' of another shape raises {type(error).__name__}; raise thalweg.DataError"
+                )
+            shapes = {name: one.shape for name, one in network.state_dict().items()}
+            found = {name: one.shape for name, one in imported.state_dict.items()}
+            # Import compares shapes again and refuses them.
+            require(
+                shapes != found, f"'{key}' of another shape is taken; raise thalweg.DataError that names it"
+            )

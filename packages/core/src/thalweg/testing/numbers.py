@@ -1,0 +1,85 @@
+"""Numbers that rules are checked with: draws, weights that are nowhere zero, captions, comparisons."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from thalweg.facts import Facts, StoredFeatures
+from thalweg.testing.rules import require
+from thalweg.types import Text
+
+FACTS = Facts(
+    shape=(4, 8, 8),
+    classes=10,
+    text=(5, 12),
+    branches=2,
+    depth=4,
+    width=32,
+    heads=4,
+    grid=(4, 4),
+    accelerates=True,
+    features={"teacher": StoredFeatures((4, 4), 6, {})},
+)
+"""A small world, unless a subject states another."""
+
+
+def draws(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
+    """N(0, 1) draws of a shape, the same for a seed."""
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+def images(*shape: int, seed: int = 0) -> Tensor:
+    """Bytes 0..255 of a shape, the same for a seed."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+
+
+def awake(module: nn.Module, std: float = 0.1) -> Any:
+    """The module with no layer at zero, so that everything has its say."""
+    generator = torch.Generator().manual_seed(1)
+    for parameter in module.parameters():
+        nn.init.normal_(parameter, std=std, generator=generator)
+    return module
+
+
+def captions(count: int, seed: int = 0, text: tuple[int, int] | None = (5, 12)) -> Text | None:
+    """Captions of 1 to L tokens; the empty one is of a single token."""
+    if text is None:
+        return None
+    length, width = text
+    tokens = draws(count + 1, length, width, seed=seed)
+    mask = torch.arange(length) < 1 + torch.arange(count).unsqueeze(1) % length
+    return Text(tokens[:-1], mask, tokens[-1], torch.arange(length) < 1)
+
+
+def require_near(
+    found: Tensor, expected: Tensor, message: str, rtol: float = 1.3e-6, atol: float = 1e-5
+) -> None:
+    """Both the same to rounding.
+
+    Raises:
+        BrokenRuleError: they differ; the message gets the largest difference.
+    """
+    require(
+        found.shape == expected.shape, f"{message} (shape {tuple(found.shape)}, not {tuple(expected.shape)})"
+    )
+    same = torch.allclose(found.double(), expected.double(), rtol=rtol, atol=atol)
+    if not same:
+        gap = float((found.double() - expected.double()).abs().max())
+        require(same, f"{message} (they differ by up to {gap:.3g})")
+
+
+def require_shape(what: str, found: Tensor, shape: tuple[int, ...], dtype: torch.dtype | None = None) -> None:
+    """A tensor of a shape, and of a dtype if one is stated.
+
+    Raises:
+        BrokenRuleError: it is another, or no tensor.
+    """
+    require(isinstance(found, Tensor), f"{what} is a {type(found).__name__}; return a tensor {shape}")
+    require(
+        tuple(found.shape) == tuple(shape),
+        f"{what} has the shape {tuple(found.shape)}; return {tuple(shape)}",
+    )
+    if dtype is not None:
+        require(found.dtype == dtype, f"{what} is {found.dtype}; return {dtype}")

@@ -1,0 +1,69 @@
+"""Every component of this distribution, and each of its variations, by the rules that hold for strangers'."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from contracts.catalogue import REGISTRY, everything, subject, variations
+from thalweg.testing import outcomes, rules_of
+
+# The type checker that runs under these tests draws from Python's random generator, so this rule is
+# checked in a process of its own.
+APART = "the_process_is_left_alone"
+# Tried on the plain one of each; they take seconds.
+SLOW = {"torch_compile_gives_the_same_numbers", "two_processes_equal_one"}
+NOT_APPLICABLE = {
+    "it_converges_at_its_order": {"dopri5", "euler_maruyama"},
+    "each_boundary_has_parameters_of_its_own": {"plain"},
+    "images_are_bytes_where_there_are_any": {"shards"},
+}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Where data and weights stand."""
+    folder = tmp_path_factory.mktemp("components")
+    everything(folder)
+    return folder
+
+
+@pytest.fixture
+def working(place, monkeypatch):
+    """Call it with a kind to go where its data stand."""
+    return lambda kind: monkeypatch.chdir(place / "extractor" if kind == "extractor" else place)
+
+
+@pytest.mark.parametrize(("kind", "name", "more"), variations())
+def test_a_component_keeps_every_rule_of_its_kind(kind, name, more, working, tmp_path):
+    working(kind)
+    left_out = {APART, *(SLOW if more else ())}
+    rules = [one.name for one in rules_of(kind) if one.name not in left_out]
+    found = list(outcomes(subject(kind, name, tmp_path, **more), only=rules))
+    assert [one for one in found if one.result == "broken"] == []
+    passed_over = {one.rule for one in found if one.result == "not applicable"}
+    assert passed_over == {rule for rule, names in NOT_APPLICABLE.items() if name in names and rule in rules}
+    assert len(found) == len(rules)
+
+
+def test_no_component_touches_the_process(place):
+    script = f"""
+import os, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from contracts.catalogue import REGISTRY, subject
+from thalweg.testing import outcomes
+for one in REGISTRY:
+    os.chdir(Path(sys.argv[2], "extractor" if one.kind == "extractor" else ""))
+    [found] = outcomes(subject(one.kind, one.name, Path("run")), only=["{APART}"])
+    print(one.kind, one.name, found.result, found.message)
+"""
+    arguments = [sys.executable, "-W", "ignore", "-c", script, str(Path(__file__).parents[1]), str(place)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        arguments, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [f"{one.kind} {one.name} kept " for one in REGISTRY]
