@@ -184,6 +184,8 @@ def the_process_is_left_alone(subject: Subject) -> None:
         finally:
             changed = process.changed(before)
             process.restore(before)
+        if not changed:
+            break
     require(
         not changed,
         f"building or calling it changes {' and '.join(changed)} for the whole process; draw from a"
