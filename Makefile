@@ -11,7 +11,7 @@ DEVELOPERS := $(VENV)/.installed-developers
 PACKAGERS := $(VENV)/.installed-packagers
 DOCUMENTERS := $(VENV)/.installed-documenters
 
-.PHONY: help venv quickstart test docs packages sbom test-oldest clean
+.PHONY: help venv quickstart test docs packages sbom test-oldest test-siblings clean
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 
@@ -21,6 +21,7 @@ help:
 	@echo "make docs         the documentation site, in build/site; every link of it is checked"
 	@echo "make packages     wheels and source distributions of all five packages, in dist/"
 	@echo "make sbom         bill of materials and licences of all that Thalweg needs, in build/"
+	@echo "make test-siblings  each package's tests with core and that package alone"
 	@echo "make test-oldest  the tests with the oldest versions that are supported, in another environment"
 	@echo "make venv         only make the virtual environment $(VENV) with Thalweg in it"
 	@echo "make clean        remove the virtual environment and all caches; runs stay"
@@ -36,6 +37,7 @@ test: $(DEVELOPERS)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/mypy --config-file pyproject.toml tests/typed/examples.py
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest
 
@@ -49,6 +51,9 @@ packages: $(PACKAGERS)
 
 sbom: $(PACKAGERS)
 	$(BIN)/python release/sbom.py
+
+test-siblings: $(DEVELOPERS)
+	$(BIN)/python release/siblings.py
 
 # Gigabytes and a long time: run by hand before a release.
 test-oldest: $(DEVELOPERS)

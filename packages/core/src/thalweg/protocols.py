@@ -433,17 +433,22 @@ class Importer(Protocol):
 
 
 class Imported(Protocol):
-    """What an importer found.
+    """What an importer found; it may be frozen."""
 
-    Attributes:
-        composition: backbone, refiner and branches, as :func:`thalweg.compose` takes them.
-        facts: shape and classes.
-        state_dict: the tensors under our names.
-    """
+    @property
+    def composition(self) -> Mapping[str, Any]:
+        """Backbone, refiner and branches, as :func:`thalweg.compose` takes them."""
+        ...
 
-    composition: Mapping[str, Any]
-    facts: Facts
-    state_dict: Mapping[str, Tensor]
+    @property
+    def facts(self) -> Facts:
+        """Shape and classes."""
+        ...
+
+    @property
+    def state_dict(self) -> Mapping[str, Tensor]:
+        """The tensors under our names."""
+        ...
 
 
 class Component(Protocol):

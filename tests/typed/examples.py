@@ -1,0 +1,256 @@
+"""A small component of each protocol, by an author who types everything; ``make test`` runs mypy on it.
+
+Nothing here inherits from a protocol: mypy and isinstance see that each fulfils its own.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from thalweg import protocols
+from thalweg.facts import Facts
+from thalweg.interpolant import Interpolant
+from thalweg.types import (
+    Batch,
+    Condition,
+    ConditionalVelocity,
+    Features,
+    Increments,
+    ObjectiveValue,
+    Plan,
+    Prediction,
+    Refinement,
+    Stream,
+    VelocityField,
+)
+
+
+class Backbone(nn.Module):
+    """One linear block on pixels as tokens."""
+
+    depth: int = 1
+    width: int
+    heads: int = 1
+    grid: tuple[int, int]
+
+    def __init__(self, facts: Facts) -> None:
+        super().__init__()
+        self.width, self.grid = facts.shape[0], facts.shape[1:]
+        self.block = nn.Linear(self.width, self.width)
+
+    def embed(self, x_t: Tensor, condition: Condition) -> Stream:
+        return Stream(x_t.flatten(2).transpose(1, 2))
+
+    def condition(self, t: Tensor, condition: Condition) -> Tensor:
+        return t.unsqueeze(1).expand(-1, self.width)
+
+    def run(self, stream: Stream, c: Tensor, start: int, stop: int) -> Stream:
+        return stream.with_tokens(self.block(stream.tokens) + c.unsqueeze(1)) if stop > start else stream
+
+    def readout(self) -> nn.Module:
+        return nn.Identity()
+
+
+class Refiner(nn.Module):
+    has_acceleration: bool = False
+
+    def forward(self, tokens: Tensor, patch_tokens: Tensor, time_gap: Tensor, boundary: int) -> Refinement:
+        return Refinement(tokens + patch_tokens)
+
+
+class Objective:
+    weight: float = 1.0
+
+    def __call__(self, plan: Plan, prediction: Prediction, batch: Batch) -> ObjectiveValue:
+        return ObjectiveValue((prediction.velocities[-1] - plan.velocity).square().flatten(1).mean(dim=1))
+
+
+class Teacher:
+    name: str = "mean"
+    identity: Mapping[str, Any] = {"type": "mean"}
+    width: int = 1
+
+    def __call__(self, images: Tensor, grid: tuple[int, int]) -> Tensor:
+        pooled = nn.functional.adaptive_avg_pool2d(images.float(), grid)
+        return pooled.mean(dim=1).flatten(1).unsqueeze(2)
+
+
+class TimeSampler:
+    def __call__(self, count: int, generator: torch.Generator, interpolant: Interpolant) -> Tensor:
+        return torch.rand(count, generator=generator).square()
+
+
+class Sampler:
+    def __call__(
+        self, velocity: VelocityField, x_1: Tensor, increments: Increments, interpolant: Interpolant
+    ) -> Tensor:
+        return x_1 - velocity(x_1, torch.ones(len(x_1)))
+
+
+class Guidance:
+    def __call__(self, network: ConditionalVelocity, condition: Condition) -> VelocityField:
+        return lambda x, t: network(x, t, condition)
+
+
+class Split:
+    def __len__(self) -> int:
+        return 4
+
+    def batch(self, indices: Sequence[int], generator: torch.Generator) -> Batch:
+        return Batch(torch.zeros(len(indices), 1, 2, 2), Condition())
+
+
+class Dataset:
+    facts: Facts = Facts(shape=(1, 2, 2))
+    train: protocols.Split = Split()
+    validation: protocols.Split = Split()
+
+    def images(self, x: Tensor) -> Tensor | None:
+        return None
+
+
+class Source:
+    classes: int | None = None
+    class_names: tuple[str, ...] = ()
+    captioned: bool = False
+    identity: str = "grey"
+
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, index: int) -> protocols.Record:
+        return protocols.Record(str(index), np.full((2, 2, 1), 128, dtype=np.uint8))
+
+
+class Autoencoder:
+    identity: Mapping[str, Any] = {"type": "half"}
+    scale: float = 1.0
+
+    def shape(self, channels: int, height: int, width: int) -> tuple[int, int, int]:
+        return channels, height, width
+
+    def encode(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        return images.float() / 255, None
+
+    def decode(self, x: Tensor) -> Tensor:
+        return (x * 255).clamp(0, 255).to(torch.uint8)
+
+
+class Extractor:
+    name: str = "mean"
+    labels_known: bool = False
+    reads_captions: bool = False
+    identity: Mapping[str, Any] = {"type": "mean"}
+
+    def __call__(self, images: Tensor, captions: Sequence[str] | None = None) -> Features:
+        return Features(pooled=images.float().flatten(1))
+
+    def number_name(self, number: str) -> str:
+        return f"{number}_mean"
+
+
+class Statistic:
+    """Counts."""
+
+    def __init__(self) -> None:
+        self.seen = 0
+
+    def update(self, features: Features, labels: Tensor | None, indices: Sequence[int]) -> None:
+        self.seen += len(indices)
+
+    def merge(self, other: "Statistic") -> None:
+        self.seen += other.seen
+
+    def state(self) -> Mapping[str, Tensor]:
+        return {"seen": torch.tensor(self.seen)}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        self.seen = int(state["seen"])
+
+
+class Metric:
+    name: str = "count"
+    better: protocols.Better = None
+
+    def statistics(self, count: int) -> Mapping[str, Callable[[], protocols.Statistic]]:
+        return {"count": Statistic}
+
+    def reference_statistics(self, count: int) -> Mapping[str, Callable[[], protocols.Statistic]]:
+        return {}
+
+    def __call__(
+        self, samples: Mapping[str, protocols.Statistic], reference: Mapping[str, protocols.Statistic]
+    ) -> Mapping[str, float]:
+        return {self.name: float(samples["count"].state()["seen"])}
+
+
+class Logger:
+    def log(self, step: int, numbers: Mapping[str, float]) -> None:
+        self.newest = step
+
+    def image(self, step: int, name: str, path: Path) -> None:
+        self.newest = step
+
+    def close(self) -> None:
+        self.newest = 0
+
+
+@attrs.frozen
+class Imported:
+    composition: Mapping[str, Any]
+    facts: Facts
+    state_dict: Mapping[str, Tensor]
+
+
+class Importer:
+    def __call__(self, state_dict: Mapping[str, Tensor], heads: int | None) -> Imported:
+        return Imported({"backbone": "dit"}, Facts(shape=(1, 2, 2)), state_dict)
+
+
+@attrs.frozen
+class RefinerConfig:
+    """What is registered."""
+
+    def build(self, facts: Facts) -> Refiner:
+        return Refiner()
+
+
+backbone: protocols.Backbone = Backbone(Facts(shape=(1, 2, 2)))
+refiner: protocols.Refiner = Refiner()
+objective: protocols.Objective = Objective()
+teacher: protocols.Teacher = Teacher()
+time_sampler: protocols.TimeSampler = TimeSampler()
+sampler: protocols.Sampler = Sampler()
+guidance: protocols.Guidance = Guidance()
+dataset: protocols.Dataset = Dataset()
+source: protocols.Source = Source()
+autoencoder: protocols.Autoencoder = Autoencoder()
+extractor: protocols.Extractor = Extractor()
+statistic: protocols.Statistic = Statistic()
+metric: protocols.Metric = Metric()
+logger: protocols.Logger = Logger()
+importer: protocols.Importer = Importer()
+config: protocols.Component = RefinerConfig()
+EXAMPLES: dict[type, object] = {
+    protocols.Backbone: backbone,
+    protocols.Refiner: refiner,
+    protocols.Objective: objective,
+    protocols.Teacher: teacher,
+    protocols.TimeSampler: time_sampler,
+    protocols.Sampler: sampler,
+    protocols.Guidance: guidance,
+    protocols.Split: dataset.train,
+    protocols.Dataset: dataset,
+    protocols.Source: source,
+    protocols.Autoencoder: autoencoder,
+    protocols.Extractor: extractor,
+    protocols.Statistic: statistic,
+    protocols.Metric: metric,
+    protocols.Logger: logger,
+    protocols.Importer: importer,
+}
