@@ -1,12 +1,49 @@
-"""How long ``thalweg --help`` takes, and that it leaves torch alone."""
+"""How long ``import thalweg`` and ``thalweg --help`` take, and what a hundred plugins add to it."""
 
 from common import Verdict, alternately  # isort: skip
 
+import compileall
+import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
-SECONDS = 0.3
+HELP, IMPORT, PLUGINS = 0.3, 0.1, 0.05
+COUNT, ROUNDS = 100, 21
+
+PLUGIN = """
+import thalweg
+
+api_version = 2
+
+
+@thalweg.hookimpl
+def thalweg_components(register):
+    for kind in ("refiner", "sampler", "metric"):
+        register(kind, "stranger-{number}", "stranger_{number}.component:Config")
+
+
+@thalweg.hookimpl
+def thalweg_run_started(run_dir, config):
+    pass
+"""
+
+
+def install(folder: Path) -> None:
+    """A hundred distributions with a plugin each, as pip leaves them."""
+    for number in range(COUNT):
+        package = folder / f"stranger_{number}"
+        package.mkdir()
+        (package / "__init__.py").write_text("")
+        (package / "plugin.py").write_text(PLUGIN.format(number=number))
+        info = folder / f"stranger_{number}-1.0.dist-info"
+        info.mkdir()
+        readme = "A stranger's plugin.\n" * 200
+        head = f"Metadata-Version: 2.1\nName: stranger-{number}\nVersion: 1.0\n\n"
+        (info / "METADATA").write_text(head + readme)
+        (info / "entry_points.txt").write_text(f"[thalweg]\nstranger{number} = stranger_{number}.plugin\n")
+    compileall.compile_dir(folder, quiet=1)
 
 
 def main() -> None:
@@ -15,15 +52,32 @@ def main() -> None:
     check = "import sys, thalweg.cli.main as m; m.main(['--help']); print('torch' in sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     verdict.at_most("torch imported by --help", float(loaded.stdout.rstrip().endswith("True")), 0)
-    help_, bare = alternately(
-        {
-            "help": lambda: subprocess.run(command, capture_output=True, check=True),
-            "python": lambda: subprocess.run([sys.executable, "-c", "pass"], check=True),
-        },
-        15,
-    ).values()
-    print(f"thalweg --help {help_:.3f} s, of which the interpreter takes {bare:.3f} s")
-    verdict.at_most("seconds of thalweg --help", help_, SECONDS)
+    with tempfile.TemporaryDirectory() as folder:
+        install(Path(folder))
+        path = os.pathsep.join([folder, os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+        crowded = {**os.environ, "PYTHONPATH": path}
+        list_ = [command[0], "plugins", "list", "--kind", "refiner"]
+        listed = subprocess.run(list_, env=crowded, capture_output=True, text=True, check=True)
+        assert listed.stdout.count("stranger-") >= COUNT, listed.stdout
+
+        def timed(words: list[str], env: dict[str, str] | None = None) -> object:
+            return lambda: subprocess.run(words, env=env, capture_output=True, check=True)
+
+        taken = alternately(
+            {
+                "python": timed([sys.executable, "-c", "pass"]),
+                "import": timed([sys.executable, "-c", "import thalweg"]),
+                "help": timed(command),
+                "crowded": timed(command, crowded),
+            },
+            ROUNDS,
+        )
+    bare, added = taken["python"], taken["crowded"] - taken["help"]
+    print(f"the interpreter alone {bare:.3f} s, import thalweg {taken['import'] - bare:.3f} s more")
+    print(f"thalweg --help {taken['help']:.3f} s, with {COUNT} plugins {taken['crowded']:.3f} s")
+    verdict.at_most("seconds of thalweg --help", taken["help"], HELP)
+    verdict.at_most("seconds of import thalweg", taken["import"] - bare, IMPORT)
+    verdict.at_most(f"seconds that {COUNT} plugins add", added, PLUGINS)
     verdict.exit()
 
 
