@@ -187,7 +187,7 @@ def test_faults_are_warned_about_in_one_line_each(site, capsys, recipe):
     printed = capsys.readouterr()
     assert printed.err == (
         "warning: plugin 'zoo_plugin' of zoo-plugin 1.0 cannot be imported:"
-        " ModuleNotFoundError: No module named 'nothing_of_that_name'\n"
+        " ModuleNotFoundError: No module named 'nothing_of_that_name' (module zoo_plugin)\n"
     )
     assert printed.out == f"{recipe} is valid\n"
 

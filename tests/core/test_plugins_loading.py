@@ -1,6 +1,9 @@
 import pytest
+import torch
 
+import thalweg
 from plugin_makers import CONFIG, plugin, site_at
+from thalweg.facts import Facts
 from thalweg.hookspecs import API_VERSION
 from thalweg.plugins import load
 
@@ -195,3 +198,112 @@ def test_distribution_that_is_hidden_by_another_is_left_out(site, tmp_path):
 def test_loading_asks_each_plugin_once(site):
     site.install("zoo-plugin", plugin("'sampler', f'lion{len(calls)}', 'm:C'", also="calls = [1]"))
     assert [name for name in load().names("sampler") if "lion" in name] == ["lion1"]
+
+
+@pytest.mark.parametrize(
+    ("module", "reason"),
+    [
+        (
+            "nowhere.plugin",
+            "cannot be imported: ModuleNotFoundError: No module named 'nowhere'; its entry point",
+        ),
+        (
+            "thalweg.nowhere",
+            "cannot be imported: ModuleNotFoundError: No module named 'thalweg.nowhere'; its entry",
+        ),
+        (
+            "thalweg.errors:nothing",
+            "has no attribute 'nothing'; its entry point names 'thalweg.errors:nothing'",
+        ),
+    ],
+)
+def test_an_entry_point_to_nothing_is_said_with_distribution_module_and_fix(site, module, reason):
+    site.dist_info(
+        "aa-lost", f"[thalweg]\nlost = {module}\n", "Metadata-Version: 2.1\nName: aa-lost\nVersion: 2.5\n"
+    )
+    (fault,) = load().faults
+    said = str(fault)
+    assert said.startswith("plugin 'lost' of aa-lost 2.5 cannot be imported")
+    assert reason in said
+    assert "correct it under [project.entry-points.thalweg] of aa-lost and install that again" in said
+    assert f"(module {module.partition(':')[0]})" in said
+
+
+def test_what_a_plugin_itself_misses_is_no_fault_of_its_entry_point(site):
+    site.install("aa-broken", "import not_to_be_found\n")
+    (fault,) = load().faults
+    assert "entry point" not in fault.reason
+    assert fault.reason.endswith("(module aa_broken)")
+
+
+def test_a_taken_name_and_a_newer_contract_are_said_with_module_and_fix(site):
+    site.install("aa-greedy", plugin("'refiner', 'vera', 'm:C'"))
+    site.install("bb-newer", plugin(also=f"api_version = {API_VERSION + 1}"))
+    taken, newer = map(str, load().faults)
+    assert taken == (
+        "plugin 'aa_greedy' of aa-greedy 1.0 registers refiner 'vera', which thalweg-refiners 0.1.0 has"
+        " registered before and keeps; choose another name in aa_greedy"
+    )
+    assert newer.startswith("plugin 'bb_newer' of bb-newer 1.0 was written for version")
+    assert newer.endswith("upgrade thalweg-core (module bb_newer)")
+
+
+BROKEN = """
+import attrs, torch
+from torch import nn
+from thalweg.types import Refinement
+
+@attrs.frozen
+class Raises:
+    def build(self, facts):
+        raise RuntimeError("no luck")
+
+@attrs.frozen
+class Nothing:
+    def build(self, facts):
+        pass
+
+@attrs.frozen
+class Short:
+    def build(self, facts):
+        return Shortening()
+
+class Shortening(nn.Module):
+    has_acceleration = False
+    def forward(self, tokens, patch_tokens, time_gap, boundary):
+        return Refinement(tokens[:, 1:])
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("raises", "cannot be built: its build raises RuntimeError: no luck; mend Raises.build in bad_parts"),
+        (
+            "nothing",
+            "cannot be built: its build returns None; return the component from Nothing.build in bad_parts",
+        ),
+        (
+            "short",
+            "(bad_parts) gives tokens of shape (2, 15, 32) where (2, 16, 32) is needed; mend it, and run"
+            " thalweg plugins check on it",
+        ),
+    ],
+)
+def test_a_component_that_breaks_in_a_network_is_named(site, name, said):
+    registrations = [
+        f"'refiner', '{one.lower()}', 'bad_parts:{one}'" for one in ("Raises", "Nothing", "Short")
+    ]
+    site.install("bad-plugin", plugin(*registrations), bad_parts=BROKEN)
+    thalweg.plugins.block()
+    backbone = {"type": "dit", "width": 32, "heads": 4, "depth": 2}
+
+    def predict():
+        network = thalweg.compose(backbone=backbone, refiner=name, branches=2, facts=Facts(shape=(4, 8, 8)))
+        network(torch.zeros(2, 4, 8, 8), torch.zeros(2, 2))
+
+    with pytest.raises(thalweg.PluginError) as caught:
+        predict()
+    thalweg.plugins.block()
+    assert str(caught.value).startswith(f"refiner '{name}' of bad-plugin 1.0")
+    assert str(caught.value).endswith(said)

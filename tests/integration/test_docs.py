@@ -20,6 +20,7 @@ import thalweg.plugins
 from golden_files import golden
 from plugin_makers import site_at
 from thalweg import hookspecs
+from thalweg.authoring.writing import template_kinds
 from thalweg.cli.fields import describe_fields
 from thalweg.cli.main import COMMANDS, cli, main
 from thalweg.config import apply_override, load_config, structure
@@ -29,6 +30,7 @@ from thalweg.evaluation.settings import SamplesConfig
 from thalweg.plugins import KINDS
 from thalweg.plugins.deprecation import DEPRECATED
 from thalweg.plugins.offers import BUILT_IN
+from thalweg.testing import Subject, rules_of
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -169,6 +171,16 @@ def test_commands_take_what_they_are_given(page):
             metrics = given["metrics"]
             judges = chosen(metrics.split(","), given["extractor"]) if metrics else None
             read_protocol(given["protocol"], given["settings"], judges)
+        elif ctx.info_name == "new":
+            assert given["kind"] in template_kinds()
+            continue
+        elif ctx.info_name == "check" and len(given["what"]) > 1 and "ripple" not in given["what"]:
+            kind, name, *options = given["what"]
+            overrides: dict[str, object] = {}
+            for override in options:
+                apply_override(overrides, override)
+            assert Subject(kind, name, overrides).config()
+            assert set(given["rules"]) <= {rule.name for rule in rules_of(kind)}
         if "kind" in given and given.get("name") and given["name"] != "mixer":
             assert thalweg.registry().config_class(given["kind"], given["name"])
 

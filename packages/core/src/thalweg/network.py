@@ -12,9 +12,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from thalweg.errors import ConfigError, DataError
+from thalweg.errors import ConfigError, DataError, PluginError
 from thalweg.facts import Facts
 from thalweg.interpolant import Interpolant, InterpolantName
+from thalweg.plugins import registry
 from thalweg.types import Condition, Prediction
 
 
@@ -141,18 +142,35 @@ class FlowNetwork(nn.Module):
                 tapped[depth] = stream.tokens
             stream = backbone.run(stream, c, start, stop)
             if branch == self.branches - 1:
-                velocities.append(self.velocity_readout(stream.tokens, c))
+                velocity = self.velocity_readout(stream.tokens, c)
+                self._require_shape("backbone", "a velocity", velocity, x_t)
+                velocities.append(velocity)
             else:
                 if self.intermediate_velocity is not None and not last_only:
                     velocities.append(self.intermediate_velocity(stream.tokens, c))
                 gap = times_kN[branch + 1] - times_kN[branch]
                 refinement = self.refiner(stream.tokens, patch_tokens, gap, branch)
+                self._require_shape("refiner", "tokens", refinement.tokens, stream.tokens)
                 if self.acceleration_readout is not None and not last_only:
                     accelerations.append(self.acceleration_readout(refinement.acceleration, c))
                 stream = stream.with_tokens(refinement.tokens)
             if stop in taps:
                 tapped[stop] = stream.tokens
         return Prediction(tuple(velocities), tuple(accelerations), tapped)
+
+    def _require_shape(self, kind: str, what: str, found: Tensor, like: Tensor) -> None:
+        if found.shape == like.shape:
+            return
+        owner = self.backbone if kind == "backbone" else self.refiner
+        named, module = self.composition.get(kind), type(owner).__module__
+        whose = f"{type(owner).__qualname__} of {module}"
+        if named:
+            name = named["type"]
+            whose = f"{kind} '{name}' of {registry().origin(kind, name)} ({module})"
+        raise PluginError(
+            f"{whose} gives {what} of shape {tuple(found.shape)} where {tuple(like.shape)} is needed; "
+            "mend it, and run thalweg plugins check on it"
+        )
 
     def _check_labels(self, condition: Condition) -> None:
         labels, classes = condition.labels, self.facts.classes

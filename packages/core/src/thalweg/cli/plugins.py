@@ -1,4 +1,4 @@
-"""``thalweg plugins``: which components there are, who brought them and what they take."""
+"""``thalweg plugins``: which components there are, whether they keep their rules, and new ones."""
 
 import inspect
 import json
@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 import click
 
-from thalweg.cli import console
+from thalweg.cli import console, plugins_check, plugins_new
 from thalweg.cli.fields import FieldDescription, describe_fields
 from thalweg.cli.groups import Group
 from thalweg.plugins import KINDS, registry
@@ -15,7 +15,11 @@ from thalweg.plugins import KINDS, registry
 
 @click.group("plugins", cls=Group)
 def command() -> None:
-    """List components, who brought them and what they take."""
+    """List components, check them against the rules of their kinds, begin new ones."""
+
+
+command.add_command(plugins_new.command)
+command.add_command(plugins_check.command)
 
 
 @command.command("list")

@@ -82,7 +82,7 @@ class _Loader:
                 ),
             )
         except _RefusedError as refusal:
-            self._faults.append(offer.fault(str(refusal)))
+            self._faults.append(offer.fault(f"{refusal} (module {offer.entry_point.module})"))
             return
         self.plugins.append(plugin)
         for kind, name, config in registrations:
@@ -94,7 +94,7 @@ class _Loader:
         for other in self.plugins:
             if other.origin.plugin == offer.plugin:
                 raise _RefusedError(f"has the same name as the plugin of {other.origin}, which stays")
-        module = _guarded("cannot be imported", offer.entry_point.load)
+        module = _imported(offer)
         version = getattr(module, "api_version", hookspecs.API_VERSION)
         if type(version) is not int:
             raise _RefusedError(f"states api_version {version!r}, which is no integer")
@@ -143,11 +143,32 @@ class _Loader:
             return f"registers {kind} '{name}' with {config!r}, which is neither a class nor 'module:Class'"
         if (kind, name) in self.components:
             first = self.components[kind, name].origin
-            return f"registers {kind} '{name}', which {first} has registered before and keeps"
+            return (
+                f"registers {kind} '{name}', which {first} has registered before and keeps; choose another"
+                f" name in {offer.entry_point.module}"
+            )
         module = config.partition(":")[0] if isinstance(config, str) else config.__module__
         origin = Origin(offer.plugin, offer.distribution, offer.version, module)
         self.components[kind, name] = Component(kind, name, config, origin)
         return ""
+
+
+def _imported(offer: Offer) -> Any:
+    entry_point = offer.entry_point
+    try:
+        return entry_point.load()
+    # SystemExit too: a plugin that ends the process is as broken as any.
+    except (Exception, SystemExit) as error:
+        reason = f"cannot be imported: {one_line(error)}"
+        named = isinstance(error, ModuleNotFoundError) and f"{entry_point.module}.".startswith(
+            f"{error.name}."
+        )
+        if named or isinstance(error, AttributeError):
+            reason += (
+                f"; its entry point names '{entry_point.value}', correct it under"
+                f" [project.entry-points.thalweg] of {offer.distribution} and install that again"
+            )
+        raise _RefusedError(reason) from error
 
 
 def _check_hooks(hooks: dict[str, pluggy.HookImpl]) -> None:

@@ -1,6 +1,7 @@
 """The state that belongs to the whole process, which no component may leave changed."""
 
 import random
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +14,8 @@ def state() -> Mapping[str, Any]:
     return {
         "torch's random generator": torch.get_rng_state().tolist(),
         "numpy's random generator": str(np.random.get_state()),
-        "Python's random generator": random.getstate(),
+        # beartype draws from it to choose what it looks at, so that where it is loaded this says nothing.
+        "Python's random generator": None if "beartype" in sys.modules else random.getstate(),
         "the default dtype": torch.get_default_dtype(),
         "the default device": torch.get_default_device(),
         "grad mode": torch.is_grad_enabled(),

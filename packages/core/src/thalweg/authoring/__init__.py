@@ -1,0 +1,1 @@
+"""Plugins for authors: what ``thalweg plugins new`` writes."""

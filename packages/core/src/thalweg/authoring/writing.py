@@ -1,0 +1,135 @@
+"""Writes the package of a new plugin from the templates of its kind (no torch here)."""
+
+import keyword
+import re
+import tempfile
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+from jinja2 import Environment, StrictUndefined
+
+from thalweg.errors import ConfigError
+from thalweg.hookspecs import API_VERSION
+from thalweg.plugins import KINDS, registry
+from thalweg.suggestions import article, did_you_mean, known_words
+
+_TEMPLATES = resources.files("thalweg.authoring").joinpath("templates")
+_NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+_SUFFIX = ".jinja"
+# Files whose names would be read by tools here are kept under others.
+_RENAMED = {"gitignore": ".gitignore", "github": ".github"}
+
+
+def template_kinds() -> list[str]:
+    """The kinds that there are templates of."""
+    there = {folder.name for folder in _TEMPLATES.joinpath("kinds").iterdir() if folder.is_dir()}
+    return [kind for kind in KINDS if kind in there]
+
+
+def new_plugin(name: str, kind: str, parent: Path) -> Path:
+    """Write a package with one component into a new folder.
+
+    Args:
+        name: of the component; the distribution is called ``thalweg-NAME`` and imported as ``thalweg_NAME``.
+        kind: one of :func:`template_kinds`.
+        parent: the folder in which the package's folder is made.
+
+    Returns:
+        The package's folder.
+
+    Raises:
+        ConfigError: the name is no identifier or taken, the kind has no template, or the folder is there;
+            nothing is written then.
+        ThalwegError: it cannot be written; nothing is left of it then.
+    """
+    _check_kind(kind)
+    _check_name(name, kind)
+    distribution = f"thalweg-{name.replace('_', '-')}"
+    folder = parent / distribution
+    if folder.exists():
+        raise ConfigError(f"{folder} is there already; choose another name, or take it away first")
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=parent, prefix=f".{distribution}-") as draft:
+            place = Path(draft) / distribution
+            _write(place, kind, _words(name, kind, distribution))
+            place.rename(folder)
+    except OSError as error:
+        raise ConfigError(f"{folder} cannot be written ({error.strerror}); choose another place") from error
+    return folder
+
+
+def _check_kind(kind: str) -> None:
+    known = template_kinds()
+    if kind not in known:
+        raise ConfigError(
+            f"there is no template of kind '{kind}'{did_you_mean(kind, known) or known_words(known)}"
+        )
+
+
+def _check_name(name: str, kind: str) -> None:
+    if not _NAME.fullmatch(name) or keyword.iskeyword(name) or name == "none":
+        bare = re.sub(r"[^a-z0-9]+", "_", name.lower().removeprefix("thalweg-")).strip("_0123456789")
+        hint = f", such as '{bare}'" if _NAME.fullmatch(bare) and not keyword.iskeyword(bare) else ""
+        raise ConfigError(
+            f"'{name}' cannot be a module's name; take small letters, digits and single underscores,"
+            f" beginning with a letter{hint}"
+        )
+    if name in registry().names(kind):
+        owner = registry().origin(kind, name)
+        raise ConfigError(f"{article(kind)} '{name}' is registered by {owner} already; choose another name")
+    for one in registry().plugins:
+        if one.origin.plugin == name:
+            raise ConfigError(f"a plugin '{name}' is installed by {one.origin} already; choose another name")
+
+
+def _words(name: str, kind: str, distribution: str) -> dict[str, object]:
+    camel = "".join(part.capitalize() for part in name.split("_"))
+    return {
+        "name": name,
+        "kind": kind,
+        "noun": kind.replace("_", " "),
+        "distribution": distribution,
+        "package": f"thalweg_{name}",
+        "cls": camel,
+        "api_version": API_VERSION,
+    }
+
+
+def _write(place: Path, kind: str, words: dict[str, object]) -> None:
+    environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)  # noqa: S701 - no HTML
+    source = place / "src" / str(words["package"])
+    chosen = _TEMPLATES.joinpath("kinds", kind)
+    texts = _package(_TEMPLATES.joinpath("package"), Path())
+    pages = {place / path: text for path, text in texts.items() if path.parts[0] != "source"}
+    pages |= {
+        source.joinpath(*path.parts[1:]): text for path, text in texts.items() if path.parts[0] == "source"
+    }
+    pages[source / f"{kind}.py"] = chosen.joinpath("component.py.jinja")
+    pages[place / "tests" / f"test_{kind}.py"] = chosen.joinpath("test.py.jinja")
+    words = {**words, "summary": _text(chosen.joinpath("summary.txt")).strip(), "extra": _extra(chosen)}
+    for path, template in pages.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(environment.from_string(_text(template)).render(words), encoding="utf-8")
+
+
+def _package(folder: Traversable, under: Path) -> dict[Path, Traversable]:
+    found: dict[Path, Traversable] = {}
+    for one in folder.iterdir():
+        path = under / _RENAMED.get(one.name.removesuffix(_SUFFIX), one.name.removesuffix(_SUFFIX))
+        if one.is_dir():
+            found |= _package(one, path)
+        else:
+            found[path] = one
+    return found
+
+
+def _extra(chosen: Traversable) -> list[str]:
+    """What its tests need besides, one requirement a line."""
+    extra = chosen.joinpath("requirements.txt")
+    return _text(extra).split() if extra.is_file() else []
+
+
+def _text(file: Traversable) -> str:
+    return file.read_text(encoding="utf-8")
