@@ -119,6 +119,44 @@ def test_a_bad_checkpoint_is_named_and_the_one_before_is_taken(how, tmp_path, ma
     assert steps() == ["step-00000004", "step-00000006"]
 
 
+def test_what_a_killed_upload_left_is_removed_and_not_kept_instead_of_a_whole_one(tmp_path, machine):
+    train(steps=2, keep=2)
+    (Location(RUN) / "checkpoints" / "step-00000003" / "ema.safetensors").write(b"half")
+    machine.setenv("XDG_CACHE_HOME", str(tmp_path / "second"))
+    train(steps=4, keep=2)
+    assert steps() == ["step-00000002", "step-00000004"]
+
+
+def test_what_loggers_wrote_goes_along_and_is_extended(tmp_path, machine):
+    logged = {"loggers": {"csv": {"type": "csv"}}}
+    for place, cache, sitting in ((RUN, "first", 3), (RUN, "second", 6), (tmp_path / "folder", "third", 6)):
+        machine.setenv("XDG_CACHE_HOME", str(tmp_path / cache))
+        Trainer(
+            tiny(top=logged, steps=sitting, validate_every=3), place, accelerator="cpu", quiet=True
+        ).train()
+    rows = (Location(RUN) / "metrics.csv").read().decode().splitlines()
+    assert [row.split(",")[0] for row in rows] == ["step", "1", "2", "3", "4", "5", "6"]
+    assert rows[0] == (tmp_path / "folder" / "metrics.csv").read_text().splitlines()[0]
+
+
+def test_a_model_that_was_half_replaced_is_none(tmp_path, machine):
+    """The description goes before new tensors come, so that a run in between opens as its checkpoint."""
+    train(steps=2)
+    upload = Location.upload
+
+    def killed(self, path):
+        if (path.parent.name, path.name) == ("model", "model.json"):
+            raise Killed
+        upload(self, path)
+
+    machine.setattr(Location, "upload", killed)
+    with pytest.raises(Killed):
+        train(steps=4)
+    train(tmp_path / "folder", steps=4)
+    opened, expected = thalweg.load(RUN).state_dict(), thalweg.load(tmp_path / "folder").state_dict()
+    assert all(torch.equal(opened[name], expected[name]) for name in expected)
+
+
 def test_if_all_are_damaged_it_says_so(tmp_path, machine):
     train(steps=2, keep=1)
     damage("checkpoints/step-00000002/network.safetensors")

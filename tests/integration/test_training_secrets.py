@@ -12,6 +12,7 @@ from fault_server import make_bucket, s3_server
 from secret_sweep import assert_absent
 from shard_makers import make_shards
 from thalweg.cli.main import main
+from thalweg.storage import Location
 from tiny_runs import recipe
 
 # botocore's own date handling, on some versions of Python.
@@ -40,7 +41,7 @@ def interrupt_when_under_way(metrics: Path) -> None:
 
 
 def test_no_log_artefact_or_crash_of_a_run_holds_a_secret(
-    bucket: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    bucket: str, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_dir, options = tmp_path / "run", f'{{key="nobody", secret="{SECRET}"}}'
     common = ["--debug", "train", str(recipe(tmp_path)), "loggers.tensorboard={}", "--accelerator", "cpu"]
@@ -60,8 +61,24 @@ def test_no_log_artefact_or_crash_of_a_run_holds_a_secret(
         int(path.name.removeprefix("step-")) for path in (run_dir / "checkpoints").glob("step-*")
     ]  # fmt: skip
     assert main([*command, f"training.steps={max(steps) + 2}"]) == 0
+    away = f"{url}/run"
+    for steps in (1, 2):  # begun, and gone on with by another machine
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache" / f"{steps}"))
+        assert main([*common, shards, "--run-dir", away, f"training.steps={steps}"]) == 0
+    assert main([*common, shards, "--run-dir", f"{url}-none/run"]) == 4
+    kept = Location(f"s3://{bucket}/run")
+    for file in kept.find():
+        file.download(tmp_path / "kept" / file.relative(kept))
     more = capfd.readouterr()
+    assert f"s3://{bucket}/run/model" in more.out
+    assert (tmp_path / "kept" / "checkpoints" / "latest").read_text() == "step-00000002\n"
     assert "s3://***@" in (run_dir / "config.toml").read_text()
     assert (run_dir / "model").is_dir()
     for secret in (SECRET, OTHER):
-        assert_absent(secret, run_dir, tmp_path / "cache", texts=[said.out, said.err, more.out, more.err])
+        assert_absent(
+            secret,
+            run_dir,
+            tmp_path / "cache",
+            tmp_path / "kept",
+            texts=[said.out, said.err, more.out, more.err],
+        )

@@ -20,9 +20,9 @@ from thalweg.storage.locks import holding
 from thalweg.training.checkpoint import LATEST, remote, step_of
 
 CLAIM = "claim.json"
-_CHECKPOINTS, _MODEL = "checkpoints", "model"
-_TAKEN_ALONG = ("config.toml", "metrics.jsonl")
-"""What a run that goes on needs of its own files, besides the checkpoint."""
+_CONFIG, _CHECKPOINTS, _MODEL = "config.toml", "checkpoints", "model"
+_LEFT_THERE = (_CHECKPOINTS, _MODEL, "samples")
+"""Folders that a run goes on without; of all else it reads or extends what an earlier session wrote."""
 
 _NEVER = ("run.lock", CLAIM)
 
@@ -66,27 +66,27 @@ class Mirror:
         return step_of(Path(names[-1])) if names else 0
 
     def pull(self) -> None:
-        """Make this machine's folder what the store says, but for checkpoints; those that it has stay.
+        """Make this machine's folder what the store says, but for pictures and the model, which it goes
+        on without, and checkpoints; those that it has stay.
 
         Raises:
             ConfigError: if the store's folder is not empty and holds no run.
             ThalwegError: if something cannot be read, or not be written here.
         """
-        if self.read(_TAKEN_ALONG[0]) is None:
+        if self.read(_CONFIG) is None:
             strangers = self._strangers()
             if strangers:
                 raise ConfigError(
                     f"{self.there} is not empty and holds no run (it has {strangers[0]!r}, but no "
-                    f"{_TAKEN_ALONG[0]}); choose another --run-dir"
+                    f"{_CONFIG}); choose another --run-dir"
                 )
             if self.here.exists():
                 shutil.rmtree(self.here)  # of a run that was removed from the store
         self.here.mkdir(parents=True, exist_ok=True)
-        for name in _TAKEN_ALONG:
-            try:
-                (self.there / name).download(self.here / name)
-            except MissingError:
-                (self.here / name).unlink(missing_ok=True)
+        for path in list(self._own()):
+            path.unlink()
+        for name in self._taken_along():
+            (self.there / name).download(self.here / name)
 
     def pull_checkpoint(self, complain: Callable[[str], None]) -> None:
         """Bring the newest whole checkpoint here, and remove here what the store does not have.
@@ -113,6 +113,8 @@ class Mirror:
         An object store has no locks that end with their holder, so the newest claim counts.
         """
         self._token = secrets.token_hex(16)
+        # What a killed upload left would be taken for one of those to keep.
+        remote.clear_unfinished(self.there / _CHECKPOINTS)
         owner = {"token": self._token, "host": socket.gethostname(), "process": os.getpid()}
         (self.there / CLAIM).write(json.dumps(owner).encode())
 
@@ -140,9 +142,11 @@ class Mirror:
             ThalwegError: as :meth:`push`.
         """
         self._send_files()
-        model = self.here / _MODEL
-        # The description names the tensors' SHA-256, so it goes last.
-        for path in sorted(model.glob("*"), key=lambda path: path.suffix == ".json"):
+        # The description names the tensors' SHA-256, so it goes last, and that of a former model first.
+        files = sorted((self.here / _MODEL).glob("*"), key=lambda path: path.suffix == ".json")
+        if files:
+            (self.there / _MODEL / files[-1].name).remove()
+        for path in files:
             self._send(path)
 
     def try_writing(self) -> None:
@@ -183,6 +187,13 @@ class Mirror:
                 f"another process ({owner.get('process', 'unknown')} on {owner.get('host', 'unknown')}) has "
                 f"taken over the run in {self.there}; this one saves nothing any more"
             )
+
+    def _taken_along(self) -> list[str]:
+        try:
+            names = [file.relative(self.there) for file in self.there.find()]
+        except MissingError:
+            return []
+        return [name for name in names if name.split("/")[0] not in (*_LEFT_THERE, *_NEVER)]
 
     def _strangers(self) -> list[str]:
         try:

@@ -30,6 +30,8 @@ _FREE = (
     "training.keep",
     "training.keep_every",
     "training.async_checkpoints",
+    # Processes may change with it; a checkpoint says how many shards they must make up together.
+    "training.accumulate",
     "training.nonfinite",
     "training.max_skips",
     "training.prefetch",

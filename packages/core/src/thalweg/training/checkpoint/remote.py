@@ -42,6 +42,13 @@ def send(checkpoint: Path, folder: Location) -> None:
     (there / MANIFEST).upload(checkpoint / MANIFEST)
 
 
+def clear_unfinished(folder: Location) -> None:
+    """Remove the checkpoints that have no manifest."""
+    for name in remote_checkpoints(folder):
+        if not (folder / name / MANIFEST).exists():
+            drop(folder / name)
+
+
 def drop(there: Location) -> None:
     """Remove a checkpoint: its manifest first, so that what is half removed is none."""
     (there / MANIFEST).remove()
