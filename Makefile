@@ -11,7 +11,7 @@ DEVELOPERS := $(VENV)/.installed-developers
 PACKAGERS := $(VENV)/.installed-packagers
 DOCUMENTERS := $(VENV)/.installed-documenters
 
-.PHONY: help venv quickstart test docs packages sbom test-oldest test-siblings clean
+.PHONY: help venv quickstart test examples docs packages sbom test-oldest test-siblings clean
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 
@@ -23,6 +23,7 @@ help:
 	@echo "make sbom         bill of materials and licences of all that Thalweg needs, in build/"
 	@echo "make test-siblings  each package's tests with core and that package alone"
 	@echo "make test-oldest  the tests with the oldest versions that are supported, in another environment"
+	@echo "make examples     install, check, test and briefly train the plugins under examples/"
 	@echo "make venv         only make the virtual environment $(VENV) with Thalweg in it"
 	@echo "make clean        remove the virtual environment and all caches; runs stay"
 	@echo
@@ -63,6 +64,9 @@ test-oldest: $(DEVELOPERS)
 	build/oldest/bin/python -m pip install -r requirements-dev.txt -c build/oldest.txt
 	# The oldest jaxtyping cannot check packages that a conftest.py has imported.
 	build/oldest/bin/python -m pytest -o addopts=--import-mode=importlib tests/core tests/contracts tests/refiners tests/samplers tests/backbones
+
+examples: $(DEVELOPERS)
+	.ci/examples $(BIN)/python
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist build

@@ -61,6 +61,7 @@ def require_near(
     Raises:
         BrokenRuleError: they differ; the message gets the largest difference.
     """
+    found, expected = found.detach(), expected.detach()
     require(
         found.shape == expected.shape, f"{message} (shape {tuple(found.shape)}, not {tuple(expected.shape)})"
     )

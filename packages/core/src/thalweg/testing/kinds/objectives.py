@@ -97,7 +97,9 @@ def gradients_flow_into_the_network_and_its_own_weights(subject: Subject) -> Non
     objective, net = built(subject), composed(subject)
     plan, batch = planned(subject)
     prediction = net(plan.x_t, plan.times, batch.condition, taps=taps(objective))
-    objective(plan, prediction, batch).total.mean().backward()
+    total = objective(plan, prediction, batch).total
+    require(total.requires_grad, "the loss does not depend on the network; do not detach the prediction")
+    total.mean().backward()
     reached = [p for p in net.backbone.parameters() if p.grad is not None and p.grad.any()]
     require(reached, "the loss does not depend on the network; do not detach the prediction")
     finite = all(torch.isfinite(p.grad).all() for p in net.parameters() if p.grad is not None)

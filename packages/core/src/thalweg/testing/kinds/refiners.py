@@ -79,11 +79,11 @@ def it_is_deterministic_and_leaves_its_input_alone(subject: Subject) -> None:
         tokens, patch_tokens = inputs(net)
         kept = tokens.clone(), patch_tokens.clone()
         first, second = (net.refiner(tokens, patch_tokens, GAP, 0).tokens for _ in range(2))
-        require(torch.equal(first, second), "two calls with the same tokens differ; draw nothing in forward")
         require(
             torch.equal(tokens, kept[0]) and torch.equal(patch_tokens, kept[1]),
             "it writes into the tokens that it was handed; make new ones (no +=, no add_)",
         )
+        require(torch.equal(first, second), "two calls with the same tokens differ; draw nothing in forward")
 
 
 @rule("refiner")

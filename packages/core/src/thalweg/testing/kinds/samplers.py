@@ -156,8 +156,8 @@ def two_calls_give_the_same_and_the_noise_is_left_alone(subject: Subject) -> Non
     kept, state = x_1.clone(), torch.get_rng_state()
     sampler = subject.build()
     first, second = (sampler(decay, x_1, Increments(tuple(x_1.shape)), LINEAR) for _ in range(2))
-    require(torch.equal(first, second), "two calls differ; keep no state from one call to the next")
     require(torch.equal(x_1, kept), "it writes into x_1; make new tensors (no +=, no add_)")
+    require(torch.equal(first, second), "two calls differ; keep no state from one call to the next")
     require(
         torch.equal(torch.get_rng_state(), state),
         "it draws from torch's global generator; take what is drawn from increments(step)",

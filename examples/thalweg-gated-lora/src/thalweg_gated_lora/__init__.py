@@ -1,0 +1,1 @@
+"""A low-rank refiner whose gate knows how far apart in time the branches are."""

@@ -1,0 +1,186 @@
+"""thalweg.testing: every rule can be broken, and says what to change; suites and calls around the rules."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from broken_components import ALL
+from thalweg.authoring.writing import template_kinds
+from thalweg.cli.main import cli
+from thalweg.errors import ConfigError, PluginError
+from thalweg.testing import (
+    ConformanceError,
+    ConformanceSuite,
+    check,
+    check_sampler,
+    check_time_sampler,
+    rules_of,
+)
+
+TESTS = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def checked(tmp_path_factory):
+    """What became of each broken component."""
+    folder = tmp_path_factory.mktemp("broken")
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path]),
+        "OMP_NUM_THREADS": "1",
+    }
+    script = [sys.executable, "-W", "error", str(TESTS / "broken_components.py"), str(folder)]
+    done = subprocess.run(script, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.mark.parametrize("number", range(len(ALL)), ids=[f"{one.kind}-{one.rule}" for one in ALL])
+def test_a_broken_component_is_found_out_and_told_what_to_change(checked, number):
+    result, message = checked[number]
+    assert result == "broken"
+    assert ALL[number].said in message
+
+
+def test_every_rule_is_broken_by_something():
+    rules = {rule.name for kind in template_kinds() for rule in rules_of(kind)}
+    assert {one.rule for one in ALL} == rules
+
+
+def test_rules_say_what_they_are():
+    for kind in template_kinds():
+        rules = rules_of(kind)
+        assert len({rule.name for rule in rules}) == len(rules)
+        assert all(rule.says for rule in rules)
+
+
+class TestEuler(ConformanceSuite):
+    kind = "sampler"
+    name = "euler"
+
+
+def test_all_broken_rules_are_named_at_once():
+    with pytest.raises(ConformanceError) as caught:
+        check_sampler(
+            "euler", expected={"noise_becomes_data": "it is coarse", "increments_are_asked_for_in_order": "x"}
+        )
+    said = str(caught.value)
+    assert said.startswith(
+        "sampler 'euler' of thalweg-samplers 0.1.0 (thalweg_samplers.euler) breaks 2 of 16 rules:"
+    )
+    assert "noise_becomes_data: it is declared as an expected failure (it is coarse), and is kept" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "said"),
+    [
+        ({"kind": "spoon", "name": "x"}, ConfigError, "unknown kind 'spoon'"),
+        ({"kind": "sampler", "name": "oiler"}, PluginError, "unknown sampler 'oiler', did you mean 'euler'"),
+        (
+            {"kind": "sampler", "name": "euler", "expected": {"noise_becomes_date": "x"}},
+            ConfigError,
+            "sampler has no rule 'noise_becomes_date', did you mean 'noise_becomes_data'",
+        ),
+        (
+            {"kind": "source", "name": "folder"},
+            ConfigError,
+            "source 'folder' cannot be built without url=...",
+        ),
+        ({"kind": "sampler", "name": "euler", "options": {"steps": 0}}, ConfigError, "sampler.steps"),
+    ],
+)
+def test_what_cannot_be_checked_is_said(arguments, error, said):
+    with pytest.raises(error, match=said.replace("?", r"\\?").replace("(", r"\\(")):
+        check(**arguments)
+
+
+def test_options_reach_the_component():
+    found = check_time_sampler("lognormal", options={"std": 0.9})
+    assert {one.result for one in found} == {"kept"}
+    with pytest.raises(ConformanceError, match="must learn all times"):
+        check_time_sampler("lognormal", options={"std": 0.1})
+
+
+SUITE = """
+from thalweg.testing import ConformanceSuite
+
+class TestKept(ConformanceSuite):
+    kind, name = "time_sampler", "uniform"
+    expected_failures = {"the_generator_alone_decides": "wrongly declared"}
+
+class TestBroken(ConformanceSuite):
+    kind, name = "time_sampler", "lognormal"
+    options = {"std": 0.1}
+
+class TestDeclared(TestBroken):
+    expected_failures = {"times_spread_over_the_interval": "it is meant for the middle"}
+"""
+
+
+def test_expected_failures_of_a_suite_must_fail_and_be_rules(tmp_path):
+    (tmp_path / "test_suite.py").write_text(SUITE)
+    misspelt = SUITE.partition("class TestBroken")[0].replace(
+        "the_generator_alone_decides", "the_generator_decides"
+    )
+    (tmp_path / "test_misspelt.py").write_text(misspelt)
+    (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = --continue-on-collection-errors\n")
+    run = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short", str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(run, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    failed = re.findall(r"^FAILED test_suite.py::(\S+)", done.stdout, re.MULTILINE)
+    assert sorted(failed) == [
+        "TestBroken::test_rule[times_spread_over_the_interval]",
+        "TestKept::test_rule[the_generator_alone_decides]",
+    ]
+    assert "1 xfailed" in done.stdout
+    assert "TestKept.expected_failures names 'the_generator_decides', which is no rule of" in done.stdout
+    assert done.returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["sampler", "euler"], 0, "16 rules, none is broken"),
+        (
+            ["sampler", "euler", "steps=30", "--rule", "it_converges_at_its_order"],
+            0,
+            "1 rules, none is broken",
+        ),
+        (["time_sampler", "lognormal", "std=0.1"], 1, "1 of 12 rules are broken"),
+        (["sampler", "oiler"], PluginError, "did you mean 'euler'"),
+        (["smapler", "euler"], ConfigError, "'smapler' is no kind, did you mean 'sampler'"),
+        (["nobody"], PluginError, "no plugin 'nobody' is installed"),
+        (["thalweg-sampler"], PluginError, "did you mean 'thalweg-samplers'"),
+        (["source", "folder"], ConfigError, "cannot be built without url"),
+    ],
+)
+def test_the_command_says_what_is_broken(words, code, said):
+    done = CliRunner().invoke(cli, ["plugins", "check", *words])
+    if isinstance(code, int):
+        assert done.exit_code == code, done.output
+        assert said in done.output
+    else:
+        assert isinstance(done.exception, code)
+        assert said in str(done.exception)
+
+
+def test_the_command_checks_all_of_a_plugin_and_prints_json(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ["plugins", "check", "samplers", "--rule", "an_unknown_key_is_refused", "--json"]
+    done = CliRunner().invoke(cli, words)
+    assert done.exit_code == 0, done.output
+    rows = json.loads(done.stdout)
+    assert [(one["kind"], one["name"]) for one in rows] == [
+        ("sampler", "dopri5"),
+        ("sampler", "euler"),
+        ("sampler", "euler_maruyama"),
+        ("sampler", "heun"),
+        ("guidance", "cfg"),
+    ]
+    assert {one["result"] for one in rows} == {"kept"}
