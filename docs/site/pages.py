@@ -15,7 +15,7 @@ def pages() -> dict[str, str]:
     docs = ROOT / "docs"
     written = {
         str(path.relative_to(docs)): path.read_text()
-        for path in [*docs.glob("*.md"), *docs.glob("tutorials/*.md")]
+        for path in [*docs.glob("*.md"), *docs.glob("tutorials/*.md"), *docs.glob("results/*.md")]
     }
     written["changelog.md"] = (ROOT / "CHANGELOG.md").read_text()
     generated = {f"reference/{kind}.md": text for kind, text in components.pages().items()}

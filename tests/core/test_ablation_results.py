@@ -3,14 +3,17 @@ from pathlib import Path
 
 import pytest
 
-from thalweg.ablation.config import JudgeConfig, read_ablation
+from image_makers import idx_folder
+from thalweg.ablation.config import read_ablation
 from thalweg.ablation.page import markdown, page, rows
 from thalweg.ablation.planning import plan
 from thalweg.ablation.results import Judged, Outcome, results
 from thalweg.errors import ConfigError
 from thalweg.report import render
+from thalweg.time_samplers.uniform import UniformConfig
 
 RECIPES = Path(__file__).parents[2] / "recipes"
+RESULTS = Path(__file__).parents[2] / "docs" / "results"
 TWIN = RECIPES / "digits-deepflow-2t.toml"
 NUMBERS = {
     "refiner=plain": ((10.0, 6.0), (12.0, 8.0), (14.0, 10.0)),
@@ -100,7 +103,7 @@ def test_table_and_reading_say_what_differs_by_more_than_its_interval():
     assert body[1][:3] == ["refiner=vera", "7 ± 5", "-1 ± 0"]
     text = markdown(found())
     assert "| refiner=vera | 7 ± 5 | -1 ± 0 |" in text
-    assert "differ from refiner=plain by more than their interval: refiner=vera" in text
+    assert "differ from refiner=plain by more than their interval: refiner=vera (-1 ± 0, better)." in text
     html = render(page(found(), []))
     assert "Steps to reach distance" in html
     json.dumps(found(), allow_nan=False)
@@ -135,9 +138,30 @@ def test_more_judgements_than_steps_are_refused(tmp_path):
         plan(asked, tmp_path)
 
 
-def test_the_shipped_ablation_has_the_rungs_of_the_paper_and_the_residual_form(tmp_path):
-    asked = read_ablation(RECIPES / "ablations" / "digits-table-7a.toml")
+@pytest.mark.parametrize("name", ["digits", "fashion-mnist"])
+def test_shipped_ablations_have_the_rungs_of_the_paper_and_the_residual_form(name, tmp_path):
+    place = [f"data.source.url={idx_folder(tmp_path, edge=28)}"] if name == "fashion-mnist" else []
+    asked = read_ablation(RECIPES / "ablations" / f"{name}-table-7a.toml", overrides=tuple(place))
+    assert list(asked.cells) == list(read_ablation(RECIPES / "ablations" / "digits-table-7a.toml").cells)
     assert (len(asked.cells), asked.seeds) == (6, 3)
     runs = plan(asked, tmp_path)
     assert [run.parameters for run in runs[:6]] == sorted(run.parameters for run in runs[:6])
-    assert asked.judge == JudgeConfig(times=3)
+    assert {run.config.plan.time_sampler for run in runs} == {UniformConfig()}
+    assert all(len(run.judged) == asked.judge.times for run in runs)
+
+
+def test_the_measured_result_is_of_the_shipped_recipe_and_told_as_measured():
+    """The page shows the table that the command wrote, and that follows from the numbers beside it."""
+    folder = RESULTS / "digits-table-7a"
+    found = json.loads((folder / "results.json").read_text())
+    asked = read_ablation(RECIPES / "ablations" / "digits-table-7a.toml")
+    assert found["complete"]
+    assert (found["overrides"], found["seeds"]) == (list(asked.overrides), asked.seeds)
+    assert [(cell["name"], tuple(cell["overrides"])) for cell in found["cells"]] == [
+        (cell.name, cell.overrides) for cell in asked.cells
+    ]
+    assert markdown(found) == (folder / "table.md").read_text()
+    told = (RESULTS / "digits-table-7a.md").read_text()
+    assert found["command"] in told
+    for name, distance, accuracy, difference, *_ in rows(found)[1:]:
+        assert f"| {name} | {distance} | {accuracy} | {difference} |" in told

@@ -25,6 +25,14 @@ def test_one_number_tells_nothing_of_its_spread():
     assert str(spread([2.5])) == "2.5"
 
 
+@pytest.mark.parametrize(
+    ("numbers", "text"),
+    [(Spread(155.44, 107.3, 3), "155.4 ± 110"), (Spread(0.90333, 0.0244, 3), "0.9033 ± 0.024")],
+)
+def test_an_interval_is_told_in_two_digits(numbers, text):
+    assert str(numbers) == text
+
+
 def test_what_seeds_have_in_common_drops_out_of_differences():
     baseline = [10.0, 50.0, 90.0]
     found = paired([one - 2 for one in baseline], baseline)

@@ -33,4 +33,7 @@ def test_the_table_names_who_gets_there():
         ("slow", 5.0, 400.0, "", "4.00 times sooner"),
         ("fast", 4.0, 150.0, "never", ""),
     )
+    twin = Scores("twin", SLOW.at, SLOW.values)
+    (table,) = reach_table([SLOW, twin], "distance", "steps", higher=False)
+    assert [row[3:] for row in table.rows] == [("", "as soon"), ("as soon", "")]
     assert reach_table([SLOW], "distance", "steps", higher=False) == []

@@ -20,6 +20,7 @@ import thalweg.plugins
 from golden_files import golden
 from plugin_makers import site_at
 from thalweg import hookspecs
+from thalweg.ablation.config import read_ablation
 from thalweg.authoring.writing import template_kinds
 from thalweg.cli.fields import describe_fields
 from thalweg.cli.main import COMMANDS, cli, main
@@ -158,7 +159,10 @@ def test_commands_take_what_they_are_given(page):
         if isinstance(ctx.command, click.Group):
             continue  # nothing but options of the root, which walked() has checked
         given = ctx.command.make_context(ctx.info_name, left, parent=ctx.parent).params
-        if "recipe" in given:
+        if ctx.info_name == "ablate":
+            options = {name: given[name] for name in ("axes", "overrides", "seeds", "protocol", "times")}
+            read_ablation(ROOT / given["recipe"], **options)
+        elif "recipe" in given:
             # Tutorials write recipes of their own, which test_tutorials.py runs.
             if (ROOT / given["recipe"]).exists() and "mixer" not in str(given):
                 load_config(ROOT / given["recipe"], given["overrides"])

@@ -106,8 +106,10 @@ def _reading(found: Mapping[str, Any]) -> tuple[str, ...]:
     unsure: list[str] = []
     for cell in cells:
         difference = Spread(**cell["difference"][metric])
-        told = difference.half_width is not None and abs(difference.mean) > difference.half_width
-        (sure if told else unsure).append(f"{cell['name']} ({difference})")
+        if difference.half_width is not None and abs(difference.mean) > difference.half_width:
+            sure.append(f"{cell['name']} ({difference}{_verdict(found['better'].get(metric), difference)})")
+        else:
+            unsure.append(f"{cell['name']} ({difference})")
     first = found["cells"][0]["name"]
     texts = []
     if sure:
@@ -117,6 +119,12 @@ def _reading(found: Mapping[str, Any]) -> tuple[str, ...]:
     if unsure:
         texts.append(f"These do not, so nothing can be said of them: {'; '.join(unsure)}.")
     return tuple(texts)
+
+
+def _verdict(better: str | None, difference: Spread) -> str:
+    if better is None:
+        return ""
+    return ", better" if (difference.mean > 0) == (better == "higher") else ", worse"
 
 
 def _making(found: Mapping[str, Any]) -> tuple[str, ...]:

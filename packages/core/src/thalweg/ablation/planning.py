@@ -10,6 +10,7 @@ from thalweg.ablation.grid import Cell
 from thalweg.composition import compose, composition_of, seeded
 from thalweg.config import RunConfig, load_config
 from thalweg.errors import ConfigError
+from thalweg.evaluation.protocol import read_protocol
 from thalweg.network import FlowNetwork
 from thalweg.plugins import build_component
 from thalweg.summary import forward_flop
@@ -44,9 +45,11 @@ def plan(ablation: Ablation, out: Path) -> list[Planned]:
     """All runs, seed by seed, so that a table of all cells is there early.
 
     Raises:
-        ConfigError: a cell does not resolve; its name stands before the fault.
+        ConfigError: a cell does not resolve, its name stands before the fault; or there is no such protocol,
+            or its settings are wrong.
         PluginError: a component's plugin is missing or broken.
     """
+    read_protocol(ablation.judge.protocol, ablation.judge.settings)
     first, runs = None, []
     for number, cell in enumerate(ablation.cells):
         try:

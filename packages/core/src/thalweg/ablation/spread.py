@@ -24,8 +24,13 @@ class Spread:
     count: int
 
     def __str__(self) -> str:
-        spread = "" if self.half_width is None else f" ± {self.half_width:.2g}"
-        return f"{self.mean:.4g}{spread}"
+        spread = "" if self.half_width is None else f" ± {_digits(self.half_width, 2)}"
+        return f"{_digits(self.mean, 4)}{spread}"
+
+
+def _digits(number: float, count: int) -> str:
+    # By way of float: 110 rather than 1.1e+02.
+    return f"{float(f'{number:.{count}g}'):g}"
 
 
 def spread(numbers: Sequence[float]) -> Spread:

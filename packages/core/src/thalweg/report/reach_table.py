@@ -38,4 +38,7 @@ def reach_table(runs: Sequence[Scores], number: str, unit: str, *, higher: bool)
 
 
 def _times(ratio: float | None) -> str:
-    return "never" if ratio is None else f"{ratio:.2f} times sooner" if ratio >= 1 else f"{ratio:.2f}"
+    if ratio is None:
+        return "never"
+    told = f"{ratio:.2f}"
+    return "as soon" if told == "1.00" else f"{told} times sooner" if ratio > 1 else told

@@ -1,0 +1,159 @@
+"""Ablations from beginning to end: what they leave, how they go on, what they refuse."""
+
+import json
+
+import pytest
+
+from thalweg.ablation.config import read_ablation
+from thalweg.ablation.running import run
+from thalweg.cli.main import main
+from thalweg.config import to_toml
+from thalweg.errors import ThalwegError
+from tiny_runs import recipe
+
+AXIS = "refiner=none,plain"
+PROTOCOL = {
+    "name": "moment",
+    "version": 1,
+    "count": 20,
+    "sampling": {"sampler": {"type": "euler", "steps": 2}, "labels": "balanced", "precision": "32-true"},
+    "reference": {"set": "validation"},
+    "judges": {
+        "small_classifier": {
+            "extractor": {"type": "small_classifier", "steps": 2, "width": 8, "features": 8},
+            "metrics": {"frechet_distance": {}, "accuracy": {}},
+        }
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory):
+    """Two cells of the tiny run, each under two seeds and judged twice."""
+    folder = tmp_path_factory.mktemp("ablation")
+    (folder / "moment.toml").write_text(to_toml(PROTOCOL))
+    return {"recipe": recipe(folder, steps=4), "protocol": str(folder / "moment.toml"), "folder": folder}
+
+
+@pytest.fixture(autouse=True)
+def cache(asked, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(asked["folder"] / "cache"))
+
+
+def ablation(asked, **options):
+    given = {"axes": (AXIS,), "protocol": asked["protocol"], "times": 2, "seeds": 2}
+    return read_ablation(asked["recipe"], **(given | options))
+
+
+def numbers(found):
+    return [
+        [(judged["step"], judged["numbers"]) for one in cell["runs"] for judged in one["judged"]]
+        for cell in found["cells"]
+    ]
+
+
+@pytest.fixture(scope="module")
+def whole(asked):
+    """The folder of an ablation that nothing interrupted, called as from a shell."""
+    out = asked["folder"] / "whole"
+    arguments = ["ablate", str(asked["recipe"]), "--axis", AXIS, "--protocol", asked["protocol"]]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(asked["folder"] / "cache"))
+        assert main([*arguments, "--times", "2", "--seeds", "2", "--out", str(out)]) == 0
+    return out
+
+
+def test_every_run_is_trained_judged_and_told(whole):
+    found = json.loads((whole / "results.json").read_text())
+    assert found["complete"]
+    assert [cell["objectives_left_out"] for cell in found["cells"]] == [["acceleration"], ["acceleration"]]
+    for cell in found["cells"]:
+        assert [one["seed"] for one in cell["runs"]] == [0, 1]
+        assert cell["numbers"]["fd_small_classifier"]["count"] == 2
+        for one in cell["runs"]:
+            assert [judged["step"] for judged in one["judged"]] == [2, 4]
+            assert 0 < one["judged"][0]["seconds"] < one["judged"][1]["seconds"] == one["seconds"]
+            for judged in one["judged"]:
+                passport = json.loads((whole / judged["passport"]).read_text())
+                assert passport["subject"]["step"] == judged["step"]
+                told = {name: number["value"] for name, number in passport["numbers"].items()}
+                assert told == judged["numbers"]
+    assert not list(whole.rglob("checkpoints"))
+    assert "So far" not in (whole / "table.md").read_text()
+    page = (whole / "report.html").read_text()
+    assert page.count('src="data:image/png') == 2, "a grid of samples for each cell"
+    assert "thalweg ablate" in page
+
+
+def test_what_was_done_is_not_done_again_and_seeds_may_be_added(asked, whole):
+    out, said = asked["folder"] / "interrupted", []
+
+    def until_the_second(text):
+        said.append(text)
+        if text.startswith("[2/2]"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(ablation(asked, seeds=1), out, until_the_second)
+    assert "So far 1 of 2 runs are done" in (out / "table.md").read_text()
+    (done,) = (out / "cells").rglob("*seconds.json")
+    before = done.stat().st_mtime_ns
+
+    said.clear()
+    found = run(ablation(asked), out, said.append)
+    assert [text[:5] for text in said] == ["[2/4]", "[3/4]", "[4/4]"]
+    assert done.stat().st_mtime_ns == before
+    assert numbers(found) == numbers(json.loads((whole / "results.json").read_text()))
+
+
+def test_a_run_that_could_not_be_judged_is_judged_later_and_not_trained_again(asked, tmp_path, monkeypatch):
+    one = ablation(asked, axes=("refiner=plain",), seeds=1)
+    (tmp_path / "file").touch()
+    with monkeypatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+        with pytest.raises(ThalwegError, match="cannot be written"):
+            run(one, tmp_path / "out", print)
+    (trained,) = tmp_path.rglob("metrics.jsonl")
+    before = trained.read_bytes()
+    assert run(one, tmp_path / "out", print)["complete"]
+    assert trained.read_bytes() == before, "its seconds would be others"
+
+
+def test_another_ablation_in_the_folder_is_refused(asked, whole, tmp_path, capsys):
+    def refused(*changes):
+        arguments = ["ablate", str(asked["recipe"]), "--axis", AXIS, "--protocol", asked["protocol"]]
+        code = main([*arguments, "--times", "2", *changes])
+        return code, capsys.readouterr().err
+
+    before = {path: path.read_bytes() for path in whole.iterdir() if path.is_file()}
+    for changes, differs in ((("training.lr=0.1",), "overrides"), (("--equal", "compute"), "equal")):
+        code, said = refused("--out", str(whole), *changes)
+        assert code == 2
+        assert f"holds another ablation, it differs in {differs}; choose another --out" in said
+    assert {path: path.read_bytes() for path in whole.iterdir() if path.is_file()} == before
+
+    (tmp_path / "letter.txt").write_text("dear")
+    code, said = refused("--out", str(tmp_path))
+    assert (code, [path.name for path in tmp_path.iterdir()]) == (2, ["letter.txt"])
+    assert "is not empty and holds no ablation" in said
+
+
+def test_a_damaged_plan_is_named(asked, tmp_path):
+    (tmp_path / "ablation.json").write_text("{")
+    assert main(["ablate", str(asked["recipe"]), "--axis", AXIS, "--out", str(tmp_path)]) == 4
+    assert [path.name for path in tmp_path.iterdir()] == ["ablation.json"]
+
+
+@pytest.mark.parametrize(
+    ("protocol", "says"), [("no-such", "no-such"), ("moment.toml", "judges.small_classifier.metrics.no_such")]
+)
+def test_a_faulty_judge_is_named_before_anything_is_trained(
+    asked, tmp_path, monkeypatch, capsys, protocol, says
+):
+    monkeypatch.chdir(tmp_path)
+    faulty = {**PROTOCOL, "judges": {"small_classifier": {"metrics": {"no_such": {}}}}}
+    (tmp_path / "moment.toml").write_text(to_toml(faulty))
+    arguments = ["ablate", str(asked["recipe"]), "--axis", AXIS, "--protocol", protocol, "--out", "out"]
+    assert main(arguments) in (2, 3)
+    assert says in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
