@@ -172,6 +172,17 @@ def a_sample_does_not_see_its_neighbours(subject: Subject) -> None:
 
 
 @rule("backbone")
+def tokens_in_bfloat16_stay_near_float32(subject: Subject) -> None:
+    """Under autocast to bfloat16 the tokens after all blocks stay within a twentieth of those in float32."""
+    backbone, labels, x = made(subject), conditioned(subject.facts), samples(subject)
+    exact = through(backbone, x, TIMES, labels).detach()
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = through(backbone, x, TIMES, labels).detach()
+    gap = float((mixed.float() - exact).norm() / exact.norm())
+    require(gap < 0.05, f"bfloat16 moves the tokens by {gap:.0%}; keep times and norms in float32")
+
+
+@rule("backbone")
 def gradients_reach_every_parameter_of_the_blocks(subject: Subject) -> None:
     """Every parameter has its say in the tokens after the last block."""
     backbone, labels = made(subject), conditioned(subject.facts)
