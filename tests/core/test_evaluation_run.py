@@ -1,6 +1,7 @@
 """Evaluations from beginning to end on tiny images: what they say, what they keep, what they refuse."""
 
 import json
+import tarfile
 from importlib.metadata import version
 
 import numpy as np
@@ -146,15 +147,18 @@ def test_a_set_is_never_judged_by_another_sets_unfinished_work(tmp_path, monkeyp
     assert told[0] == ("samples", 8)
 
 
-def test_folders_and_npz_of_the_same_images_give_the_same_numbers(tmp_path):
+def test_folders_tar_files_and_npz_of_the_same_images_give_the_same_numbers(tmp_path):
     stored = pictures(30)
     np.savez(tmp_path / "x.npz", arr_0=stored)
     (tmp_path / "x").mkdir()
     for index, image in enumerate(stored):
         Image.fromarray(image[:, :, 0]).save(tmp_path / "x" / f"{index:03d}.png")
     options = {"reference": npz(tmp_path / "real.npz", 40, seed=1), "work": tmp_path / "work"}
-    by_npz, by_folder = (judged(tmp_path / name, **options) for name in ("x.npz", "x"))
-    assert by_npz.values == by_folder.values
+    with tarfile.open(tmp_path / "x.tar", "w") as archive:
+        for path in sorted((tmp_path / "x").iterdir()):
+            archive.add(path, path.name)
+    by_npz, by_folder, by_tar = (judged(tmp_path / name, **options) for name in ("x.npz", "x", "x.tar"))
+    assert by_npz.values == by_folder.values == by_tar.values
     assert by_folder.conditions["sampling"] == "not stated"
 
 
