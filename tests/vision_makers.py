@@ -24,14 +24,14 @@ from inception_maker import random_inception
 
 def random_timm(name: str, path: Path, **options) -> nn.Module:
     """A network of timm's with random weights, saved as it publishes them."""
-    model = _seeded(lambda: timm.create_model(name, pretrained=False, **options)).eval()
+    model = seeded(lambda: timm.create_model(name, pretrained=False, **options)).eval()
     save_file({key: tensor.contiguous() for key, tensor in model.state_dict().items()}, path)
     return model
 
 
 def random_dinov2(path: Path) -> dict[str, Tensor]:
     """ViT-S/14 under the published names, positions on a grid of 37x37."""
-    model = _seeded(lambda: timm.create_model("vit_small_patch14_dinov2", pretrained=False, num_classes=0))
+    model = seeded(lambda: timm.create_model("vit_small_patch14_dinov2", pretrained=False, num_classes=0))
     tensors = dict(model.state_dict(), mask_token=torch.zeros(1, 384))
     tensors["pos_embed"] = torch.randn(1, 1 + 37**2, 384, generator=torch.Generator().manual_seed(0))
     torch.save(tensors, path)
@@ -63,12 +63,13 @@ def random_clip(folder: Path) -> CLIPModel:
         vision_config={**layers, "image_size": 32, "patch_size": 8},
         projection_dim=24,
     )
-    model = _seeded(lambda: CLIPModel(config)).eval()
+    model = seeded(lambda: CLIPModel(config)).eval()
     model.save_pretrained(folder)
     return model
 
 
-def _seeded(make):
+def seeded(make):
+    """What is made, with seed 0 and without a trace."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return make()
@@ -85,7 +86,7 @@ def random_detector(folder: Path) -> None:
         encoder_feedforward_dim=16, dim_feedforward=16, encoder_layers=1, decoder_layers=2, num_queries=5,
         num_attention_heads=2,
     )  # fmt: skip
-    _seeded(lambda: Mask2FormerForUniversalSegmentation(config)).save_pretrained(folder)
+    seeded(lambda: Mask2FormerForUniversalSegmentation(config)).save_pretrained(folder)
 
 
 # By name, the options that find what every_extractor() writes.

@@ -19,6 +19,7 @@ from golden_files import golden
 from image_makers import every_source
 from shard_makers import make_shards
 from teacher_makers import TEACHERS, every_teacher
+from text_makers import ENCODERS, every_encoder
 from thalweg.facts import StoredFeatures
 from thalweg.plugins import load
 from thalweg.testing import Subject
@@ -41,6 +42,8 @@ REQUIRED: dict[tuple[str, str], set[str]] = {
     ("source", "captioned"): {"url"},
     ("objective", "alignment"): {"teacher"},
     ("teacher", "clip"): {"weights"},
+    ("text_encoder", "clip"): {"weights"},
+    ("text_encoder", "t5"): {"weights"},
     ("teacher", "timm"): {"model", "weights"},
     ("extractor", "timm"): {"model", "weights"},
     ("extractor", "clip"): {"folder"},
@@ -56,6 +59,7 @@ SMALL: dict[tuple[str, str], dict[str, Any]] = {
     ("extractor", "small_classifier"): {"steps": 3},
     **{("extractor", name): options for name, options in EXTRACTORS.items()},
     **{("teacher", name): options for name, options in TEACHERS.items()},
+    **{("text_encoder", name): options for name, options in ENCODERS.items()},
     ("objective", "alignment"): {"teacher": "efficientnet-lite0", "after": [1, 2], "channels": [16]},
     ("metric", "kid"): {"subset_size": 10, "subsets": 5},
     ("autoencoder", "sd-vae"): {"weights": "sd-vae", "precision": "32-true"},
@@ -121,6 +125,8 @@ def everything(folder: Path) -> None:
     every_source(folder)
     autoencoder_weights(folder)
     every_teacher(folder)
+    (folder / "text_encoder").mkdir()
+    every_encoder(folder / "text_encoder")
     (folder / "extractor").mkdir()
     every_extractor(folder / "extractor")
 

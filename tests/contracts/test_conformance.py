@@ -13,6 +13,7 @@ from thalweg.testing import outcomes, rules_of
 # Checked in a process of its own: the type checker that runs under these tests draws from Python's random
 # generator, and torch.compile cannot see into it.
 APART = ("the_process_is_left_alone", "torch_compile_gives_the_same_numbers")
+APART_FOLDERS = ("extractor", "text_encoder")  # whose weights bear names that others' do
 NOT_APPLICABLE = {
     "it_converges_at_its_order": {"dopri5", "euler_maruyama"},
     "each_boundary_has_parameters_of_its_own": {"plain"},
@@ -31,7 +32,7 @@ def place(tmp_path_factory):
 @pytest.fixture
 def working(place, monkeypatch):
     """Call it with a kind to go where its data stand."""
-    return lambda kind: monkeypatch.chdir(place / "extractor" if kind == "extractor" else place)
+    return lambda kind: monkeypatch.chdir(place / kind if kind in APART_FOLDERS else place)
 
 
 @pytest.mark.parametrize(("kind", "name", "more"), variations())
@@ -53,7 +54,7 @@ sys.path.insert(0, sys.argv[1])
 from contracts.catalogue import REGISTRY, subject
 from thalweg.testing import outcomes, rules_of
 for one in REGISTRY:
-    os.chdir(Path(sys.argv[2], "extractor" if one.kind == "extractor" else ""))
+    os.chdir(Path(sys.argv[2], one.kind if one.kind in {APART_FOLDERS} else ""))
     rules = [rule.name for rule in rules_of(one.kind) if rule.name in {APART}]
     for found in outcomes(subject(one.kind, one.name, Path("run")), only=rules):
         print(one.kind, one.name, found.rule, found.result, found.message)

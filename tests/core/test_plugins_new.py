@@ -36,7 +36,7 @@ def installed(parent, kinds):
 
 
 def test_there_is_a_template_of_every_kind_that_is_used():
-    assert set(template_kinds()) == set(KINDS) - {"text_encoder"}
+    assert set(template_kinds()) == set(KINDS)
 
 
 def test_a_package_of_every_kind_passes_its_own_tests_and_is_listed(tmp_path):

@@ -19,6 +19,7 @@ from thalweg.types import (
     Batch,
     Condition,
     ConditionalVelocity,
+    EncodedCaptions,
     Features,
     Increments,
     ObjectiveValue,
@@ -78,6 +79,16 @@ class Teacher:
     def __call__(self, images: Tensor, grid: tuple[int, int]) -> Tensor:
         pooled = nn.functional.adaptive_avg_pool2d(images.float(), grid)
         return pooled.mean(dim=1).flatten(1).unsqueeze(2)
+
+
+class TextEncoder:
+    identity: Mapping[str, Any] = {"type": "nothing"}
+    length: int = 1
+    width: int = 2
+
+    def __call__(self, captions: Sequence[str]) -> EncodedCaptions:
+        count = len(captions)
+        return EncodedCaptions(torch.zeros(count, 1, 2), torch.ones(count, 1, dtype=torch.bool), 0)
 
 
 class TimeSampler:
@@ -229,6 +240,7 @@ sampler: protocols.Sampler = Sampler()
 guidance: protocols.Guidance = Guidance()
 dataset: protocols.Dataset = Dataset()
 source: protocols.Source = Source()
+text_encoder: protocols.TextEncoder = TextEncoder()
 autoencoder: protocols.Autoencoder = Autoencoder()
 extractor: protocols.Extractor = Extractor()
 statistic: protocols.Statistic = Statistic()
@@ -241,6 +253,7 @@ EXAMPLES: dict[type, object] = {
     protocols.Refiner: refiner,
     protocols.Objective: objective,
     protocols.Teacher: teacher,
+    protocols.TextEncoder: text_encoder,
     protocols.TimeSampler: time_sampler,
     protocols.Sampler: sampler,
     protocols.Guidance: guidance,

@@ -29,7 +29,9 @@ class Loaded:
     sha256: str
 
 
-def load_folder(folder: Path, model: str, what: str, source: str, tokenizer: str | None = None) -> Loaded:
+def load_folder(
+    folder: Path, model: str, what: str, source: str, extra: str, tokenizer: str | None = None
+) -> Loaded:
     """Load a network and perhaps its tokenizer; safetensors alone, and nothing from elsewhere.
 
     Args:
@@ -37,6 +39,7 @@ def load_folder(folder: Path, model: str, what: str, source: str, tokenizer: str
         model: class of the network in transformers.
         what: what it is, for messages.
         source: where to get it.
+        extra: what to install where transformers is missing, such as ``thalweg-eval[transformers]``.
         tokenizer: class of the tokenizer in transformers.
 
     Raises:
@@ -47,8 +50,7 @@ def load_folder(folder: Path, model: str, what: str, source: str, tokenizer: str
         transformers: Any = importlib.import_module("transformers")
     except ImportError as error:
         raise PluginError(
-            f"{what} is loaded by transformers, which is not installed; "
-            "pip install 'thalweg-eval[transformers]'"
+            f"{what} is loaded by transformers, which is not installed; pip install '{extra}'"
         ) from error
     for file in ("config.json", _WEIGHTS):
         if not (folder / file).is_file():

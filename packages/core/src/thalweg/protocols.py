@@ -23,6 +23,7 @@ from thalweg.types import (
     Batch,
     Condition,
     ConditionalVelocity,
+    EncodedCaptions,
     Features,
     Increments,
     ObjectiveValue,
@@ -143,6 +144,27 @@ class Teacher(Protocol):
 
 
 @runtime_checkable
+class TextEncoder(Protocol):
+    """A frozen encoder of captions. A ``torch.nn.Module`` or anything like it; never trained or saved.
+
+    Its config has ``shape`` besides, (L, E), known before weights are loaded.
+
+    Attributes:
+        identity: what it is, which weights it has, and its length.
+        length: L, tokens that each caption is padded or cut to.
+        width: E, of a token.
+    """
+
+    identity: Mapping[str, Any]
+    length: int
+    width: int
+
+    def __call__(self, captions: Sequence[str]) -> EncodedCaptions:
+        """Tokens of each caption. An empty one is encoded like any other: it stands for no caption."""
+        ...
+
+
+@runtime_checkable
 class TimeSampler(Protocol):
     """The distribution of training times."""
 
@@ -245,7 +267,8 @@ class Record:
 class Source(Protocol):
     """Images as they lie somewhere: folders, tar files, idx files; read by index in a fixed order.
 
-    One that knows all classes without reading an image may offer ``labels``, a list of them in order.
+    One that knows all classes without reading an image may offer ``labels``, a list of them in order; one
+    with captions may offer ``captions(index)``, which reads them without the image.
 
     Attributes:
         classes: number of classes; None where images bear no labels.

@@ -37,6 +37,7 @@ __all__ = [
     "Batch",
     "Condition",
     "ConditionalVelocity",
+    "EncodedCaptions",
     "Facts",
     "Features",
     "Increments",
@@ -85,6 +86,20 @@ class Text(NamedTuple):
     def to(self, device: torch.device | str) -> "Text":
         """The same captions on another device."""
         return Text(*(tensor.to(device) for tensor in self))
+
+
+class EncodedCaptions(NamedTuple):
+    """What a text encoder makes of captions.
+
+    Attributes:
+        tokens: of each caption, padded.
+        mask: True where there is a token, False where there is padding.
+        cut: how many captions were too long and lost their end.
+    """
+
+    tokens: Float[Tensor, "N L E"]
+    mask: Bool[Tensor, "N L"]
+    cut: int
 
 
 class Condition(NamedTuple):

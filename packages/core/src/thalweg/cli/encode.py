@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from thalweg.encoding import Outcome
 
 _INTERRUPTED = 130
-_TABLES = ("autoencoder", "source", "teacher")
+_TABLES = ("autoencoder", "source", "teacher", "text")
 
 
 @click.command("encode")
@@ -28,7 +28,8 @@ _TABLES = ("autoencoder", "source", "teacher")
     "settings",
     metavar="KEY=VALUE",
     multiple=True,
-    help="An option of the autoencoder, the source or the teacher, such as autoencoder.precision=32-true.",
+    help="An option of the autoencoder, the source, the teacher or the encoder of captions, such as "
+    "autoencoder.precision=32-true.",
 )
 @click.option(
     "--teacher",
@@ -37,6 +38,11 @@ _TABLES = ("autoencoder", "source", "teacher")
     multiple=True,
     help="A frozen teacher whose features are stored too. Of several, each has its options in a table, as in "
     '\'{type = "dinov2", size = "l"}\'.',
+)
+@click.option(
+    "--text",
+    metavar="NAME",
+    help="A text encoder, by which all captions of each image are stored too; options as of --teacher.",
 )
 @click.option("--grid", type=int, help="Tokens a side that teachers see.  [default: for patches of 2]")
 @click.option(
@@ -73,6 +79,7 @@ def command(
     weights: str | None,
     settings: tuple[str, ...],
     teachers: tuple[str, ...],
+    text: str | None,
     storage: tuple[str, ...],
     accelerator: str,
     devices: str,
@@ -83,13 +90,14 @@ def command(
 
     The same command goes on where one was interrupted or killed. Images are centre-cropped as ADM does it.
     """
-    tables: dict[str, Any] = {"autoencoder": {"type": autoencoder}, "source": {}, "teacher": {}}
+    tables: dict[str, Any] = {"autoencoder": {"type": autoencoder}, "source": {}, "teacher": {}, "text": {}}
     if weights is not None:
         tables["autoencoder"]["weights"] = weights
     for item in settings:
         if item.partition(".")[0] not in _TABLES:
             raise ConfigError(
-                f"--set takes autoencoder.KEY=VALUE or source.KEY=VALUE or teacher.KEY=VALUE, not '{item}'"
+                f"--set takes autoencoder.KEY=VALUE, source.KEY=VALUE, teacher.KEY=VALUE or text.KEY=VALUE, "
+                f"not '{item}'"
             )
         apply_override(tables, item)
     plain = {
@@ -97,7 +105,8 @@ def command(
         "target": out,
         "autoencoder": tables["autoencoder"],
         "source_options": tables["source"],
-        "teachers": _teachers(teachers, tables["teacher"]),
+        "teachers": _named("teacher", teachers, tables["teacher"]),
+        "text": next(iter(_named("text", () if text is None else (text,), tables["text"])), None),
         "storage_options": storage_options(storage),
         **options,
     }
@@ -129,21 +138,23 @@ def _sentence(outcome: "Outcome") -> str:
     return f"{whole}; {outcome.encoded} encoded in {outcome.seconds:.1f} s, {rate:.4g} a second"
 
 
-def _teachers(given: tuple[str, ...], options: dict[str, Any]) -> list[dict[str, Any]]:
-    """What ``--teacher`` was given, each as a table; the options of ``--set`` belong to the only one."""
+def _named(option: str, given: tuple[str, ...], options: dict[str, Any]) -> list[dict[str, Any]]:
+    """What ``--teacher`` or ``--text`` was given, each as a table; ``--set`` belongs to the only one."""
     if options and len(given) != 1:
         raise ConfigError(
-            f"--set teacher.KEY=VALUE is for one --teacher, and there are {len(given)}; give each of several "
-            'with its options, as in --teacher \'{type = "dinov2", size = "l"}\''
+            f"--set {option}.KEY=VALUE is for one --{option}, and there are {len(given)}; give each of "
+            f'several with its options, as in --{option} \'{{type = "...", weights = "..."}}\''
         )
     tables = []
     for item in given:
         table: dict[str, Any] = {}
         try:
-            apply_override(table, f"teacher={item}")
+            apply_override(table, f"{option}={item}")
         except FaultyConfigError:  # which is not shown: there may be a secret in it
-            raise ConfigError('--teacher takes a name, or a table such as {type = "dinov2"}') from None
-        one = table["teacher"]
+            raise ConfigError(
+                f'--{option} takes a name, or a table such as {{type = "...", weights = "..."}}'
+            ) from None
+        one = table[option]
         tables.append({**(one if isinstance(one, dict) else {"type": one}), **options})
     return tables
 

@@ -10,6 +10,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from thalweg.config import component_field
+from thalweg.data.caption_table import CaptionTable
 from thalweg.data.fitting import Fitting
 from thalweg.data.holdout import held_out
 from thalweg.data.pictures import Pictures, PictureSplit
@@ -38,6 +39,7 @@ class ImagesConfig:
         validation: share of each class that is held out, evenly spaced, at least one sample; without
             effect where there is a ``validation_source``.
         validation_source: another source, held out as a whole.
+        text: encoder of the source's captions; none leaves them out.
     """
 
     source: Any = component_field("source")
@@ -49,6 +51,7 @@ class ImagesConfig:
     pad_value: int = attrs.field(default=0, validator=[ge(0), le(255)])
     validation: float = attrs.field(default=0.05, validator=[gt(0.0), lt(1.0)])
     validation_source: Any = component_field("source", None, optional=True)
+    text: Any = component_field("text_encoder", None, optional=True)
 
     @pad.validator
     def _at_least_the_size(self, _: object, pad: int | None) -> None:
@@ -57,9 +60,9 @@ class ImagesConfig:
 
     @property
     def facts(self) -> Facts:
-        """Shape and classes, from the source's listing and, without ``size``, its first image."""
+        """Shape, classes and captions, from the source's listing and, without ``size``, its first image."""
         source = build_component(self.source)
-        return Facts(shape=self._fitting(source).shape, classes=source.classes)
+        return self._facts(source, self._fitting(source))
 
     def build(self) -> "Images":
         """List the source and split it; without ``size``, its first image is read.
@@ -70,18 +73,25 @@ class ImagesConfig:
         """
         source = build_component(self.source)
         fitting = self._fitting(source)
-        pictures = Pictures(source, fitting, source.classes)
+        pictures, captions = Pictures(source, fitting, source.classes), self._captions(source)
         if self.validation_source is None:
             mask_N = held_out(_labels(source), self.validation).numpy()
-            train = PictureSplit(pictures, np.flatnonzero(~mask_N), self.flip)
-            validation = PictureSplit(pictures, np.flatnonzero(mask_N), flip=False)
+            train = PictureSplit(pictures, np.flatnonzero(~mask_N), self.flip, captions)
+            validation = PictureSplit(pictures, np.flatnonzero(mask_N), False, captions)
         else:
             other = build_component(self.validation_source)
             _same_classes(source, other)
-            train = PictureSplit(pictures, np.arange(len(source)), self.flip)
+            train = PictureSplit(pictures, np.arange(len(source)), self.flip, captions)
             held = Pictures(other, fitting, source.classes)
-            validation = PictureSplit(held, np.arange(len(other)), flip=False)
-        return Images(Facts(shape=fitting.shape, classes=source.classes), train, validation, fitting)
+            validation = PictureSplit(held, np.arange(len(other)), False, self._captions(other))
+        return Images(self._facts(source, fitting), train, validation, fitting)
+
+    def _facts(self, source: Source, fitting: Fitting) -> Facts:
+        text = None if self.text is None else self.text.shape
+        return Facts(shape=fitting.shape, classes=source.classes, text=text)
+
+    def _captions(self, source: Source) -> CaptionTable | None:
+        return None if self.text is None else CaptionTable(source, self.text)
 
     def _fitting(self, source: Source) -> Fitting:
         if self.size is not None:

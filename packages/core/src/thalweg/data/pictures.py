@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Int, UInt8
 from torch import Tensor
 
+from thalweg.data.caption_table import CaptionTable
 from thalweg.data.fitting import Fitting
 from thalweg.data.pixels import from_images
 from thalweg.errors import DataError
@@ -99,18 +100,26 @@ class PictureSplit:
         pictures: all of them.
         places: which of them are the part.
         flip: mirror each image at each read with probability 1/2.
+        captions: of all images, by their places; None where there are none.
 
     Raises:
         DataError: if the part is empty.
     """
 
-    def __init__(self, pictures: Pictures, places: Int[np.ndarray, " N"], flip: bool) -> None:
+    def __init__(
+        self,
+        pictures: Pictures,
+        places: Int[np.ndarray, " N"],
+        flip: bool,
+        captions: CaptionTable | None = None,
+    ) -> None:
         if len(places) == 0:
             raise DataError(
                 f"of {len(pictures)} images none is left for a part of the data set; give more images, or "
                 "another share for validation"
             )
         self._pictures, self._places, self._flip = pictures, places, flip
+        self._captions = captions
 
     def __len__(self) -> int:
         return len(self._places)
@@ -122,9 +131,22 @@ class PictureSplit:
             IndexError: for an index outside the split.
             DataError: if an image or label cannot be used.
         """
-        images_NCHW, labels_N = self._pictures.read(self._places[np.asarray(indices, np.int64)])
+        places_N = self._places[np.asarray(indices, np.int64)]
+        images_NCHW, labels_N = self._pictures.read(places_N)
         clean_NCHW = from_images(images_NCHW)
         if self._flip:
             turned_N = torch.rand(len(clean_NCHW), generator=generator) < 0.5
             clean_NCHW = torch.where(turned_N[:, None, None, None], clean_NCHW.flip(3), clean_NCHW)
-        return Batch(clean_NCHW, Condition(labels_N))
+        text = None
+        if self._captions is not None:
+            text = self._captions.read(places_N, torch.rand(len(places_N), generator=generator))
+        return Batch(clean_NCHW, Condition(labels_N, text=text))
+
+    def captions(self, indices: Sequence[int], generator: torch.Generator) -> list[str]:
+        """The words of the captions that :meth:`batch` gives with this generator."""
+        places_N = self._places[np.asarray(indices, np.int64)]
+        if self._captions is None:
+            return [""] * len(places_N)
+        if self._flip:
+            torch.rand(len(places_N), generator=generator)  # as a batch draws before
+        return self._captions.words(places_N, torch.rand(len(places_N), generator=generator))

@@ -7,8 +7,9 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor
 
+from thalweg.data.shards import TextHeader
 from thalweg.encoding.images import ImageBatch
-from thalweg.protocols import Autoencoder, Teacher
+from thalweg.protocols import Autoencoder, Teacher, TextEncoder
 
 
 @runtime_checkable
@@ -66,6 +67,35 @@ class Posteriors:
                 torch.zeros_like(found[f"mean{name}"]) if std is None else std.to(self._dtype)
             )
         return found
+
+
+class Captions:
+    """Encoded captions, as many of each image as there is room for.
+
+    Args:
+        encoder: on the device where it is to work.
+        header: what the shards hold of them.
+    """
+
+    def __init__(self, encoder: TextEncoder, header: TextHeader) -> None:
+        self._encoder, self._header = encoder, header
+
+    def __call__(self, batch: ImageBatch) -> Mapping[str, Tensor]:
+        """``text.tokens``, ``text.mask`` and ``text.count``."""
+        header, count = self._header, len(batch.keys)
+        dtype = getattr(torch, header.dtype)
+        tokens_NSLE = torch.zeros(count, header.captions, header.length, header.width, dtype=dtype)
+        mask_NSL = torch.zeros(count, header.captions, header.length, dtype=torch.bool)
+        told = [
+            (row, place, one) for row, some in enumerate(batch.captions) for place, one in enumerate(some)
+        ]
+        if told:
+            rows, places = (torch.tensor([one[part] for one in told]) for part in (0, 1))
+            encoded = self._encoder([one[2] for one in told])
+            tokens_NSLE[rows, places] = encoded.tokens.to("cpu", dtype)
+            mask_NSL[rows, places] = encoded.mask.cpu()
+        counts_N = torch.tensor([len(some) for some in batch.captions])
+        return {"text.tokens": tokens_NSLE, "text.mask": mask_NSL, "text.count": counts_N}
 
 
 class Seen:

@@ -21,6 +21,7 @@ class EncodingJob:
         source_options: type and options of the source, where they are not to be guessed.
         storage_options: what the storage of source and target needs, such as keys.
         teachers: type and options of each frozen teacher whose features are stored too.
+        text: type and options of the encoder of captions, of which all are stored; None for none.
         grid: tokens a side that teachers see; None: half the side of what is stored, one for a patch of 2.
         channels: 1 or 3; None: 1 where the first image is grey and the autoencoder takes such, else 3.
         flips: encode the mirror image of each too.
@@ -37,6 +38,7 @@ class EncodingJob:
     source_options: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
     storage_options: dict[str, Any] = secret_field()
     teachers: tuple[Mapping[str, Any], ...] = attrs.field(default=(), repr=False)
+    text: Mapping[str, Any] | None = attrs.field(default=None, repr=False)
     grid: int | None = attrs.field(default=None, validator=optional(ge(1)))
     channels: int | None = attrs.field(default=None, validator=optional(in_((1, 3))))
     flips: bool = True

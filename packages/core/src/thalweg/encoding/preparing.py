@@ -11,14 +11,15 @@ from thalweg.autoencoders.identity import Identity
 from thalweg.config import component
 from thalweg.data.shards import ShardHeader, ShardWriter, TeacherHeader
 from thalweg.data.sources import source_of
-from thalweg.encoding.columns import Columns, Labels, Pixels, Posteriors, Seen
+from thalweg.encoding.columns import Captions, Columns, Labels, Pixels, Posteriors, Seen
 from thalweg.encoding.images import ImageReader
 from thalweg.encoding.job import EncodingJob
 from thalweg.encoding.layout import Layout
+from thalweg.encoding.texts import text_encoder, text_header
 from thalweg.errors import ConfigError, DataError
 from thalweg.facts import Facts
 from thalweg.plugins import build_component
-from thalweg.protocols import Autoencoder, Source, Teacher
+from thalweg.protocols import Autoencoder, Source, Teacher, TextEncoder
 from thalweg.storage import Location, redacted
 
 CROP = "adm"
@@ -34,6 +35,7 @@ class Prepared:
         layout: what lies in which shard.
         reader: reads images.
         columns: what is computed of them.
+        encoder: of captions; None where none are stored.
     """
 
     target: Location
@@ -41,6 +43,7 @@ class Prepared:
     layout: Layout
     reader: ImageReader
     columns: Sequence[Columns]
+    encoder: TextEncoder | None = None
 
     def writer(self) -> ShardWriter:
         """Writes shards beside those that are there.
@@ -49,6 +52,14 @@ class Prepared:
             DataError: if those are of another job, or the target cannot be written.
         """
         return ShardWriter(self.target, self.header, shard_samples=self.layout.shard_samples)
+
+    def write_empty(self, writer: ShardWriter) -> None:
+        """Write the encoder's empty caption, where captions are stored and it is not there yet."""
+        if self.encoder is None or self.header.text is None or writer.has_empty:
+            return
+        empty = self.encoder([""])
+        tokens_LE = empty.tokens[0].to("cpu", getattr(torch, self.header.text.dtype))
+        writer.write_empty(tokens_LE, empty.mask[0].cpu())
 
 
 def prepare(job: EncodingJob, device: str, header: ShardHeader | None = None) -> Prepared:
@@ -73,10 +84,11 @@ def prepare(job: EncodingJob, device: str, header: ShardHeader | None = None) ->
         autoencoder.to(place)
     channels, shape = _shape(job, autoencoder, source)
     grid = _grid(job, shape)
-    teachers = _teachers(job, shape, grid, place)
+    teachers, encoder = _teachers(job, shape, grid, place), text_encoder(job, source, place)
     if header is None:
         header = _header(job, source, autoencoder, shape)
-        header = attrs.evolve(header, teachers=_described(teachers, grid))
+        text = None if encoder is None else text_header(encoder, source)
+        header = attrs.evolve(header, teachers=_described(teachers, grid), text=text)
     if len(source) != header.count:
         raise DataError(
             f"{redacted(job.source)} held {header.count} images a moment ago and holds {len(source)} now; "
@@ -95,7 +107,9 @@ def prepare(job: EncodingJob, device: str, header: ShardHeader | None = None) ->
             seen,
             Labels(),
             *(Seen(teacher, place, grid, flips=job.flips) for teacher in teachers.values()),
+            *([] if encoder is None or header.text is None else [Captions(encoder, header.text)]),
         ],
+        encoder=encoder,
     )
 
 

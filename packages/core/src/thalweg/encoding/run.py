@@ -56,6 +56,7 @@ def encode(
                 run_fleet(tasks, shown.advance)
         finally:
             shown.close()
+    prepared.write_empty(writer)
     return _outcome(prepared.target, writer.finish(), layout.count - before, time.monotonic() - begun)
 
 

@@ -45,6 +45,7 @@ __all__ = [
     "check_sampler",
     "check_source",
     "check_teacher",
+    "check_text_encoder",
     "check_time_sampler",
     "outcomes",
     "rules_of",
@@ -63,6 +64,7 @@ check_refiner = partial(check, "refiner")
 check_sampler = partial(check, "sampler")
 check_source = partial(check, "source")
 check_teacher = partial(check, "teacher")
+check_text_encoder = partial(check, "text_encoder")
 check_time_sampler = partial(check, "time_sampler")
 
 

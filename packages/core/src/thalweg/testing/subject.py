@@ -13,7 +13,7 @@ from thalweg.facts import Facts
 from thalweg.plugins import build_component, registry
 from thalweg.testing.numbers import FACTS
 
-UNINFORMED = ("dataset", "source", "autoencoder")
+UNINFORMED = ("dataset", "source", "autoencoder", "text_encoder")
 """Kinds whose ``build`` takes nothing: they state the facts."""
 
 SHAPES = ((4, 8, 8), (1, 6, 10), (3, 16, 4))

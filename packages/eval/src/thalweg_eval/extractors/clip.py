@@ -19,7 +19,7 @@ from thalweg.vision.pixels import CLIP_MEAN, CLIP_STD, normalised
 from thalweg_eval.naming import qualified
 from thalweg_eval.pixels import PIL_CROP, pil_bicubic
 
-SOURCE = "https://huggingface.co/openai/clip-vit-large-patch14"
+SOURCE, EXTRA = "https://huggingface.co/openai/clip-vit-large-patch14", "thalweg-eval[transformers]"
 
 
 @attrs.frozen
@@ -118,5 +118,5 @@ def load_clip(folder: Path, model_id: str = "") -> Clip:
         PluginError: if transformers is not installed.
         DataError: if the folder is missing, damaged or holds no CLIP.
     """
-    found = load_folder(folder, "CLIPModel", "CLIP", SOURCE, tokenizer="CLIPTokenizer")
+    found = load_folder(folder, "CLIPModel", "CLIP", SOURCE, EXTRA, tokenizer="CLIPTokenizer")
     return Clip(found.model, found.tokenizer, model_id or folder.resolve().name, found.sha256)

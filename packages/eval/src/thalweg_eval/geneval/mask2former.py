@@ -19,6 +19,7 @@ from thalweg_eval.geneval.judging import Detection
 from thalweg_eval.geneval.names import OBJECTS
 
 SOURCE = "https://huggingface.co/facebook/mask2former-swin-small-coco-instance"
+EXTRA = "thalweg-eval[transformers]"
 _SHORT, _LONG, _MULTIPLE = 800, 1333, 32
 _MOST = 100  # objects of an image
 
@@ -30,7 +31,7 @@ def load(folder: Path) -> "Mask2Former":
         PluginError: if transformers is not installed.
         DataError: if the folder is missing, damaged or holds another network.
     """
-    found = load_folder(folder, "Mask2FormerForUniversalSegmentation", "Mask2Former", SOURCE)
+    found = load_folder(folder, "Mask2FormerForUniversalSegmentation", "Mask2Former", SOURCE, EXTRA)
     config: Any = found.model.config
     if config.num_labels != len(OBJECTS):
         raise DataError(

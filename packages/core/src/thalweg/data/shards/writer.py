@@ -65,6 +65,11 @@ class ShardWriter:
             if name in there and _sidecar(name) in there and self._entry(number) is not None
         ]
 
+    @property
+    def has_empty(self) -> bool:
+        """Whether the empty caption is there and whole."""
+        return (self._target / INDEX).exists() or self._read(EMPTY, 1) is not None
+
     def write_shard(self, number: int, tensors: dict[str, Tensor]) -> None:
         """Write a shard: the tensors that :meth:`ShardHeader.tensors` names, its samples in front.
 

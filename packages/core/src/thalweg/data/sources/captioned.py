@@ -120,10 +120,18 @@ class CaptionedSource:
     def __getitem__(self, index: int) -> Record:
         name, location = self._files[index]
         image = decode(location.read(), str(location), limit_pixels=self._limit_pixels)
-        if self._told is None:
-            text = self._texts[index].location
-            return Record(name, image, captions=captions_of(text.read(), str(text)))
-        return Record(name, image, captions=self._captions[name])
+        return Record(name, image, captions=self.captions(index))
+
+    def captions(self, index: int) -> tuple[str, ...]:
+        """What is said of an image, which is not read.
+
+        Raises:
+            DataError: if the text beside it is damaged or empty.
+        """
+        if self._told is not None:
+            return self._captions[self._files[index].name]
+        text = self._texts[index].location
+        return captions_of(text.read(), str(text))
 
 
 def _captions_file(folder: Location, files: Iterable[File]) -> File | None:

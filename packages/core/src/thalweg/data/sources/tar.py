@@ -116,11 +116,19 @@ class TarSource:
         tar, sample = self._places[index]
         name = f"{sample.image.name} in {tar.location}"
         image = decode(tar.read(sample.image), name, limit_pixels=self._limit_pixels)
-        captions = sample.captions
-        if sample.text is not None:
-            name = f"{sample.text.name} in {tar.location}"
-            captions = (*captions_of(tar.read(sample.text), name), *captions)
-        return Record(sample.key, image, sample.label, captions)
+        return Record(sample.key, image, sample.label, self.captions(index))
+
+    def captions(self, index: int) -> tuple[str, ...]:
+        """What is said of an image, which is not read.
+
+        Raises:
+            DataError: if its text is damaged or empty.
+        """
+        tar, sample = self._places[index]
+        if sample.text is None:
+            return sample.captions
+        name = f"{sample.text.name} in {tar.location}"
+        return (*captions_of(tar.read(sample.text), name), *sample.captions)
 
 
 def _scanned(location: Location) -> tuple[_Tar, list[Sample], list[str]]:

@@ -20,6 +20,7 @@ from thalweg.testing.kinds import (
     samplers,
     sources,
     teachers,
+    text_encoders,
     time_samplers,
 )
 
@@ -39,5 +40,6 @@ __all__ = [
     "samplers",
     "sources",
     "teachers",
+    "text_encoders",
     "time_samplers",
 ]

@@ -1,0 +1,1 @@
+"""Frozen text encoders: captions to tokens, one encoder a file."""

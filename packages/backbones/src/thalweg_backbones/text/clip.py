@@ -1,0 +1,68 @@
+"""CLIP's text tower (A. Radford et al., Learning transferable visual models from natural language
+supervision, 2021), as Stable Diffusion and REPA condition on it."""
+
+from pathlib import Path
+from typing import Any
+
+import attrs
+from attrs.validators import ge
+from torch import Tensor, nn
+
+from thalweg.pretrained import load_folder
+from thalweg_backbones.text.folders import EXTRA, check_weights, setting
+from thalweg_backbones.text.frozen import FrozenTextEncoder
+
+SOURCE = "https://huggingface.co/openai/clip-vit-large-patch14"
+
+
+@attrs.frozen
+class ClipTextConfig:
+    """CLIP's text tower: all tokens after its last norm, 77 of them, 768 wide in ViT-L/14.
+
+    It is causal and is shown the padding as it is, so that a token does not depend on what follows it; the
+    mask says which tokens are the caption's, up to and with the one that ends it.
+
+    Attributes:
+        weights: the folder with config.json, model.safetensors and the tokenizer, of the whole CLIP or of
+            its text tower.
+        length: L, tokens of a caption with the two special ones.
+        sha256: how the SHA-256 of model.safetensors must begin; empty takes any.
+    """
+
+    weights: str
+    length: int = attrs.field(default=77, validator=ge(2))
+    sha256: str = ""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """L and E.
+
+        Raises:
+            DataError: if config.json is missing or states no width.
+        """
+        return (self.length, setting(Path(self.weights), ("text_config", "hidden_size"), "CLIP", SOURCE))
+
+    def build(self) -> FrozenTextEncoder:
+        """Load it.
+
+        Raises:
+            PluginError: if transformers is not installed.
+            DataError: if the folder is missing, damaged or holds no CLIP.
+        """
+        folder = Path(self.weights)
+        check_weights(folder, self.sha256, "CLIP", SOURCE)
+        found = load_folder(folder, "CLIPTextModel", "CLIP", SOURCE, EXTRA, tokenizer="CLIPTokenizer")
+        return FrozenTextEncoder(
+            {"type": "clip", "sha256": found.sha256},
+            found.model,
+            found.tokenizer,
+            _read,
+            length=self.length,
+            width=self.shape[1],
+        )
+
+
+def _read(model: nn.Module, ids_NL: Tensor, _: Tensor) -> Tensor:
+    output: Any = model(input_ids=ids_NL)
+    hidden_NLE: Tensor = output.last_hidden_state
+    return hidden_NLE
