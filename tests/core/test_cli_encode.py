@@ -73,7 +73,7 @@ def test_pixels_need_no_weights(place):
         (["--autoencoder", "sd-vea"], 2, "did you mean 'sd-vae'?"),
         (["--autoencoder", "identity", "--weights", "vae"], 2, "autoencoder.weights: unknown key"),
         (["--weights", "vae", "--set", "autoencoder.widht=1"], 2, "autoencoder.widht: unknown key"),
-        (["--weights", "vae", "--set", "backbone.width=1"], 2, "--set takes autoencoder.KEY=VALUE or source"),
+        (["--weights", "vae", "--set", "backbone.width=1"], 2, "--set takes autoencoder.KEY=VALUE, source"),
         (["--weights", "vae", "--set", "source.kind=1"], 2, "source.kind: unknown key"),
         (["--weights", "vae", "--batch-size", "0"], 2, "batch_size: must be at least 1, got 0"),
         (["--weights", "vae", "--shard-samples", "0"], 2, "shard_samples: must be at least 1, got 0"),

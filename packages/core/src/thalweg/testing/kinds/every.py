@@ -38,6 +38,7 @@ PROTOCOLS: dict[str, type] = {
     "logger": protocols.Logger,
     "autoencoder": protocols.Autoencoder,
     "teacher": protocols.Teacher,
+    "text_encoder": protocols.TextEncoder,
 }
 
 
