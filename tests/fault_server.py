@@ -173,8 +173,11 @@ def _handler(proxy: FaultServer, upstream: int) -> type[BaseHTTPRequestHandler]:
 @contextlib.contextmanager
 def s3_server():
     """An S3 server on loopback, by its port."""
+    import s3fs
     from moto.server import ThreadedMotoServer
 
+    # Those that were opened with the same options may know another server from their environment.
+    s3fs.S3FileSystem.clear_instance_cache()
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # it would tell of every request
     server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
     server.start()

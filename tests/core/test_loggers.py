@@ -4,6 +4,7 @@ import csv
 import json
 import struct
 import sys
+import time
 
 import pytest
 from PIL import Image
@@ -155,6 +156,21 @@ def wandb_records(folder):
             record = b""
 
 
+def wandb_written(run):
+    """Groups, losses by step and the number of pictures of all sittings."""
+    groups, numbers, pictures = set(), {}, 0
+    for folder in (run / "wandb").glob("offline-run-*"):
+        pictures += len(list(folder.rglob("*.png")))
+        for record in wandb_records(folder):
+            if record.HasField("run"):
+                groups.add((record.run.project, record.run.run_group))
+            for item in record.history.item:
+                key = item.key or "/".join(item.nested_key)
+                if key == "loss":
+                    numbers[record.history.step.num] = json.loads(item.value_json)
+    return groups, numbers, pictures
+
+
 def test_wandb_writes_offline_and_each_sitting_is_a_run_of_one_group(tmp_path):
     pytest.importorskip("wandb")
     run = tmp_path / "run"
@@ -166,16 +182,12 @@ def test_wandb_writes_offline_and_each_sitting_is_a_run_of_one_group(tmp_path):
         logger.log(begin + 1, {"loss": 0.125})
         logger.image(begin + 1, "samples", tmp_path / "grid.png")
         logger.close()
-    groups, numbers, pictures = set(), {}, 0
-    for folder in (run / "wandb").glob("offline-run-*"):
-        pictures += len(list(folder.rglob("*.png")))
-        for record in wandb_records(folder):
-            if record.HasField("run"):
-                groups.add((record.run.project, record.run.run_group))
-            for item in record.history.item:
-                key = item.key or "/".join(item.nested_key)
-                if key == "loss":
-                    numbers[record.history.step.num] = json.loads(item.value_json)
+    deadline = time.monotonic() + 60
+    while True:  # its service is a process of its own, which may write what is left a little later
+        groups, numbers, pictures = wandb_written(run)
+        if len(numbers) == 4 or time.monotonic() > deadline:
+            break
+        time.sleep(0.2)
     assert groups == {("thalweg", "run")}
     assert numbers == {1: 0.5, 2: 0.125, 3: 0.5 / 3, 4: 0.125}
     assert pictures == 2

@@ -106,7 +106,7 @@ def test_contracts_that_are_not_spoken_are_named(site, version, reason):
     site.install("zoo-plugin", plugin(also=f"api_version = {version}"))
     (fault,) = load().faults
     assert f"was written for version {version} of the plugin interface" in fault.reason
-    assert fault.reason.endswith(reason)
+    assert fault.reason.endswith(f"{reason} (module zoo_plugin)")
 
 
 def test_every_deprecated_hook_has_a_replacement_that_offers_its_arguments():
