@@ -11,6 +11,8 @@ from typing import Literal
 
 import attrs
 
+from thalweg.storage import filesystems
+
 _HOP = {"connection", "transfer-encoding", "keep-alive", "date", "server"}
 
 
@@ -173,11 +175,10 @@ def _handler(proxy: FaultServer, upstream: int) -> type[BaseHTTPRequestHandler]:
 @contextlib.contextmanager
 def s3_server():
     """An S3 server on loopback, by its port."""
-    import s3fs
     from moto.server import ThreadedMotoServer
 
-    # Those that were opened with the same options may know another server from their environment.
-    s3fs.S3FileSystem.clear_instance_cache()
+    # What was opened with the same options may know another server, from the environment of then.
+    filesystems._open.clear()
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # it would tell of every request
     server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
     server.start()
