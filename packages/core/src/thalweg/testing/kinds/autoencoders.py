@@ -1,11 +1,8 @@
 """What an autoencoder keeps."""
 
-import json
-from typing import Any
-
 import torch
 
-from thalweg.testing.numbers import images, require_near, require_shape
+from thalweg.testing.numbers import images, plain, require_near, require_shape
 from thalweg.testing.rules import require, rule
 from thalweg.testing.subject import Subject
 
@@ -78,13 +75,6 @@ def the_identity_is_plain_and_the_same_every_time(subject: Subject) -> None:
         f"identity['type'] is not '{subject.name}', as it is registered",
     )
     require(
-        _plain(one.identity) == dict(subject.build().identity), "identity does not survive JSON, or changes"
+        plain(one.identity) == dict(subject.build().identity), "identity does not survive JSON, or changes"
     )
     require(one.scale > 0, f"scale is {one.scale}; it must be above 0")
-
-
-def _plain(identity: Any) -> Any:
-    try:
-        return json.loads(json.dumps(dict(identity)))
-    except TypeError:
-        return None

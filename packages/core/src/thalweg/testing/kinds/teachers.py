@@ -1,14 +1,11 @@
 """What a teacher keeps."""
 
-import json
-from typing import Any
-
 import torch
 from torch import nn
 
 from thalweg.errors import DataError
 from thalweg.facts import StoredFeatures
-from thalweg.testing.numbers import images, require_near, require_shape
+from thalweg.testing.numbers import images, plain, require_near, require_shape
 from thalweg.testing.rules import require, rule
 from thalweg.testing.subject import Subject
 
@@ -88,7 +85,7 @@ def the_identity_is_plain_and_the_same_every_time(subject: Subject) -> None:
         f"identity['type'] is not '{subject.name}', as it is registered",
     )
     require(
-        _plain(one.identity) == dict(subject.build().identity), "identity does not survive JSON, or changes"
+        plain(one.identity) == dict(subject.build().identity), "identity does not survive JSON, or changes"
     )
 
 
@@ -97,7 +94,7 @@ def what_it_stored_is_its_own_and_nothing_else_is(subject: Subject) -> None:
     """``check_stored`` takes features that it stored and refuses those of another teacher."""
     one, config = subject.build(), subject.config()
     require(hasattr(config, "check_stored"), "its config has no method check_stored(stored)")
-    stored = StoredFeatures((2, 2), one.width, _plain(one.identity) or {})
+    stored = StoredFeatures((2, 2), one.width, plain(one.identity) or {})
     config.check_stored(stored)
     try:
         config.check_stored(StoredFeatures((2, 2), one.width, {**stored.identity, "type": "another"}))
@@ -107,10 +104,3 @@ def what_it_stored_is_its_own_and_nothing_else_is(subject: Subject) -> None:
         False,
         "check_stored takes features of another teacher; compare identities and raise thalweg.DataError",
     )
-
-
-def _plain(identity: Any) -> Any:
-    try:
-        return json.loads(json.dumps(dict(identity)))
-    except TypeError:
-        return None

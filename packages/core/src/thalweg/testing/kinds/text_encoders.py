@@ -1,12 +1,9 @@
 """What a text encoder keeps."""
 
-import json
-from typing import Any
-
 import torch
 from torch import nn
 
-from thalweg.testing.numbers import require_near, require_shape
+from thalweg.testing.numbers import plain, require_near, require_shape
 from thalweg.testing.rules import require, rule
 from thalweg.testing.subject import Subject
 
@@ -88,12 +85,5 @@ def the_identity_is_plain_and_tells_the_type(subject: Subject) -> None:
         f"identity['type'] is not '{subject.name}', as it is registered",
     )
     require(
-        _plain(one.identity) == dict(subject.build().identity), "identity does not survive JSON, or changes"
+        plain(one.identity) == dict(subject.build().identity), "identity does not survive JSON, or changes"
     )
-
-
-def _plain(identity: Any) -> Any:
-    try:
-        return json.loads(json.dumps(dict(identity)))
-    except TypeError:
-        return None
