@@ -150,18 +150,19 @@ def test_shipped_ablations_have_the_rungs_of_the_paper_and_the_residual_form(nam
     assert all(len(run.judged) == asked.judge.times for run in runs)
 
 
-def test_the_measured_result_is_of_the_shipped_recipe_and_told_as_measured():
+@pytest.mark.parametrize("name", ["digits-table-7a", "examples-digits"])
+def test_the_measured_result_is_of_the_shipped_recipe_and_told_as_measured(name):
     """The page shows the table that the command wrote, and that follows from the numbers beside it."""
-    folder = RESULTS / "digits-table-7a"
+    folder = RESULTS / name
     found = json.loads((folder / "results.json").read_text())
-    asked = read_ablation(RECIPES / "ablations" / "digits-table-7a.toml")
+    asked = read_ablation(RECIPES / "ablations" / f"{name}.toml")
     assert found["complete"]
     assert (found["overrides"], found["seeds"]) == (list(asked.overrides), asked.seeds)
     assert [(cell["name"], tuple(cell["overrides"])) for cell in found["cells"]] == [
         (cell.name, cell.overrides) for cell in asked.cells
     ]
     assert markdown(found) == (folder / "table.md").read_text()
-    told = (RESULTS / "digits-table-7a.md").read_text()
+    told = (RESULTS / f"{name}.md").read_text()
     assert found["command"] in told
-    for name, distance, accuracy, difference, *_ in rows(found)[1:]:
-        assert f"| {name} | {distance} | {accuracy} | {difference} |" in told
+    for cell, distance, accuracy, difference, *_ in rows(found)[1:]:
+        assert f"| {cell} | {distance} | {accuracy} | {difference} |" in told
