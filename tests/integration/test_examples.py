@@ -57,11 +57,12 @@ def test_both_are_listed_and_keep_the_quick_rules(environment):
     assert [one["result"] for one in found] == 6 * ["kept"]
 
 
-def test_the_ablation_compares_each_with_vera():
+def test_the_ablation_compares_what_is_trained_with_vera():
     cells = read_ablation(ABLATION).cells
     stated = " ".join(override for cell in cells for override in cell.overrides)
     assert cells[0].name == "VeRA"
-    assert all(name in stated for name in COMPONENTS.values())
+    # A sampler is not trained, and the protocol judges all networks by its own.
+    assert all(name in stated for kind, name in COMPONENTS.items() if kind != "sampler")
 
 
 def test_they_need_core_alone():
