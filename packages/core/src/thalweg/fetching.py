@@ -1,13 +1,12 @@
 """Saved networks by URL: brought to this machine, verified, once."""
 
-import hashlib
 import json
 import logging
 from pathlib import Path
 
 from thalweg.errors import DataError
 from thalweg.files import remove_tree, sha256
-from thalweg.storage import Location, MissingError, cache_folder
+from thalweg.storage import Location, MissingError, folder_for
 from thalweg.storage.locks import holding
 from thalweg.training.checkpoint import MANIFEST, candidates, remote
 
@@ -37,11 +36,28 @@ def on_this_machine(place: str | Path) -> Path | None:
     # A model or checkpoint inside a run keeps its place below it, so that the run is found from there.
     below = _below(str(place))
     run = Location(str(place).rstrip("/").removesuffix(below).rstrip("/")) if below else there
-    folder = cache_folder() / "networks" / hashlib.sha256(str(run).encode()).hexdigest()[:24]
+    folder = folder_for(run, "networks")
     folder.mkdir(parents=True, exist_ok=True)
     with holding(folder / ".lock"):
         _current(run / _RUN, folder / _RUN)
         return _fetched(there, folder, below)
+
+
+def run_config(place: str | Path) -> Path | None:
+    """The configuration of the run at a path or URL, on this machine; None if there is none.
+
+    Raises:
+        DataError: if it cannot be read.
+        ThalwegError: if the cache cannot be written.
+    """
+    there = Location(place) if "://" in str(place) else None
+    if there is None or there.local is not None:
+        file = Path(place if there is None or there.local is None else there.local) / _RUN
+        return file if file.is_file() else None
+    folder = folder_for(there, "networks")
+    folder.mkdir(parents=True, exist_ok=True)
+    with holding(folder / ".lock"):
+        return folder / _RUN if _current(there / _RUN, folder / _RUN) else None
 
 
 def _below(place: str) -> str:

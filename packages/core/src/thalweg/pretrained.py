@@ -30,7 +30,13 @@ class Loaded:
 
 
 def load_folder(
-    folder: Path, model: str, what: str, source: str, extra: str, tokenizer: str | None = None
+    folder: Path,
+    model: str,
+    what: str,
+    source: str,
+    extra: str,
+    tokenizer: str | None = None,
+    expected: str = "",
 ) -> Loaded:
     """Load a network and perhaps its tokenizer; safetensors alone, and nothing from elsewhere.
 
@@ -41,6 +47,7 @@ def load_folder(
         source: where to get it.
         extra: what to install where transformers is missing, such as ``thalweg-eval[transformers]``.
         tokenizer: class of the tokenizer in transformers.
+        expected: how the SHA-256 of the weights must begin; empty takes any.
 
     Raises:
         PluginError: if transformers is not installed.
@@ -58,6 +65,12 @@ def load_folder(
             raise DataError(
                 f"{folder} holds no {what}, as {file} is missing; download {files} from {source} into it"
             )
+    found = sha256(folder / _WEIGHTS)
+    if not found.startswith(expected):
+        raise DataError(
+            f"{folder / _WEIGHTS} is not {what}: its SHA-256 is {found}, which does not begin with "
+            f"{expected}; get the right one from {source}, or set 'sha256' to take this one as it is"
+        )
     bars = transformers.utils.logging
     shown = bars.is_progress_bar_enabled()
     bars.disable_progress_bar()
@@ -72,4 +85,4 @@ def load_folder(
     finally:
         if shown:
             bars.enable_progress_bar()
-    return Loaded(network.float().eval().requires_grad_(False), reader, sha256(folder / _WEIGHTS))
+    return Loaded(network.float().eval().requires_grad_(False), reader, found)

@@ -8,8 +8,7 @@ import attrs
 from attrs.validators import ge
 from torch import Tensor, nn
 
-from thalweg.pretrained import load_folder
-from thalweg_backbones.text.folders import EXTRA, check_weights, setting
+from thalweg_backbones.text.folders import encoder_in, setting
 from thalweg_backbones.text.frozen import FrozenTextEncoder
 
 SOURCE = "https://huggingface.co/openai/clip-vit-large-patch14"
@@ -49,16 +48,15 @@ class ClipTextConfig:
             PluginError: if transformers is not installed.
             DataError: if the folder is missing, damaged or holds no CLIP.
         """
-        folder = Path(self.weights)
-        check_weights(folder, self.sha256, "CLIP", SOURCE)
-        found = load_folder(folder, "CLIPTextModel", "CLIP", SOURCE, EXTRA, tokenizer="CLIPTokenizer")
-        return FrozenTextEncoder(
-            {"type": "clip", "sha256": found.sha256},
-            found.model,
-            found.tokenizer,
+        return encoder_in(
+            Path(self.weights),
+            "clip",
+            ("CLIPTextModel", "CLIPTokenizer"),
+            "CLIP",
+            SOURCE,
             _read,
-            length=self.length,
-            width=self.shape[1],
+            shape=self.shape,
+            sha256=self.sha256,
         )
 
 

@@ -3,9 +3,13 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
 
 from thalweg.errors import DataError
-from thalweg.files import sha256
+from thalweg.pretrained import load_folder
+from thalweg_backbones.text.frozen import FrozenTextEncoder, Read
 
 EXTRA = "thalweg-backbones[transformers]"
 SETTINGS, WEIGHTS = "config.json", "model.safetensors"
@@ -40,20 +44,42 @@ def setting(folder: Path, names: Sequence[str], what: str, source: str) -> int:
     return found
 
 
-def check_weights(folder: Path, expected: str, what: str, source: str) -> None:
-    """Compare the SHA-256 of the weights, if one is expected.
+def encoder_in(
+    folder: Path,
+    kind: str,
+    names: tuple[str, str],
+    what: str,
+    source: str,
+    read: Read,
+    *,
+    shape: tuple[int, int],
+    sha256: str,
+) -> FrozenTextEncoder:
+    """Load the encoder that a folder holds.
+
+    Args:
+        folder: the folder.
+        kind: what it is registered as.
+        names: classes of its network and of its tokenizer in transformers.
+        what: what the folder should hold, for messages.
+        source: where to get it.
+        read: how the network is asked.
+        shape: L and E.
+        sha256: how the SHA-256 of the weights must begin; empty takes any.
 
     Raises:
-        DataError: if they are missing, or others.
+        PluginError: if transformers is not installed.
+        DataError: if the folder is missing, damaged or holds something else.
     """
-    path = folder / WEIGHTS
-    if not expected:
-        return
-    if not path.is_file():
-        raise DataError(f"{folder} holds no {what}, as {WEIGHTS} is missing; get it from {source}")
-    found = sha256(path)
-    if not found.startswith(expected):
-        raise DataError(
-            f"{path} is not {what}: its SHA-256 is {found}, which does not begin with {expected}; get the "
-            f"right one from {source}, or set 'sha256' to take this one as it is"
-        )
+    model, tokenizer = names
+    found = load_folder(folder, model, what, source, EXTRA, tokenizer=tokenizer, expected=sha256)
+    length, width = shape
+    identity = {"type": kind, "sha256": found.sha256}
+    return FrozenTextEncoder(identity, found.model, found.tokenizer, read, length=length, width=width)
+
+
+def masked(model: nn.Module, ids_NL: Tensor, mask_NL: Tensor) -> Tensor:
+    """The last hidden states of a network from which padding is hidden."""
+    output: Any = model(input_ids=ids_NL, attention_mask=mask_NL.long())
+    hidden_NLE: Tensor = output.last_hidden_state
+    return hidden_NLE

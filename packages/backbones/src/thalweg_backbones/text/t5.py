@@ -2,14 +2,11 @@
 transformer, 2020), and others in its layout."""
 
 from pathlib import Path
-from typing import Any
 
 import attrs
 from attrs.validators import ge
-from torch import Tensor, nn
 
-from thalweg.pretrained import load_folder
-from thalweg_backbones.text.folders import EXTRA, check_weights, setting
+from thalweg_backbones.text.folders import encoder_in, masked, setting
 from thalweg_backbones.text.frozen import FrozenTextEncoder
 
 SOURCE = "https://huggingface.co/google/t5-v1_1-xxl"
@@ -45,20 +42,13 @@ class T5Config:
             PluginError: if transformers is not installed.
             DataError: if the folder is missing, damaged or holds no T5.
         """
-        folder = Path(self.weights)
-        check_weights(folder, self.sha256, "T5", SOURCE)
-        found = load_folder(folder, "T5EncoderModel", "T5", SOURCE, EXTRA, tokenizer="AutoTokenizer")
-        return FrozenTextEncoder(
-            {"type": "t5", "sha256": found.sha256},
-            found.model,
-            found.tokenizer,
-            _read,
-            length=self.length,
-            width=self.shape[1],
+        return encoder_in(
+            Path(self.weights),
+            "t5",
+            ("T5EncoderModel", "AutoTokenizer"),
+            "T5",
+            SOURCE,
+            masked,
+            shape=self.shape,
+            sha256=self.sha256,
         )
-
-
-def _read(model: nn.Module, ids_NL: Tensor, mask_NL: Tensor) -> Tensor:
-    output: Any = model(input_ids=ids_NL, attention_mask=mask_NL.long())
-    hidden_NLE: Tensor = output.last_hidden_state
-    return hidden_NLE

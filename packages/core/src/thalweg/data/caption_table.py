@@ -1,8 +1,7 @@
 """Captions of a source, each encoded once and kept in memory."""
 
 import logging
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from functools import cached_property
 from threading import Lock
 from typing import Any
@@ -13,6 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from thalweg.data.sources.captions import captions_in_order
 from thalweg.errors import DataError
 from thalweg.plugins import build_component
 from thalweg.protocols import Source, TextEncoder
@@ -22,7 +22,6 @@ KEPT_BYTES = 4 * 2**30
 """What all encoded captions may take; more belongs into shards."""
 
 _AT_ONCE = 1024
-_THREADS = 8
 _log = logging.getLogger("thalweg")
 
 
@@ -97,11 +96,7 @@ class CaptionTable:
 
     @cached_property
     def _captions(self) -> list[tuple[str, ...]]:
-        read: Callable[[int], tuple[str, ...]] = getattr(
-            self._source, "captions", lambda index: self._source[index].captions
-        )
-        with ThreadPoolExecutor(_THREADS) as pool:
-            return list(pool.map(read, range(len(self._source))))
+        return captions_in_order(self._source)
 
     @cached_property
     def _encoded(self) -> _Encoded:

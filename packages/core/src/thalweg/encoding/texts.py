@@ -1,19 +1,16 @@
 """The text encoder of a job, and what shards hold of its captions."""
 
-from concurrent.futures import ThreadPoolExecutor
-
 import torch
 from torch import nn
 
 from thalweg.config import component
 from thalweg.data.shards import TextHeader
+from thalweg.data.sources.captions import captions_in_order
 from thalweg.encoding.job import EncodingJob
 from thalweg.errors import DataError
 from thalweg.plugins import build_component
 from thalweg.protocols import Source, TextEncoder
 from thalweg.storage import redacted
-
-_THREADS = 8
 
 
 def text_encoder(job: EncodingJob, source: Source, place: torch.device) -> TextEncoder | None:
@@ -37,7 +34,5 @@ def text_encoder(job: EncodingJob, source: Source, place: torch.device) -> TextE
 
 def text_header(encoder: TextEncoder, source: Source) -> TextHeader:
     """Room for the captions of the image that has the most."""
-    read = getattr(source, "captions", lambda index: source[index].captions)
-    with ThreadPoolExecutor(_THREADS) as pool:
-        most = max(map(len, pool.map(read, range(len(source)))))
+    most = max(map(len, captions_in_order(source)))
     return TextHeader(encoder.identity, encoder.length, encoder.width, captions=max(most, 1))

@@ -10,7 +10,7 @@ import attrs
 
 from thalweg.config import read_toml
 from thalweg.errors import ConfigError
-from thalweg.fetching import DESCRIPTION, on_this_machine
+from thalweg.fetching import DESCRIPTION, on_this_machine, run_config
 from thalweg.training import checkpoint
 
 CONFIG, MODEL, CHECKPOINTS = "config.toml", "model", "checkpoints"
@@ -75,11 +75,9 @@ def _step_of(description: dict[str, Any]) -> Any:
 
 def data_of(place: Path | str) -> Any:
     """The data set, in plain values, that a recipe or a run's folder states; None if it is neither."""
-    path = on_this_machine(place)
-    if path is None:
-        return None
-    file = path if path.suffix == ".toml" else path / CONFIG
-    if path.suffix != ".toml" and not file.is_file():
+    recipe = "://" not in str(place) and Path(place).suffix == ".toml"
+    file = Path(place) if recipe else run_config(place)
+    if file is None:
         return None
     data = read_toml(file).get("data")
     if data is None:

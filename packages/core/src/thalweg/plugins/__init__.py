@@ -24,7 +24,7 @@ __all__ = [
     "Origin",
     "Registry",
     "block",
-    "build",
+    "build_component",
     "load",
     "registry",
 ]

@@ -3,7 +3,7 @@
 fsspec and its backends are imported when the first remote place is opened.
 """
 
-from thalweg.storage.cache import Cache, cache_folder, default_cache
+from thalweg.storage.cache import Cache, cache_folder, default_cache, folder_for
 from thalweg.storage.failures import MissingError
 from thalweg.storage.location import Location
 from thalweg.storage.redaction import redacted, register_secrets, register_url
@@ -14,6 +14,7 @@ __all__ = [
     "MissingError",
     "cache_folder",
     "default_cache",
+    "folder_for",
     "redacted",
     "register_secrets",
     "register_url",

@@ -188,6 +188,11 @@ def cache_folder() -> Path:
     return folder / "thalweg"
 
 
+def folder_for(location: Location, purpose: str) -> Path:
+    """The folder of the user's cache in which what belongs to a location is kept for a purpose."""
+    return cache_folder() / purpose / hashlib.sha256(str(location).encode()).hexdigest()[:24]
+
+
 def default_cache(limit_bytes: int = LIMIT) -> Cache:
     """The user's cache of files."""
     return Cache(cache_folder(), limit_bytes)

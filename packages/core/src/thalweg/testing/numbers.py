@@ -1,6 +1,5 @@
 """Numbers that rules are checked with: draws, weights that are nowhere zero, captions, comparisons."""
 
-import json
 from typing import Any
 
 import torch
@@ -52,14 +51,6 @@ def captions(count: int, seed: int = 0, text: tuple[int, int] | None = (5, 12)) 
     tokens = draws(count + 1, length, width, seed=seed)
     mask = torch.arange(length) < 1 + torch.arange(count).unsqueeze(1) % length
     return Text(tokens[:-1], mask, tokens[-1], torch.arange(length) < 1)
-
-
-def plain(identity: Any) -> dict[str, Any] | None:
-    """An identity as JSON gives it back; None if JSON cannot hold it."""
-    try:
-        return dict(json.loads(json.dumps(dict(identity))))
-    except TypeError:
-        return None
 
 
 def require_near(

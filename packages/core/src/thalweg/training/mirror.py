@@ -10,12 +10,11 @@ import secrets
 import shutil
 import socket
 from collections.abc import Callable, Iterator
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from thalweg.errors import ConfigError, ThalwegError
-from thalweg.storage import Location, MissingError, cache_folder
+from thalweg.storage import Location, MissingError, folder_for
 from thalweg.storage.locks import holding
 from thalweg.training.checkpoint import LATEST, remote, step_of
 
@@ -49,7 +48,7 @@ class Mirror:
                 f"the run directory {self.there} can only be read; give a path, or a URL that can be "
                 f"written, such as s3://"
             )
-        self.here = cache_folder() / "runs" / sha256(str(self.there).encode()).hexdigest()[:24]
+        self.here = folder_for(self.there, "runs")
         self._sent: dict[str, tuple[int, int]] = {}
         self._token = ""
 

@@ -1,6 +1,23 @@
-"""Captions as text files hold them."""
+"""Captions: as text files hold them, and all those of a source."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 from thalweg.errors import DataError
+from thalweg.protocols import Source
+
+_THREADS = 8  # remote files are waited for
+
+
+def captions_in_order(source: Source) -> list[tuple[str, ...]]:
+    """The captions of each image of a source; images are read only where it cannot do without.
+
+    Raises:
+        DataError: naming the file, if one is damaged.
+    """
+    read: Callable[[int], tuple[str, ...]] = getattr(source, "captions", lambda index: source[index].captions)
+    with ThreadPoolExecutor(_THREADS) as pool:
+        return list(pool.map(read, range(len(source))))
 
 
 def captions_of(data: bytes, name: str) -> tuple[str, ...]:

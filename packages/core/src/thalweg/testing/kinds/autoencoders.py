@@ -2,7 +2,8 @@
 
 import torch
 
-from thalweg.testing.numbers import images, plain, require_near, require_shape
+from thalweg.testing.encoders import require_identity
+from thalweg.testing.numbers import images, require_near, require_shape
 from thalweg.testing.rules import require, rule
 from thalweg.testing.subject import Subject
 
@@ -70,11 +71,5 @@ def encoding_twice_gives_the_same(subject: Subject) -> None:
 def the_identity_is_plain_and_the_same_every_time(subject: Subject) -> None:
     """``identity`` is plain data that names the type, ``scale`` a number above 0."""
     one = subject.build()
-    require(
-        one.identity.get("type") == subject.name,
-        f"identity['type'] is not '{subject.name}', as it is registered",
-    )
-    require(
-        plain(one.identity) == dict(subject.build().identity), "identity does not survive JSON, or changes"
-    )
+    require_identity(subject, one)
     require(one.scale > 0, f"scale is {one.scale}; it must be above 0")

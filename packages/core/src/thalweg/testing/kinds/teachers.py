@@ -1,11 +1,11 @@
 """What a teacher keeps."""
 
 import torch
-from torch import nn
 
 from thalweg.errors import DataError
 from thalweg.facts import StoredFeatures
-from thalweg.testing.numbers import images, plain, require_near, require_shape
+from thalweg.testing.encoders import plain, require_frozen, require_identity
+from thalweg.testing.numbers import images, require_near, require_shape
 from thalweg.testing.rules import require, rule
 from thalweg.testing.subject import Subject
 
@@ -59,12 +59,7 @@ def it_is_frozen(subject: Subject) -> None:
     require(
         not one(pictures(), (2, 2)).requires_grad, "its tokens hold on to a graph; see under torch.no_grad()"
     )
-    if isinstance(one, nn.Module):
-        require(
-            not any(p.requires_grad for p in one.parameters()),
-            "it can be trained; call requires_grad_(False)",
-        )
-        require(not any(module.training for module in one.modules()), "it is in training mode; call eval()")
+    require_frozen(one)
 
 
 @rule("teacher")
@@ -79,14 +74,7 @@ def its_name_is_known_before_it_is_loaded(subject: Subject) -> None:
 @rule("teacher")
 def the_identity_is_plain_and_the_same_every_time(subject: Subject) -> None:
     """``identity`` is plain data that names the type."""
-    one = subject.build()
-    require(
-        one.identity.get("type") == subject.name,
-        f"identity['type'] is not '{subject.name}', as it is registered",
-    )
-    require(
-        plain(one.identity) == dict(subject.build().identity), "identity does not survive JSON, or changes"
-    )
+    require_identity(subject, subject.build())
 
 
 @rule("teacher")

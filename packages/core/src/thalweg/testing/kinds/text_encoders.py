@@ -1,9 +1,9 @@
 """What a text encoder keeps."""
 
 import torch
-from torch import nn
 
-from thalweg.testing.numbers import plain, require_near, require_shape
+from thalweg.testing.encoders import require_frozen, require_identity
+from thalweg.testing.numbers import require_near, require_shape
 from thalweg.testing.rules import require, rule
 from thalweg.testing.subject import Subject
 
@@ -68,22 +68,10 @@ def it_is_frozen(subject: Subject) -> None:
     """No gradient flows into it, and it is in eval mode."""
     one = subject.build()
     require(not one(["dog"]).tokens.requires_grad, "its tokens hold on to a graph; use torch.no_grad()")
-    if isinstance(one, nn.Module):
-        require(
-            not any(p.requires_grad for p in one.parameters()),
-            "it can be trained; call requires_grad_(False)",
-        )
-        require(not any(module.training for module in one.modules()), "it is in training mode; call eval()")
+    require_frozen(one)
 
 
 @rule("text_encoder")
 def the_identity_is_plain_and_tells_the_type(subject: Subject) -> None:
     """``identity`` is plain data that names the type, the same for one config."""
-    one = subject.build()
-    require(
-        one.identity.get("type") == subject.name,
-        f"identity['type'] is not '{subject.name}', as it is registered",
-    )
-    require(
-        plain(one.identity) == dict(subject.build().identity), "identity does not survive JSON, or changes"
-    )
+    require_identity(subject, subject.build())

@@ -78,7 +78,7 @@ def fetch(there: Location, folder: Path) -> Path:
     if partial.exists():
         remove_tree(partial)
     files.disk.make_folder(partial)
-    (there / MANIFEST).download(partial / MANIFEST)
+    files.write_new(partial / MANIFEST, [manifest])
     seals = listed(partial)
     with ThreadPoolExecutor(_THREADS) as threads:
         tasks = [
