@@ -24,12 +24,14 @@ RECIPES = {
 }
 
 FACTS = Facts(shape=(4, 8, 8), classes=10)
+CAPTIONED = Facts(shape=(4, 8, 8), text=(5, 16))
 DIT = {"type": "dit", "width": 32, "heads": 4, "depth": 4}
 VERA = {"type": "vera", "channels": [16, 24, 16]}
 NETWORKS = {
     "dit": {"backbone": DIT},
     "dit-qk-norm": {"backbone": {**DIT, "qk_norm": True}},
     "dit-unconditional": {"backbone": DIT, "facts": Facts(shape=(4, 8, 8))},
+    "mmdit": {"backbone": {**DIT, "type": "mmdit", "qk_norm": True, "pooled": True}, "facts": CAPTIONED},
     "plain": {"backbone": DIT, "refiner": "plain", "branches": 2},
     "vera-time-gap": {
         "backbone": DIT,

@@ -14,6 +14,6 @@ from thalweg.types import Condition
 def test_nothing_to_leave_out_is_an_error_when_it_is_built(name):
     config = component("guidance", name)
     with pytest.raises(ConfigError, match="unconditional"):
-        config.build(attrs.evolve(FACTS, classes=None))
+        config.build(attrs.evolve(FACTS, classes=None, text=None))
     with pytest.raises(ConfigError, match="unconditional"):
         config.build(FACTS)(network, Condition())

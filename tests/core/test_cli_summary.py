@@ -42,6 +42,38 @@ def test_json_has_everything_a_program_asks_for(capsys):
     assert {"backbone.blocks", "refiner", "velocity_readout", "acceleration_readout"} <= told["parts"].keys()
 
 
+def test_captions_cost_what_their_tokens_do(capsys, tmp_path):
+    data = """
+        [data]
+        type = "shards"
+        url = "nowhere"
+        expected = { shape = [4, 8, 8], text = [%d, 32] }
+        [backbone]
+        type = "mmdit"
+        width = 32
+        depth = 2
+        heads = 2
+        patch = 4
+        [objectives]
+        velocity = {}
+        [training]
+        steps = 1
+        batch_size = 2
+    """
+    found = []
+    for length in (1, 5):
+        recipe = tmp_path / f"{length}.toml"
+        recipe.write_text(data % length)
+        told = as_json(capsys, str(recipe))
+        assert told["activation_bytes"] > 0
+        found.append(told["gflop_forward"])
+    # Two joint blocks, the last one reading captions only: the embedding, queries, keys and values (three
+    # matrices of 32 x 32; the last one's go nowhere but are computed as in any stream), output and MLP (nine).
+    tokens = 2 * 4 * 32 * 32 * (1 + 3 + 9 + 3)
+    attention = 2 * 2 * 2 * 32 * (9**2 - 5**2)
+    assert (found[1] - found[0]) * 1e9 == pytest.approx(tokens + attention, rel=1e-6)
+
+
 def test_text_says_the_same(capsys):
     told = as_json(capsys, SMALL)
     assert main(["summary", SMALL]) == 0

@@ -15,6 +15,7 @@ from thalweg.config import structure
 from thalweg.data.pixels import to_images
 from thalweg.drawing import Drawer
 from thalweg.errors import ConfigError, DataError, ThalwegError
+from thalweg.evaluation.captions import PartCaptions
 from thalweg.evaluation.drawn import draw
 from thalweg.evaluation.labelling import labels_of
 from thalweg.evaluation.networks import SampleSource
@@ -188,7 +189,7 @@ class Reader:
 
 
 def test_a_network_that_reads_captions_gets_those_of_its_data_in_turn():
-    source = SampleSource(Reader(), DrawingConfig({"type": "euler", "steps": 1}), 5, captions=Captions())
+    source = SampleSource(Reader(), DrawingConfig({"type": "euler", "steps": 1}), 5, captions=PartCaptions(Captions(), 0, "validation"))
     silent = thalweg.randomness.SampleNoise(0, range(5), (1, 2, 2)).initial()
     drawn = source(range(5))
     torch.testing.assert_close((drawn.x - silent).mean((1, 2, 3)), torch.tensor([0.0, 1.0, 2.0, 0.0, 1.0]))

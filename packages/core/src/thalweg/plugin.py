@@ -21,6 +21,7 @@ def thalweg_components(register: Register) -> None:
     register("source", "tar", "thalweg.data.sources.tar:TarConfig")
     register("source", "idx", "thalweg.data.sources.idx:IdxConfig")
     register("source", "captioned", "thalweg.data.sources.captioned:CaptionedConfig")
+    register("source", "emoji", "thalweg.data.sources.emoji:EmojiConfig")
     register("autoencoder", "identity", "thalweg.autoencoders.identity:IdentityConfig")
     register("logger", "csv", "thalweg.training.loggers.table:CsvConfig")
     register("logger", "wandb", "thalweg.training.loggers.weights_and_biases:WandbConfig")

@@ -268,7 +268,9 @@ class Source(Protocol):
     """Images as they lie somewhere: folders, tar files, idx files; read by index in a fixed order.
 
     One that knows all classes without reading an image may offer ``labels``, a list of them in order; one
-    with captions may offer ``captions(index)``, which reads them without the image.
+    with captions may offer ``captions(index)``, which reads them without the image. ``attribution`` says whom
+    to name for the images, and ``held_out`` names what was kept back to be tested on; listings and shards
+    state both.
 
     Attributes:
         classes: number of classes; None where images bear no labels.

@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from thalweg.composition import compose
 from thalweg.facts import Facts
 from thalweg.network import FlowNetwork
+from thalweg.types import Condition, Text
 
 BYTES_PER_PARAMETER = 20
 """Training state in float32: weight, gradient, two moments of AdamW, averaged weight."""
@@ -118,10 +119,20 @@ def _activation_bytes(composition: dict[str, Any], facts: Facts, batch_size: int
     return sum(kept.values())
 
 
-def _inputs(network: FlowNetwork, count: int, device: str) -> tuple[Tensor, Tensor]:
+def _inputs(network: FlowNetwork, count: int, device: str) -> tuple[Tensor, Tensor, Condition]:
     # The null class costs what any other does, and fake labels could not be checked.
     x_t = torch.zeros(count, *network.facts.shape, device=device)
-    return x_t, torch.zeros(network.branches, count, device=device)
+    times = torch.zeros(network.branches, count, device=device)
+    return x_t, times, Condition(text=_captions(network.facts, count, device))
+
+
+def _captions(facts: Facts, count: int, device: str) -> Text | None:
+    """Captions of full length, as a training step pays for padding too."""
+    if facts.text is None:
+        return None
+    tokens_NLE = torch.zeros(count, *facts.text, device=device)
+    mask_NL = torch.ones(tokens_NLE.shape[:2], dtype=torch.bool, device=device)
+    return Text(tokens_NLE, mask_NL, tokens_NLE[0], mask_NL[0])
 
 
 def _storage(tensor: Tensor) -> int:

@@ -27,7 +27,7 @@ from typing import NamedTuple
 
 import attrs
 import torch
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, Int64, UInt8
 from torch import Tensor
 
 from thalweg.facts import Facts
@@ -284,9 +284,12 @@ class Features:
         spatial: one vector per image that keeps places apart, where the extractor offers one, as sFID
             takes it.
         captions: one vector per caption in the space of ``pooled``, where the extractor reads captions.
+        said: a number per image that stands for its caption's words, equal for equal captions; None where
+            images have none. The evaluation sets it, no extractor needs to.
     """
 
     pooled: Float[Tensor, "N F"]
     logits: Float[Tensor, "N classes"] | None = None
     spatial: Float[Tensor, "N S"] | None = None
     captions: Float[Tensor, "N F"] | None = None
+    said: Int64[Tensor, " N"] | None = None

@@ -13,6 +13,7 @@ _METRICS = {
     "kid": "metrics.kid:KidConfig",
     "precision_recall": "metrics.precision_recall:PrecisionRecallConfig",
     "clip_score": "metrics.clip_score:ClipScoreConfig",
+    "caption_retrieval": "metrics.caption_retrieval:CaptionRetrievalConfig",
     "nearest_neighbour": "metrics.nearest:NearestNeighbourConfig",
     "accuracy": "metrics.accuracy:AccuracyConfig",
     "geneval": "geneval.metric:GenEvalConfig",

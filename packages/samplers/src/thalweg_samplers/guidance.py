@@ -11,7 +11,7 @@ from thalweg.types import Condition, ConditionalVelocity
 
 _UNCONDITIONAL = (
     "classifier-free guidance needs a condition to leave out, but these data are unconditional; "
-    "remove the guidance, or give the samples labels"
+    "remove the guidance, or give the samples labels or captions"
 )
 # A time of a grid such as linspace(1, 0, 11)[3] misses 0.7 by a rounding error; it counts as 0.7.
 _ROUNDING = 1e-9
@@ -40,7 +40,7 @@ class ClassifierFree:
         Raises:
             ConfigError: the condition holds nothing that could be left out.
         """
-        if condition.labels is None:
+        if condition.labels is None and condition.text is None:
             raise ConfigError(_UNCONDITIONAL)
         return GuidedField(self, network, condition)
 
@@ -129,6 +129,6 @@ class ClassifierFreeConfig:
         Raises:
             ConfigError: the data are unconditional.
         """
-        if facts.classes is None:
+        if facts.classes is None and facts.text is None:
             raise ConfigError(_UNCONDITIONAL)
         return ClassifierFree(self.scale, self.interval)

@@ -11,6 +11,7 @@ from thalweg.cli.encode import storage_options
 from thalweg.cli.groups import Group
 
 _DAMAGED = 4
+_SHOWN = 20  # of a list; --json has all
 _SECONDS = 5.0  # between two lines of progress
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -99,5 +100,7 @@ def _words(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name} {_words(one)}" for name, one in value.items()) or "none"
     if isinstance(value, list | tuple):
-        return " ".join(map(_words, value)) or "none"
+        words = [_words(one) for one in value[:_SHOWN]]
+        more = f" and {len(value) - _SHOWN} more" if len(value) > _SHOWN else ""
+        return ("; " if any(" " in one for one in words) else " ").join(words) + more or "none"
     return {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value)

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import attrs
 import click
 
 from thalweg.cli import console
@@ -15,6 +16,19 @@ from thalweg.errors import ConfigError
 @click.argument("out", type=click.Path(path_type=Path))
 @click.argument("settings", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--labels", metavar="A,B,...", help="Classes to draw.  [default: all]")
+@click.option(
+    "--prompt",
+    "prompts",
+    metavar="TEXT",
+    multiple=True,
+    help="A caption to draw for, of networks that read captions; several are drawn in turn.  [default: those "
+    "of the run's held-out data]",
+)
+@click.option(
+    "--prompt-file",
+    metavar="PATH",
+    help="More of them: a text of one a line, or .json as MS-COCO has captions, the first of each image.",
+)
 @click.option("--start", default=0, show_default=True, help="Index of the first sample of the seed.")
 @click.option("--png", "pngs", is_flag=True, help="OUT gets a PNG for each sample.")
 @click.option(
@@ -32,6 +46,8 @@ def command(
     out: Path,
     settings: tuple[str, ...],
     labels: str | None,
+    prompts: tuple[str, ...],
+    prompt_file: str | None,
     start: int,
     pngs: bool,
     precision: str,
@@ -43,10 +59,13 @@ def command(
 
     KEY=VALUE changes how: count=64, batch_size=64, seed=0, labels=random, sampler=euler_maruyama,
     sampler.steps=250, guidance=cfg, guidance.scale=1.8, 'guidance.interval=[0.0, 0.7]', autoencoder=sd-vae.
+    With prompts, count is their number by default. The run says which encoder reads them; for one trained on
+    captions that were encoded before, text=clip text.weights=PATH does.
 
     OUT.npz gets images as the ADM evaluator takes them, OUT.tar and a folder with --png one PNG each; any
     other OUT is a folder of samples.safetensors (x in float32, labels, indices), samples.json (how they were
-    drawn) and, where x has one or three channels, samples.png. Beside images, OUT.json says how.
+    drawn) and, where x has one or three channels, samples.png. Beside images, OUT.json says how; their
+    captions are there, and in a .txt beside each PNG.
 
     Interrupted, the same command goes on.
     """
@@ -55,10 +74,18 @@ def command(
     data: dict[str, Any] = {"precision": precision}
     for item in settings:
         apply_override(data, item)
+    if prompts:
+        data["prompts"] = [*prompts]
     config = structure(SamplesConfig, data)
     classes = _numbers(labels)
     # torch comes in here, once the command is known to be valid.
+    from thalweg.evaluation.captions import read_captions
     from thalweg.evaluation.drawn import draw
+
+    if prompt_file is not None:
+        config = attrs.evolve(config, prompts=(*config.prompts, *read_captions(prompt_file)))
+    if config.prompts and "count" not in data:
+        config = attrs.evolve(config, count=len(config.prompts))
 
     try:
         drawn = draw(

@@ -42,6 +42,8 @@ def inspect(url: str, storage_options: Mapping[str, Any]) -> dict[str, Any]:
         "captioned": source.captioned,
         "first_sizes": [f"{width}x{height}x{channels}" for height, width, channels in first],
         "identity": source.identity,
+        "held_out": list(getattr(source, "held_out", ())),
+        "attribution": getattr(source, "attribution", ""),
     }
 
 

@@ -142,6 +142,8 @@ def _header(
         crop=CROP,
         source=source.identity,
         seed=job.seed,
+        attribution=getattr(source, "attribution", ""),
+        held_out=tuple(getattr(source, "held_out", ())),
     )
 
 

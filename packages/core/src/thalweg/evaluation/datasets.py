@@ -1,6 +1,6 @@
 """A part of a data set as a set of images."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -36,7 +36,7 @@ class DatasetImages:
     def __init__(self, dataset: Dataset, part: str, identity: Mapping[str, Any], decoder: "Decoder") -> None:
         self._split = dataset.train if part == "train" else dataset.validation
         self._decode = decoder
-        self.classes = dataset.facts.classes
+        self.classes, self._captioned = dataset.facts.classes, dataset.facts.text is not None
         self.identity: Mapping[str, Any] = {
             "kind": "dataset",
             "images": len(self._split),
@@ -52,16 +52,20 @@ class DatasetImages:
     def read(self, start: int, stop: int) -> Piece:
         """Samples start..stop-1 as images."""
         # One by one, as what is drawn at a read may not depend on what else is read with it.
-        batches = [
-            self._split.batch([index], generator(_SEED, "evaluated sample", index))
-            for index in range(start, stop)
-        ]
+        batches = [self._split.batch([index], _generator(index)) for index in range(start, stop)]
         labels = [batch.condition.labels for batch in batches]
         known = [one for one in labels if one is not None]
         return Piece(
             self._decode(torch.cat([batch.clean for batch in batches])),
             torch.cat(known) if len(known) == len(batches) else None,
+            self._captions(range(start, stop)),
         )
+
+    def _captions(self, indices: Sequence[int]) -> list[str] | None:
+        """One of each image, as they are written; None where there are none, or only encoded ones."""
+        if not self._captioned or not hasattr(self._split, "captions"):
+            return None
+        return [self._split.captions([index], _generator(index))[0] for index in indices]
 
 
 class Decoder:
@@ -100,3 +104,7 @@ class Decoder:
                 "decodes them: autoencoder=sd-vae, or autoencoder=identity for pixels"
             )
         return images.cpu()
+
+
+def _generator(index: int) -> torch.Generator:
+    return generator(_SEED, "evaluated sample", index)

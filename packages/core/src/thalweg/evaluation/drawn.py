@@ -60,7 +60,7 @@ def draw(
 
     Raises:
         ConfigError: an argument does not fit the network, or ``out`` exists.
-        DataError: the network is missing or damaged.
+        DataError: the network, or what its captions need, is missing or damaged.
         ThalwegError: a sample is not finite, or a file cannot be written.
     """
     check_alone()
@@ -119,13 +119,14 @@ def draw(
             shared_work(folder, to_plain(task), divided(left, devices), own, advanced)
         if spans.without([(0, config.count)], done(folder)):
             raise ThalwegError("not all samples were drawn; the same command goes on from there")
+        words = source.captions(range(first, first + config.count))
         spent = spent_on(folder)
         drawn["evaluations"] = spent.evaluated / config.count
         drawn["seconds"] = round(spent.seconds, 3)
-        _put(out, blocks(folder), write, drawn)
+        _put(out, blocks(folder), write, drawn if words is None else {**drawn, "captions": words})
         remove(folder)
     if form == "images":
-        write_note(out, images_at(out, None).open(place).identity, sampling)
+        write_note(out, images_at(out, None).open(place).identity, sampling, words)
     return drawn
 
 

@@ -41,19 +41,24 @@ def write_npz(path: Path, blocks: Iterator[Block], drawn: Mapping[str, Any]) -> 
 
 
 def write_tar(path: Path, blocks: Iterator[Block], drawn: Mapping[str, Any]) -> None:
-    """A PNG for each sample, named by its index, and its class in a ``.cls`` beside it."""
+    """A PNG for each sample, named by its index, its class in a ``.cls`` and its caption in a ``.txt``
+    beside it."""
     with tarfile.open(path, "w") as archive:
         for index, image, label in _each(blocks, drawn):
             _add(archive, f"{index:08d}.png", _png(image))
             if label is not None:
                 _add(archive, f"{index:08d}.cls", str(label).encode())
+            if drawn.get("captions") is not None:
+                _add(archive, f"{index:08d}.txt", _caption(drawn, index).encode())
 
 
 def write_pngs(path: Path, blocks: Iterator[Block], drawn: Mapping[str, Any]) -> None:
-    """A folder with a PNG for each sample, named by its index."""
+    """A folder with a PNG for each sample, named by its index, and its caption in a ``.txt`` beside it."""
     path.mkdir()
     for index, image, _ in _each(blocks, drawn):
         (path / f"{index:08d}.png").write_bytes(_png(image))
+        if drawn.get("captions") is not None:
+            (path / f"{index:08d}.txt").write_text(_caption(drawn, index), encoding="utf-8")
 
 
 def write_folder(path: Path, blocks: Iterator[Block], drawn: Mapping[str, Any]) -> None:
@@ -93,6 +98,11 @@ def _each(
         for row, image in enumerate(block.tensors["images"]):
             index = int(drawn["start"]) + block.start + row
             yield index, image, None if labels is None else int(labels[row])
+
+
+def _caption(drawn: Mapping[str, Any], index: int) -> str:
+    """The words of a sample, in one line as such files are read."""
+    return " ".join(drawn["captions"][index - int(drawn["start"])].split()) + "\n"
 
 
 def _png(image: UInt8[Tensor, "channels height width"]) -> bytes:

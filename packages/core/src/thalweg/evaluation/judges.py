@@ -1,5 +1,6 @@
 """Extractors with their metrics, built, and the statistics that they ask for."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -57,10 +58,12 @@ class Judge:
         return found
 
     def features(self, piece: Piece) -> Features:
-        """What its extractor sees in these images."""
+        """What its extractor sees in these images, and which captions they have."""
         if self.extractor.reads_captions:
-            return self.extractor(piece.images, piece.captions)
-        return self.extractor(piece.images)
+            found = self.extractor(piece.images, piece.captions)
+        else:
+            found = self.extractor(piece.images)
+        return found if piece.captions is None else attrs.evolve(found, said=_numbered(piece.captions))
 
     def count(
         self, features: Features, labels: Tensor | None, indices: Sequence[int], statistics: Statistics
@@ -140,3 +143,9 @@ def _fit(extractor: Any, kind: str, teaching: Images | None) -> None:
 def _words(identity: Mapping[str, Any]) -> str:
     data = identity.get("data")
     return str(data["type"] if isinstance(data, Mapping) else identity.get("kind", "images"))
+
+
+def _numbered(captions: Sequence[str]) -> Tensor:
+    """A number for each caption, equal for equal ones, in whichever process and set."""
+    digests = (hashlib.sha256(caption.encode()).digest()[:8] for caption in captions)
+    return torch.tensor([int.from_bytes(digest, "big", signed=True) for digest in digests])

@@ -11,13 +11,12 @@ from torch import Tensor
 from thalweg.config import dump
 from thalweg.drawing import Drawer, VelocityNetwork
 from thalweg.errors import ConfigError
+from thalweg.evaluation.captions import Captions
 from thalweg.evaluation.datasets import Decoder
 from thalweg.evaluation.images import Piece
 from thalweg.evaluation.labelling import labels_of
-from thalweg.evaluation.settings import DrawingConfig
-from thalweg.protocols import Split
-from thalweg.randomness import generator
-from thalweg.types import Condition, Text
+from thalweg.evaluation.settings import CAPTIONING, DrawingConfig
+from thalweg.types import Condition
 
 
 @attrs.frozen(eq=False)
@@ -27,10 +26,12 @@ class Drawn:
     Attributes:
         x: as the network gives them.
         labels: the class that each was drawn for; None without classes.
+        captions: the words that each was drawn for; None without, or where nobody knows them.
     """
 
     x: Float32[Tensor, "N C H W"]
     labels: Int[Tensor, " N"] | None
+    captions: Sequence[str] | None
 
 
 class SampleSource:
@@ -41,8 +42,7 @@ class SampleSource:
         drawing: sampler, guidance, labels, seed and precision.
         count: how many are going to be drawn.
         classes: those to draw; all by default.
-        captions: where a network that reads captions takes them from, sample i the i-th, from the start
-            again after the last.
+        captions: what samples of a network that reads captions are drawn for.
         device: where the network runs.
 
     Attributes:
@@ -60,15 +60,12 @@ class SampleSource:
         count: int,
         *,
         classes: Sequence[int] | None = None,
-        captions: Split | None = None,
+        captions: Captions | None = None,
         device: torch.device | str | None = None,
     ) -> None:
         self.facts = network.facts
         if self.facts.text is not None and captions is None:
-            raise ConfigError(
-                "the network reads captions, and there are none to draw for: take it in its run's folder, "
-                "whose data set has them"
-            )
+            raise ConfigError("the network reads captions, and there are none to draw for; give some")
         self._captions = captions
         self._classes = self._checked(classes)
         named = "none" if self._classes is None else "all" if classes is None else list(classes)
@@ -84,10 +81,12 @@ class SampleSource:
             compile="auto",
         )
         self._rule, self._seed = drawing.labels, drawing.seed
+        stated = {name: value for name, value in dump(drawing).items() if name not in CAPTIONING}
         self.drawing: Mapping[str, Any] = {
-            **dump(drawing),
+            **stated,
             "precision": self._drawer.precision,
             "classes": named,
+            "captions": "none" if captions is None else captions.described,
         }
 
     @property
@@ -104,8 +103,14 @@ class SampleSource:
         labels = None
         if self._classes is not None:
             labels = torch.tensor(labels_of(self._rule, self._classes, self._seed, indices))
-        text = None if self._captions is None or self.facts.text is None else self._texts(indices)
-        return Drawn(self._drawer(indices, Condition(labels=labels, text=text)), labels)
+        text = None if self._captions is None else self._captions.read(indices)
+        return Drawn(
+            self._drawer(indices, Condition(labels=labels, text=text)), labels, self.captions(indices)
+        )
+
+    def captions(self, indices: Sequence[int]) -> Sequence[str] | None:
+        """The words that these samples are drawn for; None without, or where nobody knows them."""
+        return None if self._captions is None else self._captions.words(indices)
 
     def _checked(self, classes: Sequence[int] | None) -> Sequence[int] | None:
         known = self.facts.classes
@@ -117,24 +122,6 @@ class SampleSource:
         if wrong:
             raise ConfigError(f"there is no class {wrong[0]}; the network knows the classes 0 to {known - 1}")
         return range(known) if classes is None else classes
-
-    def _texts(self, indices: Sequence[int]) -> Text:
-        split = self._captions
-        assert split is not None  # noqa: S101 - for mypy
-        texts = [
-            split.batch([index % len(split)], generator(self._seed, "sample caption", index)).condition.text
-            for index in indices
-        ]
-        found = [one for one in texts if one is not None]
-        if len(found) < len(texts):
-            raise ConfigError("the network reads captions and its data set has none; name one that has")
-        longest = max(text.tokens.shape[1] for text in found)
-        return Text(
-            tokens=torch.cat([_padded(text.tokens, longest) for text in found]),
-            mask=torch.cat([_padded(text.mask, longest) for text in found]),
-            empty_tokens=found[0].empty_tokens,
-            empty_mask=found[0].empty_mask,
-        )
 
 
 class NetworkImages:
@@ -173,11 +160,4 @@ class NetworkImages:
             ThalwegError: if one is not finite.
         """
         drawn = self._source(range(start, stop))
-        return Piece(self._decoder(drawn.x), drawn.labels)
-
-
-def _padded(tensor: Tensor, length: int) -> Tensor:
-    missing = length - tensor.shape[1]
-    if missing == 0:
-        return tensor
-    return torch.cat([tensor, tensor.new_zeros(1, missing, *tensor.shape[2:])], dim=1)
+        return Piece(self._decoder(drawn.x), drawn.labels, drawn.captions)

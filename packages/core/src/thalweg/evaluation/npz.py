@@ -1,7 +1,7 @@
 """NumPy's ``.npz`` as the ADM evaluator takes it, read and written row by row, nothing unpickled.
 
-``arr_0`` holds the images, uint8 of N x height x width x 3; ``arr_1``, if there, the labels. Files that
-``numpy.savez`` made are not compressed, so any row is found at once; compressed ones are read forwards.
+``arr_0`` holds the images, uint8 of N x height x width x 3; ``arr_1``, if there, the labels; captions lie in
+the note beside it. Files that ``numpy.savez`` made are not compressed, so any row is found at once; compressed ones are read forwards.
 """
 
 import threading
@@ -20,6 +20,7 @@ from numpy.lib import format as npy
 
 from thalweg.errors import DataError
 from thalweg.evaluation.images import Piece
+from thalweg.evaluation.notes import noted_captions
 from thalweg.files import sha256
 
 IMAGES, LABELS = "arr_0", "arr_1"
@@ -39,7 +40,7 @@ class NpzImages:
         classes: one more than the largest label; None without labels.
 
     Raises:
-        DataError: if it is none, or holds no uint8 images of 1 or 3 channels.
+        DataError: if it is none, holds no uint8 images of 1 or 3 channels, or its note is damaged.
     """
 
     def __init__(self, path: Path) -> None:
@@ -57,6 +58,7 @@ class NpzImages:
         self._labels = _labels(path, self._count) if LABELS in names else None
         self.classes = None if self._labels is None else int(self._labels.max(initial=-1)) + 1 or None
         self.identity: Mapping[str, Any] = {"kind": "npz", "images": self._count, "sha256": sha256(path)}
+        self._captions = noted_captions(path, self.identity)
 
     def __len__(self) -> int:
         return self._count
@@ -82,7 +84,8 @@ class NpzImages:
             raise DataError(f"{self._path} ends before image {stop - 1}; restore it")
         images = np.frombuffer(bytearray(content), np.uint8).reshape(-1, height, width, channels)
         labels = None if self._labels is None else torch.from_numpy(self._labels[start:stop])
-        return Piece(torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), labels)
+        captions = None if self._captions is None else self._captions[start:stop]
+        return Piece(torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), labels, captions)
 
 
 def members(path: Path) -> set[str]:

@@ -9,6 +9,7 @@ import torch
 
 from thalweg.config import component_field, dump, structure
 from thalweg.errors import DataError
+from thalweg.evaluation.captions import captions_for
 from thalweg.evaluation.datasets import DatasetImages, Decoder
 from thalweg.evaluation.folders import SourceImages
 from thalweg.evaluation.models import data_of, model_at
@@ -74,9 +75,7 @@ class NetworkSet:
     def source(self, device: torch.device | str) -> SampleSource:
         """Load the network, ready to draw."""
         network = load(self.model, device=device)
-        captions = (
-            None if network.facts.text is None or self.data is None else build_component(self.data).validation
-        )
+        captions = captions_for(network.facts, self.drawing, self.data, device)
         return SampleSource(
             network, self.drawing, self.count, classes=self.classes, captions=captions, device=device
         )

@@ -8,7 +8,18 @@ from attrs.validators import ge, min_len, optional
 from thalweg.config import component_field, component_table
 from thalweg.errors import ConfigError
 
+CAPTIONING = ("prompts", "captions", "text")
+"""The fields of drawing that only networks that read captions look at."""
+
+PARTS = ("validation", "train")
+
 _AT_LEAST_TWO: Any = optional(ge(2))
+
+
+def _words(_: object, __: object, prompts: tuple[str, ...]) -> None:
+    for number, prompt in enumerate(prompts, start=1):
+        if not prompt.strip():
+            raise ValueError(f"prompt {number} of {len(prompts)} is empty; say what is to be seen, or omit it")
 
 
 @attrs.frozen
@@ -21,6 +32,12 @@ class DrawingConfig:
         labels: ``balanced`` takes the classes in turn, ``random`` draws each from (seed, index).
         seed: of noise and labels.
         precision: of the network's evaluations; what ``auto`` came to is in the passport.
+        prompts: of networks that read captions, those to draw for: sample i the i-th, from the start again
+            after the last.
+        captions: where captions are from without prompts: ``validation`` or ``train``, that part of the
+            run's data set; or a file, ``.json`` as MS-COCO has them, of which the first of each image is
+            taken, or a text of one a line.
+        text: the encoder that reads prompts and files; none for that of the run's data set.
     """
 
     sampler: Any = component_field("sampler", "euler_maruyama")
@@ -28,6 +45,9 @@ class DrawingConfig:
     labels: Literal["balanced", "random"] = "balanced"
     seed: int = attrs.field(default=0, validator=ge(0))
     precision: Literal["auto", "32-true", "bf16-mixed"] = "32-true"
+    prompts: tuple[str, ...] = attrs.field(default=(), validator=_words)
+    captions: str = attrs.field(default="validation", validator=min_len(1))
+    text: Any = component_field("text_encoder", None, optional=True)
 
 
 @attrs.frozen(kw_only=True)
@@ -48,7 +68,16 @@ class SamplesConfig(DrawingConfig):
     @property
     def drawing(self) -> DrawingConfig:
         """How they are drawn, without how many."""
-        return DrawingConfig(self.sampler, self.guidance, self.labels, self.seed, self.precision)
+        return DrawingConfig(
+            self.sampler,
+            self.guidance,
+            self.labels,
+            self.seed,
+            self.precision,
+            self.prompts,
+            self.captions,
+            self.text,
+        )
 
 
 @attrs.frozen

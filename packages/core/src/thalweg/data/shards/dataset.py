@@ -134,6 +134,7 @@ class ShardsConfig:
             validation=ShardSplit(store, held_M, empty, held=True),
             kind=header.kind,
             autoencoder=autoencoder,
+            text_identity=None if header.text is None else header.text.identity,
         )
 
     @property
@@ -164,6 +165,7 @@ class Shards:
         validation: what is held out.
         kind: ``posterior`` or ``pixels``.
         autoencoder: decodes samples; None where none is named.
+        text_identity: what encoded the captions; None where there are none.
     """
 
     facts: Facts
@@ -171,6 +173,7 @@ class Shards:
     validation: ShardSplit
     kind: str
     autoencoder: Autoencoder | None
+    text_identity: Mapping[str, Any] | None
 
     def images(self, x: Float[Tensor, "N C H W"]) -> UInt8[Tensor, "N channels height width"] | None:
         """Samples as images 0..255; None for latents without an autoencoder, and for odd channels."""

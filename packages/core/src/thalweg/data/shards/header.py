@@ -133,6 +133,8 @@ class ShardHeader:
         teachers: stored features by the teacher's name.
         text: stored captions, if any.
         attribution: whom to name for the images.
+        held_out: captions of the combinations that the source holds out, and that the samples lack unless
+            they are that part; empty where it holds out none.
     """
 
     kind: Literal["posterior", "pixels"] = attrs.field(validator=in_(("posterior", "pixels")))
@@ -151,6 +153,7 @@ class ShardHeader:
     teachers: Mapping[str, TeacherHeader] = attrs.field(factory=dict, validator=_check_teachers)
     text: TextHeader | None = None
     attribution: str = ""
+    held_out: tuple[str, ...] = ()
 
     @property
     def facts(self) -> Facts:

@@ -22,7 +22,8 @@ def features(seed: int, rows: slice = slice(None)) -> Features:
     """Features of all kinds of some of 40 images."""
     pooled, logits, spatial = (draws(COUNT, width, seed=seed + width) for width in (12, 10, 8))
     captions = draws(COUNT, 12, seed=seed)
-    return Features(pooled[rows].abs(), logits[rows], spatial[rows], captions[rows])
+    said = torch.arange(COUNT) % 25
+    return Features(pooled[rows].abs(), logits[rows], spatial[rows], captions[rows], said[rows])
 
 
 def filled(
