@@ -68,7 +68,7 @@ def test_captions_cost_what_their_tokens_do(capsys, tmp_path):
         assert told["activation_bytes"] > 0
         found.append(told["gflop_forward"])
     # Two joint blocks, the last one reading captions only: the embedding, queries, keys and values (three
-    # matrices of 32 x 32; the last one's go nowhere but are computed as in any stream), output and MLP (nine).
+    # matrices of 32 x 32; the last one's go nowhere but are computed all the same), output and MLP (nine).
     tokens = 2 * 4 * 32 * 32 * (1 + 3 + 9 + 3)
     attention = 2 * 2 * 2 * 32 * (9**2 - 5**2)
     assert (found[1] - found[0]) * 1e9 == pytest.approx(tokens + attention, rel=1e-6)

@@ -189,7 +189,12 @@ class Reader:
 
 
 def test_a_network_that_reads_captions_gets_those_of_its_data_in_turn():
-    source = SampleSource(Reader(), DrawingConfig({"type": "euler", "steps": 1}), 5, captions=PartCaptions(Captions(), 0, "validation"))
+    source = SampleSource(
+        Reader(),
+        DrawingConfig({"type": "euler", "steps": 1}),
+        5,
+        captions=PartCaptions(Captions(), 0, "validation"),
+    )
     silent = thalweg.randomness.SampleNoise(0, range(5), (1, 2, 2)).initial()
     drawn = source(range(5))
     torch.testing.assert_close((drawn.x - silent).mean((1, 2, 3)), torch.tensor([0.0, 1.0, 2.0, 0.0, 1.0]))

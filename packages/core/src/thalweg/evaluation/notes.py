@@ -25,7 +25,7 @@ def write_note(
         drawn: how they were drawn.
         captions: what each was drawn for; None without.
     """
-    note = {"images": dict(identity), "drawn": dict(drawn)}
+    note: dict[str, Any] = {"images": dict(identity), "drawn": dict(drawn)}
     if captions is not None:
         note["captions"] = list(captions)
     text = json.dumps(note, indent=2, ensure_ascii=False)

@@ -19,7 +19,9 @@ _AT_LEAST_TWO: Any = optional(ge(2))
 def _words(_: object, __: object, prompts: tuple[str, ...]) -> None:
     for number, prompt in enumerate(prompts, start=1):
         if not prompt.strip():
-            raise ValueError(f"prompt {number} of {len(prompts)} is empty; say what is to be seen, or omit it")
+            raise ValueError(
+                f"prompt {number} of {len(prompts)} is empty; say what is to be seen, or omit it"
+            )
 
 
 @attrs.frozen

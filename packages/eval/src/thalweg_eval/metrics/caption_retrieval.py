@@ -67,8 +67,8 @@ class CaptionRetrieval:
         """
         if count < self._candidates:
             raise DataError(
-                f"a caption is sought among {self._candidates}, but there are {count} real images; give more, "
-                "or fewer candidates"
+                f"a caption is sought among {self._candidates}, but there are {count} real images; give "
+                "more, or fewer candidates"
             )
         return {KEY: Collected, _SAID: Said}
 
@@ -104,7 +104,10 @@ class CaptionRetrieval:
 
 
 def _nearest(
-    ours_NF: Float[Tensor, "N F"], real_MF: Float[Tensor, "M F"], captions_M: Int64[Tensor, " M"], captions: int
+    ours_NF: Float[Tensor, "N F"],
+    real_MF: Float[Tensor, "M F"],
+    captions_M: Int64[Tensor, " M"],
+    captions: int,
 ) -> Float[Tensor, "N K"]:
     """Squared distance, less the square of the sample's own length, to the nearest image of each caption."""
     real_MF = real_MF.double()
@@ -113,9 +116,7 @@ def _nearest(
     return nearest_NK.scatter_reduce(1, captions_M.expand_as(squares_NM), squares_NM, "amin")
 
 
-def _others(
-    own_N: Int64[Tensor, " N"], captions: int, count: int, seed: int
-) -> Int64[Tensor, "N {count}"]:
+def _others(own_N: Int64[Tensor, " N"], captions: int, count: int, seed: int) -> Int64[Tensor, "N {count}"]:
     """For each sample, as many captions other than its own, each set of them equally likely.
 
     The draws of sample i depend on (seed, i) alone.

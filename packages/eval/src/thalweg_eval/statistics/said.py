@@ -31,7 +31,7 @@ class Said:
         if features.said is None:
             raise ConfigError(
                 "the metric needs the captions of samples and of real images, and a side has none in words; "
-                "take a data set with captions for the reference, and samples drawn for prompts or its captions"
+                "compare samples that were drawn for captions with a data set that has captions"
             )
         self._take(features.said, torch.tensor(list(indices), dtype=torch.int64))
 

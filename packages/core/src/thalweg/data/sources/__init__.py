@@ -22,9 +22,9 @@ def source_of(what: str | Mapping[str, Any] | Any, **options: Any) -> Source:
     """The source that a URL, a table with ``type``, or a config states.
 
     Args:
-        what: the name of a source that is found without a URL, such as ``emoji``; of a URL without a ``type`` among the options, the type is told by what lies there: a
-            ``.tar`` file or pattern, idx files, tar files, captions beside the images, else a folder of
-            images.
+        what: the name of a source that is found without a URL, such as ``emoji``; of a URL without a
+            ``type`` among the options, the type is told by what lies there: a ``.tar`` file or pattern, idx
+            files, tar files, captions beside the images, else a folder of images.
         options: further fields of its config, such as ``storage_options``, and its ``type``; for URLs and
             tables.
 

@@ -83,7 +83,9 @@ class EmojiSource:
             raise DataError(f"{pictures} holds no emoji in five skin tones; {INSTALLED_BY}")
         self.held_out = tuple(found[points].caption for points in held)
         kept = {"train": found.keys() - set(held), "test": set(held), "all": found.keys()}[part]
-        self._files = [File(points, Location(pictures / f"{points}.png")) for points in found if points in kept]
+        self._files = [
+            File(points, Location(pictures / f"{points}.png")) for points in found if points in kept
+        ]
         self._captions = [(found[points].caption,) for points in found if points in kept]
 
     @property
