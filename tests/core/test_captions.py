@@ -175,6 +175,14 @@ def test_encoding_goes_on_and_refuses_another_encoder(stored, capsys):
     assert "shards that were made otherwise (header.text.identity.length" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_captions_that_are_cut_are_counted_in_one_line(tmp_path, caplog, processes):
+    words = ["--set", "text.length=3", "--devices", processes]
+    assert encode(tmp_path / "short", *words) == 0
+    said = [record.getMessage() for record in caplog.records]
+    assert said == ["24 captions are longer than 3 tokens and lose their end"]
+
+
 def test_images_without_captions_cannot_be_encoded_with_text(capsys):
     image_folder(Path("plain"))
     words = ["--size", "8", "--autoencoder", "identity", "--text", "minilm"]

@@ -75,10 +75,14 @@ class Captions:
     Args:
         encoder: on the device where it is to work.
         header: what the shards hold of them.
+
+    Attributes:
+        cut: how many were too long so far, and lost their end.
     """
 
     def __init__(self, encoder: TextEncoder, header: TextHeader) -> None:
         self._encoder, self._header = encoder, header
+        self.cut = 0
 
     def __call__(self, batch: ImageBatch) -> Mapping[str, Tensor]:
         """``text.tokens``, ``text.mask`` and ``text.count``."""
@@ -92,6 +96,7 @@ class Captions:
         if told:
             rows, places = (torch.tensor([one[part] for one in told]) for part in (0, 1))
             encoded = self._encoder([one[2] for one in told])
+            self.cut += encoded.cut
             tokens_NSLE[rows, places] = encoded.tokens.to("cpu", dtype)
             mask_NSL[rows, places] = encoded.mask.cpu()
         counts_N = torch.tensor([len(some) for some in batch.captions])

@@ -19,12 +19,12 @@ _PATIENCE = 10.0  # seconds for a process to end when it is told to
 _Message = tuple[int, dict[str, Any] | None]
 
 
-def run_fleet(tasks: Sequence[Task], encoded: Callable[[int], None]) -> None:
+def run_fleet(tasks: Sequence[Task], encoded: Callable[[int, int], None]) -> None:
     """A process for each task; all end when one fails, or when this one is interrupted.
 
     Args:
         tasks: what each does.
-        encoded: told the number of images after each batch of any of them.
+        encoded: told the number of images and of captions cut after each batch of any of them.
 
     Raises:
         ThalwegError: what the first to fail said, or that it died.
@@ -44,7 +44,7 @@ def run_fleet(tasks: Sequence[Task], encoded: Callable[[int], None]) -> None:
             elif "fault" in message:
                 raise _FAULTS.get(message["exit_code"], ThalwegError)(message["fault"])
             else:
-                encoded(message["images"])
+                encoded(message["images"], message["cut"])
     finally:
         for process in processes:
             _end(process)

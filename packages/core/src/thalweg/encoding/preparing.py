@@ -53,6 +53,11 @@ class Prepared:
         """
         return ShardWriter(self.target, self.header, shard_samples=self.layout.shard_samples)
 
+    @property
+    def cut(self) -> int:
+        """Captions that were too long so far, and lost their end."""
+        return sum(one.cut for one in self.columns if isinstance(one, Captions))
+
     def write_empty(self, writer: ShardWriter) -> None:
         """Write the encoder's empty caption, where captions are stored and it is not there yet."""
         if self.encoder is None or self.header.text is None or writer.has_empty:

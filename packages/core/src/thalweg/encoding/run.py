@@ -1,5 +1,6 @@
 """A job from its beginning, or from where it was left, to its index."""
 
+import logging
 import time
 from collections.abc import Callable
 
@@ -10,6 +11,8 @@ from thalweg.encoding.job import EncodingJob, Outcome
 from thalweg.encoding.preparing import prepare
 from thalweg.encoding.progress import Progress, Silent
 from thalweg.encoding.tasks import Task
+
+_log = logging.getLogger("thalweg")
 
 
 def encode(
@@ -48,14 +51,26 @@ def encode(
             Task(job, prepared.header, share, tuple(left[place :: len(dealt)]))
             for place, share in enumerate(dealt)
         ]
-        shown = show(layout.count, before)
+        shown, all_cut = show(layout.count, before), 0
+
+        def encoded(images: int, cut: int) -> None:
+            nonlocal all_cut
+            all_cut += cut
+            shown.advance(images)
+
         try:
             if len(tasks) == 1:
-                tasks[0].run(shown.advance, prepared)
+                tasks[0].run(encoded, prepared)
             else:
-                run_fleet(tasks, shown.advance)
+                run_fleet(tasks, encoded)
         finally:
             shown.close()
+        if all_cut and prepared.header.text is not None:
+            _log.warning(
+                "%d captions are longer than %d tokens and lose their end",
+                all_cut,
+                prepared.header.text.length,
+            )
     prepared.write_empty(writer)
     return _outcome(prepared.target, writer.finish(), layout.count - before, time.monotonic() - begun)
 

@@ -30,23 +30,30 @@ class Task:
     share: Share
     numbers: tuple[int, ...]
 
-    def run(self, encoded: Callable[[int], None], prepared: Prepared | None = None) -> None:
+    def run(self, encoded: Callable[[int, int], None], prepared: Prepared | None = None) -> None:
         """Encode them.
 
         Args:
-            encoded: told the number of images after each batch; may raise to stop.
+            encoded: told the number of images and of captions cut after each batch; may raise to stop.
             prepared: the opened job, where this process has it already.
         """
         torch.set_num_threads(self.share.threads)
         if prepared is None:
             prepared = prepare(self.job, self.share.device, self.header)
+        known = 0
+
+        def told(images: int) -> None:
+            nonlocal known
+            cut, known = prepared.cut - known, prepared.cut
+            encoded(images, cut)
+
         encode_shards(
             self.numbers,
             prepared.layout,
             prepared.reader,
             prepared.columns,
             prepared.writer().write_shard,
-            encoded=encoded,
+            encoded=told,
             threads=self.share.threads,
         )
 

@@ -27,7 +27,7 @@ def main() -> int:
     task = Task.from_line(sys.stdin.readline())
     threading.Thread(target=_end_with_stdin, daemon=True).start()
     try:
-        task.run(lambda images: _report(reports, images=images))
+        task.run(lambda images, cut: _report(reports, images=images, cut=cut))
     except ThalwegError as error:
         _report(reports, fault=str(error), exit_code=error.exit_code)
         return error.exit_code

@@ -1,8 +1,8 @@
 """NumPy's ``.npz`` as the ADM evaluator takes it, read and written row by row, nothing unpickled.
 
 ``arr_0`` holds the images, uint8 of N x height x width x 3; ``arr_1``, if there, the labels; captions lie in
-the note beside it. Files that ``numpy.savez`` made are not compressed, so any row is found at once; compressed
-ones are read forwards.
+the note beside it. Files that ``numpy.savez`` made are not compressed, so any row is found at once;
+compressed ones are read forwards.
 """
 
 import threading
