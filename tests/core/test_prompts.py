@@ -23,6 +23,7 @@ from thalweg.evaluation.run import evaluate
 from thalweg.evaluation.settings import DrawingConfig
 from thalweg.importing import save
 from tiny_runs import TINY, TRAINING
+from vision_makers import every_extractor
 
 ENCODER = {"type": "minilm", "weights": "minilm", "sha256": "", "length": 6}
 COUNT = 12
@@ -174,6 +175,59 @@ def test_an_evaluation_knows_the_captions_of_both_sides():
         evaluate("run-single", reference="run-single:train", settings=[*settings, *choice], **asked)
     trained = [*settings, *choice, "sampling.captions=train"]
     evaluate("run-single", reference="run-single:train", settings=trained, **asked)
+
+
+def extractors(place):
+    if not (place / "extractors").exists():
+        (place / "extractors").mkdir()
+        every_extractor(place / "extractors")
+    return place / "extractors"
+
+
+def test_the_protocol_of_ms_coco_as_a_whole(place, tmp_path):
+    """Small random networks stand for the published ones; captions come from a file of MS-COCO's layout."""
+    weights = extractors(place)
+    coco = captioned_folder(tmp_path / "coco", count=COUNT, layout="coco")
+    small = [
+        f"sampling.captions={coco / 'captions_train.json'}", "count=10", "reference.count=12", "crop=8",
+        "sampling.sampler.steps=2", f"judges.inception.extractor.weights={weights / 'inception.pth'}",
+        "judges.inception.extractor.sha256=''", "judges.dinov2.extractor.size=s",
+        f"judges.dinov2.extractor.weights={weights / 'dinov2.pth'}",
+        f"judges.clip.extractor.folder={weights / 'clip'}",
+    ]  # fmt: skip
+    passport = evaluate("run", reference=str(coco), protocol="coco-t2i", settings=small)
+    assert {
+        "fd_inception_other",
+        "inception_score_inception_other",
+        "fd_dinov2_vits14",
+        "clip_score",
+    } <= passport.values.keys()
+    told = passport.conditions["sampling"]["captions"]
+    assert told["from"].endswith("captions_train.json")
+    assert told["prompts"] == [f"picture {number}" for number in range(COUNT)]
+    # The score is that of the images with the captions they were drawn for.
+    assert main(["sample", "run", str(tmp_path / "x.npz"), "count=10", "sampler.steps=2", "guidance=cfg",
+                 "guidance.scale=2.0", "precision=32-true", "--prompt-file",
+                 str(coco / "captions_train.json")]) == 0  # fmt: skip
+    clip = component("extractor", {"type": "clip", "folder": str(weights / "clip")}).build(None)
+    drawn = NpzImages(tmp_path / "x.npz").read(0, 10)
+    seen = clip(drawn.images, drawn.captions)
+    cosines = torch.cosine_similarity(seen.pooled.double(), seen.captions.double()).clamp_min(0)
+    assert passport.values["clip_score"] == pytest.approx(100 * float(cosines.mean()), abs=1e-3)
+    with pytest.raises(DataError, match=r"captions_val2014\.json"):
+        evaluate("run", reference=str(coco), protocol="coco-t2i", settings=small[1:])
+
+
+def test_the_protocol_of_geneval_as_a_whole(place):
+    weights = extractors(place)
+    small = [
+        "count=6", "sampling.sampler.steps=2", f"judges.geneval.extractor.detector={weights / 'mask2former'}",
+        f"judges.geneval.extractor.clip={weights / 'clip'}",
+    ]  # fmt: skip
+    passport = evaluate("run", protocol="geneval", settings=small)
+    # The first prompts are of single objects, of which a random detector finds none.
+    assert passport.values.keys() == {"geneval_single_object"}
+    assert passport.conditions["sampling"]["captions"]["count"] == 553
 
 
 def test_files_of_captions(tmp_path):
