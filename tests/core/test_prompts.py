@@ -65,6 +65,7 @@ def inside(place, monkeypatch):
     monkeypatch.chdir(place)
 
 
+FACTS = thalweg.Facts(shape=(1, 8, 8))
 QUICK = ["sampler=euler", "sampler.steps=2", "precision=32-true"]
 
 
@@ -209,7 +210,7 @@ def test_the_protocol_of_ms_coco_as_a_whole(place, tmp_path):
     assert main(["sample", "run", str(tmp_path / "x.npz"), "count=10", "sampler.steps=2", "guidance=cfg",
                  "guidance.scale=2.0", "precision=32-true", "--prompt-file",
                  str(coco / "captions_train.json")]) == 0  # fmt: skip
-    clip = component("extractor", {"type": "clip", "folder": str(weights / "clip")}).build(None)
+    clip = component("extractor", {"type": "clip", "folder": str(weights / "clip")}).build(FACTS)
     drawn = NpzImages(tmp_path / "x.npz").read(0, 10)
     seen = clip(drawn.images, drawn.captions)
     cosines = torch.cosine_similarity(seen.pooled.double(), seen.captions.double()).clamp_min(0)
