@@ -81,7 +81,9 @@ def test_a_plugin_of_both_contracts_is_called_once_and_not_warned(site, tmp_path
 
 def test_where_warnings_are_errors_the_plugin_is_refused_and_the_rest_loads(site):
     site.install("zoo-plugin", OF_VERSION_1, zoo_config="")
-    registry = load()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DeprecationWarning)
+        registry = load()
     (fault,) = registry.faults
     assert "is refused: DeprecationWarning: plugin 'zoo_plugin' of zoo-plugin 1.0" in fault.reason
     assert registry.names("refiner") == ["plain", "vera"]

@@ -164,6 +164,23 @@ def test_linked_folders_are_followed_once(tmp_path):
     assert [one.relative(Location(tmp_path / "data")) for one in found] == ["linked/x"]
 
 
+@pytest.mark.parametrize("name", ["a*", "a?", "[a]b", "ab?token=x"])
+def test_a_name_is_no_pattern(tmp_path, name):
+    root = Location(f"memory://{tmp_path.name}")
+    for other in ("ab", "abc"):
+        (root / other / "x").write(b"kept")
+    for place in ("x", "deep/er/y"):
+        (root / name / place).write(b"gone")
+    (root / name).remove()
+    assert not (root / name).exists()
+    assert sorted(root.children()) == ["ab", "abc"]
+    (root / "ab" / name).write(b"gone")
+    (root / "ab" / name).remove()
+    assert [(root / other / "x").read() for other in ("ab", "abc")] == [b"kept"] * 2
+    (root / name).remove()  # of what is not there, nothing
+    root.remove()
+
+
 def test_removing_a_link_leaves_what_it_leads_to(tmp_path):
     (tmp_path / "real").mkdir()
     (tmp_path / "real/x").touch()

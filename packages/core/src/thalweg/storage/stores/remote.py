@@ -1,6 +1,7 @@
 """Any of fsspec's file systems, by what all of them have in common."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from thalweg.storage.stores.entry import Entry
 from thalweg.storage.streams import Span, Stream
 
 _RANGE = 8 << 20
+_PATTERN = frozenset("*?[")
 _VERSIONS = (
     "ETag",
     "etag",
@@ -124,10 +126,16 @@ def find(files: Any, path: str) -> list[str]:
 
 def remove(files: Any, path: str) -> None:
     """Take away a file or a folder with all in it, if there is one."""
-    try:
-        files.rm(path, recursive=True)
-    except FileNotFoundError:
-        return
+    with suppress(FileNotFoundError):
+        if not _PATTERN & set(path):
+            files.rm(path, recursive=True)
+            return
+        # There rm() would take the path for a pattern, and its neighbours along.
+        for one in files.find(path):
+            files.rm_file(one)
+        if files.isdir(path):
+            for folder, _, _ in files.walk(path, topdown=False):
+                files.rmdir(folder)
 
 
 def _stripped(files: Any, path: str) -> str:
