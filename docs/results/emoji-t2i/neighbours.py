@@ -1,5 +1,5 @@
-"""Draws for held-out captions; beside each sample stand the real image of its caption and the nearest that was
-trained on.
+"""Draws for held-out captions; beside each sample stand the real image of its caption and the nearest one
+that was trained on.
 
 python docs/results/emoji-t2i/neighbours.py RUN OUT.png
 """

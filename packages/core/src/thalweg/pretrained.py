@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-import torch
 from torch import nn
 
 from thalweg.errors import DataError, PluginError
@@ -77,9 +76,7 @@ def load_folder(
     bars.disable_progress_bar()
     try:
         options = {"local_files_only": True}
-        # Some networks draw their weights before they read them, from the generator of the whole process.
-        with torch.random.fork_rng(devices=[]):
-            network = getattr(transformers, model).from_pretrained(folder, use_safetensors=True, **options)
+        network = getattr(transformers, model).from_pretrained(folder, use_safetensors=True, **options)
         reader = getattr(transformers, tokenizer).from_pretrained(folder, **options) if tokenizer else None
     except Exception as error:  # transformers raises a dozen kinds on a damaged folder
         raise DataError(

@@ -69,7 +69,9 @@ class Mask2Former(nn.Module):
         pads = [-size % _MULTIPLE for size in resized]
         x = functional.pad(x, (0, pads[1], 0, pads[0]))
         inside = functional.pad(torch.ones(1, *resized, device=x.device), (0, pads[1], 0, pads[0]))
-        out = self.model(pixel_values=x, pixel_mask=inside.long())
+        # Some versions of transformers draw numbers here, of which nothing depends.
+        with torch.random.fork_rng(devices=[]):
+            out = self.model(pixel_values=x, pixel_mask=inside.long())
         masks_QHW = functional.interpolate(
             out.masks_queries_logits, x.shape[2:], mode="bilinear", align_corners=False
         )[..., : resized[0], : resized[1]]
