@@ -116,7 +116,7 @@ def test_all_faults_one_after_another(stored, proxy, waits, tmp_path, caplog):
         int(one.range.removeprefix("bytes=").partition("-")[0]) if one.range else 0 for one in proxy.requests
     ]
     assert starts == sorted(starts)
-    assert starts[2] >= len(CONTENT) // 2 - (1 << 20)
+    assert starts[2] >= 1 << 20  # half of it was sent; what a reset connection had not read yet is lost
     assert len(caplog.records) == 1  # it is said once
     assert "x.bin: the server answered 500" in caplog.records[0].getMessage()
 
