@@ -150,7 +150,7 @@ def test_shipped_ablations_have_the_rungs_of_the_paper_and_the_residual_form(nam
     assert all(len(run.judged) == asked.judge.times for run in runs)
 
 
-@pytest.mark.parametrize("name", ["digits-table-7a", "examples-digits"])
+@pytest.mark.parametrize("name", ["digits-table-7a", "emoji-t2i", "examples-digits"])
 def test_the_measured_result_is_of_the_shipped_recipe_and_told_as_measured(name):
     """The page shows the table that the command wrote, and that follows from the numbers beside it."""
     folder = RESULTS / name

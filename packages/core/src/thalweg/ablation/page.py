@@ -90,6 +90,8 @@ def _caption(found: Mapping[str, Any]) -> str:
     so_far = (
         "" if found["complete"] else f" So far {sum(counts)} of {len(counts) * found['seeds']} runs are done."
     )
+    if found["seeds"] == 1:
+        return f"One seed, so nothing is known of the spread.{so_far}"
     return (
         f"Mean over {found['seeds']} seeds ± half of the 95 % confidence interval (Student's t). "
         f"Differences are taken seed by seed.{so_far}"
@@ -117,7 +119,12 @@ def _reading(found: Mapping[str, Any]) -> tuple[str, ...]:
             f"In {metric}, these differ from {first} by more than their interval: {'; '.join(sure)}."
         )
     if unsure:
-        texts.append(f"These do not, so nothing can be said of them: {'; '.join(unsure)}.")
+        these = (
+            f"These do not in {metric}"
+            if sure
+            else f"None of these is known to differ from {first} in {metric}"
+        )
+        texts.append(f"{these}, so nothing can be said of them: {'; '.join(unsure)}.")
     return tuple(texts)
 
 
