@@ -24,7 +24,7 @@ class Name(NamedTuple):
     """What a picture shows.
 
     Attributes:
-        object: it, without skin tones.
+        object: it, without skin tones; empty for a swatch of a skin tone.
         tones: of the people in it, in the order in which the standard names them.
     """
 
@@ -34,7 +34,7 @@ class Name(NamedTuple):
     @property
     def caption(self) -> str:
         """``waving hand, medium-light skin tone``; of what has no tone, ``broom``."""
-        return ", ".join((self.object, *self.tones))
+        return ", ".join(filter(None, (self.object, *self.tones)))
 
 
 def by_code_points(table: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
