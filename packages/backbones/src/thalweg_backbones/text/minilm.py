@@ -4,13 +4,13 @@ W. Wang et al., MiniLM: deep self-attention distillation for task-agnostic compr
 transformers, 2020; in the form trained for sentences as all-MiniLM-L6-v2.
 """
 
-from importlib.util import find_spec
 from pathlib import Path
 
 import attrs
 from attrs.validators import and_, ge, le
 
 from thalweg.errors import DataError
+from thalweg.packaged import folder_of
 from thalweg_backbones.text.folders import encoder_in, masked
 from thalweg_backbones.text.frozen import FrozenTextEncoder
 
@@ -61,11 +61,10 @@ class MiniLMConfig:
     def _folder(self) -> Path:
         if self.weights is not None:
             return Path(self.weights)
-        package = find_spec(PACKAGE)
-        places = [] if package is None else list(package.submodule_search_locations or [])
-        if not places:
+        package = folder_of(PACKAGE)
+        if package is None:
             raise DataError(
                 f"the weights of MiniLM are not here; {INSTALLED_BY}, or set 'weights' to a folder "
                 f"like {SOURCE}"
             )
-        return Path(places[0]) / "model"
+        return package / "model"

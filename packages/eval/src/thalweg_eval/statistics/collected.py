@@ -8,6 +8,7 @@ from torch import Tensor
 
 from thalweg.errors import DataError
 from thalweg.types import Features
+from thalweg_eval.statistics.places import in_order
 from thalweg_eval.statistics.vectors import vectors
 
 
@@ -63,10 +64,7 @@ class Collected:
         """
         if not self._parts:
             raise DataError("there are no images to take features of; give at least two")
-        places_N, order_N = torch.cat(self._places).sort()
-        twice = places_N[1:][places_N[1:] == places_N[:-1]]
-        if len(twice):
-            raise DataError(f"image {int(twice[0])} was counted twice; evaluate again from the beginning")
+        places_N, order_N = in_order(torch.cat(self._places))
         # One copy remains, in order: what comes next may ask again.
         self._parts, self._places = [torch.cat(self._parts)[order_N]], [places_N]
         return self._parts[0]

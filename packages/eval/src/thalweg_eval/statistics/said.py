@@ -6,8 +6,9 @@ import torch
 from jaxtyping import Int, Int64
 from torch import Tensor
 
-from thalweg.errors import ConfigError, DataError
+from thalweg.errors import ConfigError
 from thalweg.types import Features
+from thalweg_eval.statistics.places import in_order
 
 
 class Said:
@@ -53,11 +54,7 @@ class Said:
         Raises:
             DataError: if an image was counted twice.
         """
-        places_N, order_N = self._places_N.sort()
-        twice = places_N[1:][places_N[1:] == places_N[:-1]]
-        if len(twice):
-            raise DataError(f"image {int(twice[0])} was counted twice; evaluate again from the beginning")
-        return self._said_N[order_N]
+        return self._said_N[in_order(self._places_N)[1]]
 
     def _take(self, said_N: Tensor, places_N: Tensor) -> None:
         self._said_N = torch.cat([self._said_N, said_N.cpu()])

@@ -3,7 +3,6 @@
 The art is Twitter's and its contributors', CC-BY 4.0; the names are Unicode's.
 """
 
-import importlib.util
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from thalweg.data.decoding import decode
 from thalweg.data.sources.emoji_names import TONES, Name, by_code_points, name_of, without_tone
 from thalweg.data.sources.names import File, identity, sizes
 from thalweg.errors import DataError
+from thalweg.packaged import folder_of
 from thalweg.protocols import Record
 from thalweg.storage import Location
 
@@ -142,12 +142,11 @@ def _named(pictures: Path, names: Path) -> Mapping[str, Name]:
 
 
 def _place(package: str, below: str) -> Path:
-    """Where a package has put something; nothing of it is imported."""
-    spec = importlib.util.find_spec(package)
-    places = list(spec.submodule_search_locations or ()) if spec else []
-    if not places:
+    """Where a package has put something."""
+    folder = folder_of(package)
+    if folder is None:
         raise DataError(f"the emoji are not here, since there is no package {package}; {INSTALLED_BY}")
-    place = Path(places[0]) / below
+    place = folder / below
     if not place.exists():
         raise DataError(f"the package {package} has no {below}, so it is of another version; {INSTALLED_BY}")
     return place

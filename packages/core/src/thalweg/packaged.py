@@ -1,0 +1,11 @@
+"""Files that packages bring along: found in their folders, nothing of them imported."""
+
+import importlib.util
+from pathlib import Path
+
+
+def folder_of(package: str) -> Path | None:
+    """Where a package lies; None if it is not installed."""
+    spec = importlib.util.find_spec(package)
+    places = list(spec.submodule_search_locations or ()) if spec else []
+    return Path(places[0]) if places else None
