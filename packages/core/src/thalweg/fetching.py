@@ -5,7 +5,8 @@ import logging
 from pathlib import Path
 
 from thalweg.errors import DataError
-from thalweg.files import remove_tree, sha256
+from thalweg.files import sha256
+from thalweg.folders import remove_tree
 from thalweg.storage import Location, MissingError, folder_for
 from thalweg.storage.locks import holding
 from thalweg.training.checkpoint import MANIFEST, candidates, remote

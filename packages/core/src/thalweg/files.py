@@ -1,4 +1,9 @@
-"""Files: written so that a path holds all of the new one or what was there before; and their checksums.
+"""Files, written durably: a path holds all of the new one or what was there before, also after
+a power cut; and their checksums.
+
+The order is always the same: the content is written beside its place and synced, then renamed, then the
+folder above is synced. Only after that may what it replaces be removed. Nothing is written through a link,
+and of a link itself only the link is ever removed.
 
 Whatever changes the disk goes through :data:`disk`, so that a test can put one in its place that fails, or
 ends the process, at any operation.
@@ -8,17 +13,24 @@ import contextlib
 import ctypes
 import errno
 import hashlib
+import io
 import os
 import secrets
+import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any, BinaryIO, cast
 
 import attrs
 
-from thalweg.errors import ThalwegError
+from thalweg.errors import ConfigError, ThalwegError
+from thalweg.regular import opened
 
 _CHUNK, _SMALL, _STRIDE = 4 * 2**20, 256 * 2**10, 16 * 2**20
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+
+PARTIAL = ".part"
+"""What the hidden name ends in of a file or folder that is being written beside its place."""
 
 
 class Disk:
@@ -53,6 +65,10 @@ class Disk:
             raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
         if rename(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE):
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+    def resize(self, descriptor: int, size: int) -> None:
+        """Cut a file, or lengthen it with zeros."""
+        os.ftruncate(descriptor, size)
 
     def make_folder(self, path: Path) -> None:
         """Make a folder that must not be there."""
@@ -129,16 +145,44 @@ def _chunks(parts: Iterable[bytes | memoryview]) -> Iterator[memoryview]:
         yield memoryview(bytes(small))
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file beside its place, make sure that it is on disk, then move it there.
+def write_bytes(path: Path, content: bytes) -> Seal:
+    """Write a small file durably.
 
     Raises:
         ThalwegError: if it cannot be written.
     """
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    with _replacing(path) as part:
+        return write_new(part, [content])
+
+
+@contextlib.contextmanager
+def whole(path: Path) -> Iterator[BinaryIO]:
+    """Write a large file durably: it takes its place when the block ends well, and leaves nothing otherwise.
+
+    Args:
+        path: the file; its folder must be there.
+
+    Yields:
+        The file, open for writing, seekable.
+
+    Raises:
+        ThalwegError: if it cannot be written.
+    """
+    with _replacing(path) as part:
+        descriptor = disk.create(part)
+        with io.BufferedRandom(_DiskFile(descriptor, "r+b"), _SMALL) as file:
+            yield cast(BinaryIO, file)
+            file.flush()
+            disk.sync(descriptor)
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """The name beside a file's place under which it is written, moved there when the block ends well."""
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}{PARTIAL}")
     try:
         try:
-            write_new(part, [content])
+            yield part
             disk.move(part, path)
         except BaseException:
             with contextlib.suppress(OSError):
@@ -146,62 +190,75 @@ def write_bytes(path: Path, content: bytes) -> None:
             raise
         sync_folder(path.parent)
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise ThalwegError(f"{path} cannot be written ({reason}); choose another place") from error
+        raise unwritable(path, error) from error
+
+
+class _DiskFile(io.FileIO):
+    """An open file whose writes go through :data:`disk`."""
+
+    def write(self, content: Any, /) -> int:
+        return disk.write(self.fileno(), memoryview(content).cast("B"))
+
+    def truncate(self, size: int | None = None, /) -> int:
+        size = self.tell() if size is None else size
+        disk.resize(self.fileno(), size)
+        return size
+
+
+def open_own(path: Path, *, create: bool = True) -> BinaryIO:
+    """A file that this program keeps and changes in place, such as a lock or a log; never through a link.
+
+    Args:
+        path: the file; a regular one, or none.
+        create: make it if it is not there.
+
+    Returns:
+        The file, open for reading and writing, positioned at its beginning.
+
+    Raises:
+        ConfigError: if a link or anything but a regular file has its name.
+        OSError: if it cannot be opened.
+    """
+    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | (os.O_CREAT if create else 0)
+    try:
+        descriptor = os.open(path, flags, 0o666)
+    except OSError as error:
+        if error.errno == errno.ELOOP or path.is_symlink():
+            raise link_refused(path) from error
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise ConfigError(f"{path} is no regular file; remove it, and it is made anew")
+    return cast(BinaryIO, io.BufferedRandom(_DiskFile(descriptor, "r+b")))
+
+
+def link_refused(path: Path) -> ConfigError:
+    """What is raised where a file would be written through a link."""
+    return ConfigError(
+        f"{path} is a link, and nothing is written through links; remove it, or put what it points to in its "
+        f"place"
+    )
+
+
+def unwritable(path: Path, error: OSError) -> ThalwegError:
+    """What is raised where a file or folder cannot be written."""
+    return ThalwegError(f"{path} cannot be written ({error.strerror or error}); choose another place")
 
 
 def sync_folder(path: Path) -> None:
     """Wait until the names in a folder are on the disk itself."""
-    descriptor = os.open(path, os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         disk.sync(descriptor)
     finally:
         os.close(descriptor)
 
 
-def remove_tree(path: Path) -> None:
-    """Remove a folder with all that is in it; links are removed, not followed."""
-    for child in path.iterdir():
-        if child.is_dir() and not child.is_symlink():
-            remove_tree(child)
-        else:
-            disk.remove(child)
-    disk.remove_folder(path)
-
-
-def replace_folder(path: Path, fresh: Path) -> Path | None:
-    """Move a folder that is on disk to its place.
-
-    Args:
-        path: where it goes; may hold a former one.
-        fresh: a folder on the same file system.
-
-    Returns:
-        Where the former one is now, for the caller to remove; None if there was none.
-    """
-    if not path.exists():
-        disk.move(fresh, path)
-        sync_folder(path.parent)
-        return None
-    try:
-        disk.exchange(fresh, path)
-        former = fresh
-    except OSError as error:
-        if error.errno not in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP):
-            raise
-        # This file system cannot trade places, so the former one steps aside for a moment.
-        former = fresh.with_name(f"{fresh.name}.former")
-        disk.move(path, former)
-        try:
-            disk.move(fresh, path)
-        except BaseException:
-            disk.move(former, path)
-            raise
-    sync_folder(path.parent)
-    return former
-
-
 def sha256(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
+    """SHA-256 of a file, in hexadecimal.
+
+    Raises:
+        OSError: if it cannot be read, or is no regular file.
+    """
+    with opened(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -20,7 +20,8 @@ from thalweg.config import component
 from thalweg.errors import ConfigError, DataError, ThalwegError
 from thalweg.facts import Facts
 from thalweg.fetching import DESCRIPTION, TENSORS, on_this_machine
-from thalweg.files import remove_tree, replace_folder, sha256, sync_folder, write_new
+from thalweg.files import sha256, sync_folder, write_new
+from thalweg.folders import remove_tree, replace_folder
 from thalweg.foreign import read_foreign
 from thalweg.network import FlowNetwork
 from thalweg.plugins import build_component

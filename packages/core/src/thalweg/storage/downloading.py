@@ -1,11 +1,7 @@
 """From bytes that arrive to a file that is whole and verified."""
 
-import contextlib
 import hashlib
-import os
-import secrets
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import BinaryIO
 
 from thalweg.errors import DataError, ThalwegError
@@ -52,26 +48,3 @@ def filled(
         raise DataError(
             f"{name} is damaged or another file: its SHA-256 is {digest.hexdigest()}, not {sha256.lower()}"
         )
-
-
-@contextlib.contextmanager
-def whole(path: Path) -> Iterator[BinaryIO]:
-    """A file to be written that takes its place, and reaches the disk, once the block ends well.
-
-    Raises:
-        ThalwegError: it cannot be written.
-    """
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with part.open("xb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise ThalwegError(f"{path} cannot be written ({error.strerror or error})") from error

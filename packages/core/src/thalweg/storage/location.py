@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
-from thalweg.errors import DataError
-from thalweg.storage.downloading import filled, whole
+from thalweg.errors import DataError, ThalwegError
+from thalweg.files import whole
+from thalweg.storage.downloading import filled
 from thalweg.storage.failures import MissingError
 from thalweg.storage.options import options_for
 from thalweg.storage.redaction import redacted
@@ -202,6 +203,10 @@ class Location:
             DataError: as :meth:`read`, or it is not what it must be.
             ThalwegError: the path cannot be written.
         """
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ThalwegError(f"{path} cannot be written ({error.strerror or error})") from error
         with whole(path) as part:
             self.copy_into(part, sha256=sha256, size=size)
 

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from thalweg.errors import ConfigError
 
+# Through no link, and without waiting for whoever may write into a FIFO of this name.
+_FLAGS = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+
 # A child that is forked while a lock is held would keep it beyond its holder's end.
 _held: set[int] = set()
 
@@ -62,7 +65,7 @@ def locked(path: Path, *, shared: bool = False, wait: bool = True, create: bool 
     mode = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB)
     while True:
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0), 0o666)
+            descriptor = os.open(path, _FLAGS | (os.O_CREAT if create else 0), 0o666)
         except FileNotFoundError:
             if create:
                 raise

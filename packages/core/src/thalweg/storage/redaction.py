@@ -10,6 +10,9 @@ from urllib.parse import quote, quote_plus, unquote
 
 MASK = "***"
 
+OPTIONS = "storage_options"
+"""What a table of storage options is called wherever one stands."""
+
 _SHORTEST = 6
 """Shorter values are not registered: replacing them would tear words apart that mean something else."""
 
@@ -49,6 +52,31 @@ def redacted(text: str) -> str:
     if _pattern is not None:
         text = _pattern.sub(MASK, text)
     return _URL.sub(_masked, text) if "://" in text else text
+
+
+def redacted_plain(value: Any) -> Any:
+    """Plain values with all texts as :func:`redacted` gives them, and storage options masked by their names.
+
+    Args:
+        value: mappings, lists, tuples and what JSON or TOML can hold; tuples become lists.
+    """
+    if isinstance(value, Mapping):
+        return {
+            redacted(str(key)): _masked_options(one) if key == OPTIONS else redacted_plain(one)
+            for key, one in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [redacted_plain(one) for one in value]
+    return redacted(value) if isinstance(value, str) else value
+
+
+def _masked_options(options: Any) -> Any:
+    if isinstance(options, Mapping):
+        return {
+            str(name): redacted_plain(one) if str(name).lower() in _PUBLIC else _masked_options(one)
+            for name, one in options.items()
+        }
+    return MASK
 
 
 def register_secrets(options: Mapping[str, Any]) -> None:

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +10,9 @@ from typing import BinaryIO
 import attrs
 
 from thalweg.errors import ThalwegError
-from thalweg.files import write_bytes
+from thalweg.files import whole, write_bytes
+from thalweg.folders import remove_tree
+from thalweg.regular import opened
 from thalweg.storage.stores.entry import Entry
 from thalweg.storage.streams import PIECE, Span
 
@@ -39,7 +40,7 @@ class LocalStore:
 
     def open(self, path: str, start: int, stop: int | None) -> _FileStream:
         """Begin to read; the version is that of the opened file."""
-        file = Path(path).open("rb")  # noqa: SIM115 - the stream closes it
+        file = opened(Path(path))
         found = _entry(os.fstat(file.fileno()))
         return _FileStream(Span(start, found.size, found.version), file, stop)
 
@@ -76,27 +77,13 @@ class LocalStore:
         """Copy a file there, and make its folder."""
         target = Path(path)
         self.makedirs(str(target.parent))
-        part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
-        try:
-            try:
-                shutil.copyfile(source, part)
-                with part.open("rb+") as file:
-                    os.fsync(file.fileno())
-                part.replace(target)
-            except BaseException:
-                part.unlink(missing_ok=True)
-                raise
-        except OSError as error:
-            raise _unwritable(path, error) from error
+        with whole(target) as file, opened(source) as content:
+            shutil.copyfileobj(content, file, PIECE)
 
     def remove(self, path: str) -> None:
         """Take it away."""
-        place = Path(path)
-        if place.is_dir() and not place.is_symlink():
-            shutil.rmtree(place)
-        else:
-            with contextlib.suppress(FileNotFoundError):
-                place.unlink()
+        with contextlib.suppress(FileNotFoundError):
+            remove_tree(Path(path))
 
     def makedirs(self, path: str) -> None:
         """Make a folder and those above it."""

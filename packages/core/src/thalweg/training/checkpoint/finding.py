@@ -6,7 +6,7 @@ from pathlib import Path
 
 from thalweg import files
 from thalweg.errors import DataError
-from thalweg.files import remove_tree
+from thalweg.folders import remove_tree
 from thalweg.training.checkpoint.manifest import verify
 
 LATEST = "latest"

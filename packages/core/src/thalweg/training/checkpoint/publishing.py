@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from thalweg import files
-from thalweg.files import remove_tree, replace_folder, write_bytes
+from thalweg.files import write_bytes
+from thalweg.folders import remove_tree, replace_folder
 from thalweg.training.checkpoint.finding import LATEST, PARTIAL, checkpoints, clean, place_of, step_of
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from thalweg import files
 from thalweg.errors import DataError
-from thalweg.files import remove_tree, replace_folder, sync_folder
+from thalweg.files import sync_folder
+from thalweg.folders import remove_tree, replace_folder
 from thalweg.storage import Location, MissingError
 from thalweg.training.checkpoint.finding import PARTIAL, candidates, step_of
 from thalweg.training.checkpoint.manifest import MANIFEST, listed

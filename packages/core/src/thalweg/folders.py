@@ -1,0 +1,128 @@
+"""Folders: written, replaced and removed as files are, whole and durably, never through a link."""
+
+import contextlib
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+from thalweg import files
+from thalweg.files import PARTIAL, link_refused, sync_folder, unwritable
+
+
+@contextlib.contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Make a folder durably: it takes its place when the block ends well, and leaves nothing otherwise.
+
+    Args:
+        path: the folder, which must not be there; the one above must be.
+
+    Yields:
+        An empty folder to fill. Its files need not be synced: that is done for all of them together.
+
+    Raises:
+        ThalwegError: if it cannot be written.
+    """
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}{PARTIAL}")
+    try:
+        try:
+            files.disk.make_folder(part)
+            yield part
+            sync_tree(part)
+            files.disk.move(part, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                remove_tree(part)
+            raise
+        sync_folder(path.parent)
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
+def leftovers(path: Path) -> list[Path]:
+    """What killed writes of a file or folder have left beside its place."""
+    begun = (f".{path.name}.", PARTIAL)
+    return [
+        other
+        for other in path.parent.iterdir()
+        if other.name.startswith(begun[0])
+        and other.name.endswith(begun[1])
+        and len(other.name) == len(begun[0]) + 8 + len(begun[1])
+    ]
+
+
+def refuse_links(folder: Path, *names: str) -> None:
+    """Make sure that what is written below a folder goes through no link.
+
+    Args:
+        folder: may be a link itself, as its user has named it.
+        names: paths relative to it, each part of which is looked at.
+
+    Raises:
+        ConfigError: naming the link.
+    """
+    for name in names:
+        place = folder
+        for part in Path(name).parts:
+            place = place / part
+            if place.is_symlink():
+                raise link_refused(place)
+
+
+def sync_tree(folder: Path) -> None:
+    """Wait until all files below a folder, and their names, are on the disk itself."""
+    for child in sorted(folder.iterdir()):
+        if child.is_symlink():
+            continue
+        if child.is_dir():
+            sync_tree(child)
+        else:
+            descriptor = os.open(child, os.O_RDONLY | os.O_NOFOLLOW)
+            try:
+                files.disk.sync(descriptor)
+            finally:
+                os.close(descriptor)
+    sync_folder(folder)
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a file, or a folder with all that is in it; links are removed, not followed."""
+    if path.is_symlink() or not path.is_dir():
+        files.disk.remove(path)
+        return
+    for child in path.iterdir():
+        remove_tree(child)
+    files.disk.remove_folder(path)
+
+
+def replace_folder(path: Path, fresh: Path) -> Path | None:
+    """Move a folder that is on disk to its place.
+
+    Args:
+        path: where it goes; may hold a former one, or a link to one.
+        fresh: a folder on the same file system.
+
+    Returns:
+        Where the former one, or the link, is now, for the caller to remove; None if there was none.
+    """
+    if not os.path.lexists(path):
+        files.disk.move(fresh, path)
+        sync_folder(path.parent)
+        return None
+    try:
+        files.disk.exchange(fresh, path)
+        former = fresh
+    except OSError as error:
+        if error.errno not in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP):
+            raise
+        # This file system cannot trade places, so the former one steps aside for a moment.
+        former = fresh.with_name(f"{fresh.name}.former")
+        files.disk.move(path, former)
+        try:
+            files.disk.move(fresh, path)
+        except BaseException:
+            files.disk.move(former, path)
+            raise
+    sync_folder(path.parent)
+    return former
