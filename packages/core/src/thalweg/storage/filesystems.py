@@ -2,11 +2,13 @@
 
 import json
 import os
+import secrets
 import threading
 from collections.abc import Mapping
 from typing import Any
 
 from thalweg.errors import ConfigError
+from thalweg.storage.gate import PROTOCOLS
 from thalweg.storage.options import arguments_for
 from thalweg.storage.redaction import redacted
 
@@ -21,7 +23,8 @@ _open: dict[tuple[int, str, str], Any] = {}
 def filesystem(scheme: str, options: Mapping[str, Any]) -> Any:
     """The file system of a protocol, shared by all threads of this process.
 
-    fsspec's own cache of instances is passed by: it tells threads apart, and keeps secrets.
+    fsspec's own cache of instances is passed by: it tells threads apart, and keeps secrets. So are the
+    defaults of its configuration, which are for no host in particular.
 
     Raises:
         ConfigError: the protocol is unknown, its package missing, or it does not take the options.
@@ -39,9 +42,7 @@ def _constructed(scheme: str, options: Mapping[str, Any]) -> Any:
     try:
         made = fsspec.get_filesystem_class(scheme)
     except ValueError:
-        raise ConfigError(
-            f"{scheme}:// is no known kind of storage; take a path, s3://, gs://, http:// or https://"
-        ) from None
+        raise ConfigError(f"{scheme}:// is nothing that fsspec knows; take another protocol") from None
     except ImportError:
         extra = _EXTRAS.get(scheme)
         cure = (
@@ -51,7 +52,7 @@ def _constructed(scheme: str, options: Mapping[str, Any]) -> Any:
         )
         raise ConfigError(f"{scheme}:// needs a package that is not installed: {cure}") from None
     try:
-        opened = made(**arguments_for(scheme, options))
+        opened = _made(made, scheme, arguments_for(scheme, options))
     except ConfigError:
         raise
     except Exception as error:
@@ -61,6 +62,22 @@ def _constructed(scheme: str, options: Mapping[str, Any]) -> Any:
             opened.retries = 1  # Trying again is ours alone: both together would multiply.
         return opened
     raise ConfigError(f"the storage options of {scheme}:// are not taken ({reason})")
+
+
+def _made(kind: Any, scheme: str, arguments: dict[str, Any]) -> Any:
+    if scheme not in PROTOCOLS:
+        return kind(**arguments)
+    # As fsspec does it, but for the defaults of its configuration (FSSPEC_..., ~/.config/fsspec), which would
+    # go to whatever host a run names. Of protocols that a user has added they are the user's to know.
+    arguments.pop("skip_instance_cache", None)
+    opened: Any = type.__call__(kind, **arguments)
+    opened._fs_token_ = secrets.token_hex(16)
+    opened.storage_args, opened.storage_options = (), arguments
+    if getattr(opened, "async_impl", False) and getattr(opened, "mirror_sync_methods", False):
+        from fsspec.asyn import mirror_sync_methods
+
+        mirror_sync_methods(opened)
+    return opened
 
 
 def _after_fork() -> None:

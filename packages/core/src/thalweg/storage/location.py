@@ -21,8 +21,9 @@ T = TypeVar("T")
 
 
 class Location:
-    """A file or folder: a path, or a URL of ``file``, ``s3``, ``gs``, ``http(s)``, ``memory`` or another
-    protocol that fsspec knows.
+    """A file or folder: a path, or a URL of ``file``, ``memory``, ``s3``, ``gs``, ``http(s)``, ``hf`` or a
+    protocol that the user has added. It is the gate through which all goes that a run, model or recipe
+    names: see :mod:`thalweg.storage.gate`.
 
     It is what is written as text without credentials: ``str`` and ``repr`` mask them. All methods that
     reach out try again where that may help, and raise :class:`thalweg.DataError` in one sentence.
@@ -30,10 +31,12 @@ class Location:
     Args:
         url: the URL or path. User info of ``s3`` URLs is key and secret.
         options: storage options. They go before those of the environment variable
-            ``THALWEG_STORAGE_OPTIONS``, and these before what the backend finds by itself.
+            ``THALWEG_STORAGE_OPTIONS`` that are for its host or bucket, and these before what the backend
+            finds by itself.
 
     Raises:
-        ConfigError: the URL or the environment's options cannot be read.
+        ConfigError: the protocol or an option is not taken, or the URL or the environment's options cannot
+            be read.
     """
 
     def __init__(self, url: "str | os.PathLike[str]", options: Mapping[str, Any] | None = None) -> None:
@@ -41,8 +44,7 @@ class Location:
 
     def _set(self, address: Address, given: dict[str, Any]) -> None:
         self._address, self._given = address, given
-        local = address.scheme == "file"
-        self._options = {} if local else options_for(address.scheme, given, address.options)
+        self._options = options_for(address.scheme, address.authority, given, address.options)
 
     def _at(self, address: Address) -> "Location":
         there = object.__new__(Location)

@@ -1,31 +1,50 @@
 """Storage options: what an argument, a URL and the environment say, over our own defaults."""
 
-import functools
-import json
-import os
 from collections.abc import Mapping
 from typing import Any
 
 from thalweg.errors import ConfigError
+from thalweg.storage.environment import CREDENTIALS, VARIABLE, merge, normal_endpoint, stated_for
+from thalweg.storage.gate import PLACELESS, check_options
 from thalweg.storage.redaction import register_secrets
 from thalweg.storage.urls import WEB
-
-VARIABLE = "THALWEG_STORAGE_OPTIONS"
-"""The environment's options by protocol, in JSON: ``{"s3": {"endpoint_url": "..."}}``."""
 
 _CONNECT = 10.0
 _SILENCE = 30.0
 _CONNECTIONS = 32
 
 
-def options_for(scheme: str, given: Mapping[str, Any], of_url: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of a protocol: given ones go before the URL's, these before the environment's.
+def options_for(
+    scheme: str, authority: str, given: Mapping[str, Any], of_url: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The options for a place: given ones go before the URL's, these before the environment's.
+
+    Credentials of the environment, and those that a backend would find by itself, are for the environment's
+    own endpoint: who states another one has to bring credentials along.
 
     Raises:
-        ConfigError: the environment's are no JSON.
+        ConfigError: if an option is not taken, if the environment's cannot be read, or if an endpoint is
+            stated without credentials for it.
     """
-    by_protocol = _environment(os.environ.get(VARIABLE, ""))
-    merged = _merged(_merged(by_protocol.get(scheme, {}), of_url), given)
+    register_secrets(given)
+    check_options(scheme, given)
+    if scheme in PLACELESS:
+        return {}
+    stated = stated_for(scheme, authority)
+    own = merge(of_url, given)
+    below = dict(stated.options)
+    if scheme in ("s3", "gs"):
+        elsewhere = "endpoint_url" in own and normal_endpoint(own["endpoint_url"]) != normal_endpoint(
+            stated.endpoint
+        )
+        if elsewhere:
+            _check_own_credentials(scheme, own)
+            # Nothing but what says how long to wait: tables of the environment may hold keys too.
+            below = {name: value for name, value in below.items() if name == "timeout"}
+        elif own.keys() & CREDENTIALS:
+            # Never half of the one and half of the other.
+            below = _without_credentials(below)
+    merged = merge(below, own)
     register_secrets(merged)
     return merged
 
@@ -34,14 +53,9 @@ def arguments_for(scheme: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """What the file system is constructed with: timeouts, one try, no listings that have grown old.
 
     ``timeout`` is our own option: seconds without a byte, after which a request counts as failed.
-
-    Raises:
-        ConfigError: the timeout is no positive number.
     """
     arguments = dict(options)
     silence = arguments.pop("timeout", _SILENCE)
-    if isinstance(silence, bool) or not isinstance(silence, int | float) or not silence > 0:
-        raise ConfigError("the storage option 'timeout' must be a number of seconds above 0")
     ours: dict[str, Any] = {"use_listings_cache": False, "skip_instance_cache": True}
     if scheme == "s3":
         ours["config_kwargs"] = {
@@ -51,37 +65,39 @@ def arguments_for(scheme: str, options: Mapping[str, Any]) -> dict[str, Any]:
             "max_pool_connections": _CONNECTIONS,
         }
     elif scheme in WEB:
-        ours["client_kwargs"] = {"timeout": _client_timeout(silence), "trust_env": True}
+        from thalweg.storage.stores.session import opener
+
+        # No credentials of ~/.netrc, and no cookies: the session sends what it is told to.
+        ours["client_kwargs"] = {"timeout": _client_timeout(silence), "trust_env": False}
+        ours["get_client"] = opener
     elif scheme == "gs":
         ours["requests_timeout"] = _client_timeout(silence)
-    return _merged(ours, arguments)
+    return merge(ours, arguments)
+
+
+def _check_own_credentials(scheme: str, own: Mapping[str, Any]) -> None:
+    if scheme == "s3":
+        whole = own.get("anon") is True or (own.get("key") and own.get("secret"))
+        fix = "give key and secret beside it, or anon = true"
+    else:
+        whole = bool(own.get("token"))
+        fix = "give token = 'anon' or a token beside it"
+    if not whole:
+        raise ConfigError(
+            f"the storage option endpoint_url of {scheme}:// names a server that your own credentials are "
+            f"not for; {fix}, or state the endpoint and its credentials together in {VARIABLE}"
+        )
+
+
+def _without_credentials(options: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {name: value for name, value in options.items() if name not in CREDENTIALS}
+    client = kept.get("client_kwargs")
+    if isinstance(client, Mapping):
+        kept["client_kwargs"] = {name: one for name, one in client.items() if not name.startswith("aws_")}
+    return kept
 
 
 def _client_timeout(silence: float) -> Any:
     import aiohttp
 
     return aiohttp.ClientTimeout(total=None, sock_connect=min(_CONNECT, silence), sock_read=silence)
-
-
-@functools.lru_cache(maxsize=8)
-def _environment(text: str) -> dict[str, dict[str, Any]]:
-    if not text:
-        return {}
-    try:
-        found = json.loads(text)
-    except ValueError:
-        found = None
-    if not isinstance(found, dict) or not all(isinstance(one, dict) for one in found.values()):
-        raise ConfigError(f'{VARIABLE} must be JSON such as {{"s3": {{"key": "...", "secret": "..."}}}}')
-    for one in found.values():
-        register_secrets(one)
-    return found
-
-
-def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    both = dict(below)
-    for name, value in above.items():
-        under = both.get(name)
-        nested = isinstance(under, Mapping) and isinstance(value, Mapping)
-        both[name] = _merged(under, value) if nested else value  # type: ignore[arg-type]
-    return both

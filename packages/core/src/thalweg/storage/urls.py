@@ -11,10 +11,13 @@ from urllib.parse import unquote
 import attrs
 
 from thalweg.errors import ConfigError, DataError
+from thalweg.storage.environment import ALIASES
+from thalweg.storage.gate import check_protocol, is_host
 from thalweg.storage.redaction import MASK, redacted, register_url
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
-_ALIASES = {"local": "file", "s3a": "s3", "gcs": "gs"}
+_CHAINED = re.compile(r"::[A-Za-z][A-Za-z0-9+.-]*://")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _USER_INFO = re.compile(r"([^/?#]*)@(.*)", re.DOTALL)
 
 WEB = ("http", "https")
@@ -44,6 +47,11 @@ class Address:
         return f"{self.scheme}://{self.path}" + (f"?{self.query}" if self.query else "")
 
     @property
+    def authority(self) -> str:
+        """The host, with its port if one is stated, or the bucket; of files nothing."""
+        return "" if self.scheme == "file" else self.path.partition("/")[0]
+
+    @property
     def name(self) -> str:
         """The last part of the path."""
         return posixpath.basename(self.path)
@@ -71,13 +79,16 @@ def address_of(url: "str | os.PathLike[str]") -> Address:
     register_url(text)
     if not text or "\0" in text:
         raise ConfigError("a path or URL is empty" if not text else "a path has a zero byte in it")
-    if "::" in text.partition("://")[0] and "://" in text:
+    if "://" in text and ("::" in text.partition("://")[0] or _CHAINED.search(text)):
         raise ConfigError(f"{redacted(text)}: chained URLs are not taken; give that of the file itself")
     match = _SCHEME.fullmatch(text)
     if match is None:
         return Address("file", str(Path(text)))
     scheme, rest = match.groups()
-    scheme = _ALIASES.get(scheme.lower(), scheme.lower())
+    if _CONTROL.search(text):
+        raise ConfigError(f"{redacted(_CONTROL.sub('?', text))} has a control character in it; take it out")
+    scheme = ALIASES.get(scheme.lower(), scheme.lower())
+    check_protocol(scheme)
     if scheme == "file":
         return _file(text, rest)
     user = _USER_INFO.fullmatch(rest) if scheme in ("s3", *WEB) else None
@@ -91,6 +102,11 @@ def address_of(url: "str | os.PathLike[str]") -> Address:
             raise _hidden(text)
     if not rest.partition("/")[0] and scheme != "memory":
         raise ConfigError(f"{redacted(text)} names no {'host' if scheme in WEB else 'bucket'}")
+    # Whatever else reads the URL must see the same host, as secrets are bound to it.
+    if scheme in WEB and not is_host(rest.partition("/")[0]):
+        raise ConfigError(
+            f"{redacted(text)} names no host that is taken; write it in ASCII, with a port if need be"
+        )
     if scheme == "s3" and ":" in rest.partition("/")[0] and "arn:" not in rest:
         raise ConfigError(
             f"{redacted(text)}: no bucket has a colon in its name; in credentials, write a slash as %2F"

@@ -23,6 +23,7 @@ _VERSIONS = (
     "last_modified",
     "updated",
     "created",
+    "blob_id",
 )
 
 

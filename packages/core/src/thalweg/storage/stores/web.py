@@ -18,7 +18,8 @@ class WebStore:
     """Files that a web server offers.
 
     Args:
-        files: an instance of fsspec's HTTPFileSystem.
+        files: an instance of fsspec's HTTPFileSystem, whose session is
+            :class:`thalweg.storage.stores.session.Session`.
     """
 
     def __init__(self, files: Any) -> None:
