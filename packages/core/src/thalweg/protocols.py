@@ -225,8 +225,21 @@ class Split(Protocol):
 
 
 @runtime_checkable
+class View(Protocol):
+    """How samples look."""
+
+    def images(self, x: Float[Tensor, "N C H W"]) -> UInt8[Tensor, "N channels height width"] | None:
+        """Samples as images 0..255 of 1 or 3 channels; None where the data are no images."""
+        ...
+
+
+@runtime_checkable
 class Dataset(Protocol):
     """Where clean samples come from.
+
+    Its config may offer ``view()``, a :class:`View` that opens none of the data, or no more than it needs:
+    samples of a network are then shown without the data that it was trained on. One that stores encoded
+    captions may offer ``text_identity`` in the same way.
 
     One whose samples have a border that ``images`` cuts off may offer ``frames`` besides, which keeps it:
     what teachers look at, so that their patches lie on the network's.

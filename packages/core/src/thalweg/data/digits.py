@@ -9,7 +9,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from thalweg.data.holdout import held_out
-from thalweg.data.pixels import to_images
+from thalweg.data.pixels import PixelView, to_images
 from thalweg.data.split import TensorSplit
 from thalweg.facts import Facts
 
@@ -36,6 +36,10 @@ class DigitsConfig:
     def facts(self) -> Facts:
         """Shape and classes, without reading anything."""
         return _FACTS
+
+    def view(self) -> PixelView:
+        """How samples look, without reading anything."""
+        return PixelView()
 
     def build(self) -> "Digits":
         """Read the digits and split them."""

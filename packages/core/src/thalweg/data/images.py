@@ -14,7 +14,7 @@ from thalweg.data.caption_table import CaptionTable
 from thalweg.data.fitting import Fitting
 from thalweg.data.holdout import held_out
 from thalweg.data.pictures import Pictures, PictureSplit
-from thalweg.data.pixels import to_images, unpadded
+from thalweg.data.pixels import PixelView, to_images
 from thalweg.errors import ConfigError, DataError
 from thalweg.facts import Facts
 from thalweg.plugins import build_component
@@ -63,6 +63,16 @@ class ImagesConfig:
         """Shape, classes and captions, from the source's listing and, without ``size``, its first image."""
         source = build_component(self.source)
         return self._facts(source, self._fitting(source))
+
+    def view(self) -> PixelView:
+        """How samples look. Nothing is opened for it unless images of a size that nobody states are padded:
+        then the source is listed and its first image read."""
+        if self.pad is None:
+            return PixelView()
+        if self.size is not None:
+            return PixelView(self.size, self.size)
+        fitting = self._fitting(build_component(self.source))
+        return PixelView(fitting.height, fitting.width)
 
     def build(self) -> "Images":
         """List the source and split it; without ``size``, its first image is read.
@@ -131,7 +141,7 @@ class Images:
 
     def images(self, x: Float[Tensor, "N C H W"]) -> UInt8[Tensor, "N C height width"]:
         """Samples as images 0..255, without the padding."""
-        return unpadded(to_images(x), self.fitting.height, self.fitting.width)
+        return PixelView(self.fitting.height, self.fitting.width).images(x)
 
 
 def _labels(source: Source) -> Tensor:

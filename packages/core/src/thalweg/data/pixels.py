@@ -1,5 +1,6 @@
 """Between images 0..255 and what a network in pixel space sees: values in [-1, 1]."""
 
+import attrs
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
@@ -17,6 +18,24 @@ def to_images(x: Float[Tensor, "N C H W"]) -> UInt8[Tensor, "N C H W"]:
     if not bool(torch.isfinite(x).all()):
         raise ThalwegError("the samples hold values that are not finite, so there is no image to show")
     return ((x.double() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+@attrs.frozen
+class PixelView:
+    """How samples in pixel space look, which takes no data to know.
+
+    Attributes:
+        height: of the images without their padding; None for samples without any.
+        width: the same.
+    """
+
+    height: int | None = None
+    width: int | None = None
+
+    def images(self, x: Float[Tensor, "N C H W"]) -> UInt8[Tensor, "N C height width"]:
+        """Samples as images 0..255, without the padding."""
+        shown = to_images(x)
+        return shown if self.height is None or self.width is None else unpadded(shown, self.height, self.width)
 
 
 def from_images(images: UInt8[Tensor, "N C H W"]) -> Float[Tensor, "N C H W"]:

@@ -202,8 +202,7 @@ def _encoder(facts: Facts, drawing: DrawingConfig, data: Any, device: torch.devi
         )
     encoder: TextEncoder = build_component(config)
     # A data set that names its encoder itself holds no captions of another one.
-    asked = drawing.text is not None and data is not None
-    stored = getattr(build_component(data), "text_identity", None) if asked else None
+    stored = None if drawing.text is None or data is None else _stored(data)
     if stored is not None and plain(stored) != plain(encoder.identity):
         raise ConfigError(
             f"the captions of the run's data set were encoded by {plain(stored)}, not by "
@@ -212,6 +211,13 @@ def _encoder(facts: Facts, drawing: DrawingConfig, data: Any, device: torch.devi
     if isinstance(encoder, torch.nn.Module):
         encoder.to(device)
     return encoder
+
+
+def _stored(data: Any) -> Any:
+    """What encoded the captions that a data set holds, by its config where that can tell."""
+    if hasattr(type(data), "text_identity"):
+        return data.text_identity
+    return None if hasattr(data, "text") else getattr(build_component(data), "text_identity", None)
 
 
 def _shown(shape: tuple[int, int] | None) -> str:

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from thalweg.errors import ConfigError
 from thalweg.evaluation.images import Piece
-from thalweg.protocols import Autoencoder, Dataset
+from thalweg.plugins import build_component
+from thalweg.protocols import Autoencoder, Dataset, View
 from thalweg.randomness import generator
 
 _SEED = 0  # what a data set draws at each read, such as a latent from its posterior, is drawn once for all
@@ -68,6 +69,16 @@ class DatasetImages:
         return [self._split.captions([index], _generator(index))[0] for index in indices]
 
 
+def view_of(data: Any) -> View:
+    """How the samples of a data set look, by its config.
+
+    Nothing of it is built where its config says so by itself, as ours do: what a run names is a stranger's,
+    and samples can be looked at without it.
+    """
+    view: View = data.view() if hasattr(data, "view") else build_component(data)
+    return view
+
+
 class Decoder:
     """Turns samples into images as a data set or an autoencoder does, or refuses.
 
@@ -81,7 +92,7 @@ class Decoder:
     """
 
     def __init__(
-        self, dataset: Dataset | None, autoencoder: Autoencoder | None, device: torch.device | str
+        self, dataset: View | None, autoencoder: Autoencoder | None, device: torch.device | str
     ) -> None:
         self._dataset, self._autoencoder, self._device = dataset, autoencoder, device
         self.autoencoder: Any = "none" if autoencoder is None else dict(autoencoder.identity)

@@ -1,8 +1,9 @@
 """From what users name to sets of images: stated in plain values first, so that any process can open them."""
 
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import attrs
 import torch
@@ -10,8 +11,9 @@ import torch
 from thalweg.config import component_field, dump, structure
 from thalweg.errors import DataError
 from thalweg.evaluation.captions import captions_for
-from thalweg.evaluation.datasets import DatasetImages, Decoder
+from thalweg.evaluation.datasets import DatasetImages, Decoder, view_of
 from thalweg.evaluation.folders import SourceImages
+from thalweg.evaluation.images import Images, Piece
 from thalweg.evaluation.models import data_of, model_at
 from thalweg.evaluation.networks import NetworkImages, SampleSource
 from thalweg.evaluation.npz import NpzImages
@@ -81,9 +83,9 @@ class NetworkSet:
         )
 
     def decoder(self, device: torch.device | str) -> Decoder:
-        """What turns its samples into images."""
-        data = None if self.data is None else build_component(self.data)
-        return Decoder(data, _built(self.autoencoder, device), device)
+        """What turns its samples into images; of the run's data no more is opened than that takes."""
+        view = None if self.data is None or self.autoencoder is not None else view_of(self.data)
+        return Decoder(view, _built(self.autoencoder, device), device)
 
     def open(self, device: torch.device | str) -> NetworkImages:
         """Load the network and what turns its samples into images."""
@@ -92,6 +94,49 @@ class NetworkSet:
         assert model is not None  # noqa: S101 - it was loaded
         identity = {"kind": "network", "checkpoint": model.sha256, "step": model.step}
         return NetworkImages(source, self.count, self.decoder(device), identity)
+
+
+def opened_later(stated: "ImageSet", device: torch.device | str) -> Images:
+    """A set that is opened once something of it is asked for.
+
+    Args:
+        stated: which.
+        device: where what it needs computes.
+    """
+    return cast("Images", _Later(stated, device))  # whose attributes nobody sets
+
+
+class _Later:
+    """See :func:`opened_later`."""
+
+    def __init__(self, stated: "ImageSet", device: torch.device | str) -> None:
+        self._stated, self._device = stated, device
+
+    @cached_property
+    def _images(self) -> Images:
+        return self._stated.open(self._device)
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """What it is."""
+        return self._images.identity
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width."""
+        return self._images.shape
+
+    @property
+    def classes(self) -> int | None:
+        """Number of classes."""
+        return self._images.classes
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def read(self, start: int, stop: int) -> Piece:
+        """Images start..stop-1."""
+        return self._images.read(start, stop)
 
 
 ImageSet = NpzSet | SourceSet | DatasetSet | NetworkSet

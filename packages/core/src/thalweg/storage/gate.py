@@ -31,6 +31,7 @@ _WRAPPERS = frozenset(
 
 _NAME = re.compile(r"[a-z][a-z0-9+.-]*")
 _HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
+_ENDPOINT = re.compile(r"https?://([^/?#@\\\s]+)(?:/[^?#@\\\s]*)?")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _KEPT_HEADERS = frozenset(
     [
@@ -78,7 +79,7 @@ def is_host(text: str) -> bool:
 
 def _endpoint(value: Any) -> bool:
     # Without user info, query or fragment; a path is part of some gateways' addresses.
-    match = re.fullmatch(r"https?://([^/?#@\\\s]+)(?:/[^?#@\\\s]*)?", value) if isinstance(value, str) else None
+    match = _ENDPOINT.fullmatch(value) if isinstance(value, str) else None
     return match is not None and is_host(match.group(1))
 
 

@@ -137,6 +137,24 @@ class ShardsConfig:
             text_identity=None if header.text is None else header.text.identity,
         )
 
+    def view(self) -> "ShardView":
+        """How samples look: by the index alone, and not even that where they cannot be images.
+
+        Raises:
+            DataError: if the index is missing or damaged.
+            ConfigError: if the latents were made with another autoencoder.
+        """
+        if self.autoencoder is None and self.expected is not None and self.expected.shape[0] not in (1, 3):
+            return ShardView("posterior", self.expected.shape[0], None)
+        index = read_index(self._location)
+        return ShardView(index.header.kind, index.header.shape[0], self._autoencoder(index))
+
+    @property
+    def text_identity(self) -> Mapping[str, Any] | None:
+        """What encoded the captions, by the index alone; None where there are none."""
+        text = read_index(self._location).header.text
+        return None if text is None else text.identity
+
     @property
     def _location(self) -> Location:
         return Location(self.url, self.storage_options)
@@ -153,6 +171,31 @@ class ShardsConfig:
                 f"{here} of scale {built.scale}; name that one, or none to do without images"
             )
         return built
+
+
+@attrs.frozen(eq=False)
+class ShardView:
+    """How stored samples look.
+
+    Attributes:
+        kind: ``posterior`` or ``pixels``.
+        channels: of a sample.
+        autoencoder: decodes samples; None where none is named.
+    """
+
+    kind: str
+    channels: int
+    autoencoder: Autoencoder | None
+
+    def images(self, x: Float[Tensor, "N C H W"]) -> UInt8[Tensor, "N channels height width"] | None:
+        """Samples as images 0..255; None for latents without an autoencoder, and for odd channels."""
+        if self.kind == "pixels":
+            return to_images(x) if self.channels in (1, 3) else None
+        if self.autoencoder is None:
+            return None
+        if isinstance(self.autoencoder, nn.Module):
+            self.autoencoder.to(x.device)
+        return self.autoencoder.decode(x)
 
 
 @attrs.frozen(eq=False)
@@ -177,13 +220,7 @@ class Shards:
 
     def images(self, x: Float[Tensor, "N C H W"]) -> UInt8[Tensor, "N channels height width"] | None:
         """Samples as images 0..255; None for latents without an autoencoder, and for odd channels."""
-        if self.kind == "pixels":
-            return to_images(x) if self.facts.shape[0] in (1, 3) else None
-        if self.autoencoder is None:
-            return None
-        if isinstance(self.autoencoder, nn.Module):
-            self.autoencoder.to(x.device)
-        return self.autoencoder.decode(x)
+        return ShardView(self.kind, self.facts.shape[0], self.autoencoder).images(x)
 
 
 def held_out(count: int, shard_samples: int, validation: int) -> Int64[np.ndarray, " {validation}"]:

@@ -62,7 +62,7 @@ class Session:
                 kept = {name: one for name, one in headers.items() if name.lower() in _KEPT}
                 settings = {"headers": kept}
             here = there
-        raise DataError(f"{redacted(str(url))} is redirected more than {_MOST} times; give the file's own URL")
+        raise DataError(f"{redacted(str(url))} is redirected more than {_MOST} times; give the file's own")
 
 
 class _Getting:
