@@ -35,7 +35,9 @@ class PixelView:
     def images(self, x: Float[Tensor, "N C H W"]) -> UInt8[Tensor, "N C height width"]:
         """Samples as images 0..255, without the padding."""
         shown = to_images(x)
-        return shown if self.height is None or self.width is None else unpadded(shown, self.height, self.width)
+        return (
+            shown if self.height is None or self.width is None else unpadded(shown, self.height, self.width)
+        )
 
 
 def from_images(images: UInt8[Tensor, "N C H W"]) -> Float[Tensor, "N C H W"]:

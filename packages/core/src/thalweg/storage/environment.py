@@ -136,6 +136,6 @@ def _place(key: str, options: Mapping[str, Any], added: frozenset[str]) -> tuple
     if not authority and unbound and options.keys() - {"timeout"}:
         raise ConfigError(
             f"{VARIABLE} gives options to all of {scheme}://, which would send them to whatever host a run "
-            f'names; bind them to their own, as in {json.dumps({f"{scheme}://HOST": {"...": "..."}})}'
+            f"names; bind them to their own, as in {json.dumps({f'{scheme}://HOST': {'...': '...'}})}"
         )
     return scheme, normal(scheme, authority)

@@ -49,7 +49,9 @@ Check = Callable[[Any], bool]
 
 def _text(pattern: str = r"[^\x00-\x1f\x7f]*") -> Check:
     whole = re.compile(pattern)
-    return lambda value: isinstance(value, str) and len(value) <= _LONGEST_TEXT and bool(whole.fullmatch(value))
+    return lambda value: (
+        isinstance(value, str) and len(value) <= _LONGEST_TEXT and bool(whole.fullmatch(value))
+    )
 
 
 def _one_of(*values: str) -> Check:
@@ -57,9 +59,7 @@ def _one_of(*values: str) -> Check:
 
 
 def _whole(lowest: int, highest: int) -> Check:
-    return lambda value: (
-        isinstance(value, int) and not isinstance(value, bool) and lowest <= value <= highest
-    )
+    return lambda value: isinstance(value, int) and not isinstance(value, bool) and lowest <= value <= highest
 
 
 def _flag(value: Any) -> bool:
