@@ -14,6 +14,7 @@ import thalweg
 from failing_disk import FailingDisk, operations
 from golden_files import golden
 from thalweg import files
+from thalweg.documents import parse_document, text_of
 from thalweg.errors import ConfigError, DataError, ThalwegError
 from thalweg.files import Disk
 from thalweg.importing import import_weights, load, read_foreign, save
@@ -40,8 +41,9 @@ def saved(tmp_path):
 def describe(folder, **changes):
     """model.json with other values; None takes a key away."""
     path = folder / "model.json"
-    description = {**json.loads(path.read_text()), **changes}
-    path.write_text(json.dumps({key: value for key, value in description.items() if value is not None}))
+    description = {**parse_document(path.read_bytes(), sealed=True), **changes}
+    kept = {key: value for key, value in description.items() if value is not None}
+    path.write_text(text_of(kept, sealed=True))
 
 
 @pytest.mark.parametrize("classes", [3, None])
@@ -164,10 +166,10 @@ def test_a_foreign_description_is_refused(saved, text):
         load(saved)
 
 
-@pytest.mark.parametrize("version", [0, 2, "1", [1]])
+@pytest.mark.parametrize("version", [0, 1, 3, "2", [2]])
 def test_another_format_is_named(saved, version):
     describe(saved, format=version)
-    with pytest.raises(DataError, match=r"model\.json has format .*, this version reads 1"):
+    with pytest.raises(DataError, match=r"model\.json has format .*, this version reads 2"):
         load(saved)
 
 

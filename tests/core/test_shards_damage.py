@@ -207,9 +207,11 @@ def rewritten(folder: Path, change: Any) -> None:
     body = json.loads((folder / INDEX).read_bytes())
     del body["sha256"]
     change(body)
+    shards = ",\n  ".join(json.dumps(one, sort_keys=True) for one in body.pop("shards"))
 
     def text(data: Any) -> bytes:
-        return (json.dumps(data, indent=1, sort_keys=True) + "\n").encode()
+        head = json.dumps(data, indent=1, sort_keys=True).removesuffix("\n}")
+        return f'{head},\n "shards": [\n  {shards}\n ]\n}}\n'.encode()
 
     digest = hashlib.sha256(text(body)).hexdigest()
     (folder / INDEX).write_bytes(text(body | {"sha256": digest}))
@@ -217,7 +219,8 @@ def rewritten(folder: Path, change: Any) -> None:
 
 WRONG = {
     "foreign": (lambda body: body.update(format="webdataset"), "no index of shards"),
-    "newer": (lambda body: body.update(version=2), "newer than 1; update Thalweg"),
+    "newer": (lambda body: body.update(version=3), "newer than 2; update Thalweg"),
+    "older": (lambda body: body.update(version=1), "of a version before 2; encode the images anew"),
     "unknown key": (lambda body: body.update(more=1), "unknown key"),
     "no header": (lambda body: body.pop("header"), "header"),
     "a shard too few": (lambda body: body["shards"].pop(), "must hold 12 samples"),
@@ -225,7 +228,12 @@ WRONG = {
     "a checksum that is none": (lambda body: body["shards"][0].update(sha256="../../secrets"), "sha256"),
     "no samples": (lambda body: (body["header"].update(count=0), body.update(shards=[])), "count"),
     "a text for a number": (lambda body: body["header"].update(count="12"), "count"),
-    "not a number": (lambda body: body["header"].update(scale=float("nan")), "scale"),
+    "not a number": (lambda body: body["header"].update(scale=float("nan")), "NaN is no number of JSON"),
+    "more than can be": (lambda body: body["header"].update(count=10**15), "count"),
+    "more than the shards hold": (
+        lambda body: body["header"].update(shape=[4, 4096, 4096]),
+        "bytes for each",
+    ),
     "an empty caption without text": (lambda body: body.update(empty=body["shards"][0]), "empty"),
 }
 

@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal
 
 import attrs
 import torch
-from attrs.validators import ge, in_, optional
+from attrs.validators import and_, ge, in_, le, optional
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
@@ -16,6 +16,9 @@ from thalweg.facts import Facts
 from thalweg.layers import MLP, TimeEmbedding, layer_norm, modulate, zero_linear
 from thalweg.types import Condition, Stream
 from thalweg_backbones.layers import (
+    DEEPEST,
+    MOST_HEADS,
+    WIDEST,
     PatchEmbedding,
     Readout,
     SelfAttention,
@@ -63,9 +66,9 @@ class DiTConfig:
 
     size: Literal["S", "B", "L", "XL"] = attrs.field(default="B", validator=in_(tuple(SIZES)))
     patch: int = attrs.field(default=2, validator=in_((1, 2, 4, 8)))
-    width: int | None = attrs.field(default=None, validator=optional(ge(4)))
-    depth: int | None = attrs.field(default=None, validator=optional(ge(1)))
-    heads: int | None = attrs.field(default=None, validator=optional(ge(1)))
+    width: int | None = attrs.field(default=None, validator=optional(and_(ge(4), le(WIDEST))))
+    depth: int | None = attrs.field(default=None, validator=optional(and_(ge(1), le(DEEPEST))))
+    heads: int | None = attrs.field(default=None, validator=optional(and_(ge(1), le(MOST_HEADS))))
     qk_norm: bool = False
     checkpointing: bool = False
 

@@ -11,6 +11,9 @@ from thalweg.types import Condition
 
 _POSITION_PERIOD = 10_000.0
 
+WIDEST, DEEPEST, MOST_HEADS = 65_536, 1_024, 4_096
+"""What a configuration may ask for: far beyond what anybody trains, and soon refused where it is a slip."""
+
 
 def positions(grid: tuple[int, int], width: int) -> Float[Tensor, "1 T D"]:
     """Fixed 2-D sin-cos positions, row by row.

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import attrs
 import torch
-from attrs.validators import ge, in_
+from attrs.validators import and_, ge, in_, le
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
@@ -18,7 +18,17 @@ from thalweg.errors import ConfigError, DataError
 from thalweg.facts import Facts
 from thalweg.layers import MLP, TimeEmbedding, attend, layer_norm, linear, modulate, zero_linear
 from thalweg.types import Condition, Stream
-from thalweg_backbones.layers import PatchEmbedding, Projections, Readout, class_labels, class_table, grid_of
+from thalweg_backbones.layers import (
+    DEEPEST,
+    MOST_HEADS,
+    WIDEST,
+    PatchEmbedding,
+    Projections,
+    Readout,
+    class_labels,
+    class_table,
+    grid_of,
+)
 
 _MLP_RATIO = 4
 
@@ -44,9 +54,9 @@ class MMDiTConfig:
     small: ClassVar[Mapping[str, Any]] = {"width": 32, "heads": 4, "depth": 4, "patch": 2}
     """What checks build beside the defaults."""
 
-    width: int = attrs.field(default=768, validator=ge(4))
-    depth: int = attrs.field(default=24, validator=ge(1))
-    heads: int = attrs.field(default=24, validator=ge(1))
+    width: int = attrs.field(default=768, validator=and_(ge(4), le(WIDEST)))
+    depth: int = attrs.field(default=24, validator=and_(ge(1), le(DEEPEST)))
+    heads: int = attrs.field(default=24, validator=and_(ge(1), le(MOST_HEADS)))
     patch: int = attrs.field(default=2, validator=in_((1, 2, 4, 8)))
     qk_norm: bool = False
     pooled: bool = False

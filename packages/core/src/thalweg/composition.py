@@ -9,10 +9,9 @@ import attrs
 import torch
 
 from thalweg.config import RunConfig, component, dump_component
-from thalweg.errors import ConfigError
 from thalweg.facts import Facts
 from thalweg.interpolant import InterpolantName
-from thalweg.network import FlowNetwork
+from thalweg.network import FlowNetwork, check_branches
 from thalweg.plugins import build_component
 
 
@@ -41,8 +40,7 @@ def compose(
         ConfigError: if fields are unknown, out of range or do not go together.
         PluginError: if a component is unknown or its plugin broken.
     """
-    if isinstance(branches, bool) or not isinstance(branches, int) or branches < 1:
-        raise ConfigError(f"branches is {branches!r}; it must be an integer of at least 1")
+    facts = attrs.evolve(facts, branches=branches)
     backbone_config = component("backbone", backbone)
     refiner_config = component("refiner", refiner, optional=True)
     composition = {
@@ -54,7 +52,7 @@ def compose(
     return assemble(
         backbone_config,
         refiner_config,
-        attrs.evolve(facts, branches=branches),
+        facts,
         interpolant,
         composition,
         device,
@@ -88,6 +86,8 @@ def assemble(
     """
     with torch.device(device or "cpu"), seeded(seed, torch.device(device or "cpu")):
         built = build_component(backbone, facts)
+        # Before the refiner is built, which has a block for each boundary.
+        check_branches(facts.branches, built.depth, refiner)
         facts = attrs.evolve(facts, depth=built.depth, width=built.width, heads=built.heads, grid=built.grid)
         between = None if refiner is None else build_component(refiner, facts)
         return FlowNetwork(built, between, facts, interpolant, composition)

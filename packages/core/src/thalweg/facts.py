@@ -1,5 +1,6 @@
 """What is known only at run time: the facts that data and backbone state (no torch here)."""
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -7,20 +8,58 @@ import attrs
 
 from thalweg.errors import ConfigError
 
+MOST_CHANNELS, LONGEST_SIDE, MOST_PIXELS = 4_096, 8_192, 2**26
+"""Of what a network sees; the last is channels times height times width."""
+
+MOST_CLASSES, MOST_BRANCHES = 2**20, 1_024
+LONGEST_CAPTION, WIDEST_TOKEN = 4_096, 65_536
+
 
 def _as_shape(shape: Iterable[int]) -> tuple[int, int, int]:
     return tuple(shape)  # type: ignore[return-value]  # the validator counts them
 
 
+def _within(value: Any, highest: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= highest
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
 def _check_shape(_: object, __: object, shape: tuple[int, int, int]) -> None:
-    if len(shape) != 3 or any(size < 1 for size in shape):
-        raise ConfigError(f"facts.shape is {shape}; it must be (channels, height, width), each at least 1")
+    limits = (MOST_CHANNELS, LONGEST_SIDE, LONGEST_SIDE)
+    fits = len(shape) == 3 and all(map(_within, shape, limits))
+    if not fits or math.prod(shape) > MOST_PIXELS:
+        raise ConfigError(
+            f"facts.shape is {_shown(shape)}; it must be (channels, height, width), each at least 1, at most "
+            f"{MOST_CHANNELS:,} channels and {LONGEST_SIDE:,} pixels a side, and {MOST_PIXELS:,} in all"
+        )
 
 
 def _check_classes(_: object, __: object, classes: int | None) -> None:
-    if classes is not None and classes < 1:
+    if classes is not None and not _within(classes, MOST_CLASSES):
         raise ConfigError(
-            f"facts.classes is {classes}; it must be at least 1, or None for unconditional data"
+            f"facts.classes is {_shown(classes)}; it must be at least 1 and at most {MOST_CLASSES:,}, or "
+            "None for data without classes"
+        )
+
+
+def _check_text(_: object, __: object, text: tuple[int, int] | None) -> None:
+    limits = (LONGEST_CAPTION, WIDEST_TOKEN)
+    if text is not None and not (len(text) == 2 and all(map(_within, text, limits))):
+        raise ConfigError(
+            f"facts.text is {_shown(text)}; it must be tokens of a caption and their width, at most "
+            f"{LONGEST_CAPTION:,} and {WIDEST_TOKEN:,}, or None for data without captions"
+        )
+
+
+def _check_branches(_: object, __: object, branches: int) -> None:
+    if not _within(branches, MOST_BRANCHES):
+        raise ConfigError(
+            f"branches is {_shown(branches)}; it must be an integer of at least 1 and at most "
+            f"{MOST_BRANCHES:,}"
         )
 
 
@@ -61,9 +100,9 @@ class Facts:
 
     shape: tuple[int, int, int] = attrs.field(converter=_as_shape, validator=_check_shape)
     classes: int | None = attrs.field(default=None, validator=_check_classes)
-    text: tuple[int, int] | None = None
+    text: tuple[int, int] | None = attrs.field(default=None, validator=_check_text)
     features: Mapping[str, StoredFeatures] = attrs.field(factory=dict)
-    branches: int = 1
+    branches: int = attrs.field(default=1, validator=_check_branches)
     depth: int = 0
     width: int = 0
     heads: int = 0

@@ -1,17 +1,21 @@
 """Saved networks by URL: brought to this machine, verified, once."""
 
-import json
 import logging
 from pathlib import Path
+from typing import Any
 
+from thalweg.documents import parse_document
 from thalweg.errors import DataError
 from thalweg.files import sha256
 from thalweg.folders import remove_tree
+from thalweg.regular import read_bytes
 from thalweg.storage import Location, MissingError, folder_for
 from thalweg.storage.locks import holding
+from thalweg.suggestions import one_line
 from thalweg.training.checkpoint import MANIFEST, candidates, remote
 
 DESCRIPTION, TENSORS = "model.json", "model.safetensors"
+_LARGEST = 4 * 2**20  # bytes of a description; ours take some kB
 _RUN, _MODEL, _CHECKPOINTS = "config.toml", "model", "checkpoints"
 
 
@@ -61,6 +65,26 @@ def run_config(place: str | Path) -> Path | None:
         return folder / _RUN if _current(there / _RUN, folder / _RUN) else None
 
 
+def read_description(path: Path, *, sealed: bool, name: str = "") -> dict[str, Any]:
+    """What stands in a ``model.json``.
+
+    Args:
+        path: the file.
+        sealed: whether it must match a digest of itself.
+        name: what it is called in messages; its path by default.
+
+    Raises:
+        DataError: if it is missing, damaged or none.
+    """
+    try:
+        return parse_document(read_bytes(path, _LARGEST), sealed=sealed)
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{name or path} is no description of a network or damaged ({one_line(error)}); copy it again or "
+            "write it anew"
+        ) from error
+
+
 def _below(place: str) -> str:
     """What a URL says below a run: ``model``, ``checkpoints/step-00000500``, or nothing."""
     parts = place.rstrip("/").split("/")
@@ -91,10 +115,9 @@ def _network(there: Location, folder: Path) -> bool:
     """Bring a saved network; whether there is one."""
     if not _current(there / DESCRIPTION, folder / DESCRIPTION):
         return False
-    try:
-        stated = str(json.loads((folder / DESCRIPTION).read_text())["sha256"])
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise DataError(f"{there / DESCRIPTION} is no description of a network; write it anew") from error
+    stated = str(
+        read_description(folder / DESCRIPTION, sealed=True, name=str(there / DESCRIPTION)).get("sha256")
+    )
     tensors = folder / TENSORS
     if not tensors.is_file() or sha256(tensors) != stated:
         (there / TENSORS).download(tensors, sha256=stated)

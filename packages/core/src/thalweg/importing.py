@@ -1,12 +1,12 @@
 """Networks on disk: ours as safetensors + JSON; tensors of released ones through importers.
 
 A saved network is a folder of two files: ``model.safetensors`` with the tensors and ``model.json`` with
-the composition, the facts and the tensors' SHA-256. Nothing is unpickled, ever.
+the composition, the facts, the tensors' SHA-256 and a digest of itself. Nothing is unpickled, ever.
 """
 
 import contextlib
-import json
 import logging
+import math
 from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any
@@ -15,24 +15,27 @@ import torch
 from torch import Tensor
 
 from thalweg import files
+from thalweg.bounding import TooLargeError, at_most, check_description
 from thalweg.composition import compose
 from thalweg.config import component
-from thalweg.errors import ConfigError, DataError, ThalwegError
+from thalweg.documents import write_document
+from thalweg.errors import ConfigError, DataError, PluginError, ThalwegError
 from thalweg.facts import Facts
-from thalweg.fetching import DESCRIPTION, TENSORS, on_this_machine
-from thalweg.files import sha256, sync_folder, write_new
+from thalweg.fetching import DESCRIPTION, TENSORS, on_this_machine, read_description
+from thalweg.files import sha256, sync_folder
 from thalweg.folders import remove_tree, replace_folder
 from thalweg.foreign import read_foreign
 from thalweg.network import FlowNetwork
 from thalweg.plugins import build_component
 from thalweg.storage import redacted
 from thalweg.suggestions import one_line
-from thalweg.tensor_files import differences, read_tensors, write_tensors
+from thalweg.tensor_files import differences, open_tensors, read_tensors, shapes_of, write_tensors
 from thalweg.training import checkpoint
 
 __all__ = ["described", "import_weights", "load", "read_foreign", "save"]
 
-_FORMAT, _NEEDED = 1, {"composition", "facts"}
+_FORMAT, _NEEDED = 2, {"composition", "facts"}
+_SHOWN = 400  # characters of what is wrong with a description
 
 
 def import_weights(source: str, state_dict: Mapping[str, Tensor], *, heads: int | None = None) -> FlowNetwork:
@@ -58,7 +61,10 @@ def import_weights(source: str, state_dict: Mapping[str, Tensor], *, heads: int 
             f"source or check the file"
         ) from fault
     network = compose(**imported.composition, facts=imported.facts)
-    _fill(network, imported.state_dict, f"the {source} checkpoint")
+    tensors = dict(imported.state_dict)
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    _compare(network, shapes, f"the {source} checkpoint")
+    network.load_state_dict(tensors)
     return network
 
 
@@ -97,7 +103,7 @@ def save(
             files.disk.make_folder(fresh)
             seal = write_tensors(fresh / TENSORS, state_dict)
             description = {**described(composition, facts), **more, "sha256": seal.sha256}
-            write_new(fresh / DESCRIPTION, [(json.dumps(description, indent=2) + "\n").encode()])
+            write_document(fresh / DESCRIPTION, description, sealed=True)
             sync_folder(fresh)
             former = replace_folder(path, fresh)
         except BaseException:
@@ -139,26 +145,65 @@ def load(path: str | Path, *, device: torch.device | str | None = None) -> FlowN
         folder = folder / "model"
     saved = _checkpoint(folder)
     if saved is not None:
+        # Its manifest has a digest of all its files, and was compared.
+        description = _read(saved / DESCRIPTION, _NEEDED, sealed=False)
         group = checkpoint.TensorGroup(saved, "ema")
-        description = _read(saved / DESCRIPTION, _NEEDED)
-        tensors = {name: group.read(name) for name in group.shapes}
+        shapes = {name: tuple(shape) for name, shape in group.shapes.items()}
     else:
         description = _describe(folder)
         if sha256(folder / TENSORS) != description["sha256"]:
             raise DataError(
                 f"{folder / TENSORS} is damaged: its SHA-256 differs from the one in {DESCRIPTION}"
             )
-        tensors = read_tensors(folder / TENSORS)
+        shapes = shapes_of(open_tensors(folder / TENSORS))
     origin = saved or folder
-    facts = description["facts"]
-    try:
-        if isinstance(facts.get("text"), list):
-            facts = {**facts, "text": tuple(facts["text"])}
-        network = compose(**description["composition"], facts=Facts(**facts))
-    except (ConfigError, TypeError, AttributeError) as fault:
-        raise DataError(f"{origin / DESCRIPTION} describes no network of this version: {fault}") from fault
-    _fill(network, tensors, str(origin))
+    network = _built(description, shapes, origin)
+    tensors = (
+        {name: group.read(name) for name in shapes} if saved is not None else read_tensors(folder / TENSORS)
+    )
+    network.load_state_dict(tensors)
     return network.to(device or "cpu").eval()
+
+
+def _built(
+    description: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], origin: Path
+) -> FlowNetwork:
+    """The network that is described, once it is known to have just the tensors that are there.
+
+    Raises:
+        DataError: if it has others, or more of them.
+    """
+    elements = sum(map(math.prod, shapes.values()))
+    stated = {name: description[name] for name in ("composition", "facts")}
+    try:
+        check_description(stated, elements)
+        facts = _facts(stated["facts"])
+        arguments = dict(stated["composition"])
+        # First where nothing is allocated, so that what differs from the tensors costs nothing.
+        with at_most(len(shapes), elements), contextlib.suppress(PluginError):
+            # A plugin that cannot build there is stopped as it goes, and compared afterwards.
+            _compare(compose(**arguments, facts=facts, device="meta"), shapes, str(origin))
+        with at_most(len(shapes), elements):
+            network = compose(**arguments, facts=facts)
+        _compare(network, shapes, str(origin))
+    except (ConfigError, TypeError, AttributeError, ValueError, RecursionError) as fault:
+        said = " ".join(str(fault).split())
+        raise DataError(
+            f"{origin / DESCRIPTION} describes no network of this version: {said[:_SHOWN]}"
+        ) from fault
+    except TooLargeError as fault:
+        raise DataError(f"{origin / DESCRIPTION} describes no network that is here: {fault}") from fault
+    return network
+
+
+def _facts(stated: Any) -> Facts:
+    known = {"shape", "classes", "text"}
+    if not isinstance(stated, dict) or not stated.keys() <= known or "shape" not in stated:
+        raise ConfigError(f"its facts must be a table of {', '.join(sorted(known))}")
+    facts = dict(stated)
+    if isinstance(facts.get("text"), list):
+        facts["text"] = tuple(facts["text"])
+    return Facts(**facts)
 
 
 def _checkpoint(folder: Path) -> Path | None:
@@ -174,24 +219,19 @@ def _checkpoint(folder: Path) -> Path | None:
 def _describe(folder: Path) -> dict[str, Any]:
     if not (folder / DESCRIPTION).is_file() or not (folder / TENSORS).is_file():
         raise DataError(f"{folder} holds no network: {DESCRIPTION} and {TENSORS} are expected there")
-    return _read(folder / DESCRIPTION, _NEEDED | {"sha256"})
+    return _read(folder / DESCRIPTION, _NEEDED | {"sha256"}, sealed=True)
 
 
-def _read(path: Path, needed: Set[str]) -> dict[str, Any]:
-    try:
-        description = json.loads(path.read_text())
-        version = description["format"]
-        complete = needed <= description.keys()
-    except (OSError, ValueError, TypeError, KeyError, RecursionError) as fault:
-        raise DataError(f"{path} is no description of a network; write it anew") from fault
+def _read(path: Path, needed: Set[str], *, sealed: bool) -> dict[str, Any]:
+    description = read_description(path, sealed=sealed)
+    version, complete = description.get("format"), needed <= description.keys()
     if version != _FORMAT or not complete:
         raise DataError(f"{path} has format {version}, this version reads {_FORMAT}; upgrade thalweg")
-    return dict(description)
+    return description
 
 
-def _fill(network: FlowNetwork, tensors: Mapping[str, Tensor], origin: str) -> None:
+def _compare(network: FlowNetwork, shapes: Mapping[str, tuple[int, ...]], origin: str) -> None:
     expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    different = differences(expected, {name: tuple(tensor.shape) for name, tensor in tensors.items()})
+    different = differences(expected, shapes)
     if different:
         raise DataError(f"{origin} does not fit its architecture: {different}")
-    network.load_state_dict(dict(tensors))

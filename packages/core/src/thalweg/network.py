@@ -19,6 +19,29 @@ from thalweg.plugins import registry
 from thalweg.types import Condition, Prediction
 
 
+def check_branches(branches: int, depth: int, refiner: Any) -> None:
+    """Make sure that a backbone can be cut into branches.
+
+    Args:
+        branches: k.
+        depth: of the backbone.
+        refiner: what stands between branches, or its config; None for nothing.
+
+    Raises:
+        ConfigError: if they do not go together.
+    """
+    if depth % branches:
+        raise ConfigError(
+            f"branches is {branches}, which does not divide the backbone's depth of {depth}; "
+            f"choose a divisor of {depth}"
+        )
+    if (refiner is None) != (branches == 1):
+        raise ConfigError(
+            f"refiner is {'none' if refiner is None else 'set'} and branches is {branches}; a refiner "
+            f"stands between branches: set both (such as refiner = 'plain', branches = 2) or neither"
+        )
+
+
 class FlowNetwork(nn.Module):
     """Predicts a velocity at the end of each of k branches (DeepFlow, section 3.2).
 
@@ -42,16 +65,7 @@ class FlowNetwork(nn.Module):
     ) -> None:
         super().__init__()
         branches, depth = facts.branches, backbone.depth
-        if depth % branches:
-            raise ConfigError(
-                f"branches is {branches}, which does not divide the backbone's depth of {depth}; "
-                f"choose a divisor of {depth}"
-            )
-        if (refiner is None) != (branches == 1):
-            raise ConfigError(
-                f"refiner is {'none' if refiner is None else 'set'} and branches is {branches}; a refiner "
-                f"stands between branches: set both (such as refiner = 'plain', branches = 2) or neither"
-            )
+        check_branches(branches, depth, refiner)
         accelerates = refiner is not None and refiner.has_acceleration
         self.facts, self.composition = attrs.evolve(facts, accelerates=accelerates), dict(composition)
         self.interpolant = Interpolant.named(interpolant)

@@ -1,6 +1,7 @@
 """safetensors files: hashed while they are written through our file layer, read with a guard, compared."""
 
 import json
+import os
 import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from thalweg.errors import DataError
 from thalweg.files import Seal, write_new
+from thalweg.regular import opened
 from thalweg.suggestions import one_line
 
 LARGEST_HEADER = 100 * 2**20
@@ -72,9 +74,10 @@ def open_tensors(path: Path) -> Any:
         DataError: if it is missing or no whole safetensors file; nothing in it is ever executed.
     """
     try:
-        with path.open("rb") as file:
+        with opened(path) as file:
             stated = int.from_bytes(file.read(8), "little")
-        if stated > min(LARGEST_HEADER, path.stat().st_size):
+            size = os.fstat(file.fileno()).st_size
+        if stated > min(LARGEST_HEADER, size):
             raise DataError(
                 f"{path} is no safetensors file or is damaged: its header would have {stated} bytes; "
                 f"write or copy it again"
@@ -84,6 +87,11 @@ def open_tensors(path: Path) -> Any:
         raise DataError(
             f"{path} is no whole safetensors file ({one_line(error)}); write or copy it again"
         ) from error
+
+
+def shapes_of(file: Any) -> dict[str, tuple[int, ...]]:
+    """The shapes of the tensors of an opened file, by its header alone."""
+    return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - not a dict
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import attrs
 import torch
-from attrs.validators import deep_iterable, ge, gt, min_len, optional
+from attrs.validators import and_, deep_iterable, ge, gt, le, max_len, min_len, optional
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
@@ -37,7 +37,8 @@ class VeraConfig:
     acceleration: bool = True
     cross_attention: bool = True
     channels: tuple[int, ...] = attrs.field(
-        default=(2048, 4096, 2048), validator=[min_len(1), deep_iterable(ge(1))]
+        default=(2048, 4096, 2048),
+        validator=[min_len(1), max_len(64), deep_iterable(and_(ge(1), le(65_536)))],
     )
     clamp_scale: float | None = attrs.field(default=None, validator=optional(gt(0)))
     residual: bool = False

@@ -159,7 +159,9 @@ class Dopri5Config:
     rtol: float = attrs.field(default=1e-4, validator=attrs.validators.gt(0))
     atol: float = attrs.field(default=1e-4, validator=attrs.validators.gt(0))
     first_step: float = attrs.field(default=0.05, validator=[attrs.validators.gt(0), attrs.validators.le(1)])
-    max_steps: int = attrs.field(default=1000, validator=attrs.validators.ge(1))
+    max_steps: int = attrs.field(
+        default=1000, validator=[attrs.validators.ge(1), attrs.validators.le(1_000_000)]
+    )
 
     def build(self, facts: Facts) -> Dopri5:  # noqa: ARG002 - the same for all data
         """The sampler."""

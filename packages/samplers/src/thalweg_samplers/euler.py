@@ -47,7 +47,7 @@ class EulerConfig:
         steps: equal steps from noise to data; each costs one evaluation of the network.
     """
 
-    steps: int = attrs.field(default=50, validator=attrs.validators.ge(1))
+    steps: int = attrs.field(default=50, validator=[attrs.validators.ge(1), attrs.validators.le(100_000)])
 
     def build(self, facts: Facts) -> Euler:  # noqa: ARG002 - the same for all data
         """The sampler."""

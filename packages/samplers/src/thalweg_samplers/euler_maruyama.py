@@ -60,7 +60,7 @@ class EulerMaruyamaConfig:
         last: the time from which the last step leads to 0.
     """
 
-    steps: int = attrs.field(default=250, validator=attrs.validators.ge(2))
+    steps: int = attrs.field(default=250, validator=[attrs.validators.ge(2), attrs.validators.le(100_000)])
     last: float = attrs.field(default=0.04, validator=[attrs.validators.gt(0), attrs.validators.lt(1)])
 
     def build(self, facts: Facts) -> EulerMaruyama:  # noqa: ARG002 - the same for all data

@@ -60,7 +60,7 @@ class HeunConfig:
         steps: equal steps from noise to data; they cost 2 steps - 1 evaluations of the network.
     """
 
-    steps: int = attrs.field(default=50, validator=attrs.validators.ge(1))
+    steps: int = attrs.field(default=50, validator=[attrs.validators.ge(1), attrs.validators.le(100_000)])
 
     def build(self, facts: Facts) -> Heun:  # noqa: ARG002 - the same for all data
         """The sampler."""

@@ -1,7 +1,6 @@
 """Published weights: diffusers' folder, or its file of tensors alone, here or behind a URL."""
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -13,6 +12,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from thalweg.errors import DataError
+from thalweg.regular import parse_json
 from thalweg.storage import Location
 from thalweg.suggestions import one_line
 from thalweg_backbones.autoencoder.architecture import GROUPS, Architecture, architecture_of
@@ -36,6 +36,9 @@ _EXPECTED = {
     "latents_mean": None,
     "latents_std": None,
 }
+
+
+_LARGEST_SETTINGS = 2**20  # bytes; published ones take some hundred
 
 
 @attrs.frozen(eq=False)
@@ -90,7 +93,7 @@ def _settings(file: Location) -> dict[str, Any]:
             f"there is no {file}; copy it beside the weights, or give the .safetensors file alone"
         )
     try:
-        settings = json.loads(file.read())
+        settings = parse_json(file.read(limit=_LARGEST_SETTINGS))
     except ValueError as error:
         raise DataError(f"{file} is no valid JSON ({one_line(error)}); download it again") from error
     if not isinstance(settings, dict):

@@ -1,7 +1,6 @@
 """CLIP's vision tower (A. Radford et al., Learning transferable visual models from natural language
 supervision, 2021)."""
 
-import json
 import re
 from collections.abc import Mapping
 from functools import partial
@@ -12,9 +11,11 @@ import torch
 from attrs.validators import matches_re
 from torch import Tensor, nn
 
+from thalweg.bounding import at_most
 from thalweg.config import secret_field, url_field
 from thalweg.errors import DataError
-from thalweg.facts import Facts, StoredFeatures
+from thalweg.facts import WIDEST_TOKEN, Facts, StoredFeatures
+from thalweg.regular import parse_json
 from thalweg.sampling import SamplingPrecision
 from thalweg.storage import Location
 from thalweg.suggestions import one_line
@@ -97,7 +98,9 @@ class ClipTeacherConfig:
         place, what = self._folder / FILE, f"CLIP's vision tower {self.model}"
         settings = _settings(self._folder / SETTINGS, what)
         weights = read_weights(place, what, SOURCE, self.sha256)
-        model = _tower(settings)
+        elements = sum(tensor.numel() for tensor in weights.tensors.values())
+        with at_most(len(weights.tensors), elements):
+            model = _tower(settings)
         load_exactly(model, _renamed(weights.tensors), what, place)
         model.eval().requires_grad_(False)
         patch = settings["patch_size"]
@@ -121,16 +124,19 @@ class ClipTeacherConfig:
         return Location(self.weights, self.storage_options)
 
 
+_LARGEST_SETTINGS = 2**20  # bytes; published ones take some kB
+
+
 def _settings(file: Location, what: str) -> dict[str, Any]:
     if not file.exists():
         raise DataError(f"there is no {file}, so there is no {what}; get {SETTINGS} and {FILE} from {SOURCE}")
     try:
-        whole = json.loads(file.read())
+        whole = parse_json(file.read(limit=_LARGEST_SETTINGS))
         found = dict(whole.get("vision_config", whole))
     except (ValueError, AttributeError, TypeError) as error:
         raise DataError(f"{file} describes no {what} ({one_line(error)}); get it from {SOURCE}") from error
     settings = {name: found.get(name, default) for name, default in _SIZES.items()}
-    sound = all(type(size) is int and size > 0 for size in settings.values())
+    sound = all(type(size) is int and 0 < size <= WIDEST_TOKEN for size in settings.values())
     act, eps = found.get("hidden_act", "quick_gelu"), found.get("layer_norm_eps", 1e-5)
     if not sound or act not in ("gelu", "quick_gelu") or type(eps) is not float:
         raise DataError(f"{file} describes no {what}: its sizes or activation are none; get it from {SOURCE}")

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-from attrs.validators import ge
+from attrs.validators import and_, ge, le
 from torch import Tensor, nn
 
 from thalweg_backbones.text.folders import encoder_in, setting
@@ -29,7 +29,7 @@ class ClipTextConfig:
     """
 
     weights: str
-    length: int = attrs.field(default=77, validator=ge(2))
+    length: int = attrs.field(default=77, validator=and_(ge(2), le(4_096)))
     sha256: str = ""
 
     @property

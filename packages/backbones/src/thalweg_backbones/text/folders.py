@@ -1,6 +1,5 @@
 """Text encoders in folders as Hugging Face publishes them."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,11 +7,14 @@ from typing import Any
 from torch import Tensor, nn
 
 from thalweg.errors import DataError
+from thalweg.facts import WIDEST_TOKEN
 from thalweg.pretrained import load_folder
+from thalweg.regular import read_json
 from thalweg_backbones.text.frozen import FrozenTextEncoder, Read
 
 EXTRA = "thalweg-backbones[transformers]"
 SETTINGS, WEIGHTS = "config.json", "model.safetensors"
+_LARGEST = 2**20  # bytes of settings; published ones take some kB
 
 
 def setting(folder: Path, names: Sequence[str], what: str, source: str) -> int:
@@ -29,7 +31,7 @@ def setting(folder: Path, names: Sequence[str], what: str, source: str) -> int:
     """
     path = folder / SETTINGS
     try:
-        found = json.loads(path.read_text())
+        found = read_json(path, _LARGEST)
         for name in names:
             found = found[name]
     except FileNotFoundError as error:
@@ -39,7 +41,7 @@ def setting(folder: Path, names: Sequence[str], what: str, source: str) -> int:
         ) from error
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(f"{path} describes no {what}; get it from {source}") from error
-    if type(found) is not int or found < 1:
+    if type(found) is not int or not 1 <= found <= WIDEST_TOKEN:
         raise DataError(f"{path} describes no {what}; get it from {source}")
     return found
 

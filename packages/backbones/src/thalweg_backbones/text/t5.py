@@ -4,7 +4,7 @@ transformer, 2020), and others in its layout."""
 from pathlib import Path
 
 import attrs
-from attrs.validators import ge
+from attrs.validators import and_, ge, le
 
 from thalweg_backbones.text.folders import encoder_in, masked, setting
 from thalweg_backbones.text.frozen import FrozenTextEncoder
@@ -23,7 +23,7 @@ class T5Config:
     """
 
     weights: str
-    length: int = attrs.field(default=128, validator=ge(2))
+    length: int = attrs.field(default=128, validator=and_(ge(2), le(4_096)))
     sha256: str = ""
 
     @property

@@ -12,7 +12,13 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from thalweg.errors import DataError
 
+LARGEST_IMAGE = 2**29
+"""Bytes of an image's file that are read at all."""
+
 LIMIT_PIXELS = 100_000_000
+
+MOST_PIXELS = 1_000_000_000
+"""What ``limit_pixels`` may be raised to."""
 
 _GREY = ("1", "L", "LA", "I", "I;16", "I;16B")
 _WHITE = (255, 255, 255, 255)

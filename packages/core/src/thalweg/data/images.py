@@ -5,7 +5,7 @@ from typing import Any, Literal
 import attrs
 import numpy as np
 import torch
-from attrs.validators import ge, gt, in_, le, lt, optional
+from attrs.validators import and_, ge, gt, in_, le, lt, optional
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
@@ -16,7 +16,7 @@ from thalweg.data.holdout import held_out
 from thalweg.data.pictures import Pictures, PictureSplit
 from thalweg.data.pixels import PixelView, to_images
 from thalweg.errors import ConfigError, DataError
-from thalweg.facts import Facts
+from thalweg.facts import LONGEST_SIDE, Facts
 from thalweg.plugins import build_component
 from thalweg.protocols import Source
 
@@ -43,11 +43,11 @@ class ImagesConfig:
     """
 
     source: Any = component_field("source")
-    size: int | None = attrs.field(default=None, validator=optional(ge(1)))
+    size: int | None = attrs.field(default=None, validator=optional(and_(ge(1), le(LONGEST_SIDE))))
     channels: int = attrs.field(default=3, validator=in_((1, 3)))
     crop: Literal["center", "none"] = "center"
     flip: bool = False
-    pad: int | None = attrs.field(default=None, validator=optional(ge(1)))
+    pad: int | None = attrs.field(default=None, validator=optional(and_(ge(1), le(LONGEST_SIDE))))
     pad_value: int = attrs.field(default=0, validator=[ge(0), le(255)])
     validation: float = attrs.field(default=0.05, validator=[gt(0.0), lt(1.0)])
     validation_source: Any = component_field("source", None, optional=True)

@@ -1,7 +1,6 @@
 """Where a run keeps its networks, and what is known of one before it is loaded."""
 
 import hashlib
-import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -9,8 +8,8 @@ from typing import Any
 import attrs
 
 from thalweg.config import read_toml
-from thalweg.errors import ConfigError
-from thalweg.fetching import DESCRIPTION, on_this_machine, run_config
+from thalweg.errors import ConfigError, DataError
+from thalweg.fetching import DESCRIPTION, on_this_machine, read_description, run_config
 from thalweg.training import checkpoint
 
 CONFIG, MODEL, CHECKPOINTS = "config.toml", "model", "checkpoints"
@@ -87,7 +86,6 @@ def data_of(place: Path | str) -> Any:
 
 def _described(folder: Path) -> dict[str, Any]:
     try:
-        description = json.loads((folder / DESCRIPTION).read_text())
-    except (OSError, ValueError):
+        return read_description(folder / DESCRIPTION, sealed=True)
+    except DataError:
         return {}  # loading it will say what is wrong
-    return description if isinstance(description, dict) else {}

@@ -12,6 +12,7 @@ from pathlib import Path, PosixPath
 import attrs
 
 from thalweg.errors import ConfigError, DataError, ThalwegError
+from thalweg.files import open_own
 from thalweg.storage.location import Location
 from thalweg.storage.locks import Lock, holding, locked
 
@@ -113,9 +114,9 @@ class Cache:
         try:
             with holding(self.folder / "space.lock"):
                 self._make_room(size, but=part)
-                with part.open("wb") as file:
+                with open_own(part) as file:
                     file.truncate(size)  # counts from now on, for those who make room meanwhile
-            with part.open("r+b") as file:
+            with open_own(part) as file:
                 location.copy_into(file, sha256=name, size=size)
                 status = os.fstat(file.fileno())
             # Before the file has its name, so that nobody evicts it before it is used.

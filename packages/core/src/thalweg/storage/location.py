@@ -19,6 +19,9 @@ from thalweg.storage.urls import Address, address_of
 
 T = TypeVar("T")
 
+LARGEST_READ = 2**31
+"""Bytes that are read into memory at once unless another limit is given."""
+
 
 class Location:
     """A file or folder: a path, or a URL of ``file``, ``memory``, ``s3``, ``gs``, ``http(s)``, ``hf`` or a
@@ -158,25 +161,44 @@ class Location:
             raise DataError(f"{self} does not lie in {to}")
         return mine.path.removeprefix(above)
 
-    def read(self, start: int | None = None, stop: int | None = None, *, version: str = "") -> bytes:
+    def read(
+        self,
+        start: int | None = None,
+        stop: int | None = None,
+        *,
+        version: str = "",
+        limit: int = LARGEST_READ,
+    ) -> bytes:
         """The file's bytes, all of them or those from start up to, not including, stop.
 
         Args:
             start: the first byte, 0 by default.
             stop: where it ends, by default with the file.
             version: raise if it is another one, as :meth:`version` tells.
+            limit: bytes; of more nothing is kept.
 
         Raises:
-            DataError: it is missing, may not be read, is shorter, was replaced while it was read, or
-                could not be read in all attempts.
+            DataError: it is missing, may not be read, is shorter, has more bytes than the limit, was replaced
+                while it was read, or could not be read in all attempts.
         """
         first = 0 if start is None else start
         if first < 0 or (stop is not None and stop < first):
             raise ValueError(f"no range of bytes: {start} to {stop}")
         if stop is not None and stop == first:
             return b""
+        if stop is not None and stop - first > limit:
+            raise self._too_large(limit)
         pieces: list[bytes] = []
-        self._transfer(first, stop, version=version).run(pieces.append)
+        kept = 0
+
+        def keep(piece: bytes) -> None:
+            nonlocal kept
+            kept += len(piece)
+            if kept > limit:
+                raise self._too_large(limit)
+            pieces.append(piece)
+
+        self._transfer(first, stop, version=version).run(keep)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def copy_into(self, file: BinaryIO, *, sha256: str | None = None, size: int | None = None) -> None:
@@ -235,6 +257,9 @@ class Location:
     def makedirs(self) -> None:
         """Make the folder and those above it, where folders have to be made."""
         self._call(lambda store, path: store.makedirs(path))
+
+    def _too_large(self, limit: int) -> DataError:
+        return DataError(f"{self} has more than the {limit:,} bytes that are read of such a file; shrink it")
 
     def _store(self) -> Store:
         return store_for(self._address.scheme, self._options)

@@ -5,14 +5,14 @@ from typing import Any
 
 import attrs
 import numpy as np
-from attrs.validators import deep_iterable, ge, gt
+from attrs.validators import deep_iterable, ge, gt, le
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor, nn
 
 from thalweg.config import component_field, plain, secret_field, url_field
 from thalweg.data.pixels import to_images
 from thalweg.data.shards.file import map_file
-from thalweg.data.shards.header import EMPTY
+from thalweg.data.shards.header import EMPTY, MOST_SAMPLES
 from thalweg.data.shards.index import ShardIndex, read_index
 from thalweg.data.shards.split import ShardSplit
 from thalweg.data.shards.store import Arrays, ShardStore
@@ -87,8 +87,8 @@ class ShardsConfig:
 
     url: str = url_field()
     storage_options: dict[str, Any] = secret_field()
-    validation: int = attrs.field(default=1024, validator=ge(1))
-    cache_gib: float = attrs.field(default=64.0, validator=gt(0.0))
+    validation: int = attrs.field(default=1024, validator=[ge(1), le(MOST_SAMPLES)])
+    cache_gib: float = attrs.field(default=64.0, validator=[gt(0.0), le(2.0**20)])
     autoencoder: Any = component_field("autoencoder", None, optional=True)
     expected: Expected | None = None
 

@@ -15,6 +15,7 @@ import numpy as np
 from thalweg.data.shards.header import TensorSpec
 from thalweg.data.shards.index import FileEntry
 from thalweg.errors import DataError
+from thalweg.regular import opened
 
 _LARGEST_HEADER = 2**20  # bytes; ours take some hundred
 _LENGTH = struct.Struct("<Q")
@@ -37,7 +38,7 @@ def map_file(
         DataError: if it is missing, damaged or another file.
     """
     try:
-        with path.open("rb") as file:
+        with opened(path) as file:
             size = os.fstat(file.fileno()).st_size
             if size != entry.bytes:
                 raise _damaged(name, f"it has {size} bytes where the index says {entry.bytes}")

@@ -7,10 +7,21 @@ from typing import Any, Literal
 
 import attrs
 import numpy as np
-from attrs.validators import ge, gt, in_, min_len, optional
+from attrs.validators import and_, ge, gt, in_, le, min_len, optional
 
 from thalweg.config import plain
-from thalweg.facts import Facts, StoredFeatures
+from thalweg.errors import ConfigError
+from thalweg.facts import (
+    LONGEST_CAPTION,
+    LONGEST_SIDE,
+    MOST_CLASSES,
+    WIDEST_TOKEN,
+    Facts,
+    StoredFeatures,
+)
+
+MOST_SAMPLES = 2**30
+"""Of a set: their order is kept in memory."""
 
 EMPTY = "empty.safetensors"
 """The encoder's empty caption: ``tokens`` (L, E) and ``mask`` (L), beside shards that hold text."""
@@ -21,12 +32,14 @@ _stored = in_(("float16", "float32"))
 
 
 def _check_shape(_: object, __: object, shape: tuple[int, int, int]) -> None:
-    if len(shape) != 3 or min(shape) < 1:
-        raise ValueError(f"'shape' must be (channels, height, width), each at least 1, not {shape}")
+    try:
+        Facts(shape=shape)
+    except ConfigError as error:
+        raise ValueError(f"'shape' must be that of an image or latent: {error}") from None
 
 
 def _check_grid(_: object, __: object, grid: tuple[int, int]) -> None:
-    if len(grid) != 2 or min(grid) < 1:
+    if len(grid) != 2 or not 1 <= min(grid) <= max(grid) <= LONGEST_SIDE:
         raise ValueError(f"'grid' must be tokens per column and per row, each at least 1, not {grid}")
 
 
@@ -70,7 +83,7 @@ class TeacherHeader:
 
     identity: Mapping[str, Any] = attrs.field(converter=_as_json, validator=min_len(1))
     grid: tuple[int, int] = attrs.field(validator=_check_grid)
-    width: int = attrs.field(validator=ge(1))
+    width: int = attrs.field(validator=[ge(1), le(WIDEST_TOKEN)])
     dtype: _Stored = attrs.field(default="float16", validator=_stored)
 
 
@@ -87,9 +100,9 @@ class TextHeader:
     """
 
     identity: Mapping[str, Any] = attrs.field(converter=_as_json, validator=min_len(1))
-    length: int = attrs.field(validator=ge(1))
-    width: int = attrs.field(validator=ge(1))
-    captions: int = attrs.field(default=1, validator=ge(1))
+    length: int = attrs.field(validator=[ge(1), le(LONGEST_CAPTION)])
+    width: int = attrs.field(validator=[ge(1), le(WIDEST_TOKEN)])
+    captions: int = attrs.field(default=1, validator=[ge(1), le(10_000)])
     dtype: _Stored = attrs.field(default="float16", validator=_stored)
 
 
@@ -138,12 +151,12 @@ class ShardHeader:
     """
 
     kind: Literal["posterior", "pixels"] = attrs.field(validator=in_(("posterior", "pixels")))
-    count: int = attrs.field(validator=ge(1))
+    count: int = attrs.field(validator=[ge(1), le(MOST_SAMPLES)])
     shape: tuple[int, int, int] = attrs.field(validator=_check_shape)
     dtype: Literal["float16", "float32", "uint8"] = attrs.field(validator=_check_dtype)
     autoencoder: Mapping[str, Any] = attrs.field(converter=_as_json, validator=min_len(1))
     scale: float = attrs.field(default=1.0, validator=gt(0.0))
-    classes: int | None = attrs.field(default=None, validator=optional(ge(1)))
+    classes: int | None = attrs.field(default=None, validator=optional(and_(ge(1), le(MOST_CLASSES))))
     class_names: tuple[str, ...] = attrs.field(default=(), validator=_check_names)
     flips: bool = False
     size: int | None = attrs.field(default=None, validator=optional(ge(1)))

@@ -13,6 +13,7 @@ from thalweg.config import FaultyConfigError, dump, structure
 from thalweg.data.shards.header import EMPTY, ShardHeader, TensorSpec
 from thalweg.data.shards.index import INDEX, FileEntry, ShardIndex, read_index, shard_name
 from thalweg.errors import ConfigError, DataError
+from thalweg.regular import parse_json
 from thalweg.storage import Location, MissingError
 
 _UNFINISHED = "unfinished.json"
@@ -141,7 +142,7 @@ class ShardWriter:
         if not beside.exists():
             return None
         try:
-            entry: FileEntry = structure(FileEntry, json.loads(beside.read()))
+            entry: FileEntry = structure(FileEntry, parse_json(beside.read()))
         except (ValueError, FaultyConfigError):
             return None
         place = self._target / name
@@ -165,7 +166,7 @@ class ShardWriter:
         place = self._target / _UNFINISHED
         if place.exists():
             try:
-                theirs = json.loads(place.read())
+                theirs = parse_json(place.read())
             except ValueError:
                 raise DataError(f"{place} is damaged; empty the folder and begin anew") from None
             self._compare(ours, theirs)

@@ -6,10 +6,10 @@ from functools import cached_property
 from typing import Any
 
 import attrs
-from attrs.validators import ge
+from attrs.validators import ge, le
 
 from thalweg.config import secret_field, url_field
-from thalweg.data.decoding import LIMIT_PIXELS, decode
+from thalweg.data.decoding import LARGEST_IMAGE, LIMIT_PIXELS, MOST_PIXELS, decode
 from thalweg.data.sources.captions import captions_of
 from thalweg.data.sources.coco import captions_by_file
 from thalweg.data.sources.names import (
@@ -54,7 +54,7 @@ class CaptionedConfig:
     storage_options: dict[str, Any] = secret_field()
     captions: str | None = attrs.field(default=None, validator=_inside)
     images: str = attrs.field(default="", validator=_inside)
-    limit_pixels: int = attrs.field(default=LIMIT_PIXELS, validator=ge(1))
+    limit_pixels: int = attrs.field(default=LIMIT_PIXELS, validator=[ge(1), le(MOST_PIXELS)])
 
     def build(self) -> "CaptionedSource":
         """List the images and read the captions file.
@@ -119,7 +119,7 @@ class CaptionedSource:
 
     def __getitem__(self, index: int) -> Record:
         name, location = self._files[index]
-        image = decode(location.read(), str(location), limit_pixels=self._limit_pixels)
+        image = decode(location.read(limit=LARGEST_IMAGE), str(location), limit_pixels=self._limit_pixels)
         return Record(name, image, captions=self.captions(index))
 
     def captions(self, index: int) -> tuple[str, ...]:

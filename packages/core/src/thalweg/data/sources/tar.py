@@ -6,16 +6,17 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import attrs
-from attrs.validators import ge, optional
+from attrs.validators import and_, ge, le, optional
 
 from thalweg.config import secret_field, url_field
-from thalweg.data.decoding import LIMIT_PIXELS, decode
+from thalweg.data.decoding import LARGEST_IMAGE, LIMIT_PIXELS, MOST_PIXELS, decode
 from thalweg.data.sources.braces import expanded
 from thalweg.data.sources.captions import captions_of
 from thalweg.data.sources.names import identity, report_ignored
 from thalweg.data.sources.tar_samples import Sample, is_sidecar, samples
 from thalweg.data.sources.tar_scan import Member, scan
 from thalweg.errors import DataError
+from thalweg.facts import MOST_CLASSES
 from thalweg.protocols import Record
 from thalweg.storage import Location
 
@@ -38,8 +39,8 @@ class TarConfig:
 
     url: str = url_field()
     storage_options: dict[str, Any] = secret_field()
-    classes: int | None = attrs.field(default=None, validator=optional(ge(1)))
-    limit_pixels: int = attrs.field(default=LIMIT_PIXELS, validator=ge(1))
+    classes: int | None = attrs.field(default=None, validator=optional(and_(ge(1), le(MOST_CLASSES))))
+    limit_pixels: int = attrs.field(default=LIMIT_PIXELS, validator=[ge(1), le(MOST_PIXELS)])
 
     def build(self) -> "TarSource":
         """Read the headers of every file once, and the small members beside the images.
@@ -58,7 +59,8 @@ class _Tar(NamedTuple):
     version: str
 
     def read(self, member: Member) -> bytes:
-        return self.location.read(member.start, member.start + member.size, version=self.version)
+        stop = member.start + member.size
+        return self.location.read(member.start, stop, version=self.version, limit=LARGEST_IMAGE)
 
 
 class _Place(NamedTuple):

@@ -1,6 +1,5 @@
 """From the members of a tar file to samples: members that share a name up to its first dot are one."""
 
-import json
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
@@ -8,6 +7,7 @@ from typing import Any, NamedTuple
 from thalweg.data.sources.names import SUFFIXES
 from thalweg.data.sources.tar_scan import Member
 from thalweg.errors import DataError
+from thalweg.regular import parse_json
 
 _SIDECARS = (".cls", ".txt", ".json")
 
@@ -98,8 +98,8 @@ def _label(member: Member, where: str) -> int:
 def _described(member: Member, where: str) -> tuple[int | None, tuple[str, ...]]:
     name = f"{member.name} in {where}"
     try:
-        said: Any = json.loads(member.content or b"")
-    except (ValueError, RecursionError) as error:
+        said: Any = parse_json(member.content or b"")
+    except ValueError as error:
         raise DataError(f"{name} is no JSON ({error}); correct it") from error
     if not isinstance(said, dict):
         raise DataError(f"{name} holds no object; it may hold the fields label and caption")

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -12,7 +13,7 @@ import attrs
 from thalweg.errors import ThalwegError
 from thalweg.files import whole, write_bytes
 from thalweg.folders import remove_tree
-from thalweg.regular import opened
+from thalweg.regular import check_regular, opened
 from thalweg.storage.stores.entry import Entry
 from thalweg.storage.streams import PIECE, Span
 
@@ -45,27 +46,37 @@ class LocalStore:
         return _FileStream(Span(start, found.size, found.version), file, stop)
 
     def entry(self, path: str) -> Entry:
-        """What lies there, links followed."""
+        """What lies there, links followed; what is neither file nor folder is an error, as nothing reads it."""
         status = Path(path).stat()
-        return Entry(folder=True) if Path(path).is_dir() else _entry(status)
+        if stat.S_ISDIR(status.st_mode):
+            return Entry(folder=True)
+        check_regular(status, Path(path))
+        return _entry(status)
 
     def children(self, path: str) -> list[str]:
         """Names in a folder."""
         return [one.name for one in Path(path).iterdir()]
 
     def find(self, path: str) -> list[str]:
-        """Files below a folder; linked folders are followed, each folder once."""
+        """Regular files below a folder; linked folders are followed, each folder once."""
         if not Path(path).is_dir():
             raise FileNotFoundError(path)
         found: list[str] = []
         seen: set[tuple[int, int]] = set()
-        for folder, below, files in os.walk(path, followlinks=True):
-            status = Path(folder).stat()
+        waiting = [""]
+        while waiting:
+            prefix = waiting.pop()
+            folder = Path(path, prefix)
+            status = folder.stat()
             if (status.st_dev, status.st_ino) in seen:
-                below.clear()
                 continue
             seen.add((status.st_dev, status.st_ino))
-            found += [os.path.relpath(Path(folder, name), path) for name in files]
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if entry.is_dir():
+                        waiting.append(f"{prefix}{entry.name}/")
+                    elif entry.is_file():  # no FIFO or device, on which a read may wait for ever
+                        found.append(prefix + entry.name)
         return found
 
     def write(self, path: str, data: bytes) -> None:
