@@ -111,4 +111,4 @@ def at_most(tensors: int, elements: int) -> Iterator[None]:
 
 def _numel(tensor: torch.Tensor) -> int:
     # Lazy parameters have no shape yet.
-    return 0 if isinstance(tensor, nn.parameter.UninitializedTensorMixin) else tensor.numel()
+    return 0 if nn.parameter.is_lazy(tensor) else tensor.numel()

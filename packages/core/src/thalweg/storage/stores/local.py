@@ -46,7 +46,7 @@ class LocalStore:
         return _FileStream(Span(start, found.size, found.version), file, stop)
 
     def entry(self, path: str) -> Entry:
-        """What lies there, links followed; what is neither file nor folder is an error, as nothing reads it."""
+        """What lies there, links followed; an error if it is neither file nor folder."""
         status = Path(path).stat()
         if stat.S_ISDIR(status.st_mode):
             return Entry(folder=True)
