@@ -126,7 +126,7 @@ def test_a_pickle_is_no_shard_and_never_runs(tmp_path: Path) -> None:
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
         plant(tmp_path / "set", pickle.dumps(Canary(canary), protocol) + bytes(3000))
         assert_found(tmp_path / "set", SHARD)
-    plant(tmp_path / "set", b"x")
+    plant(tmp_path / "set", bytes(3000))
     (tmp_path / "set" / INDEX).write_bytes(pickle.dumps(Canary(canary)))
     assert_found(tmp_path / "set", INDEX)
     assert not canary.exists()

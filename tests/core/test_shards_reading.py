@@ -1,5 +1,6 @@
 """Stored samples: what is drawn from them, how little is read, and what every bad set is told."""
 
+import os
 import threading
 from pathlib import Path
 
@@ -147,7 +148,11 @@ def test_each_shard_is_compared_with_its_checksum_once(
     make_shards(tmp_path)
     hashed = []
     digest = file.hashlib.file_digest
-    monkeypatch.setattr(file.hashlib, "file_digest", lambda f, name: hashed.append(f.name) or digest(f, name))
+    monkeypatch.setattr(
+        file.hashlib,
+        "file_digest",
+        lambda f, name: hashed.append(os.readlink(f"/proc/self/fd/{f.fileno()}")) or digest(f, name),
+    )
     train = built(tmp_path).train
     assert hashed == []
     for _ in range(3):

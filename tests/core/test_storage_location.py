@@ -244,7 +244,7 @@ def test_urls_that_cannot_be_meant(url, says):
 
 
 def test_unknown_protocol_and_missing_package(monkeypatch):
-    with pytest.raises(ConfigError, match=r"carrier://.*take a path, s3://"):
+    with pytest.raises(ConfigError, match=r"carrier://.*take a path, file://"):
         Location("carrier://pigeon/x").read()
     import fsspec
 
@@ -265,12 +265,15 @@ def test_bad_timeout(timeout):
 
 def test_the_environment_has_options(monkeypatch):
     monkeypatch.setenv(
-        "THALWEG_STORAGE_OPTIONS", '{"s3": {"key": "of-environment-1", "client_kwargs": {"a": 1, "b": 2}}}'
+        "THALWEG_STORAGE_OPTIONS",
+        '{"s3": {"key": "of-environment-1", "client_kwargs": {"a": 1, "region_name": "one"}}}',
     )
-    assert Location("s3://b/x")._options == {"key": "of-environment-1", "client_kwargs": {"a": 1, "b": 2}}
+    assert Location("s3://b/x")._options == {
+        "key": "of-environment-1", "client_kwargs": {"a": 1, "region_name": "one"},
+    }  # fmt: skip
     assert Location("gs://b/x")._options == {}
-    given = Location("s3://b/x", {"client_kwargs": {"b": 3}})
-    assert given._options == {"key": "of-environment-1", "client_kwargs": {"a": 1, "b": 3}}
+    given = Location("s3://b/x", {"client_kwargs": {"region_name": "two"}})
+    assert given._options == {"key": "of-environment-1", "client_kwargs": {"a": 1, "region_name": "two"}}
     assert (
         Location("s3://url-key:url%2Fsecret@b/x", {"key": "of-argument-1"})._options["key"] == "of-argument-1"
     )

@@ -230,12 +230,13 @@ def test_no_credentials(bucket, proxy, monkeypatch, waits):
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("HOME", "/nowhere")
     given = options(proxy)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", given["endpoint_url"])
     del given["key"], given["secret"]
     with pytest.raises(DataError, match=r"needs credentials.*anon = true"):
         Location(str(bucket), given).exists()
     assert waits == []
-    with pytest.raises(ConfigError, match="options of s3:// are not taken"):
-        Location(str(bucket), {**options(proxy), "max_concurrency": -1}).exists()
+    with pytest.raises(ConfigError, match="'max_concurrency' of s3:// has a value that is not taken"):
+        Location(str(bucket), {**options(proxy), "max_concurrency": -1})
 
 
 def test_no_server(waits):

@@ -15,7 +15,7 @@ from thalweg.storage.environment import ALIASES
 from thalweg.storage.gate import check_protocol, is_host
 from thalweg.storage.redaction import MASK, redacted, register_url
 
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+._-]*)://(.*)", re.DOTALL)
 _CHAINED = re.compile(r"::[A-Za-z][A-Za-z0-9+.-]*://")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _USER_INFO = re.compile(r"([^/?#]*)@(.*)", re.DOTALL)
@@ -103,7 +103,8 @@ def address_of(url: "str | os.PathLike[str]") -> Address:
     if not rest.partition("/")[0] and scheme != "memory":
         raise ConfigError(f"{redacted(text)} names no {'host' if scheme in WEB else 'bucket'}")
     # Whatever else reads the URL must see the same host, as secrets are bound to it.
-    if scheme in WEB and not is_host(rest.partition("/")[0]):
+    host = rest.partition("/")[0]
+    if scheme in WEB and not (is_host(host) and "\\" not in match.group(2).partition("/")[0]):
         raise ConfigError(
             f"{redacted(text)} names no host that is taken; write it in ASCII, with a port if need be"
         )
