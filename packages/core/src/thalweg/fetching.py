@@ -78,7 +78,7 @@ def read_description(path: Path, *, sealed: bool, name: str = "") -> dict[str, A
     """
     try:
         return parse_document(read_bytes(path, _LARGEST), sealed=sealed)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(
             f"{name or path} is no description of a network or damaged ({one_line(error)}); copy it again or "
             "write it anew"
