@@ -115,8 +115,10 @@ def test_a_hostile_description_is_refused_at_once(saved, kind):
 
 @pytest.mark.parametrize(
     "text",
-    ['{"facts": 1e999}', "[" * 10**5, "[" * 900 + "]" * 900, '{"a":' * 900 + "1" + "}" * 900, "{" + '"a":{' * 10**5, '{"a": ' + "9" * 5000 + "}", '{"a": NaN}',
-     '{"digest": 3}', " " * (5 * 2**20)],
+    [
+        '{"facts": 1e999}', '{"digest": 3}', '{"a": NaN}', '{"a": ' + "9" * 5000 + "}", " " * (5 * 2**20),
+        "[" * 10**5, "[" * 900 + "]" * 900, '{"a":' * 900 + "1" + "}" * 900, "{" + '"a":{' * 10**5,
+    ],
     ids=range(9),
 )  # fmt: skip
 def test_what_is_no_description_is_refused_at_once(saved, text):

@@ -1,7 +1,7 @@
 """Extractors with their metrics, built, and the statistics that they ask for."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import attrs
@@ -92,7 +92,7 @@ class Judge:
 
 
 def build_judges(
-    config: EvaluationConfig, facts: Facts, device: torch.device | str, teaching: Images | None
+    config: EvaluationConfig, facts: Facts, device: torch.device | str, teaching: Callable[[], Images] | None
 ) -> list[Judge]:
     """Build all extractors and metrics; whatever weights they need is read here.
 
@@ -100,7 +100,7 @@ def build_judges(
         config: names them.
         facts: shape and classes of the images.
         device: where extractors run.
-        teaching: real images with labels, for extractors that are fitted first.
+        teaching: opens real images with labels, for extractors that are fitted first.
 
     Raises:
         DataError: if weights are not at hand, or are not those that are asked for.
@@ -110,7 +110,11 @@ def build_judges(
 
 
 def _judge(
-    name: str, config: JudgeConfig, facts: Facts, device: torch.device | str, teaching: Images | None
+    name: str,
+    config: JudgeConfig,
+    facts: Facts,
+    device: torch.device | str,
+    teaching: Callable[[], Images] | None,
 ) -> Judge:
     extractor = build_component(config.extractor, facts)
     metrics = {key: build_component(one, facts) for key, one in config.metrics.items()}
@@ -122,20 +126,21 @@ def _judge(
     return Judge(name, extractor, metrics)
 
 
-def _fit(extractor: Any, kind: str, teaching: Images | None) -> None:
+def _fit(extractor: Any, kind: str, teaching: Callable[[], Images] | None) -> None:
     if teaching is None:
         raise ConfigError(
             f"the extractor '{kind}' is trained on labelled real images first; give some by --reference, "
             "such as a recipe or an .npz with labels"
         )
-    real = teaching.read(0, len(teaching))
+    images = teaching()
+    real = images.read(0, len(images))
     if real.labels is None:
         raise ConfigError(f"the extractor '{kind}' needs labels, and the reference has none; choose another")
     threads = torch.get_num_threads()
     # The order of sums depends on the number of threads, and any number of processes must agree.
     torch.set_num_threads(1)
     try:
-        extractor.fit(real.images, real.labels, trained_on=_words(teaching.identity))
+        extractor.fit(real.images, real.labels, trained_on=_words(images.identity))
     finally:
         torch.set_num_threads(threads)
 

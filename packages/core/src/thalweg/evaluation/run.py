@@ -21,7 +21,7 @@ from thalweg.evaluation.protocol import Protocol, read_protocol
 from thalweg.evaluation.recorders import SAVE_SECONDS
 from thalweg.evaluation.reference import Entry, ReferenceCache, stored_moments, write_reference
 from thalweg.evaluation.seeing import Means, Progress, Side, see
-from thalweg.evaluation.sets import opened_later
+from thalweg.evaluation.sets import opened_once
 from thalweg.evaluation.subjects import Named, Reference, Subject, open_reference, open_subject
 from thalweg.evaluation.surroundings import check_writable, default_work, software
 from thalweg.evaluation.tasks import makers_of, resolved
@@ -133,15 +133,16 @@ class _Evaluation:
     def __init__(self, protocol: Protocol, subject: Subject, reference: Reference, means: Means) -> None:
         self._config, self._subject, self._reference, self._means = protocol.config, subject, reference, means
         samples = subject.side.images
-        teaching = None if reference.teaching is None else opened_later(reference.teaching, means.device)
+        teaching = None if reference.teaching is None else opened_once(reference.teaching, means.device)
         self._facts = Facts(shape=samples.shape, classes=samples.classes)
         try:
             self._judges = build_judges(self._config, self._facts, means.device, teaching)
         except ConfigError:
             # Perhaps for want of classes, which the real images may have. They are opened for nothing less.
-            if samples.classes is not None or teaching is None or teaching.classes is None:
+            classes = None if samples.classes is not None or teaching is None else teaching().classes
+            if classes is None:
                 raise
-            self._facts = attrs.evolve(self._facts, classes=teaching.classes)
+            self._facts = attrs.evolve(self._facts, classes=classes)
             self._judges = build_judges(self._config, self._facts, means.device, teaching)
         self._wanted = makers_of(self._judges, len(samples), reference=False)
         if self._reference_count:

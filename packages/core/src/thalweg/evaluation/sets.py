@@ -1,9 +1,9 @@
 """From what users name to sets of images: stated in plain values first, so that any process can open them."""
 
-from collections.abc import Mapping
-from functools import cached_property
+from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import attrs
 import torch
@@ -13,7 +13,7 @@ from thalweg.errors import DataError
 from thalweg.evaluation.captions import captions_for
 from thalweg.evaluation.datasets import DatasetImages, Decoder, view_of
 from thalweg.evaluation.folders import SourceImages
-from thalweg.evaluation.images import Images, Piece
+from thalweg.evaluation.images import Images
 from thalweg.evaluation.models import data_of, model_at
 from thalweg.evaluation.networks import NetworkImages, SampleSource
 from thalweg.evaluation.npz import NpzImages
@@ -96,47 +96,14 @@ class NetworkSet:
         return NetworkImages(source, self.count, self.decoder(device), identity)
 
 
-def opened_later(stated: "ImageSet", device: torch.device | str) -> Images:
-    """A set that is opened once something of it is asked for.
+def opened_once(stated: "ImageSet", device: torch.device | str) -> Callable[[], Images]:
+    """A set that is opened when it is first asked for, since opening reads what a run may have named.
 
     Args:
         stated: which.
         device: where what it needs computes.
     """
-    return cast("Images", _Later(stated, device))  # whose attributes nobody sets
-
-
-class _Later:
-    """See :func:`opened_later`."""
-
-    def __init__(self, stated: "ImageSet", device: torch.device | str) -> None:
-        self._stated, self._device = stated, device
-
-    @cached_property
-    def _images(self) -> Images:
-        return self._stated.open(self._device)
-
-    @property
-    def identity(self) -> Mapping[str, Any]:
-        """What it is."""
-        return self._images.identity
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Channels, height and width."""
-        return self._images.shape
-
-    @property
-    def classes(self) -> int | None:
-        """Number of classes."""
-        return self._images.classes
-
-    def __len__(self) -> int:
-        return len(self._images)
-
-    def read(self, start: int, stop: int) -> Piece:
-        """Images start..stop-1."""
-        return self._images.read(start, stop)
+    return cache(lambda: stated.open(device))
 
 
 ImageSet = NpzSet | SourceSet | DatasetSet | NetworkSet

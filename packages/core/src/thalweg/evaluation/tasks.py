@@ -13,7 +13,7 @@ from thalweg.evaluation.blocks import Drawing, Form
 from thalweg.evaluation.judges import Judge, build_judges
 from thalweg.evaluation.parts import Makers, Parts
 from thalweg.evaluation.recorders import Recorder, Seeing
-from thalweg.evaluation.sets import NetworkSet, opened_later
+from thalweg.evaluation.sets import NetworkSet, opened_once
 from thalweg.evaluation.sets import from_plain as set_from_plain
 from thalweg.evaluation.sets import to_plain as set_to_plain
 from thalweg.evaluation.settings import EvaluationConfig
@@ -49,7 +49,7 @@ class SeeTask:
     def recorder(self, folder: Path, rank: int) -> Recorder:
         """Open the set and build the judges."""
         device = device_of(self.device, rank)
-        teaching = None if self.teaching is None else opened_later(set_from_plain(self.teaching), device)
+        teaching = None if self.teaching is None else opened_once(set_from_plain(self.teaching), device)
         judges = build_judges(self.config, self.facts, device, teaching)
         makers = makers_of(judges, self.count, reference=self.reference)
         parts = Parts(folder, {key: makers[key] for key in self.keys})
