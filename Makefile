@@ -11,7 +11,9 @@ DEVELOPERS := $(VENV)/.installed-developers
 PACKAGERS := $(VENV)/.installed-packagers
 DOCUMENTERS := $(VENV)/.installed-documenters
 
-.PHONY: help venv quickstart test examples docs packages sbom test-oldest test-siblings clean
+AUDITORS := $(VENV)/.installed-auditors
+
+.PHONY: help venv quickstart test examples docs packages sbom audit test-oldest test-siblings clean
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 
@@ -21,6 +23,7 @@ help:
 	@echo "make docs         the documentation site, in build/site; every link of it is checked"
 	@echo "make packages     wheels and source distributions of all five packages, in dist/"
 	@echo "make sbom         bill of materials and licences of all that Thalweg needs, in build/"
+	@echo "make audit        known advisories against the oldest and the newest versions that are needed"
 	@echo "make test-siblings  each package's tests with core and that package alone"
 	@echo "make test-oldest  the tests with the oldest versions that are supported, in another environment"
 	@echo "make examples     install, check, test and briefly train the plugins under examples/"
@@ -53,6 +56,9 @@ packages: $(PACKAGERS)
 
 sbom: $(PACKAGERS)
 	$(BIN)/python release/sbom.py
+
+audit: $(AUDITORS)
+	$(BIN)/python release/audit.py
 
 test-siblings: $(DEVELOPERS)
 	$(BIN)/python release/siblings.py
@@ -102,4 +108,8 @@ $(DOCUMENTERS): requirements-docs.txt $(DEVELOPERS) | $(BIN)/python
 
 $(PACKAGERS): requirements-release.txt $(DEVELOPERS) | $(BIN)/python
 	$(BIN)/python -m pip install -r requirements-release.txt
+	@touch $(USERS) $(DEVELOPERS) $@
+
+$(AUDITORS): requirements-audit.txt $(DEVELOPERS) | $(BIN)/python
+	$(BIN)/python -m pip install -r requirements-audit.txt
 	@touch $(USERS) $(DEVELOPERS) $@

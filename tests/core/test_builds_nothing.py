@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import thalweg
-from evaluated import FAST, npz
+from evaluated import FAST, npz, pictures
 from thalweg.cli.main import main
 from thalweg.importing import save
 
@@ -108,7 +108,8 @@ def test_padding_is_cut_off_without_the_data(run, tmp_path, marks):
 
 
 def test_an_evaluation_with_a_reference_opens_no_data_of_the_run(run, tmp_path, marks, capsys):
-    reference = npz(tmp_path / "real.npz", 8)
+    reference = tmp_path / "real.npz"
+    np.savez(reference, arr_0=pictures(8), arr_1=np.arange(8) % 3)
     settings = [*FAST, "count=4", "sampling.sampler=euler", "sampling.sampler.steps=2"]
     command = ["evaluate", str(run), "--reference", str(reference), "--out", str(tmp_path / "passport.json")]
     # Those of the reference teach it.
@@ -149,6 +150,22 @@ def test_shards_are_shown_by_their_index_alone(tmp_path, marks):
         shard.unlink()
     view_of(ShardsConfig(url=str(tmp_path), validation=4))
     assert marks == []
+
+
+@pytest.mark.parametrize("options", [{}, {"size": 6}, {"pad": 12}, {"size": 6, "pad": 9}], ids=str)
+def test_views_show_what_data_sets_show(tmp_path, options):
+    import torch
+
+    from image_makers import image_folder
+    from thalweg.data.digits import DigitsConfig
+    from thalweg.data.images import ImagesConfig
+    from thalweg.data.sources.folder import FolderConfig
+
+    source = FolderConfig(str(image_folder(tmp_path)))
+    for config in (DigitsConfig(), ImagesConfig(source=source, **options)):
+        built = config.build()
+        x = torch.rand(2, *built.facts.shape) * 2 - 1
+        assert torch.equal(config.view().images(x), built.images(x))
 
 
 def test_teaching_data_are_opened_for_who_is_taught(tmp_path):

@@ -131,3 +131,21 @@ def test_damage_gives_an_image_or_a_data_error(form, changes):
     except DataError:
         return
     assert image.dtype == np.uint8
+
+
+def _chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+@pytest.mark.parametrize("kind", [b"zTXt", b"iTXt", b"iCCP"])
+def test_texts_that_unpack_to_hundreds_of_megabytes_are_refused_unread(kind):
+    packed = zlib.compress(bytes(64 << 20), 9)
+    head = b"a\0\1\0\0\0" if kind == b"iTXt" else b"a\0\0"
+    parts = [
+        _chunk(b"IHDR", struct.pack(">IIBBBBB", 4, 4, 8, 2, 0, 0, 0)),
+        _chunk(kind, head + packed),
+        _chunk(b"IDAT", zlib.compress(bytes(4 * 13))),
+        _chunk(b"IEND", b""),
+    ]
+    with pytest.raises(DataError, match=r"^bomb\.png is damaged or cut off \(Decompressed data too large"):
+        decode(b"\x89PNG\r\n\x1a\n" + b"".join(parts), "bomb.png")

@@ -422,6 +422,19 @@ def test_redirects_from_https_to_http_are_refused():
     assert str(_target(yarl.URL("http://h/x"), "https://u:p@h/x#y")) == "https://h/x"
 
 
+@pytest.mark.filterwarnings("ignore:datetime.datetime.utc:DeprecationWarning")
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_s3_is_led_nowhere(servers, monkeypatch, status):
+    one, other = servers.url(0), servers.url(1)
+    answer = (status, {"Location": f"{other}/y", "x-amz-bucket-region": "evil.example/"}, b"")
+    servers.answers.update({"/b/x": answer, "/b": answer, "/b/": answer})
+    monkeypatch.setenv("THALWEG_STORAGE_OPTIONS", json.dumps({"s3": {**S3, "endpoint_url": one}}))
+    with pytest.raises(DataError):
+        Location("s3://b/x").read()
+    assert servers.asked
+    assert {port for port, _, _ in servers.asked} == {servers.servers[0].server_port}
+
+
 def test_redirects_end(servers):
     servers.answers["/x?sig=0123456789abcdef"] = (302, {"Location": "/x?sig=0123456789abcdef"}, b"")
     with pytest.raises(DataError, match="redirected more than 10 times"):

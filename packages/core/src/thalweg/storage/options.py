@@ -58,7 +58,10 @@ def arguments_for(scheme: str, options: Mapping[str, Any]) -> dict[str, Any]:
     silence = arguments.pop("timeout", _SILENCE)
     ours: dict[str, Any] = {"use_listings_cache": False, "skip_instance_cache": True}
     if scheme == "s3":
+        from thalweg.storage.stores.s3_session import UnledSession
+
         ours["config_kwargs"] = {
+            "http_session_cls": UnledSession,
             "connect_timeout": min(_CONNECT, silence),
             "read_timeout": silence,
             "retries": {"total_max_attempts": 1},

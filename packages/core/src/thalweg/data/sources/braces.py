@@ -6,7 +6,7 @@ import re
 from thalweg.errors import ConfigError
 from thalweg.storage import redacted
 
-_RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
+_RANGE = re.compile(r"\{(\d{1,12})\.\.(\d{1,12})\}")
 _MOST = 1_000_000  # files; more is a slip of the pen that would fill the memory
 
 

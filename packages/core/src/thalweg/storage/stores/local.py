@@ -1,6 +1,7 @@
 """The local file system."""
 
 import contextlib
+import errno
 import os
 import shutil
 import stat
@@ -16,6 +17,9 @@ from thalweg.folders import remove_tree
 from thalweg.regular import check_regular, opened
 from thalweg.storage.stores.entry import Entry
 from thalweg.storage.streams import PIECE, Span
+
+MOST_FILES = 50_000_000
+"""Of a folder with all below it; a whole disk is listed by mistake, or for somebody else's."""
 
 
 @attrs.frozen
@@ -77,6 +81,8 @@ class LocalStore:
                         waiting.append(f"{prefix}{entry.name}/")
                     elif entry.is_file():  # no FIFO or device, on which a read may wait for ever
                         found.append(prefix + entry.name)
+            if len(found) > MOST_FILES:
+                raise OSError(errno.EFBIG, f"it has more than {MOST_FILES:,} files", path)
         return found
 
     def write(self, path: str, data: bytes) -> None:
