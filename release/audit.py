@@ -1,8 +1,8 @@
 """Asks for known advisories against the oldest and the newest versions that Thalweg runs with.
 
-The oldest are the lower bounds of our five packages, the newest what is installed in the environment that this
-runs in, with all that it needs. ``make audit`` installs pip-audit and runs it. The exit status is 1 if there
-are advisories, and 2 if the service that knows them cannot be asked: an audit that asked nobody finds nothing.
+The oldest are the lower bounds of our five packages, the newest what is installed in the environment that
+this runs in, with all that it needs. ``make audit`` installs pip-audit and runs it. The exit status is 1 if
+there are advisories, and 2 if the service that knows them cannot be asked: who asks nobody finds nothing.
 """
 
 import importlib.metadata
@@ -21,7 +21,7 @@ KNOWN = "jinja2==2.4"
 
 
 def installed() -> list[str]:
-    """``name==version`` of all that our packages need here, without builds' own suffixes, and without ours."""
+    """``name==version`` of all that our packages need here, ours and suffixes of builds left out."""
     names = sorted(closure() - set(OURS))
     return [f"{name}=={importlib.metadata.version(name).partition('+')[0]}" for name in names]
 
