@@ -6,7 +6,7 @@ from typing import Any
 
 from thalweg.documents import parse_document
 from thalweg.errors import DataError
-from thalweg.files import sha256
+from thalweg.files import sha256, write_bytes
 from thalweg.folders import remove_tree
 from thalweg.regular import read_bytes
 from thalweg.storage import Location, MissingError, folder_for
@@ -127,8 +127,10 @@ def _network(there: Location, folder: Path) -> bool:
 def _current(there: Location, path: Path) -> bool:
     """Bring a small file, or remove what is here of one that is gone; whether it is there."""
     try:
-        there.download(path)
+        content = there.read(limit=_LARGEST)
     except MissingError:
         path.unlink(missing_ok=True)
         return False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(path, content)
     return True
