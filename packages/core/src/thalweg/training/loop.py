@@ -8,6 +8,7 @@ from typing import Any, cast
 import attrs
 from lightning_fabric import Fabric
 from lightning_fabric.strategies.model_parallel import ModelParallelStrategy
+from torch import distributed
 
 from thalweg.config import RunConfig, dump
 from thalweg.errors import ConfigError, ThalwegError
@@ -32,6 +33,7 @@ from thalweg.training.fabric import (
     native_precision,
     precision_of,
 )
+from thalweg.training.interruption import Interruption
 from thalweg.training.parts import Parts, build, check_shares
 from thalweg.training.progress import Silent
 from thalweg.training.run_directory import Resume, RunDirectory
@@ -182,10 +184,15 @@ class Trainer:
         workers = launch(self._fabric) if together else None
         with self._begun(plain, resume, together) as start:
             workers = workers if together else launch(self._fabric)
-            with _looked_after(workers, self.world):
+            interruption = Interruption(echoed=distributed.is_torchelastic_launched())
+            with interruption.noted(), _looked_after(workers, self.world):
                 start, refusal = self._fabric.broadcast((start, None))
                 if refusal is not None:
                     raise _refused(*refusal)
+                # From here on a signal to any process stops all of them after the same step.
+                self._fabric.barrier()
+                if workers is not None:
+                    workers.joined()
                 session = Session(
                     self.config,
                     plain,
@@ -193,6 +200,7 @@ class Trainer:
                     self.parts,
                     self._fabric,
                     self._loggers,
+                    interruption,
                     start=start,
                     compiled=self.compiled,
                     quiet=self._quiet,

@@ -180,7 +180,7 @@ class RunDirectory:
         Raises:
             ThalwegError: if that cannot be written.
         """
-        if not (self.path / MARK).is_file():
+        if not _is_own(self.path / MARK):
             write_document(self.path / MARK, {"first checkpoint": step})
 
     def refuse_to_begin_again(self) -> None:
@@ -189,8 +189,8 @@ class RunDirectory:
         Raises:
             DataError: if it did, saying how to go on.
         """
-        here = (self.path / MARK, self.model / "model.json")
-        if any(path.is_file() for path in here) or (self.mirror is not None and self.mirror.has_trained()):
+        trained = _is_own(self.path / MARK) or (self.model / "model.json").is_file()
+        if trained or (self.mirror is not None and self.mirror.has_trained()):
             raise DataError(
                 f"the run in {self.where} has trained, but its checkpoints are gone, so it cannot go on, and "
                 f"beginning again would discard its numbers; put the checkpoints back, use its network in "
@@ -284,3 +284,7 @@ class RunDirectory:
                 f"{self.where} is not empty and holds no run (it has {strangers[0]!r}, but no "
                 f"{CONFIG}); choose another --run-dir"
             )
+
+
+def _is_own(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink()

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
@@ -72,6 +71,7 @@ class Session:
         parts: what was built.
         fabric: launched.
         loggers: built; empty on all processes but the first.
+        interruption: notes signals.
         start: the checkpoint to go on from; None to begin.
         compiled: whether to compile the network.
         quiet: no progress.
@@ -85,6 +85,7 @@ class Session:
         parts: Parts,
         fabric: Fabric,
         loggers: Mapping[str, Logger],
+        interruption: Interruption,
         *,
         start: Path | None,
         compiled: bool,
@@ -115,10 +116,9 @@ class Session:
         self._saver = Saver(
             run, plain, training.keep, training.keep_every, fabric, training.async_checkpoints
         )
-        self._interruption = Interruption(echoed=torch.distributed.is_torchelastic_launched())
         self._watch = Watch(
             training,
-            self._interruption,
+            interruption,
             fabric,
             skipped=self._state.skipped,
             last_saved=self._last_saved,
@@ -175,32 +175,31 @@ class Session:
 
     def run(self) -> TrainingResult:
         """Go on to the last step."""
-        with self._interruption.noted():
-            journal = Journal(self._config, self._run, self._state, self._fabric, self._loggers)
-            shown = progress(self._config.training.steps, self._state.step, quiet=self._quiet)
-            try:
-                journal.begin()
-                if self._state.step and not self._quiet:
-                    complete = self._state.step == self._config.training.steps
-                    shown.say(
-                        f"the run is complete at step {self._state.step}"
-                        if complete
-                        else f"going on from step {self._state.step}"
-                    )
-                stopped_by = self._advance(journal, shown)
-                self._saver.wait()
-                journal.saved(self._saver.published())
-                model = None if stopped_by else self._export()
-                journal.sync()
-                self._check(journal)
-                journal.finish(self._state.step, completed=not stopped_by)
-                self._fabric.barrier()
-            finally:
-                shown.close()
-                self._supply.close()
-                journal.close()
-            if self._run.mirror is not None and self._fabric.is_global_zero:
-                self._run.mirror.finish()
+        journal = Journal(self._config, self._run, self._state, self._fabric, self._loggers)
+        shown = progress(self._config.training.steps, self._state.step, quiet=self._quiet)
+        try:
+            journal.begin()
+            if self._state.step and not self._quiet:
+                complete = self._state.step == self._config.training.steps
+                shown.say(
+                    f"the run is complete at step {self._state.step}"
+                    if complete
+                    else f"going on from step {self._state.step}"
+                )
+            stopped_by = self._advance(journal, shown)
+            self._saver.wait()
+            journal.saved(self._saver.published())
+            model = None if stopped_by else self._export()
+            journal.sync()
+            self._check(journal)
+            journal.finish(self._state.step, completed=not stopped_by)
+            self._fabric.barrier()
+        finally:
+            shown.close()
+            self._supply.close()
+            journal.close()
+        if self._run.mirror is not None and self._fabric.is_global_zero:
+            self._run.mirror.finish()
         return TrainingResult(
             run_dir=self._run.path,
             step=self._state.step,
