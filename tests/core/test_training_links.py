@@ -47,7 +47,7 @@ def tree(folder: Path) -> dict[str, object]:
     found: dict[str, object] = {}
     for path in [folder, *sorted(folder.rglob("*"))]:
         status = path.lstat()
-        content = os.readlink(path) if path.is_symlink() else path.read_bytes() if path.is_file() else None
+        content = str(path.readlink()) if path.is_symlink() else path.read_bytes() if path.is_file() else None
         found[str(path.relative_to(folder))] = (status.st_mode, status.st_mtime_ns, content)
     return found
 
@@ -99,7 +99,7 @@ def test_nothing_that_a_link_leads_to_is_touched(
     if name == "checkpoints/step-00000004" and kind == "folder":
         refused = not resumed  # there is a whole one before it
     if refused:
-        with pytest.raises(ThalwegError, match=re.escape(link.name.partition("-")[0])):
+        with pytest.raises(ThalwegError, match=re.escape(name.partition("/")[0])):
             trainer(run).train()
         after = without_times(tree(run))
         if name != "run.lock":

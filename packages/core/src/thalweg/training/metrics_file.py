@@ -127,7 +127,7 @@ class MetricsFile:
         if own.startswith(content.rstrip(b"\0")):
             self._write_anew(own)
             if content != own:
-                what = "was removed" if gone else f"was cut to {len(content):,} bytes"
+                what = "was removed" if gone else "has lost lines"
                 self._say(f"warning: {self._path} {what} while the run wrote it, and is written again")
             return
         self.leave(
