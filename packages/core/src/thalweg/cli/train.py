@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import sys
 from pathlib import Path
 from typing import Any, Literal
 
@@ -64,14 +65,17 @@ def command(
         # A worker says nothing: whoever started it does.
         return "" if _follows() else f"{_how(number)} before training began; to go on: {_again(ctx)}"
 
-    with StartUp(stopped) as start_up:
-        try:
-            _train(ctx, recipe, overrides, **options)
-        except Stopped:
-            sentence = stopped(start_up.number)
-            if sentence:
-                console.say(sentence)
-            ctx.exit(exit_code(start_up.number))
+    start_up = StartUp(stopped, last=list(ctx.find_root().obj.arguments) == sys.argv[1:])
+    try:
+        start_up.hold()
+        _train(ctx, recipe, overrides, **options)
+    except Stopped:
+        sentence = stopped(start_up.number)
+        if sentence:
+            console.say(sentence)
+        ctx.exit(exit_code(start_up.number))
+    finally:
+        start_up.release()
 
 
 def _train(

@@ -44,37 +44,47 @@ class StartUp:
 
     Args:
         sentence: what to say of a signal that came before training began; empty to say nothing.
+        last: whether nothing follows but the end of the process, which takes a while and has its exit code
+            already: signals are ignored then.
 
     Attributes:
         number: the signal that came before training began; 0 while there is none.
     """
 
-    def __init__(self, sentence: Callable[[int], str]) -> None:
-        self.number, self.sentence = 0, sentence
+    def __init__(self, sentence: Callable[[int], str], *, last: bool = False) -> None:
+        self.number, self.sentence, self._last = 0, sentence, last
         self._phase, self._came, self._echo_until, self._echo_seconds = _STARTING, 0, 0.0, 0.0
         self._left = threading.Event()
         self._before: dict[int, Any] = {}
 
-    def __enter__(self) -> "StartUp":
+    def hold(self) -> None:
+        """Hold the signals from now on.
+
+        Raises:
+            Stopped: from now on and until the run notes signals itself, at the first of them.
+        """
         global _current
         if threading.current_thread() is threading.main_thread():
             self._reader, self._writer = socket.socketpair()
             self._writer.setblocking(False)
-            for one in NOTED:
-                self._before[one] = signal.signal(one, self._handle)
             self._woken = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
             threading.Thread(target=self._guard, name="thalweg-signals", daemon=True).start()
             _current = self
-        return self
+            for one in NOTED:
+                self._before[one] = signal.getsignal(one)
+            for one in NOTED:
+                signal.signal(one, self._handle)
 
-    def __exit__(self, *_: object) -> None:
+    def release(self) -> None:
+        """Leave them to whoever held them before, or to nobody."""
         global _current
+        self._phase = _OVER
         self._left.set()
         if self._before:
             _current = None
             signal.set_wakeup_fd(self._woken)
             for one, handler in self._before.items():
-                signal.signal(one, handler)
+                signal.signal(one, signal.SIG_IGN if self._last else handler)
             self._writer.close()
 
     def begun(self, echo_seconds: float) -> int:

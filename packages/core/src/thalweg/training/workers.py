@@ -1,6 +1,7 @@
 """The processes of a run on one machine: started, looked after, and none left behind."""
 
 import atexit
+import contextlib
 import os
 import re
 import signal
@@ -113,6 +114,9 @@ class Workers(_Launcher):
     def _kill(self) -> None:
         for child in self._children.values():
             child.kill()
+        for child in self._children.values():
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(_ENDING_SECONDS)  # so that nothing is left of it
 
 
 def follow_parent() -> None:
