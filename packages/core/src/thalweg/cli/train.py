@@ -65,7 +65,7 @@ def command(
         # A worker says nothing: whoever started it does.
         return "" if _follows() else f"{_how(number)} before training began; to go on: {_again(ctx)}"
 
-    start_up = StartUp(stopped, last=list(ctx.find_root().obj.arguments) == sys.argv[1:])
+    start_up = StartUp(stopped, last=_is_own_process(ctx))
     try:
         start_up.hold()
         _train(ctx, recipe, overrides, **options)
@@ -149,6 +149,11 @@ def _train(
         ctx.exit(PREEMPTED if result.preempted else INTERRUPTED)
     if result.leads:
         console.result(f"{trainer.run.where}/model")
+
+
+def _is_own_process(ctx: click.Context) -> bool:
+    """Whether the command is all that this process does, and not one call of a program's."""
+    return list(getattr(ctx.find_root().obj, "arguments", ())) == sys.argv[1:]
 
 
 def _how(number: int) -> str:
