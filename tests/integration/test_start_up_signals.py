@@ -139,7 +139,7 @@ def test_processes_that_do_not_meet_are_one_sentence(tmp_path: Path, node: int) 
         port = free.getsockname()[1]
     command = command_of(tmp_path, "--devices", "1", "--nodes", "2", "--timeout", "2")
     process = start(command, MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), NODE_RANK=str(node))
-    code, _, said = ended(process, timeout=60)
+    code, _, said = ended(process, timeout=240)
     assert code == 1, said
     (sentence,) = said.strip().splitlines()
     assert f"did not all meet at 127.0.0.1:{port} within 2 s" in sentence
