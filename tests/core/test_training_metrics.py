@@ -6,7 +6,8 @@ import torch
 from lightning_fabric import Fabric
 
 from thalweg.errors import DataError, ThalwegError
-from thalweg.training.metrics import Means, MetricsFile
+from thalweg.training.metrics import Means
+from thalweg.training.metrics_file import MetricsFile
 
 
 def fabric() -> Fabric:

@@ -26,7 +26,7 @@ from thalweg.errors import ConfigError, DataError, DivergenceError, PluginError,
 from thalweg.machine import FLOP_PER_WEIGHT_TRAINED, compiler, compiler_fault, compiling_pays
 from thalweg.plugins import LoadedPlugin, Origin, Registry
 from thalweg.protocols import Objective
-from thalweg.training import checkpoint, journal, metrics, samples
+from thalweg.training import checkpoint, journal, metrics_file, samples
 from thalweg.training.ema import EMA
 from thalweg.training.loop import Trainer
 from thalweg.training.losses import Losses
@@ -563,7 +563,7 @@ def test_a_full_disk_is_one_clear_error_and_the_run_goes_on_later(
 
     with monkeypatch.context() as patched:
         if which == "metrics":
-            patched.setattr(metrics, "os", SimpleNamespace(fsync=full))
+            patched.setattr(metrics_file, "files", SimpleNamespace(disk=SimpleNamespace(sync=full)))
         else:
             patched.setattr(samples, "save_png", full)
         with pytest.raises(ThalwegError, match=r"No space left on device.*run the same command again"):

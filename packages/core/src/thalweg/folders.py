@@ -126,3 +126,21 @@ def replace_folder(path: Path, fresh: Path) -> Path | None:
             raise
     sync_folder(path.parent)
     return former
+
+
+def make_folders(path: Path) -> None:
+    """Make a folder, and those above it, durably; one that is there stays as it is.
+
+    Raises:
+        OSError: if it cannot be made, or something else has its name.
+    """
+    missing = [one for one in (path, *path.parents) if not one.exists()]
+    for folder in reversed(missing):
+        try:
+            files.disk.make_folder(folder)
+        except FileExistsError:
+            if not folder.is_dir():  # another process has made it meanwhile
+                raise
+        sync_folder(folder.parent)
+    if not missing and not path.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))

@@ -1,15 +1,16 @@
 """``thalweg train``: train what a recipe states."""
 
+import os
 import shlex
+import sys
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import click
 
 from thalweg.cli import console
 from thalweg.errors import DivergenceError, ThalwegError
-
-_INTERRUPTED, _PREEMPTED = 130, 75
+from thalweg.training.start_up import INTERRUPTED, PREEMPTED, StartUp, Stopped, exit_code
 
 
 @click.command("train")
@@ -50,8 +51,38 @@ _INTERRUPTED, _PREEMPTED = 130, 75
 @click.pass_context
 def command(
     ctx: click.Context,
+    /,
     recipe: Path,
     overrides: tuple[str, ...],
+    **options: Any,
+) -> None:
+    """Train what RECIPE states, keys changed by KEY=VALUE.
+
+    The same command goes on with a run that was interrupted or pre-empted (exit codes 130 and 75).
+    """
+
+    def stopped(number: int) -> str:
+        # A worker says nothing: whoever started it does.
+        return "" if _follows() else f"{_how(number)} before training began; to go on: {_again(ctx)}"
+
+    start_up = StartUp(stopped, last=_is_own_process(ctx))
+    try:
+        start_up.hold()
+        _train(ctx, recipe, overrides, **options)
+    except Stopped:
+        sentence = stopped(start_up.number)
+        if sentence:
+            console.say(sentence)
+        ctx.exit(exit_code(start_up.number))
+    finally:
+        start_up.release()
+
+
+def _train(
+    ctx: click.Context,
+    recipe: Path,
+    overrides: tuple[str, ...],
+    *,
     run_dir: str | None,
     resume: str,
     accelerator: str,
@@ -62,12 +93,10 @@ def command(
     dry_run: bool,
     quiet: bool,
 ) -> None:
-    """Train what RECIPE states, keys changed by KEY=VALUE.
-
-    The same command goes on with a run that was interrupted or pre-empted (exit codes 130 and 75).
-    """
     from thalweg.config import load_config
 
+    # Read by torch when it is imported: processes that do not meet are told of in one sentence of ours.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "FATAL")
     config = load_config(recipe, overrides)
     # torch comes in here, once the recipe is known to be valid.
     from thalweg.training.dry_run import dry_run as tried
@@ -117,9 +146,24 @@ def command(
         if result.leads:
             how = "pre-empted" if result.preempted else "interrupted"
             console.say(f"{how} and saved at step {result.step}; to go on: {_again(ctx)}")
-        ctx.exit(_PREEMPTED if result.preempted else _INTERRUPTED)
+        ctx.exit(PREEMPTED if result.preempted else INTERRUPTED)
     if result.leads:
         console.result(f"{trainer.run.where}/model")
+
+
+def _is_own_process(ctx: click.Context) -> bool:
+    """Whether the command is all that this process does, and not one call of a program's."""
+    return list(getattr(ctx.find_root().obj, "arguments", ())) == sys.argv[1:]
+
+
+def _how(number: int) -> str:
+    return "interrupted" if exit_code(number) == INTERRUPTED else "pre-empted"
+
+
+def _follows() -> bool:
+    """Whether another process of this run speaks for all; known before torch is imported."""
+    ranks = [os.environ[name] for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK") if name in os.environ]
+    return bool(ranks) and ranks[0] != "0"
 
 
 def _again(ctx: click.Context) -> str:

@@ -18,12 +18,14 @@ from thalweg.config.dumping import dump, dump_component, plain, to_toml
 from thalweg.config.faults import FaultyConfigError, Problem
 from thalweg.config.files import apply_override, load_config, read_toml
 from thalweg.config.leaves import flat
+from thalweg.config.recorded import CONFIG, parse_recorded, read_recorded, recorded_text
 from thalweg.config.run import PlanConfig, RunConfig, SamplingConfig, TrainingConfig
 from thalweg.config.secret import secret_field, url_field
 from thalweg.config.slots import Slot, component_field, component_table, slot_of
 from thalweg.config.structuring import component, structure
 
 __all__ = [
+    "CONFIG",
     "FaultyConfigError",
     "PlanConfig",
     "Problem",
@@ -39,8 +41,11 @@ __all__ = [
     "dump_component",
     "flat",
     "load_config",
+    "parse_recorded",
     "plain",
+    "read_recorded",
     "read_toml",
+    "recorded_text",
     "secret_field",
     "slot_of",
     "structure",

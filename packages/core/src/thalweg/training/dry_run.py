@@ -1,21 +1,24 @@
 """A run without training: everything that can fail before the first step is tried, and nothing is left."""
 
 import os
+import secrets
 import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from thalweg import files
 from thalweg.composition import compose, composition_of
 from thalweg.config import RunConfig, dump
 from thalweg.errors import ConfigError
+from thalweg.files import PARTIAL, write_new
 from thalweg.plugins import build_component
 from thalweg.summary import summarise
 from thalweg.training.batches import Batches
 from thalweg.training.loop import Trainer
 from thalweg.training.outlook import SAVED_BYTES_PER_PARAMETER, done, gib, outlook, state_bytes
-from thalweg.training.run_directory import LOCK, Resume, RunDirectory
+from thalweg.training.run_directory import Resume, RunDirectory
 
 
 def dry_run(
@@ -60,12 +63,14 @@ def dry_run(
     with (
         _nothing_left(trainer.run),
         trainer.run.mirrored(),
-        trainer.run.claimed(dump(trainer.config), resume),
+        trainer.run.claimed(dump(trainer.config), resume, trial=True),
     ):
         _write(trainer.run.path)
         if trainer.run.mirror is not None:
             trainer.run.mirror.try_writing()
         trainer.newest()
+        for logger in config.loggers.values():
+            build_component(logger, trainer.run.path)
         free = shutil.disk_usage(trainer.run.path).free
     lines = outlook(trainer)
     lines["memory"] = _memory(trainer)
@@ -76,26 +81,21 @@ def dry_run(
 
 @contextmanager
 def _nothing_left(run: RunDirectory) -> Iterator[None]:
-    """Remove afterwards what was not there before."""
-    lock, made = run.path / LOCK, [one for one in (run.path, *run.path.parents) if not one.exists()]
-    owner = lock.read_bytes() if lock.exists() else None
+    """Remove afterwards the folders that were not there before."""
+    made = [one for one in (run.path, *run.path.parents) if not os.path.lexists(one)]
     try:
         yield
     finally:
-        with suppress(OSError):  # a folder that could not be made, or has got other files meanwhile
-            if owner is None:
-                lock.unlink()
-            else:
-                lock.write_bytes(owner)
+        with suppress(OSError):  # a folder that could not be made, or has got files meanwhile
             for folder in made:
-                folder.rmdir()
+                files.disk.remove_folder(folder)
 
 
 def _write(folder: Path) -> None:
-    probe = folder / f".probe-{os.getpid()}"
+    probe = folder / f".probe.{secrets.token_hex(4)}{PARTIAL}"
     try:
-        probe.write_bytes(b"thalweg")
-        probe.unlink()
+        write_new(probe, [b"thalweg"])
+        files.disk.remove(probe)
     except OSError as error:
         raise ConfigError(
             f"cannot write in the run directory {folder} ({error.strerror or error}); "

@@ -24,7 +24,7 @@ from thalweg import machine
 from thalweg.errors import ConfigError
 from thalweg.machine import Precision
 from thalweg.training.fully_sharded import fsdp, spread
-from thalweg.training.workers import Workers, follow_parent
+from thalweg.training.workers import Workers, follow_parent, unmet
 
 Strategy = Literal["auto", "ddp", "fsdp"]
 
@@ -116,6 +116,9 @@ def launch(fabric: Fabric) -> Workers | None:
 
     Returns:
         Those that were started.
+
+    Raises:
+        ProcessLostError: if they do not all meet within the time that was given.
     """
     strategy, workers = fabric.strategy, None
     if isinstance(strategy, ModelParallelStrategy):
@@ -126,8 +129,21 @@ def launch(fabric: Fabric) -> Workers | None:
         strategy._launcher = workers
     follow_parent()
     if _LAUNCHED not in os.environ:
-        fabric.launch()
+        try:
+            fabric.launch()
+        except BaseException as error:
+            if workers is not None:
+                workers.end(0.0)
+            seconds = getattr(strategy, "_timeout", timedelta()).total_seconds()
+            fault = unmet(error, _meeting_point(), seconds) if isinstance(error, Exception) else None
+            if fault is not None:
+                raise fault from error
+            raise
     return workers
+
+
+def _meeting_point() -> str:
+    return f"{os.environ.get('MASTER_ADDR', 'an unknown address')}:{os.environ.get('MASTER_PORT', '?')}"
 
 
 def machines(fabric: Fabric) -> int:

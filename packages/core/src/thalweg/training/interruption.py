@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-_NOTED = (signal.SIGINT, signal.SIGUSR1, signal.SIGTERM)
+from thalweg.training import start_up
+
 _ECHO_SECONDS = 2.0
 
 
@@ -34,10 +35,15 @@ class Interruption:
         if threading.current_thread() is not threading.main_thread():
             yield self
             return
-        before: dict[signal.Signals, Any] = {one: signal.signal(one, self._note) for one in _NOTED}
+        before: dict[signal.Signals, Any] = {one: signal.signal(one, self._note) for one in start_up.NOTED}
+        missed = start_up.begun(_ECHO_SECONDS if self._echoed else 0.0)
+        if missed and not self.signal:
+            # It came before, and the error that it raised was lost in a library.
+            self.signal, self._noted_at = missed, time.monotonic()
         try:
             yield self
         finally:
+            start_up.over()
             for one, handler in before.items():
                 signal.signal(one, handler)
 
@@ -49,6 +55,7 @@ class Interruption:
         elif number == signal.SIGINT:
             raise KeyboardInterrupt
         else:
+            start_up.do_last_acts()
             # As if it had never been held: the shell sees 128 + number.
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)

@@ -7,11 +7,14 @@ from pathlib import Path
 from lightning_fabric import Fabric
 
 from thalweg.config import RunConfig
-from thalweg.plugins import build_component, registry
+from thalweg.errors import ThalwegError
+from thalweg.files import Seal
+from thalweg.plugins import registry
 from thalweg.protocols import Logger
 from thalweg.suggestions import one_line
 from thalweg.training.checkpoint import step_of
-from thalweg.training.metrics import MetricsFile
+from thalweg.training.metrics_file import MetricsFile
+from thalweg.training.progress import Silent
 from thalweg.training.run_directory import RunDirectory
 from thalweg.training.state import RunState
 
@@ -24,26 +27,31 @@ class Journal:
     Args:
         config: the run.
         run: its folder.
-        state: the step it goes on from, and the means since the last line.
+        state: the step it goes on from, the means since the last line, what metrics.jsonl was then.
         fabric: launched.
+        loggers: by name, built; empty on all processes but the first.
 
     Attributes:
         newest: the last line that was written.
     """
 
-    def __init__(self, config: RunConfig, run: RunDirectory, state: RunState, fabric: Fabric) -> None:
+    def __init__(
+        self,
+        config: RunConfig,
+        run: RunDirectory,
+        state: RunState,
+        fabric: Fabric,
+        loggers: Mapping[str, Logger],
+    ) -> None:
         self._state, self._fabric, self._lr = state, fabric, config.training.lr
         self._run, self._config, self._leads = run, config, fabric.is_global_zero
         self._file: MetricsFile | None = None
-        self._loggers: dict[str, Logger] = {}
+        self._loggers = dict(loggers)
         self._line: dict[str, float] = {}
         self._seconds, self._steps = 0.0, 0
         self.newest: Mapping[str, float] = {}
         if self._leads:
-            self._loggers = {
-                name: build_component(logger, run.path) for name, logger in config.loggers.items()
-            }
-            self._file = MetricsFile(run.metrics, state.step)
+            self._file = MetricsFile(run.metrics, state.step, state.journal, Silent().say)
             self.newest = self._file.newest
 
     def begin(self) -> None:
@@ -97,10 +105,32 @@ class Journal:
         for path in checkpoints:
             registry().hook.thalweg_checkpoint_written(run_dir=self._run.path, step=step_of(path), path=path)
 
-    def sync(self) -> None:
-        """Make what was written outlive a power cut."""
-        if self._file is not None:
-            self._file.sync()
+    def sync(self) -> Seal | None:
+        """Make what was written outlive a power cut, and make sure that nobody else writes.
+
+        What is wrong is kept for :meth:`fault`, so that the state can be saved before the run ends.
+
+        Returns:
+            What metrics.jsonl is; None on all processes but the first.
+
+        Raises:
+            ThalwegError: if it cannot be written.
+        """
+        if self._file is None:
+            return None
+        try:
+            self._run.renew_claim()
+        except ThalwegError as error:
+            self._file.leave(str(error))
+        seal = self._file.sync()
+        self._tell(_sync)
+        return seal
+
+    def fault(self) -> str:
+        """Who else writes in the run's folder, in words, the same on every process; each must ask."""
+        found = "" if self._file is None else self._file.fault
+        told: str = self._fabric.broadcast(found) if self._fabric.world_size > 1 else found
+        return told
 
     def finish(self, step: int, *, completed: bool) -> None:
         """The run came to its end, or was stopped, at ``step``."""
@@ -126,3 +156,8 @@ class Journal:
                     name,
                     one_line(error),
                 )
+
+
+def _sync(logger: Logger) -> None:
+    # An offer of loggers that keep a file of their own; others write when they see fit.
+    getattr(logger, "sync", lambda: None)()

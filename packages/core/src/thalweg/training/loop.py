@@ -8,8 +8,9 @@ from typing import Any, cast
 import attrs
 from lightning_fabric import Fabric
 from lightning_fabric.strategies.model_parallel import ModelParallelStrategy
+from torch import distributed
 
-from thalweg.config import RunConfig, dump, to_toml
+from thalweg.config import RunConfig, dump
 from thalweg.errors import ConfigError, ThalwegError
 from thalweg.machine import (
     FLOP_PER_WEIGHT_TRAINED,
@@ -19,7 +20,9 @@ from thalweg.machine import (
     compiling_pays,
 )
 from thalweg.network import FlowNetwork
-from thalweg.protocols import Dataset, Objective
+from thalweg.plugins import build_component
+from thalweg.protocols import Dataset, Logger, Objective
+from thalweg.storage.redaction import redacted_plain
 from thalweg.training import checkpoint
 from thalweg.training.fabric import (
     is_first_process,
@@ -30,6 +33,7 @@ from thalweg.training.fabric import (
     native_precision,
     precision_of,
 )
+from thalweg.training.interruption import Interruption
 from thalweg.training.parts import Parts, build, check_shares
 from thalweg.training.progress import Silent
 from thalweg.training.run_directory import Resume, RunDirectory
@@ -98,6 +102,9 @@ class Trainer:
         self.parts: Parts = build(config, dataset=dataset, network=network, objectives=objectives)
         self.run = RunDirectory(run_dir)
         recorded = self.run.recorded() or {}
+        if self.run.warning and is_first_process():
+            Silent().say(f"warning: {self.run.warning}")
+        self._loggers: dict[str, Logger] = {}
         self._quiet = quiet
         settings = dict(recorded.get("training", {}))
         if fabric is None:
@@ -171,22 +178,29 @@ class Trainer:
             DivergenceError: if loss or gradient is not finite.
             ProcessLostError: if another process of the run ended or hangs.
         """
-        plain = dump(self.config)
+        plain = redacted_plain(dump(self.config))
         # Where others started the processes, they wait for the first one, whatever it finds.
         together = launched(self._fabric)
         workers = launch(self._fabric) if together else None
         with self._begun(plain, resume, together) as start:
             workers = workers if together else launch(self._fabric)
-            with _looked_after(workers, self.world):
+            interruption = Interruption(echoed=distributed.is_torchelastic_launched())
+            with interruption.noted(), _looked_after(workers, self.world):
                 start, refusal = self._fabric.broadcast((start, None))
                 if refusal is not None:
                     raise _refused(*refusal)
+                # From here on a signal to any process stops all of them after the same step.
+                self._fabric.barrier()
+                if workers is not None:
+                    workers.joined()
                 session = Session(
                     self.config,
                     plain,
                     self.run,
                     self.parts,
                     self._fabric,
+                    self._loggers,
+                    interruption,
                     start=start,
                     compiled=self.compiled,
                     quiet=self._quiet,
@@ -214,7 +228,13 @@ class Trainer:
         """Find where to go on, and bind the folder to this configuration."""
         checkpoint.clean(self.run.checkpoints)
         start = self.newest()
-        self.run.record(to_toml(plain))
+        # They write nothing yet; one that would write through a link says so before anything is touched.
+        self._loggers = {
+            name: build_component(logger, self.run.path) for name, logger in self.config.loggers.items()
+        }
+        self.run.record(plain)
+        if start is not None:
+            self.run.mark(checkpoint.step_of(start))
         if self.run.mirror is not None:
             self.run.mirror.claim()
         return start
@@ -224,11 +244,13 @@ class Trainer:
 
         Raises:
             ConfigError: if it is beyond the last step.
-            DataError: if there are some and all are damaged.
+            DataError: if there are some and all are damaged, or if there were some and they are gone.
         """
         if self.run.mirror is not None:
             self.run.mirror.pull_checkpoint(Silent().say)
         start = checkpoint.newest(self.run.checkpoints, Silent().say)
+        if start is None:
+            self.run.refuse_to_begin_again()
         if start is not None and checkpoint.step_of(start) > self.config.training.steps:
             raise ConfigError(
                 f"training.steps is {self.config.training.steps} and the run in {self.run.where} has done "

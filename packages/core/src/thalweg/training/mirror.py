@@ -7,18 +7,23 @@ checkpoint is saved when its manifest is there.
 import json
 import os
 import secrets
-import shutil
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from thalweg import files
 from thalweg.errors import ConfigError, ThalwegError
+from thalweg.folders import make_folders, remove_tree
+from thalweg.regular import parse_json
 from thalweg.storage import Location, MissingError, folder_for
 from thalweg.storage.locks import holding
-from thalweg.training.checkpoint import LATEST, remote, step_of
+from thalweg.training.checkpoint import LATEST, kept_config_there, remote, step_of
 
 CLAIM = "claim.json"
+MARK = "saved.json"
+"""Says that a run has had a checkpoint, so that one that has lost them all does not begin again."""
+
 _CONFIG, _CHECKPOINTS, _MODEL = "config.toml", "checkpoints", "model"
 _LEFT_THERE = (_CHECKPOINTS, _MODEL, "samples")
 """Folders that a run goes on without; of all else it reads or extends what an earlier session wrote."""
@@ -52,12 +57,16 @@ class Mirror:
         self._sent: dict[str, tuple[int, int]] = {}
         self._token = ""
 
-    def read(self, name: str) -> str | None:
-        """A small text file of the store; None if it is not there."""
+    def read(self, name: str) -> bytes | None:
+        """A small file of the store; None if it is not there."""
         try:
-            return (self.there / name).read().decode()
+            return (self.there / name).read()
         except MissingError:
             return None
+
+    def has_trained(self) -> bool:
+        """Whether the run on the store has had a checkpoint, or a model."""
+        return (self.there / MARK).exists() or (self.there / _MODEL / "model.json").exists()
 
     def step(self) -> int:
         """The step that the newest checkpoint's name states; 0 if there is none."""
@@ -74,16 +83,19 @@ class Mirror:
         """
         if self.read(_CONFIG) is None:
             strangers = self._strangers()
-            if strangers:
+            if strangers and kept_config_there(self.there / _CHECKPOINTS) is None:
                 raise ConfigError(
                     f"{self.there} is not empty and holds no run (it has {strangers[0]!r}, but no "
                     f"{_CONFIG}); choose another --run-dir"
                 )
-            if self.here.exists():
-                shutil.rmtree(self.here)  # of a run that was removed from the store
-        self.here.mkdir(parents=True, exist_ok=True)
-        for path in list(self._own()):
-            path.unlink()
+            if not strangers and os.path.lexists(self.here):
+                remove_tree(self.here)  # of a run that was removed from the store
+        try:
+            make_folders(self.here)
+            for path in list(self._own(links=True)):
+                files.disk.remove(path)
+        except OSError as error:
+            raise files.unwritable(self.here, error) from error
         for name in self._taken_along():
             (self.there / name).download(self.here / name)
 
@@ -95,14 +107,14 @@ class Mirror:
         """
         folder = self.here / _CHECKPOINTS
         newest = remote.fetch_newest(self.there / _CHECKPOINTS, folder, complain)
-        if folder.exists():
+        if folder.is_dir():
             for stale in [path for path in folder.iterdir() if path.is_dir() and path != newest]:
-                shutil.rmtree(stale)
+                remove_tree(stale)
 
     def fetched(self, name: str) -> Path:
         """A checkpoint on this machine, fetched by one of its processes if it is not here yet."""
         folder = self.here / _CHECKPOINTS
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folders(folder)
         with holding(folder / ".fetch.lock"):
             return remote.fetch(self.there / _CHECKPOINTS / name, folder)
 
@@ -163,14 +175,18 @@ class Mirror:
         for path in sorted(self._own()):
             self._send(path)
 
-    def _own(self) -> Iterator[Path]:
-        """Files of the run that are neither of a checkpoint nor of the model."""
+    def _own(self, *, links: bool = False) -> Iterator[Path]:
+        """Files of the run that are neither of a checkpoint nor of the model; or with the links among them,
+        those to folders too."""
         for folder, folders, names in os.walk(self.here):
             if Path(folder) == self.here:
                 folders[:] = [name for name in folders if name not in (_CHECKPOINTS, _MODEL)]
-            for name in names:
-                if not name.startswith(".") and name not in _NEVER:
-                    yield Path(folder, name)
+            for path in (Path(folder, name) for name in [*names, *folders]):
+                if path.is_symlink():
+                    if links:
+                        yield path
+                elif path.is_file() and not path.name.startswith(".") and path.name not in _NEVER:
+                    yield path
 
     def _send(self, path: Path) -> None:
         status = path.stat()
@@ -180,8 +196,12 @@ class Mirror:
             self._sent[name] = state
 
     def _check_claim(self) -> None:
-        owner = json.loads(self.read(CLAIM) or "{}")
-        if owner.get("token") != self._token:
+        try:
+            owner = parse_json(self.read(CLAIM) or b"{}")
+        except ValueError:
+            owner = {}
+        if not isinstance(owner, dict) or owner.get("token") != self._token:
+            owner = owner if isinstance(owner, dict) else {}
             raise ThalwegError(
                 f"another process ({owner.get('process', 'unknown')} on {owner.get('host', 'unknown')}) has "
                 f"taken over the run in {self.there}; this one saves nothing any more"

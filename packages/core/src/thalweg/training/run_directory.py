@@ -1,51 +1,40 @@
 """The folder of a run: claimed by one process at a time, bound to one configuration."""
 
-import fcntl
 import os
-import tomllib
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from thalweg.config import flat
-from thalweg.errors import ConfigError
+from thalweg import files
+from thalweg.config import CONFIG, parse_recorded, recorded_text
+from thalweg.documents import write_document
+from thalweg.errors import ConfigError, DataError
+from thalweg.files import PARTIAL, link_refused
+from thalweg.folders import make_folders, remove_tree
+from thalweg.regular import read_bytes
 from thalweg.storage import Location
 from thalweg.storage.locks import locked
-from thalweg.training.mirror import Mirror
+from thalweg.training import checkpoint
+from thalweg.training.binding import compare
+from thalweg.training.claim import LOCK, Claim
+from thalweg.training.mirror import MARK, Mirror
 
 Resume = Literal["auto", "never"]
 
-CONFIG, LOCK = "config.toml", "run.lock"
-_PARTIAL = f".{CONFIG}.partial"
+_PART = re.compile(rf"\..+\.[0-9a-f]{{8}}{re.escape(PARTIAL)}")
+"""What a write that was killed leaves beside its place."""
 
-_FREE = (
-    "name",
-    "training.steps",
-    "training.log_every",
-    "training.validate_every",
-    "training.validation_batches",
-    "training.sample_every",
-    "training.checkpoint_every",
-    "training.keep",
-    "training.keep_every",
-    "training.async_checkpoints",
-    # Processes may change with it; a checkpoint says how many shards they must make up together.
-    "training.accumulate",
-    "training.nonfinite",
-    "training.max_skips",
-    "training.prefetch",
-    "training.workers",
-    "sampling",
-    "loggers",
-)
-"""Keys that may change when a run goes on: none of them touches what a step computes."""
-
-_DIFFERENCES_SHOWN = 3
+_FOLDERS = ("checkpoints", "samples")
+_FILES = (CONFIG, "metrics.jsonl", "metrics-kept.jsonl", MARK, f"checkpoints/{checkpoint.LATEST}")
 
 
 class RunDirectory:
     """Where a run keeps its files.
+
+    A link of a name that the run writes is replaced by what is written, and what it points to stays as it
+    is. A link to the folder of samples or checkpoints is refused: what goes below would leave the run.
 
     Args:
         place: the folder, a path or a URL; it need not be there yet.
@@ -54,6 +43,7 @@ class RunDirectory:
         path: the folder on this machine; of a URL, its mirror here.
         mirror: keeps a URL and its mirror alike; None for a path.
         where: what the place is called in messages.
+        warning: what had to be repaired as the configuration was read; empty if nothing.
     """
 
     def __init__(self, place: Path | str) -> None:
@@ -68,23 +58,46 @@ class RunDirectory:
         self.samples = self.path / "samples"
         self.metrics = self.path / "metrics.jsonl"
         self.model = self.path / "model"
+        self.warning = ""
+        self._claim: Claim | None = None
 
     def recorded(self) -> dict[str, Any] | None:
         """The configuration of the run that lives here; None if there is none.
 
+        One that is damaged or gone is taken from the newest checkpoint, which :attr:`warning` then says.
+
         Raises:
             ConfigError: if it cannot be read.
+            DataError: if it is damaged, and no checkpoint has it.
         """
-        path = self.path / CONFIG
+        self.warning = ""
         try:
-            text = path.read_text() if self.mirror is None else self.mirror.read(CONFIG)
-            return None if text is None else tomllib.loads(text)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except (OSError, ValueError) as error:
+            content = self._content()
+            if content is not None:
+                return parse_recorded(content)
+            fault = "is gone"
+        except OSError as error:
             raise ConfigError(
-                f"{CONFIG} in {self.where} cannot be read: {error}; choose another run directory"
+                f"{CONFIG} in {self.where} cannot be read: {error.strerror or error}; "
+                f"choose another run directory"
             ) from error
+        except ValueError as error:
+            fault = f"is damaged ({error})"
+        kept = (
+            checkpoint.kept_config(self.checkpoints)
+            if self.mirror is None
+            else checkpoint.kept_config_there(self.mirror.there / "checkpoints")
+        )
+        if kept is not None:
+            self.warning = f"{CONFIG} in {self.where} {fault}, and is restored from the checkpoint {kept[0]}"
+            return kept[1]
+        # A folder in which nothing was trained has no configuration that could be lost.
+        if content is not None and self._has_begun():
+            raise DataError(
+                f"{CONFIG} in {self.where} {fault}, and no checkpoint there has the configuration; "
+                f"put a copy in its place, or choose another --run-dir"
+            )
+        return None
 
     @contextmanager
     def mirrored(self) -> Iterator[None]:
@@ -92,13 +105,16 @@ class RunDirectory:
 
         Raises:
             ConfigError: if another process of this machine holds it, or the URL holds something else.
-            ThalwegError: if the URL cannot be read.
+            ThalwegError: if the URL cannot be read, or the cache not be written.
         """
         if self.mirror is None:
             yield
             return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        lock = locked(self.path.with_name(f"{self.path.name}.lock"), wait=False, create=True)
+        try:
+            make_folders(self.path.parent)
+            lock = locked(self.path.with_name(f"{self.path.name}.lock"), wait=False, create=True)
+        except OSError as error:
+            raise files.unwritable(self.path, error) from error
         if lock is None:
             raise ConfigError(
                 f"another process of this machine is training in {self.where}; "
@@ -111,51 +127,123 @@ class RunDirectory:
             lock.release()
 
     @contextmanager
-    def claimed(self, config: Mapping[str, Any], resume: Resume) -> Iterator[None]:
+    def claimed(self, config: Mapping[str, Any], resume: Resume, *, trial: bool = False) -> Iterator[None]:
         """Make the folder and hold its lock for as long as the context lasts.
 
         Args:
             config: the resolved configuration that the run goes on with.
             resume: ``auto`` goes on with a run that is there, ``never`` refuses to.
+            trial: leave everything as it was.
 
         Raises:
-            ConfigError: if the folder is foreign, belongs to another configuration, is in use, or cannot
-                be written to; nothing in it is touched then.
+            ConfigError: if the folder is foreign, belongs to another configuration, is in use, holds links
+                that would be written through, or cannot be written to; nothing in it is touched then.
+            DataError: if its configuration is damaged, and no checkpoint has it.
         """
-        self._refuse_foreign()
-        recorded = self.recorded()
+        try:
+            self._refuse_what_stands_in_the_way()
+            recorded = self.recorded()
+            self._refuse_foreign(recorded)
+        except OSError as error:
+            raise self._unwritable(error) from error
         # A run that failed before its first line has left nothing that another configuration could spoil.
         if recorded is not None and self._has_begun():
             if resume == "never":
                 raise ConfigError(
                     f"{self.where} holds a run already; choose another --run-dir, or go on with --resume auto"
                 )
-            self._compare(recorded, config)
+            compare(self.where, recorded, config)
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            lock = (self.path / LOCK).open("a+")
+            make_folders(self.path)
+            self._claim = Claim(self.path, self.where, trial=trial)
         except OSError as error:
             raise self._unwritable(error) from error
-        with lock:
-            self._lock(lock)
+        try:
+            if not trial:
+                self._clean()
             yield
+        finally:
+            self._claim.release()
+            self._claim = None
 
-    def record(self, text: str) -> None:
+    def record(self, data: Mapping[str, Any]) -> None:
         """Write the configuration, to which the folder is bound from now on.
 
         Raises:
-            ConfigError: if it cannot be written.
+            ThalwegError: if it cannot be written.
+        """
+        files.write_bytes(self.path / CONFIG, recorded_text(data).encode())
+
+    def mark(self, step: int) -> None:
+        """Note that there has been a checkpoint, so that the run never begins again in silence.
+
+        Raises:
+            ThalwegError: if that cannot be written.
+        """
+        if not _is_own(self.path / MARK):
+            write_document(self.path / MARK, {"first checkpoint": step})
+
+    def refuse_to_begin_again(self) -> None:
+        """Make sure that a run without checkpoints never had any.
+
+        Raises:
+            DataError: if it did, saying how to go on.
+        """
+        trained = _is_own(self.path / MARK) or (self.model / "model.json").is_file()
+        if trained or (self.mirror is not None and self.mirror.has_trained()):
+            raise DataError(
+                f"the run in {self.where} has trained, but its checkpoints are gone, so it cannot go on, and "
+                f"beginning again would discard its numbers; put the checkpoints back, use its network in "
+                f"{self.where}/model if it was complete, or begin again in another --run-dir"
+            )
+
+    def make_room_for_model(self) -> None:
+        """Remove links where the model is written that lead to no model, and what a killed write left.
+
+        Raises:
+            ThalwegError: if that is not possible.
         """
         try:
-            partial = self.path / _PARTIAL
-            partial.write_text(text)
-            partial.replace(self.path / CONFIG)
+            for path in self.path.glob(".model.partial*"):
+                remove_tree(path)
+            if self.model.is_symlink() and not (self.model / "model.json").is_file():
+                files.disk.remove(self.model)
+        except OSError as error:
+            raise files.unwritable(self.model, error) from error
+
+    def renew_claim(self) -> None:
+        """Make sure that no other process has taken the folder.
+
+        Raises:
+            ThalwegError: if one has, or the lock cannot be written.
+        """
+        try:
+            if self._claim is not None:
+                self._claim.renew()
         except OSError as error:
             raise self._unwritable(error) from error
 
+    def _content(self) -> bytes | None:
+        """Of the recorded configuration; None if there is none."""
+        if self.mirror is not None:
+            return self.mirror.read(CONFIG)
+        try:
+            return read_bytes(self.path / CONFIG)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError:
+            if (self.path / CONFIG).is_symlink():
+                return None  # it leads to nothing that could be read
+            raise
+
     def _has_begun(self) -> bool:
-        written = self.metrics.exists() and self.metrics.stat().st_size > 0
-        return written or self.checkpoints.exists()
+        written = self.metrics.is_file() and self.metrics.stat().st_size > 0
+        here = (self.checkpoints, self.model, self.path / MARK)
+        return (
+            written
+            or any(os.path.lexists(path) for path in here)
+            or (self.mirror is not None and self.mirror.has_trained())
+        )
 
     def _unwritable(self, error: OSError) -> ConfigError:
         return ConfigError(
@@ -163,57 +251,40 @@ class RunDirectory:
             f"choose another --run-dir or change its permissions"
         )
 
-    def _refuse_foreign(self) -> None:
+    def _clean(self) -> None:
+        """Remove what writes left that were killed; of links, the links alone."""
+        for folder in (self.path, self.samples):
+            if folder.is_dir():
+                for path in [one for one in folder.iterdir() if _PART.fullmatch(one.name)]:
+                    remove_tree(path)
+
+    def _refuse_what_stands_in_the_way(self) -> None:
         if self.path.exists() and not self.path.is_dir():
             raise ConfigError(f"{self.where} is a file; choose another --run-dir")
-        if not self.path.is_dir() or (self.path / CONFIG).exists():
+        for name in (*_FOLDERS, *_FILES, "model", LOCK):
+            path = self.path / name
+            if path.is_symlink():
+                if name in (*_FOLDERS, LOCK):
+                    raise link_refused(path)
+            elif path.exists() and path.is_dir() != (name in (*_FOLDERS, "model")):
+                raise ConfigError(
+                    f"{path} is {'a' if path.is_dir() else 'no'} folder, so no run can be kept here; "
+                    f"move it away or choose another --run-dir"
+                )
+            elif path.exists() and not path.is_dir() and not path.is_file():
+                raise ConfigError(f"{path} is no regular file; move it away or choose another --run-dir")
+
+    def _refuse_foreign(self, recorded: Mapping[str, Any] | None) -> None:
+        if recorded is not None or not self.path.is_dir() or os.path.lexists(self.path / CONFIG):
             return
-        try:
-            strangers = {entry.name for entry in self.path.iterdir()} - {LOCK, _PARTIAL}
-        except OSError as error:
-            raise ConfigError(
-                f"cannot read the run directory {self.where} ({error.strerror or error}); "
-                f"choose another --run-dir or change its permissions"
-            ) from error
+        names = [entry.name for entry in self.path.iterdir()]
+        strangers = sorted(name for name in names if name != LOCK and not _PART.fullmatch(name))
         if strangers:
             raise ConfigError(
-                f"{self.where} is not empty and holds no run (it has {sorted(strangers)[0]!r}, but no "
+                f"{self.where} is not empty and holds no run (it has {strangers[0]!r}, but no "
                 f"{CONFIG}); choose another --run-dir"
             )
 
-    def _compare(self, recorded: Mapping[str, Any], config: Mapping[str, Any]) -> None:
-        old, new = flat(recorded), flat(config)
-        differing = [key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key)]
-        bound = [key for key in differing if not _is_free(key)]
-        if bound:
-            shown = ", ".join(
-                f"{key} is {_shown(new, key)} and was {_shown(old, key)}"
-                for key in bound[:_DIFFERENCES_SHOWN]
-            )
-            more = f" and {len(bound) - _DIFFERENCES_SHOWN} more" if len(bound) > _DIFFERENCES_SHOWN else ""
-            raise ConfigError(
-                f"{self.where} belongs to a run with another configuration: {shown}{more}; "
-                f"choose another --run-dir or the values that it had"
-            )
 
-    def _lock(self, lock: Any) -> None:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            lock.seek(0)
-            owner = lock.read().strip() or "unknown"
-            raise ConfigError(
-                f"another process ({owner}) is training in {self.where}; "
-                f"wait for it or choose another --run-dir"
-            ) from error
-        lock.truncate(0)
-        lock.write(f"{os.getpid()}\n")
-        lock.flush()
-
-
-def _is_free(key: str) -> bool:
-    return any(key == free or key.startswith(f"{free}.") for free in _FREE)
-
-
-def _shown(leaves: Mapping[str, Any], key: str) -> str:
-    return repr(leaves[key]) if key in leaves else "absent"
+def _is_own(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink()

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from thalweg.data.grid import enlargement, grid, save_png
 from thalweg.errors import ThalwegError
+from thalweg.folders import make_folders
 from thalweg.network import FlowNetwork
 from thalweg.protocols import Guidance, Sampler, Split
 from thalweg.randomness import generator
@@ -78,7 +79,7 @@ class SampleGrid:
         columns = classes if classes is not None and classes <= 16 else math.ceil(math.sqrt(self._count))
         path = self._folder / f"step-{step:06d}.png"
         try:
-            self._folder.mkdir(exist_ok=True)
+            make_folders(self._folder)
             save_png(grid(images, columns, enlargement(images)), path)
         except OSError as error:
             raise ThalwegError(

@@ -147,6 +147,7 @@ class Saver:
         published = checkpoint.publish(folder, snapshot.step, self._keep, self._keep_every)
         if self._run.mirror is not None:
             self._run.mirror.push(published, self._keep, self._keep_every)
+        self._run.mark(snapshot.step)
         self._published.append(published)
 
 

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
 from thalweg.config import RunConfig
+from thalweg.errors import ThalwegError
 from thalweg.importing import save
+from thalweg.protocols import Logger
 from thalweg.training import checkpoint
 from thalweg.training.batches import Batches
 from thalweg.training.ema import EMA
@@ -69,6 +70,8 @@ class Session:
         run: its folder, claimed.
         parts: what was built.
         fabric: launched.
+        loggers: built; empty on all processes but the first.
+        interruption: notes signals.
         start: the checkpoint to go on from; None to begin.
         compiled: whether to compile the network.
         quiet: no progress.
@@ -81,12 +84,14 @@ class Session:
         run: RunDirectory,
         parts: Parts,
         fabric: Fabric,
+        loggers: Mapping[str, Logger],
+        interruption: Interruption,
         *,
         start: Path | None,
         compiled: bool,
         quiet: bool,
     ) -> None:
-        self._config, self._run, self._fabric = config, run, fabric
+        self._config, self._run, self._fabric, self._loggers = config, run, fabric, loggers
         training, self._network = config.training, parts.network
         losses = Losses(parts.network, parts.objectives, frames_of(parts.dataset))
         unused = fabric.world_size > 1 and has_unused(losses, parts.planner, parts.dataset.train, config.seed)
@@ -111,10 +116,9 @@ class Session:
         self._saver = Saver(
             run, plain, training.keep, training.keep_every, fabric, training.async_checkpoints
         )
-        self._interruption = Interruption(echoed=torch.distributed.is_torchelastic_launched())
         self._watch = Watch(
             training,
-            self._interruption,
+            interruption,
             fabric,
             skipped=self._state.skipped,
             last_saved=self._last_saved,
@@ -171,30 +175,31 @@ class Session:
 
     def run(self) -> TrainingResult:
         """Go on to the last step."""
-        with self._interruption.noted():
-            journal = Journal(self._config, self._run, self._state, self._fabric)
-            shown = progress(self._config.training.steps, self._state.step, quiet=self._quiet)
-            try:
-                journal.begin()
-                if self._state.step and not self._quiet:
-                    complete = self._state.step == self._config.training.steps
-                    shown.say(
-                        f"the run is complete at step {self._state.step}"
-                        if complete
-                        else f"going on from step {self._state.step}"
-                    )
-                stopped_by = self._advance(journal, shown)
-                self._saver.wait()
-                journal.saved(self._saver.published())
-                model = None if stopped_by else self._export()
-                journal.finish(self._state.step, completed=not stopped_by)
-                self._fabric.barrier()
-            finally:
-                shown.close()
-                self._supply.close()
-                journal.close()
-            if self._run.mirror is not None and self._fabric.is_global_zero:
-                self._run.mirror.finish()
+        journal = Journal(self._config, self._run, self._state, self._fabric, self._loggers)
+        shown = progress(self._config.training.steps, self._state.step, quiet=self._quiet)
+        try:
+            journal.begin()
+            if self._state.step and not self._quiet:
+                complete = self._state.step == self._config.training.steps
+                shown.say(
+                    f"the run is complete at step {self._state.step}"
+                    if complete
+                    else f"going on from step {self._state.step}"
+                )
+            stopped_by = self._advance(journal, shown)
+            self._saver.wait()
+            journal.saved(self._saver.published())
+            model = None if stopped_by else self._export()
+            journal.sync()
+            self._check(journal)
+            journal.finish(self._state.step, completed=not stopped_by)
+            self._fabric.barrier()
+        finally:
+            shown.close()
+            self._supply.close()
+            journal.close()
+        if self._run.mirror is not None and self._fabric.is_global_zero:
+            self._run.mirror.finish()
         return TrainingResult(
             run_dir=self._run.path,
             step=self._state.step,
@@ -227,13 +232,21 @@ class Session:
             shown.step(state.step, self._report(journal))
             last = state.step == training.steps
             if watch.stopped_by or last or self._due(training.checkpoint_every):
-                journal.sync()
+                state.journal = journal.sync()
                 state.seconds = before + time.monotonic()
                 self._saver.save(state)
+                self._check(journal)
             journal.saved(self._saver.published())
             if watch.stopped_by and not last:
                 return watch.stopped_by
         return 0
+
+    def _check(self, journal: Journal) -> None:
+        """End the run if somebody else writes in its folder, once its state is saved."""
+        fault = journal.fault()
+        if fault:
+            self._saver.wait()
+            raise ThalwegError(f"{fault}; the state of step {self._state.step} is saved")
 
     def _admits(self, step: int, numbers: Mapping[str, Tensor]) -> bool:
         # A checkpoint may still be copied from the weights in the background.
@@ -278,12 +291,18 @@ class Session:
             if self._fabric.is_global_zero:
                 tensors[name] = full.cpu()
         if self._fabric.is_global_zero:
-            network, config = self._network, self._config
+            network, config, journal = self._network, self._config, self._state.journal
+            self._run.make_room_for_model()
             save(
                 self._run.model,
                 tensors,
                 network.composition,
                 network.facts,
-                run={"name": config.name, "seed": config.seed, "step": self._state.step},
+                run={
+                    "name": config.name,
+                    "seed": config.seed,
+                    "step": self._state.step,
+                    "metrics": None if journal is None else attrs.asdict(journal),
+                },
             )
         return self._run.model

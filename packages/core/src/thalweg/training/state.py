@@ -5,11 +5,13 @@ import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import attrs
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from thalweg.errors import ConfigError, DataError
+from thalweg.files import Seal
 from thalweg.importing import described
 from thalweg.tensor_files import differences
 from thalweg.training.checkpoint import Piece, TensorGroup, read_document
@@ -37,12 +39,14 @@ class RunState:
         skipped: how many of them were left out.
         seconds: spent so far, over all sessions.
         means: numbers of the steps since the last line.
+        journal: what metrics.jsonl is at this step; None where nobody keeps one.
     """
 
     def __init__(self, losses: Losses, optimizer: torch.optim.Optimizer, ema: EMA, shards: int) -> None:
         self._losses, self.ema, self._shards = losses, ema, shards
         self._moments = Moments(losses, optimizer)
         self.step, self.skipped, self.seconds, self.means = 0, 0, 0.0, Means()
+        self.journal: Seal | None = None
         self._copied: threading.Event | None = None
 
     def snapshot(self, fabric: Fabric) -> Snapshot:
@@ -67,6 +71,7 @@ class RunState:
             "seconds": self.seconds,
             "shards": self._shards,
             "means": self.means.state(fabric),
+            "metrics": None if self.journal is None else attrs.asdict(self.journal),
             "precision": fabric.strategy.precision.state_dict(),
         }
         network = self._losses.network
@@ -97,6 +102,8 @@ class RunState:
             self._check_shards(state["shards"])
             step, skipped, seconds = int(state["step"]), int(state["skipped"]), float(state["seconds"])
             self.means.restore(state["means"])
+            noted = state["metrics"]
+            journal = None if noted is None else Seal(int(noted["bytes"]), str(noted["sha256"]))
             saved = {name: TensorGroup(path, name) for name in self._groups({})}
             moments = self._moments.room(saved["optimizer"].shapes)
             groups = self._groups(moments)
@@ -113,7 +120,7 @@ class RunState:
                     here = held(tensor, fabric.global_rank).piece
                     saved[name].read_into(key, here.tensor, here.offset)
             self._moments.load(moments)
-            self.step, self.skipped, self.seconds = step, skipped, seconds
+            self.step, self.skipped, self.seconds, self.journal = step, skipped, seconds, journal
             if state["precision"]:
                 fabric.strategy.precision.load_state_dict(state["precision"])
         except (RuntimeError, KeyError, TypeError, ValueError, AttributeError) as error:

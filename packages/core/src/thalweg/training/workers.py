@@ -1,6 +1,7 @@
 """The processes of a run on one machine: started, looked after, and none left behind."""
 
 import atexit
+import contextlib
 import os
 import re
 import signal
@@ -17,6 +18,7 @@ from lightning_fabric.plugins.environments.cluster_environment import ClusterEnv
 from lightning_fabric.strategies.launchers.launcher import _Launcher
 
 from thalweg.errors import ThalwegError
+from thalweg.training import start_up
 
 _PARENT = "THALWEG_PARENT"
 _ORDINARY = (0, 75, 130)
@@ -48,6 +50,7 @@ class Workers(_Launcher):
         self._environment, self._processes, self._nodes = environment, processes, nodes
         self._children: dict[int, subprocess.Popen[bytes]] = {}
         self._over = threading.Event()
+        self._joined = False
 
     @property
     def is_interactive_compatible(self) -> bool:
@@ -70,13 +73,18 @@ class Workers(_Launcher):
             self._children[node * self._processes + rank] = subprocess.Popen(command, env=environment)  # noqa: S603 - our own command
         threading.Thread(target=self._watch, name="thalweg-workers", daemon=True).start()
         atexit.register(self.end, _LEAVING_SECONDS)
+        start_up.before_the_end(self._kill)
         return function(*args, **kwargs)
+
+    def joined(self) -> None:
+        """All processes have met; from now on they end together or fail."""
+        self._joined = True
 
     def casualty(self) -> tuple[int, int] | None:
         """Rank and return code of a process that failed; None while there is none."""
         for rank, child in self._children.items():
             code = child.poll()
-            if code is not None and code not in _ORDINARY:
+            if code is not None and (code not in _ORDINARY or not self._joined):
                 return rank, code
         return None
 
@@ -96,6 +104,8 @@ class Workers(_Launcher):
             lost = self.casualty()
             if lost is None:
                 continue
+            if not self._joined:
+                start_up.end_like(lost[1])
             # The main thread notices by itself, unless it waits for a device that waits for the lost one.
             if not self._over.wait(_GRACE_SECONDS):
                 _end_at_once(f"{described(*lost)}; the run ends and the same command goes on", self._kill)
@@ -104,6 +114,9 @@ class Workers(_Launcher):
     def _kill(self) -> None:
         for child in self._children.values():
             child.kill()
+        for child in self._children.values():
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(_ENDING_SECONDS)  # so that nothing is left of it
 
 
 def follow_parent() -> None:
@@ -113,6 +126,18 @@ def follow_parent() -> None:
         return
     parent = os.getppid() if started_by is None else int(started_by)
     threading.Thread(target=_follow, args=(parent,), name="thalweg-parent", daemon=True).start()
+
+
+def unmet(error: Exception, address: str, seconds: float) -> ProcessLostError | None:
+    """What to make of an error while processes look for each other; None if it stands for itself."""
+    broken = _broken_connection(error)
+    if broken is None:
+        return None
+    reason = " ".join(str(broken).split("Exception raised from")[0].split())[:160].rstrip(" .(")
+    return ProcessLostError(
+        f"the processes of the run did not all meet at {address} within {seconds:g} s ({reason}); start the "
+        f"same command on every machine, with an address and a port that all of them reach"
+    )
 
 
 def lost(error: Exception, workers: Workers | None) -> ProcessLostError | None:

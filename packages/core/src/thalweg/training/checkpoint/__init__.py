@@ -14,6 +14,7 @@ from thalweg.training.checkpoint.finding import (
     place_of,
     step_of,
 )
+from thalweg.training.checkpoint.keeping import kept_config, kept_config_there
 from thalweg.training.checkpoint.manifest import MANIFEST, listed, verify, write_manifest
 from thalweg.training.checkpoint.pieces import Piece, file_name, write_pieces
 from thalweg.training.checkpoint.publishing import begin, discard, partial_of, publish
@@ -30,6 +31,8 @@ __all__ = [
     "clean",
     "discard",
     "file_name",
+    "kept_config",
+    "kept_config_there",
     "listed",
     "newest",
     "partial_of",

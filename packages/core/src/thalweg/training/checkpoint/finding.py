@@ -4,9 +4,8 @@ import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from thalweg import files
 from thalweg.errors import DataError
-from thalweg.folders import remove_tree
+from thalweg.folders import leftovers, remove_tree
 from thalweg.training.checkpoint.manifest import verify
 
 LATEST = "latest"
@@ -32,18 +31,18 @@ def candidates(names: Iterable[str]) -> list[str]:
 
 
 def checkpoints(folder: Path) -> list[Path]:
-    """All checkpoints by step, whole or damaged."""
+    """All checkpoints by step, whole or damaged; a link to one stands for it."""
     if not folder.is_dir():
         return []
     return [folder / name for name in candidates(path.name for path in folder.iterdir() if path.is_dir())]
 
 
 def clean(folder: Path) -> None:
-    """Remove what an interrupted write or removal left behind."""
-    for path in folder.glob(f"{PARTIAL}*"):
-        remove_tree(path)
-    for path in folder.glob(f".{LATEST}.*.part"):
-        files.disk.remove(path)
+    """Remove what an interrupted write or removal left behind; of links, the links alone."""
+    if folder.is_dir():
+        begun = [path for path in folder.iterdir() if path.name.startswith(PARTIAL)]
+        for path in [*begun, *leftovers(folder / LATEST)]:
+            remove_tree(path)
 
 
 def newest(folder: Path, complain: Callable[[str], None]) -> Path | None:
@@ -67,6 +66,6 @@ def newest(folder: Path, complain: Callable[[str], None]) -> Path | None:
     if found:
         raise DataError(
             f"all {len(found)} checkpoints in {folder} are damaged; "
-            f"restore one, or remove them to start again"
+            f"restore one, or begin again in another folder"
         )
     return None

@@ -9,6 +9,7 @@ from typing import Any
 
 from thalweg.errors import DataError
 from thalweg.files import Seal, sha256, sync_folder, write_new
+from thalweg.regular import parse_json, read_bytes
 
 MANIFEST = "manifest.json"
 
@@ -47,7 +48,7 @@ def verify(checkpoint: Path) -> None:
             raise DataError(f"{path} has {path.stat().st_size} bytes instead of {seal.bytes}; {_ADVICE}")
     # Hashing leaves Python's lock, so threads share the work.
     with ThreadPoolExecutor(_THREADS) as threads:
-        digests = threads.map(lambda name: sha256(checkpoint / name), seals)
+        digests = threads.map(lambda name: _digest(checkpoint / name), seals)
         for (name, seal), digest in zip(seals.items(), digests, strict=True):
             if digest != seal.sha256:
                 raise DataError(
@@ -62,12 +63,25 @@ def listed(checkpoint: Path) -> dict[str, Seal]:
         DataError: if it is missing, damaged or foreign, or names a file outside of the checkpoint.
     """
     path = checkpoint / MANIFEST
-    damaged = DataError(f"{path} is damaged or foreign; {_ADVICE}")
     try:
-        if path.stat().st_size > _LARGEST:
-            raise damaged
-        text = path.read_text()
-        manifest = json.loads(text)
+        content = read_bytes(path, _LARGEST)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise DataError(f"{checkpoint} is no checkpoint, it has no {MANIFEST}; {_ADVICE}") from error
+    except OSError as error:
+        raise DataError(f"{path} is damaged or foreign; {_ADVICE}") from error
+    return parse_manifest(content, checkpoint)
+
+
+def parse_manifest(content: bytes, checkpoint: Path) -> dict[str, Seal]:
+    """The same from the manifest's bytes.
+
+    Raises:
+        DataError: as :func:`listed`.
+    """
+    damaged = DataError(f"{checkpoint / MANIFEST} is damaged or foreign; {_ADVICE}")
+    try:
+        text = content.decode()
+        manifest = parse_json(text)
         # The manifest has no digest of its own: it must read exactly as it would be written.
         if manifest["format"] != _FORMAT or text_of(manifest) != text:
             raise damaged
@@ -79,11 +93,16 @@ def listed(checkpoint: Path) -> dict[str, Seal]:
         seals = {name: Seal(one["bytes"], one["sha256"]) for name, one in manifest["files"].items()}
         if not all(_PLAIN_NAME.fullmatch(name) and _is_seal(seal) for name, seal in seals.items()):
             raise damaged
-    except FileNotFoundError as error:
-        raise DataError(f"{checkpoint} is no checkpoint, it has no {MANIFEST}; {_ADVICE}") from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise damaged from error
     return seals
+
+
+def _digest(path: Path) -> str:
+    try:
+        return sha256(path)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror or error}); {_ADVICE}") from error
 
 
 def text_of(document: Any) -> str:

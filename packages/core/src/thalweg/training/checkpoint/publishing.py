@@ -4,7 +4,7 @@ from pathlib import Path
 
 from thalweg import files
 from thalweg.files import write_bytes
-from thalweg.folders import remove_tree, replace_folder
+from thalweg.folders import make_folders, remove_tree, replace_folder
 from thalweg.training.checkpoint.finding import LATEST, PARTIAL, checkpoints, clean, place_of, step_of
 
 
@@ -18,7 +18,7 @@ def begin(folder: Path, step: int) -> Path:
     Raises:
         OSError: if it cannot be made.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folders(folder)
     clean(folder)
     partial = partial_of(folder, step)
     files.disk.make_folder(partial)
@@ -52,7 +52,8 @@ def publish(folder: Path, step: int, keep: int, keep_every: int) -> Path:
     write_bytes(folder / LATEST, f"{place.name}\n".encode())
     for old in [path for path in checkpoints(folder) if step_of(path) <= step][:-keep]:
         if not (keep_every and step_of(old) % keep_every == 0):
-            # In one move, so that what is half removed is never taken for a damaged checkpoint.
+            # In one move, so that what is half removed is never taken for a damaged checkpoint. Of one that
+            # was moved elsewhere and linked back, only the link goes.
             files.disk.move(old, folder / f"{PARTIAL}old-{old.name}")
     clean(folder)
     return place

@@ -1,6 +1,5 @@
 """Reading a verified checkpoint: documents, and tensors by any box of them."""
 
-import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from thalweg.errors import DataError
 from thalweg.files import Seal, write_new
+from thalweg.regular import parse_json, read_json
 from thalweg.tensor_files import open_tensors
 from thalweg.training.checkpoint.manifest import listed, text_of
 from thalweg.training.checkpoint.pieces import PIECES, Box, box_of, overlap, volume
@@ -36,8 +36,8 @@ def read_document(checkpoint: Path, name: str) -> Any:
     """
     path = checkpoint / f"{name}.json"
     try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError, RecursionError) as error:
+        return read_json(path)
+    except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read: {error}; {_ADVICE}") from error
 
 
@@ -137,10 +137,10 @@ def _layout(path: Path, file: Any) -> dict[str, tuple[list[int], list[int]]] | N
     if text is None:
         return None
     try:
-        layout = {key: (list(one["shape"]), list(one["offset"])) for key, one in json.loads(text).items()}
+        layout = {key: (list(one["shape"]), list(one["offset"])) for key, one in parse_json(text).items()}
         if any(type(number) is not int for one in layout.values() for part in one for number in part):
             raise TypeError("a number is none")
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path} does not say where its pieces belong; {_ADVICE}") from error
     return layout
 

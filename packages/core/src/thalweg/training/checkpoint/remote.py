@@ -1,5 +1,6 @@
 """Checkpoints on an object store, where nothing can be renamed: one is there once its manifest is."""
 
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -7,7 +8,8 @@ from pathlib import Path
 from thalweg import files
 from thalweg.errors import DataError
 from thalweg.files import sync_folder
-from thalweg.folders import remove_tree, replace_folder
+from thalweg.folders import make_folders, remove_tree, replace_folder
+from thalweg.regular import read_bytes
 from thalweg.storage import Location, MissingError
 from thalweg.training.checkpoint.finding import PARTIAL, candidates, step_of
 from thalweg.training.checkpoint.manifest import MANIFEST, listed
@@ -72,11 +74,11 @@ def fetch(there: Location, folder: Path) -> Path:
     """
     place = folder / there.name
     manifest = (there / MANIFEST).read()
-    if (place / MANIFEST).is_file() and (place / MANIFEST).read_bytes() == manifest:
+    if not place.is_symlink() and _has(place / MANIFEST, manifest):
         return place
     partial = folder / f"{PARTIAL}fetched-{there.name}"
-    folder.mkdir(parents=True, exist_ok=True)
-    if partial.exists():
+    make_folders(folder)
+    if os.path.lexists(partial):
         remove_tree(partial)
     files.disk.make_folder(partial)
     files.write_new(partial / MANIFEST, [manifest])
@@ -118,8 +120,8 @@ def fetch_newest(there: Location, folder: Path, complain: Callable[[str], None])
             complain(f"{error}: going back to the one before")
     if found:
         raise DataError(
-            f"none of the {len(found)} checkpoints in {there} is whole; restore one, or remove them to "
-            f"start again"
+            f"none of the {len(found)} checkpoints in {there} is whole; restore one, or begin again in "
+            f"another folder"
         )
     return None
 
@@ -130,3 +132,10 @@ def prune(folder: Location, step: int, keep: int, keep_every: int) -> None:
     for name in names[:-keep]:
         if not (keep_every and step_of(Path(name)) % keep_every == 0):
             drop(folder / name)
+
+
+def _has(path: Path, content: bytes) -> bool:
+    try:
+        return read_bytes(path) == content
+    except OSError:
+        return False

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from thalweg.errors import PluginError
+from thalweg.training.loggers.places import folder_within, within
 
 
 @attrs.frozen
@@ -19,12 +20,13 @@ class TensorBoardConfig:
         folder: where to write, within the run directory.
     """
 
-    folder: str = "tensorboard"
+    folder: str = attrs.field(default="tensorboard", validator=within)
 
     def build(self, run_dir: Path) -> "TensorBoard":
         """Open it for a run.
 
         Raises:
+            ConfigError: if the folder is a link.
             PluginError: if the package tensorboard is missing.
         """
         try:
@@ -34,7 +36,7 @@ class TensorBoardConfig:
                 "the logger 'tensorboard' needs the package tensorboard: "
                 "pip install 'thalweg-core[tensorboard]'"
             ) from error
-        return TensorBoard(SummaryWriter, run_dir / self.folder)
+        return TensorBoard(SummaryWriter, folder_within(run_dir, self.folder))
 
 
 class TensorBoard:

@@ -7,6 +7,7 @@ from typing import Any
 import attrs
 
 from thalweg.errors import PluginError
+from thalweg.training.loggers.places import folder_within
 
 
 @attrs.frozen
@@ -28,8 +29,11 @@ class WandbConfig:
         """Prepare it for a run; it begins with the first entry.
 
         Raises:
+            ConfigError: if its folder in the run directory is a link.
             PluginError: if the package wandb is missing.
         """
+        for folder in (".wandb", "wandb"):
+            folder_within(run_dir, folder)
         try:
             import wandb
         except ImportError as error:

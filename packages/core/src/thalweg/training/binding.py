@@ -1,0 +1,62 @@
+"""What binds a run's folder to one configuration, and which keys are free."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from thalweg.config import flat
+from thalweg.errors import ConfigError
+from thalweg.storage.redaction import redacted_plain
+
+_FREE = (
+    "name",
+    "training.steps",
+    "training.log_every",
+    "training.validate_every",
+    "training.validation_batches",
+    "training.sample_every",
+    "training.checkpoint_every",
+    "training.keep",
+    "training.keep_every",
+    "training.async_checkpoints",
+    # Processes may change with it; a checkpoint says how many shards they must make up together.
+    "training.accumulate",
+    "training.nonfinite",
+    "training.max_skips",
+    "training.prefetch",
+    "training.workers",
+    "sampling",
+    "loggers",
+)
+"""Keys that may change when a run goes on: none of them touches what a step computes."""
+
+_DIFFERENCES_SHOWN = 3
+
+
+def compare(where: str, recorded: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+    """Make sure that a run may go on with a configuration.
+
+    Raises:
+        ConfigError: naming the first keys that differ and may not.
+    """
+    # What is recorded is without secrets, so they cannot count.
+    old, new = flat(recorded), flat(redacted_plain(config))
+    differing = [key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key)]
+    bound = [key for key in differing if not _is_free(key)]
+    if not bound:
+        return
+    shown = ", ".join(
+        f"{key} is {_shown(new, key)} and was {_shown(old, key)}" for key in bound[:_DIFFERENCES_SHOWN]
+    )
+    more = f" and {len(bound) - _DIFFERENCES_SHOWN} more" if len(bound) > _DIFFERENCES_SHOWN else ""
+    raise ConfigError(
+        f"{where} belongs to a run with another configuration: {shown}{more}; "
+        f"choose another --run-dir or the values that it had"
+    )
+
+
+def _is_free(key: str) -> bool:
+    return any(key == free or key.startswith(f"{free}.") for free in _FREE)
+
+
+def _shown(leaves: Mapping[str, Any], key: str) -> str:
+    return repr(leaves[key]) if key in leaves else "absent"

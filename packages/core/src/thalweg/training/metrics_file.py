@@ -1,0 +1,172 @@
+"""metrics.jsonl, as a run writes it and looks after it."""
+
+import contextlib
+import hashlib
+import json
+import math
+import os
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from thalweg import files
+from thalweg.errors import ThalwegError
+from thalweg.files import Seal, open_own, write_bytes
+from thalweg.regular import read_bytes
+from thalweg.training.metrics_reading import lines_until
+
+KEPT = "metrics-kept.jsonl"
+"""Where a run's own lines go when somebody else writes in metrics.jsonl."""
+
+_HASHED_EACH_TIME = 16 * 2**20
+"""Bytes; a larger file is hashed again only if its time of change tells that it was touched."""
+
+
+class MetricsFile:
+    """metrics.jsonl: one JSON object a line, by step.
+
+    It holds what this run wrote and nothing else. The run keeps its lines in memory too, compressed, so
+    that a file that was removed or cut is written again.
+
+    Args:
+        path: the file. A link is replaced, never written through.
+        step: the step that the run goes on from; later lines of an earlier attempt are removed, and a
+            line that was cut off while it was written.
+        seal: what the file was at that step; None if nobody noted it.
+        say: told what was repaired.
+
+    Raises:
+        DataError: if the file is damaged or something else.
+        ThalwegError: if it cannot be read or written.
+
+    Attributes:
+        newest: the last line; empty if there is none.
+        fault: why no line is written any more; empty while all is well.
+    """
+
+    def __init__(
+        self, path: Path, step: int, seal: Seal | None = None, say: Callable[[str], None] = lambda _: None
+    ) -> None:
+        self._path, self._say, self.fault = path, say, ""
+        content = lines_until(path, step, seal, say)
+        self.newest: Mapping[str, Any] = json.loads(content.splitlines()[-1]) if content else {}
+        self._digest, self._size, self._time = hashlib.sha256(content), len(content), 0
+        self._compressor = zlib.compressobj(1)
+        self._compressed = [self._compressor.compress(content)]
+        self._write_anew(content)
+
+    def write(self, line: Mapping[str, Any]) -> None:
+        """Append a line, readable at once; what is not finite becomes null, as JSON has no NaN.
+
+        Raises:
+            ThalwegError: if it cannot be written.
+        """
+        finite = {
+            name: None if isinstance(number, float) and not math.isfinite(number) else number
+            for name, number in line.items()
+        }
+        text = (json.dumps(finite, allow_nan=False) + "\n").encode()
+        with self._writing():
+            # What somebody else has changed stays as it is until it is looked at.
+            if not self.fault and os.fstat(self._file.fileno()).st_size == self._size:
+                self._file.write(text)
+                self._file.flush()
+                self._time = os.fstat(self._file.fileno()).st_mtime_ns
+        self._digest.update(text)
+        self._size += len(text)
+        self._compressed.append(self._compressor.compress(text))
+        self.newest = line
+
+    def sync(self) -> Seal:
+        """Make sure that the lines outlive a power cut, as a checkpoint does, and that they are all there.
+
+        A file that was removed or cut is written again. If somebody else wrote in it, :attr:`fault` says so,
+        and the run's own lines are kept in a file beside it.
+
+        Returns:
+            What the file is, or would be.
+
+        Raises:
+            ThalwegError: if they cannot be written.
+        """
+        with self._writing():
+            if not self.fault:
+                files.disk.sync(self._file.fileno())
+                self._look()
+        return Seal(self._size, self._digest.hexdigest())
+
+    def leave(self, why: str) -> None:
+        """Leave the file to somebody else from now on, and keep the run's own lines beside it.
+
+        Raises:
+            ThalwegError: if these cannot be written.
+        """
+        if not self.fault:
+            kept = self._path.with_name(KEPT)
+            write_bytes(kept, self._own())
+            self.fault = f"{why}; the numbers of this run are in {kept}"
+
+    def close(self) -> None:
+        """Close the file; what could not be written was said before."""
+        with contextlib.suppress(OSError):
+            self._file.close()
+
+    def _look(self) -> None:
+        """Whether the file is what was written, and what to do if not."""
+        if self._is_whole():
+            return
+        try:
+            content, gone = read_bytes(self._path, 2 * self._size + _HASHED_EACH_TIME), False
+        except FileNotFoundError:
+            content, gone = b"", True
+        except OSError:
+            content, gone = b"?", False  # not ours any more, or far too long
+        own = self._own()
+        self._file.close()
+        if own.startswith(content.rstrip(b"\0")):
+            self._write_anew(own)
+            if content != own:
+                what = "was removed" if gone else "has lost lines"
+                self._say(f"warning: {self._path} {what} while the run wrote it, and is written again")
+            return
+        self.leave(
+            f"somebody else has written in {self._path}, a second run or an editor: end that one, move "
+            f"{KEPT} to {self._path.name}, and start the same command again"
+        )
+
+    def _is_whole(self) -> bool:
+        try:
+            named = self._path.lstat()
+        except OSError:
+            return False
+        mine = os.fstat(self._file.fileno())
+        if not os.path.samestat(named, mine) or mine.st_size != self._size:
+            return False
+        if mine.st_mtime_ns == self._time and self._size > _HASHED_EACH_TIME:
+            return True
+        try:
+            return files.sha256(self._path) == self._digest.hexdigest()
+        except OSError:
+            return False
+
+    def _own(self) -> bytes:
+        return zlib.decompress(b"".join([*self._compressed, self._compressor.copy().flush()]))
+
+    def _write_anew(self, content: bytes) -> None:
+        # Never in place: the file may have other names, such as in a copy that is made of hard links.
+        write_bytes(self._path, content)
+        with self._writing():
+            self._file = open_own(self._path)
+            self._file.seek(0, os.SEEK_END)
+            self._time = os.fstat(self._file.fileno()).st_mtime_ns
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise ThalwegError(
+                f"cannot write {self._path} ({error.strerror or error}); make room or give permission there, "
+                f"then run the same command again"
+            ) from error
