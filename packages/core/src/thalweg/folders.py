@@ -40,6 +40,24 @@ def whole_folder(path: Path) -> Iterator[Path]:
         raise unwritable(path, error) from error
 
 
+def make_folders(path: Path) -> None:
+    """Make a folder, and those above it that are missing, so that their names are on the disk itself.
+
+    Raises:
+        OSError: if one cannot be made, or is something else.
+    """
+    missing = [one for one in (path, *path.parents) if not one.exists()]
+    for one in reversed(missing):
+        try:
+            files.disk.make_folder(one)
+        except FileExistsError:
+            if not one.is_dir():
+                raise
+        sync_folder(one.parent)
+    if not path.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
+
+
 def leftovers(path: Path) -> list[Path]:
     """What killed writes of a file or folder have left beside its place."""
     begun = (f".{path.name}.", PARTIAL)

@@ -13,13 +13,14 @@ from thalweg.config import dump_component
 from thalweg.errors import ConfigError
 from thalweg.evaluation.choosing import chosen
 from thalweg.evaluation.judges import build_judges
+from thalweg.evaluation.outputs import check_outputs
 from thalweg.evaluation.parts import Makers, Statistics
 from thalweg.evaluation.passport import Passport
 from thalweg.evaluation.processes import check_alone
 from thalweg.evaluation.protocol import Protocol, read_protocol
 from thalweg.evaluation.recorders import SAVE_SECONDS
 from thalweg.evaluation.reference import Entry, ReferenceCache, stored_moments, write_reference
-from thalweg.evaluation.seeing import Means, Progress, Side, see
+from thalweg.evaluation.seeing import Means, Progress, Seen, Side, see
 from thalweg.evaluation.subjects import Named, Reference, Subject, open_reference, open_subject
 from thalweg.evaluation.surroundings import check_writable, default_work, software
 from thalweg.evaluation.tasks import makers_of, resolved
@@ -93,9 +94,8 @@ def evaluate(
         progress or (lambda *_: None),
     )
     out, save_reference = (None if path is None else Path(path) for path in (out, save_reference))
-    for path in (out, save_reference):
-        if path is not None:
-            check_writable(path)
+    check_outputs(out, save_reference, (subject, reference, protocol))
+    check_writable(*(path for path in (out, save_reference) if path is not None))
     ours = open_subject(subject, read.config, place)
     theirs = open_reference(reference, ours, read.config, place)
     evaluation = _Evaluation(read, ours, theirs, means)
@@ -122,6 +122,7 @@ def evaluate(
     )
     if out is not None:
         passport.write(out)
+    evaluation.forget()
     return passport
 
 
@@ -135,6 +136,7 @@ class _Evaluation:
         known = [samples.classes, teaching and teaching.classes]
         self._facts = Facts(shape=samples.shape, classes=next((one for one in known if one), None))
         self._judges = build_judges(self._config, self._facts, means.device, teaching)
+        self._samples = Seen({}, None)
         self._wanted = makers_of(self._judges, len(samples), reference=False)
         if self._reference_count:
             self._of_reference = makers_of(self._judges, self._reference_count, reference=True)
@@ -151,10 +153,10 @@ class _Evaluation:
     def numbers(self, save_reference: Path | None) -> dict[str, dict[str, Any]]:
         """All numbers; the reference first, as its faults should show before hours of drawing."""
         reference = self._reference_statistics(save_reference)
-        samples = self._see(self._subject.side, list(self._wanted))
+        self._samples = self._see(self._subject.side, list(self._wanted))
         found: dict[str, dict[str, Any]] = {}
         for judge in self._judges:
-            for name, number in judge.numbers(samples, reference).items():
+            for name, number in judge.numbers(self._samples.statistics, reference).items():
                 written = f"{name} ({judge.name})" if name in found else name
                 found[written] = {
                     "value": number.value,
@@ -241,9 +243,11 @@ class _Evaluation:
                 found[key] = (entry, statistic)
             else:
                 missing[key] = entry
-        for key, one in self._see(side, list(missing)).items():
+        seen = self._see(side, list(missing))
+        for key, one in seen.statistics.items():
             cache.put(missing[key], one)
             found[key] = (missing[key], one)
+        seen.forget()
         return found
 
     def _entry(self, side: Side, key: str) -> Entry:
@@ -251,7 +255,11 @@ class _Evaluation:
         judge = next(one for one in self._judges if one.name == name)
         return Entry(side.identity, len(side.images), judge.extractor.identity, statistic)
 
-    def _see(self, side: Side, keys: Sequence[str]) -> Statistics:
+    def forget(self) -> None:
+        """Remove what is kept of the samples, once the numbers are where they belong."""
+        self._samples.forget()
+
+    def _see(self, side: Side, keys: Sequence[str]) -> Seen:
         judges = [judge for judge in self._judges if any(key.startswith(f"{judge.name}/") for key in keys)]
         return see(side, judges, self._config, self._facts, self._reference.teaching, keys, self._means)
 
