@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import attrs
 import numpy as np
@@ -72,8 +72,11 @@ class NpzImages:
             header = _header(path, IMAGES, file, size)
             _check_images(path, header)
             # All of it: rows that are read in any order have no checksum.
-            while file.read(_PIECE):
-                pass
+            left = size - header.size
+            while piece := file.read(_PIECE):
+                left -= len(piece)
+            if left:
+                raise ValueError(f"{IMAGES} is shorter than it says")
         self._offset = header.size
         self._count, height, width, channels = header.shape
         self.shape = (channels, height, width)
@@ -135,8 +138,8 @@ def read_array(path: Path, name: str) -> Shaped[np.ndarray, "..."]:
     with _member(path, name) as (file, size):
         header = _header(path, name, file, size)
         content = file.read(size)
-        order = "F" if header.fortran else "C"
-        return np.frombuffer(content, header.dtype).reshape(header.shape, order=order)
+        flat: Shaped[np.ndarray, ...] = np.frombuffer(content, header.dtype)
+        return flat.reshape(header.shape[::-1]).T if header.fortran else flat.reshape(header.shape)
 
 
 def write_images(
@@ -205,7 +208,7 @@ def _member(path: Path, name: str) -> Iterator[tuple[zipfile.ZipExtFile, int]]:
                     "images do"
                 )
             with archive.open(info) as file:
-                yield file, info.file_size
+                yield cast(zipfile.ZipExtFile, file), info.file_size
     except _UNREADABLE as error:
         raise _damaged(path, error) from error
 
@@ -218,7 +221,7 @@ def _header(path: Path, name: str, file: zipfile.ZipExtFile, size: int) -> _Head
     except Exception as error:  # numpy and its parser raise a dozen kinds
         raise DataError(
             f"{path} is damaged: {name} has no header of numpy's ({one_line(error)}); restore it"
-        ) from (error)
+        ) from error
     if dtype.hasobject:
         raise DataError(f"{name} of {path} holds Python objects, which are not read; store plain numbers")
     if dtype.kind not in "biuf" or any(edge < 0 for edge in shape):
@@ -227,9 +230,8 @@ def _header(path: Path, name: str, file: zipfile.ZipExtFile, size: int) -> _Head
     there, wanted = size - header.size, math.prod(shape) * dtype.itemsize
     if there != wanted:
         cut = f"ends before image {shape[0] - 1}" if name == IMAGES and shape else f"ends within {name}"
-        raise DataError(
-            f"{path} {cut if there < wanted else f'holds more in {name} than it says'}; restore it"
-        )
+        how = cut if there < wanted else f"holds more in {name} than it says"
+        raise DataError(f"{path} {how}; restore it")
     file.seek(header.size)
     return header
 
@@ -258,8 +260,8 @@ def _labels(path: Path, count: int) -> Shaped[np.ndarray, "..."]:
         )
     if count and not 0 <= int(labels.min()) <= int(labels.max()) < _MOST_CLASSES:
         raise DataError(
-            f"{LABELS} of {path} goes from {labels.min()} to {labels.max()}; labels count from 0 and stay below "
-            f"{_MOST_CLASSES:,}"
+            f"{LABELS} of {path} goes from {labels.min()} to {labels.max()}; labels count from 0 and stay "
+            f"below {_MOST_CLASSES:,}"
         )
     return labels.astype(np.int64)
 

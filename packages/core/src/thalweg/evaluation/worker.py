@@ -1,7 +1,8 @@
 """One of several processes: ``python -m thalweg.evaluation.worker FOLDER RANK``.
 
 It reads what it is to do from stdin, a line of JSON, works through its share, and says on stdout, one JSON
-object a line, how far it is and what went wrong. At SIGTERM, or when nobody listens any more, it saves and ends.
+object a line, how far it is and what went wrong. At SIGTERM, or when nobody listens any more, it saves and
+ends.
 """
 
 import json
