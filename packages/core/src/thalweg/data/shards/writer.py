@@ -19,9 +19,7 @@ from thalweg.storage import Location, MissingError
 from thalweg.suggestions import one_line
 
 _UNFINISHED = "unfinished.json"
-_LARGEST = (
-    16 * 2**20
-)  # bytes; a header with the captions of all combinations that are held out is far shorter
+_LARGEST = 16 * 2**20  # bytes; a header is far shorter, with all captions that are held out
 
 _log = logging.getLogger("thalweg")
 
@@ -162,7 +160,7 @@ class ShardWriter:
             return None
         if entry.count != count or not place.exists() or place.size() != entry.bytes:
             return None
-        if name in self._unsure and _sha256(place) != entry.sha256:
+        if name in self._unsure and hashlib.sha256(place.read()).hexdigest() != entry.sha256:
             _log.warning(
                 "%s is damaged: its SHA-256 is not that of what was written; it is encoded anew", place
             )
@@ -190,7 +188,7 @@ class ShardWriter:
                 theirs = parse_document(_read_small(place), sealed=True)
             except ValueError:
                 raise DataError(f"{place} is damaged; empty the folder and begin anew") from None
-            self._compare(ours, theirs)
+            self._compare(parse_document(text_of(ours).encode()), theirs)  # as it is written
             return
         stray = [name for name in sorted(self._names()) if name.startswith("shard-") or name == EMPTY]
         if stray:
