@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 
 from thalweg import files
-from thalweg.errors import ConfigError, ThalwegError
+from thalweg.errors import ConfigError, DataError, ThalwegError
 from thalweg.evaluation.blocks import Blocks, DamagedBlockError, Form
 from thalweg.evaluation.formats import (
     SETTINGS,
@@ -74,7 +74,11 @@ class Target:
         if not os.path.lexists(self.out):
             return None
         note = any_note(self._note) or {}
-        if note.get("request") != request or note.get("images") != self._identity(self.out):
+        try:
+            ours = note.get("request") == request and note.get("images") == self._identity(self.out)
+        except (DataError, OSError):
+            ours = False  # what is there now is damaged or something else
+        if not ours:
             raise self._taken()
         sync_folder(self.out.parent)  # whoever moved it there may have been ended before
         return {name: note[name] for name in ("evaluations", "seconds")}

@@ -158,12 +158,11 @@ class ShardWriter:
         except (ValueError, FaultyConfigError) as error:
             _log.warning("%s is damaged (%s); what it is of is encoded anew", beside, one_line(error))
             return None
-        if entry.count != count or not place.exists() or place.size() != entry.bytes:
+        if not place.exists():
             return None
-        if name in self._unsure and hashlib.sha256(place.read()).hexdigest() != entry.sha256:
-            _log.warning(
-                "%s is damaged: its SHA-256 is not that of what was written; it is encoded anew", place
-            )
+        whole = entry.count == count and place.size() == entry.bytes
+        if not whole or (name in self._unsure and not _agrees(place, entry)):
+            _log.warning("%s is damaged: it is not what was written; it is encoded anew", place)
             return None
         self._whole[name] = entry
         return entry
@@ -229,6 +228,15 @@ def _read_small(place: Location) -> bytes:
     if place.size() > _LARGEST:
         raise ValueError(f"it has more than {_LARGEST:,} bytes")
     return place.read()
+
+
+def _agrees(place: Location, entry: FileEntry) -> bool:
+    try:
+        return hashlib.sha256(place.read()).hexdigest() == entry.sha256
+    except DataError:
+        if place.local is None:
+            raise  # it may be whole, and cannot be reached just now
+        return False
 
 
 def _sidecar(name: str) -> str:

@@ -1,0 +1,246 @@
+"""Drawings that are cut off at any moment: by a power cut, a kill, Ctrl-C; the same command always goes on or
+says that it is complete."""
+
+import json
+import os
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from evaluated import run_folder
+from fault_disk import NotingDisk
+from thalweg import files
+from thalweg.config import structure
+from thalweg.errors import ConfigError
+from thalweg.evaluation import drawn as drawing
+from thalweg.evaluation.drawn import draw
+from thalweg.evaluation.sets import NetworkSet
+from thalweg.evaluation.settings import SamplesConfig
+from thalweg.evaluation.workplace import sweep
+
+FORMS = {"x.npz": False, "x.tar": False, "pngs": True, "tensors": False}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return run_folder(tmp_path_factory.mktemp("runs") / "run")
+
+
+@pytest.fixture(autouse=True)
+def opened_once(monkeypatch):
+    """The network is loaded and its data set built once for all; nothing here depends on it."""
+    opened = {}
+    for name in ("source", "decoder"):
+        once = cache(getattr(NetworkSet, name))
+
+        def opening(self, device, once=once, name=name):
+            key = (name, repr(self), device)
+            if key not in opened:
+                opened[key] = once.__wrapped__(self, device)
+            return opened[key]
+
+        monkeypatch.setattr(NetworkSet, name, opening)
+    monkeypatch.setattr(drawing, "model_at", cache(drawing.model_at))
+
+
+def drawn(run, out, **options):
+    fields = {"sampler": {"type": "euler", "steps": 1}, "precision": "32-true", "count": 3, "batch_size": 2}
+    return draw(run, out, structure(SamplesConfig, {**fields, **options}), pngs=FORMS[out.name], device="cpu")
+
+
+def content(folder):
+    """All files below, of notes what does not depend on time."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            name = str(path.relative_to(folder))
+            found[name] = path.read_bytes()
+            if path.suffix == ".json":
+                note = json.loads(found[name])
+                found[name] = {key: note[key] for key in note if key not in ("seconds", "digest")}
+    return found
+
+
+class Watching(NotingDisk):
+    """Writes down whole paths."""
+
+    def __init__(self):
+        super().__init__()
+        self.paths = []
+
+    def before(self, number, name, arguments):
+        about = arguments[-1] if name in ("move", "exchange") else arguments[0]
+        path = Path(f"/proc/self/fd/{about}").readlink() if isinstance(about, int) else Path(about)
+        self.paths.append((name, path))
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_blocks_go_once_the_samples_are_on_disk(run, tmp_path, monkeypatch, name):
+    disk = Watching()
+    monkeypatch.setattr(files, "disk", disk)
+    drawn(run, tmp_path / name)
+    done = disk.paths
+    moved = done.index(("move", tmp_path / name))
+    for at, (what, path) in enumerate(done[:moved]):
+        if what in ("write", "create") and not path.name.endswith("lock"):
+            assert ("sync", path) in done[at:moved] or ("remove", path) in done[at:moved], path
+    for at, (what, path) in enumerate(done[:moved]):
+        if what in ("move", "make_folder"):
+            assert ("sync", path.parent) in done[at:moved] or path.parent.name.endswith(".part"), path
+    if name != "tensors":
+        noted = done.index(("move", tmp_path / f"{name}.json"))
+        assert ("sync", tmp_path) in done[noted:moved]
+    assert done[moved + 1] == ("sync", tmp_path)
+    removed = [
+        at for at, (what, path) in enumerate(done) if what == "remove" and path.suffix == ".safetensors"
+    ]
+    assert len(removed) == 2
+    assert min(removed) > moved + 1
+
+
+class Ended(BaseException):
+    """The process is no more."""
+
+
+class Dying(NotingDisk):
+    """At the n-th operation the process ends: in the middle of a write, before any other; nothing that comes
+    after changes the disk."""
+
+    def __init__(self, at):
+        super().__init__()
+        self.at = at
+
+    def before(self, number, name, arguments):
+        if number == self.at and name == "write":
+            os.write(arguments[0], arguments[1][: len(arguments[1]) // 2])
+        if number >= self.at:
+            raise Ended
+
+
+class Interrupted(NotingDisk):
+    """Ctrl-C before the n-th operation."""
+
+    def __init__(self, at):
+        super().__init__()
+        self.at = at
+
+    def before(self, number, name, arguments):
+        if number == self.at:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("disk", [Dying, Interrupted])
+@pytest.mark.parametrize("name", FORMS)
+def test_a_drawing_ended_at_any_operation_comes_to_the_same(run, tmp_path, monkeypatch, caplog, name, disk):
+    counting = NotingDisk()
+    monkeypatch.setattr(files, "disk", counting)
+    (tmp_path / "whole").mkdir()
+    drawn(run, tmp_path / "whole" / name)
+    whole = content(tmp_path / "whole")
+    complete = 0
+    for at in range(1, len(counting.done) + 1):
+        folder = tmp_path / f"{at}"
+        folder.mkdir()
+        monkeypatch.setattr(files, "disk", disk(at))
+        with pytest.raises((Ended, KeyboardInterrupt)):
+            drawn(run, folder / name)
+        monkeypatch.setattr(files, "disk", files.Disk())
+        there = (folder / name).exists()
+        caplog.clear()
+        drawn(run, folder / name)
+        assert content(folder) == whole, f"{at}: {counting.done[at - 1]}"
+        assert {path.name for path in folder.iterdir()} == {
+            path.name for path in (tmp_path / "whole").iterdir()
+        }
+        assert ("complete already" in caplog.text) == there
+        complete += there
+    assert complete >= 3
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_ctrl_c_while_samples_are_hashed_is_gone_on_from(run, tmp_path, monkeypatch, name):
+    from thalweg.evaluation import placing
+
+    hashing = placing.Target._identity
+
+    def interrupted(self, path):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(placing.Target, "_identity", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        drawn(run, tmp_path / name)
+    assert not (tmp_path / name).exists()
+    monkeypatch.setattr(placing.Target, "_identity", hashing)
+    drawn(run, tmp_path / name)
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".") or "unfinished" in path.name]
+
+
+def test_samples_of_another_request_are_never_taken_for_its_own(run, tmp_path):
+    for name in FORMS:
+        told = drawn(run, tmp_path / name)
+        assert drawn(run, tmp_path / name) == told
+        with pytest.raises(ConfigError, match="choose a name that does not"):
+            drawn(run, tmp_path / name, seed=1)
+    (tmp_path / "x.npz").write_bytes((tmp_path / "x.tar").read_bytes())
+    with pytest.raises(ConfigError, match="choose a name that does not"):
+        drawn(run, tmp_path / "x.npz")
+
+
+def test_a_strangers_json_is_no_note(run, tmp_path):
+    (tmp_path / "x.npz.json").write_text('{"mine": 1}')
+    with pytest.raises(ConfigError, match=r"x\.npz\.json is no note of samples"):
+        drawn(run, tmp_path / "x.npz")
+    assert [path.name for path in tmp_path.iterdir()] == ["x.npz.json"]
+    assert (tmp_path / "x.npz.json").read_text() == '{"mine": 1}'
+    # One of samples that were drawn and removed makes room.
+    (tmp_path / "x.npz.json").unlink()
+    drawn(run, tmp_path / "x.npz")
+    (tmp_path / "x.npz").unlink()
+    drawn(run, tmp_path / "x.npz", seed=1)
+
+
+def test_work_is_done_through_no_link(run, tmp_path, monkeypatch):
+    def failing(self, path):
+        raise KeyboardInterrupt
+
+    from thalweg.evaluation import placing
+
+    with monkeypatch.context() as patch:
+        patch.setattr(placing.Target, "_identity", failing)
+        with pytest.raises(KeyboardInterrupt):
+            drawn(run, tmp_path / "x.npz")
+    (work,) = tmp_path.iterdir()
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    (kept / "file").write_text("kept")
+    for name in ("whole", "lock", "000000000-000000002.safetensors"):
+        place = work / name
+        former = place.read_bytes() if place.is_file() else None
+        place.unlink(missing_ok=True)
+        place.symlink_to(kept if name == "whole" else kept / "file")
+        with pytest.raises(ConfigError, match="is a link"):
+            drawn(run, tmp_path / "x.npz")
+        place.unlink()
+        if former is not None:
+            place.write_bytes(former)
+    moved = work.rename(tmp_path / "moved")
+    work.symlink_to(moved)
+    with pytest.raises(ConfigError, match="is a link"):
+        drawn(run, tmp_path / "x.npz")
+    work.unlink()
+    moved.rename(work)
+    drawn(run, tmp_path / "x.npz")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["kept", "x.npz", "x.npz.json"]
+    assert (kept / "file").read_text() == "kept"
+
+
+def test_folders_without_content_are_swept_and_no_others(tmp_path):
+    for name in ("empty", "working", "linked"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "working/a.safetensors").touch()
+    (tmp_path / "empty/.a.safetensors.0123abcd.part").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "linked")
+    (tmp_path / "file").touch()
+    sweep(path for path in tmp_path.iterdir() if path.name != "linked")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "link", "linked", "working"]
