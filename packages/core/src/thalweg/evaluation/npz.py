@@ -44,7 +44,7 @@ _MOST_PACKED, _ALWAYS = (
     64 * 2**20,
 )  # images shrink to a few times less; a file that fills memory, to 1,000
 _MOST_CLASSES = 10**6
-_NAMED = 8
+_NAMED, _SHOWN = 8, 200
 
 
 class NpzImages:
@@ -220,7 +220,7 @@ def _header(path: Path, name: str, file: zipfile.ZipExtFile, size: int) -> _Head
         shape, fortran, dtype = _HEADERS[npy.read_magic(start)](start)
     except Exception as error:  # numpy and its parser raise a dozen kinds
         raise DataError(
-            f"{path} is damaged: {name} has no header of numpy's ({one_line(error)}); restore it"
+            f"{path} is damaged: {name} has no header of numpy's ({one_line(error)[:_SHOWN]}); restore it"
         ) from error
     if dtype.hasobject:
         raise DataError(f"{name} of {path} holds Python objects, which are not read; store plain numbers")
@@ -274,4 +274,4 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def _damaged(path: Path, error: Exception) -> DataError:
-    return DataError(f"{path} is damaged: {error}; restore it")
+    return DataError(f"{path} is damaged: {str(error)[:_SHOWN]}; restore it")

@@ -27,7 +27,7 @@ def check_outputs(out: Path | None, save_reference: Path | None, inputs: Iterabl
     for path, what in ((out, "the passport"), (save_reference, "the statistics")):
         if path is not None and any(_same(path, one) for one in read):
             raise ConfigError(f"{path} is read, and {what} would be written over it; choose another name")
-    if out is not None and os.path.lexists(out) and not is_passport(out):
+    if out is not None and os.path.lexists(out) and not (out.is_file() and is_passport(out)):
         raise ConfigError(f"{out} exists and is no passport; choose another name, or move it")
     if save_reference is not None and os.path.lexists(save_reference) and not is_reference(save_reference):
         raise ConfigError(
