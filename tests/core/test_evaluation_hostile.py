@@ -185,24 +185,28 @@ def test_weights_that_are_not_there_in_full(tmp_path):
     path = tmp_path / "x.pt"
     for content in (
         {"a": torch.zeros(1).expand(10**9)},
-        {"a": torch.sparse_coo_tensor(torch.zeros(1, 1).long(), torch.ones(1), (10**12,))},
+        {
+            "a": torch.sparse_coo_tensor(
+                torch.zeros(1, 1).long(), torch.ones(1), (10**12,), check_invariants=True
+            )
+        },
         {"a": torch.empty(10**9, device="meta")},
     ):
         path.write_bytes(saved(content))
-        with (
-            little_memory(),
-            pytest.raises(DataError, match=r"x\.pt (does not hold a in full|cannot be read)"),
-        ):
+        with little_memory(), pytest.raises(DataError, match=r"x\.pt (does not hold a in|cannot be read)"):
             read_foreign(path)
 
 
 def test_weights_that_would_fill_memory(tmp_path):
     path = tmp_path / "x.pt"
-    with zipfile.ZipFile(BytesIO(saved({"a": torch.zeros(300 * 2**20, dtype=torch.uint8)}))) as whole:
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
-            for one in whole.infolist():
-                file.writestr(one.filename, whole.read(one))
-    assert path.stat().st_size < 2**20
+    content = saved({"a": torch.zeros(300 * 2**20, dtype=torch.uint8)})
+    with (
+        zipfile.ZipFile(BytesIO(content)) as whole,
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file,
+    ):
+        for one in whole.infolist():
+            file.writestr(one.filename, whole.read(one))
+    assert path.stat().st_size < 3 * 2**20
     with little_memory(), pytest.raises(DataError, match="would unpack to more than its length"):
         read_foreign(path)
 
