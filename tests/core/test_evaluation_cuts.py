@@ -8,16 +8,21 @@ from pathlib import Path
 
 import pytest
 
-from evaluated import run_folder
+import thalweg
+from evaluated import npz, run_folder
 from fault_disk import NotingDisk
+from shard_makers import header, samples
 from thalweg import files
 from thalweg.config import structure
+from thalweg.data.shards import ShardWriter
 from thalweg.errors import ConfigError
 from thalweg.evaluation import drawn as drawing
 from thalweg.evaluation.drawn import draw
+from thalweg.evaluation.judges import build_judges
 from thalweg.evaluation.sets import NetworkSet
 from thalweg.evaluation.settings import SamplesConfig
 from thalweg.evaluation.workplace import sweep
+from thalweg.storage import Location
 
 FORMS = {"x.npz": False, "x.tar": False, "pngs": True, "tensors": False}
 
@@ -244,3 +249,112 @@ def test_folders_without_content_are_swept_and_no_others(tmp_path):
     (tmp_path / "file").touch()
     sweep(path for path in tmp_path.iterdir() if path.name != "linked")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "link", "linked", "working"]
+
+
+def judged(folder, **options):
+    """An evaluation that writes all that one can write."""
+    return thalweg.evaluate(
+        folder.parent / "samples.npz", reference=folder.parent / "real.npz",
+        metrics=["frechet_distance", "precision_recall"],
+        extractor="small_classifier", settings=["judges.small_classifier.extractor.steps=1"], batch_size=10,
+        device="cpu", save_seconds=0.0, work=folder / "work", out=folder / "p.json",
+        save_reference=folder / "r.safetensors", **options,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def images(tmp_path, monkeypatch):
+    """Two sets of images, and a judge that is made once."""
+    npz(tmp_path / "samples.npz", 20)
+    npz(tmp_path / "real.npz", 20, seed=1)
+    made = []
+
+    def building(*arguments):
+        if not made:
+            made.append(build_judges(*arguments))
+        return made[0]
+
+    monkeypatch.setattr("thalweg.evaluation.run.build_judges", building)
+    return tmp_path
+
+
+def below(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+def test_what_was_seen_goes_once_what_is_made_of_it_is_on_disk(images, monkeypatch):
+    disk = Watching()
+    monkeypatch.setattr(files, "disk", disk)
+    judged(images / "out")
+    done = disk.paths
+    for at, (what, path) in enumerate(done):
+        if what in ("write", "create") and not path.name.endswith("lock"):
+            assert ("sync", path) in done[at:] or ("remove", path) in done[at:], path
+        if what in ("move", "make_folder"):
+            assert ("sync", path.parent) in done[at:], path
+    last = {}
+    for at, (what, path) in enumerate(done):
+        if what == "remove" and path.name.endswith(".part.safetensors"):
+            last[path.parent] = at
+    reference, samples_gone = last.values()
+    moved = [at for at, (what, _) in enumerate(done) if what == "move"]
+    kept = max(at for at in moved if done[at][1].parent.name == "references")
+    passport = done.index(("move", images / "out/p.json"))
+    assert kept < done.index(("sync", images / "out/work/references"), kept) < reference
+    assert passport < done.index(("sync", images / "out"), passport) < samples_gone
+
+
+@pytest.mark.parametrize("disk", [Dying, Interrupted])
+def test_an_evaluation_ended_at_any_operation_comes_to_the_same(images, monkeypatch, disk):
+    counting = NotingDisk()
+    monkeypatch.setattr(files, "disk", counting)
+    whole = judged(images / "whole")
+    for at in range(1, len(counting.done) + 1):
+        folder = images / f"{at}"
+        monkeypatch.setattr(files, "disk", disk(at))
+        with pytest.raises((Ended, KeyboardInterrupt)):
+            judged(folder)
+        monkeypatch.setattr(files, "disk", files.Disk())
+        again = judged(folder)
+        assert again.values == pytest.approx(whole.values, rel=1e-9)
+        assert again.conditions == whole.conditions
+        assert below(folder) == below(images / "whole"), counting.done[at - 1]
+
+
+def encoded(folder):
+    one = ShardWriter(Location(folder), header(), shard_samples=5)
+    for number in set(range(one.shards)) - set(one.written):
+        held = one.samples(number)
+        one.write_shard(number, samples(one.header, held.start, len(held)))
+    one.finish()
+
+
+def test_a_shard_is_on_disk_before_it_is_said_to_be_and_the_index_before_that_goes(tmp_path, monkeypatch):
+    disk = Watching()
+    monkeypatch.setattr(files, "disk", disk)
+    encoded(tmp_path)
+    done = disk.paths
+    for number in range(3):
+        shard, beside = (tmp_path / f"shard-0000{number}.{kind}" for kind in ("safetensors", "json"))
+        said = done.index(("move", beside))
+        assert ("sync", tmp_path) in done[done.index(("move", shard)) : said]
+        whole = done.index(("move", tmp_path / "index.json"))
+        assert ("sync", tmp_path) in done[whole : done.index(("remove", beside))]
+
+
+@pytest.mark.parametrize("disk", [Dying, Interrupted])
+def test_encoding_ended_at_any_operation_comes_to_the_same(tmp_path, monkeypatch, disk):
+    counting = NotingDisk()
+    monkeypatch.setattr(files, "disk", counting)
+    (tmp_path / "whole").mkdir()
+    encoded(tmp_path / "whole")
+    whole = {path.name: path.read_bytes() for path in (tmp_path / "whole").iterdir()}
+    for at in range(1, len(counting.done) + 1):
+        folder = tmp_path / f"{at}"
+        folder.mkdir()
+        monkeypatch.setattr(files, "disk", disk(at))
+        with pytest.raises((Ended, KeyboardInterrupt)):
+            encoded(folder)
+        monkeypatch.setattr(files, "disk", files.Disk())
+        encoded(folder)
+        assert {path.name: path.read_bytes() for path in folder.iterdir()} == whole

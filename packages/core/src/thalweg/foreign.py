@@ -19,7 +19,7 @@ from thalweg.tensor_files import read_tensors
 
 # Where a training checkpoint keeps its weights, the averaged ones first.
 _PLACES = ("ema", "model_ema", "model", "state_dict")
-_PIECE = 2**20
+_BEGIN, _PIECE = b"PK\x03\x04", 2**20
 _GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
 
 
@@ -68,7 +68,9 @@ def _check_archive(file: BinaryIO, size: int) -> None:
     Raises:
         ValueError: naming what is damaged.
     """
-    if not zipfile.is_zipfile(file):
+    file.seek(0)
+    # What torch takes for an archive, and what anybody else does.
+    if file.read(len(_BEGIN)) != _BEGIN and not zipfile.is_zipfile(file):
         return
     with zipfile.ZipFile(file) as archive:
         members = archive.infolist()

@@ -4,6 +4,7 @@ import datetime
 import platform
 import time
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 from thalweg.config import dump_component
 from thalweg.errors import ConfigError
 from thalweg.evaluation.choosing import chosen
-from thalweg.evaluation.judges import build_judges
+from thalweg.evaluation.judges import Judge, build_judges
 from thalweg.evaluation.outputs import check_outputs
 from thalweg.evaluation.parts import Makers, Statistics
 from thalweg.evaluation.passport import Passport
@@ -20,13 +21,15 @@ from thalweg.evaluation.processes import check_alone
 from thalweg.evaluation.protocol import Protocol, read_protocol
 from thalweg.evaluation.recorders import SAVE_SECONDS
 from thalweg.evaluation.reference import Entry, ReferenceCache, stored_moments, write_reference
-from thalweg.evaluation.seeing import Means, Progress, Seen, Side, see
+from thalweg.evaluation.seeing import Means, Progress, Seen, Side, kept_in, see
 from thalweg.evaluation.subjects import Named, Reference, Subject, open_reference, open_subject
 from thalweg.evaluation.surroundings import check_writable, default_work, software
 from thalweg.evaluation.tasks import makers_of, resolved
 from thalweg.facts import Facts
 from thalweg.files import sha256
 from thalweg.protocols import Statistic
+
+_MOST_CACHED = 8  # statistics of one reference
 
 
 def evaluate(
@@ -243,12 +246,30 @@ class _Evaluation:
                 found[key] = (entry, statistic)
             else:
                 missing[key] = entry
-        seen = self._see(side, list(missing))
-        for key, one in seen.statistics.items():
-            cache.put(missing[key], one)
-            found[key] = (missing[key], one)
-        seen.forget()
+        begun = self._begun(side, keys, set(missing))
+        if missing:
+            # With more than is missing where that was seen before, by a process that was ended in between.
+            begun = begun[:1] or [tuple(missing)]
+            seen = self._see(side, begun[0]).statistics
+            for key, entry in missing.items():
+                cache.put(entry, seen[key])
+                found[key] = (entry, seen[key])
+        for those in begun:
+            Seen({}, self._kept_in(side, those)).forget()
         return found
+
+    def _begun(self, side: Side, keys: Sequence[str], missing: set[str]) -> list[tuple[str, ...]]:
+        """The keys of work on the reference that was begun, and holds all that is missing, the most first."""
+        cached = [key for key in keys if key not in missing]
+        return [
+            those
+            for more in range(min(len(cached), _MOST_CACHED), -1, -1)
+            for some in combinations(cached, more)
+            if (those := (*missing, *some)) and self._kept_in(side, those).exists()
+        ]
+
+    def _kept_in(self, side: Side, keys: Sequence[str]) -> Path:
+        return kept_in(self._means.work, side, self._asked(keys), keys)
 
     def _entry(self, side: Side, key: str) -> Entry:
         name, _, statistic = key.partition("/")
@@ -260,8 +281,11 @@ class _Evaluation:
         self._samples.forget()
 
     def _see(self, side: Side, keys: Sequence[str]) -> Seen:
-        judges = [judge for judge in self._judges if any(key.startswith(f"{judge.name}/") for key in keys)]
+        judges = self._asked(keys)
         return see(side, judges, self._config, self._facts, self._reference.teaching, keys, self._means)
+
+    def _asked(self, keys: Sequence[str]) -> list[Judge]:
+        return [judge for judge in self._judges if any(key.startswith(f"{judge.name}/") for key in keys)]
 
     def _without_reference(self) -> Makers:
         """What is asked of a reference of which nobody knows how many images it had."""

@@ -90,6 +90,18 @@ class Seen:
                 Parts(self.folder, {}).remove()
 
 
+def kept_in(work: Path, side: Side, judges: Sequence[Judge], keys: Sequence[str]) -> Path:
+    """The folder where what these judges see of a side is kept until it is complete."""
+    request = {
+        "side": side.what,
+        "images": side.identity,
+        "count": len(side.images),
+        "judges": {judge.name: dict(judge.extractor.identity) for judge in judges},
+        "keys": sorted(keys),
+    }
+    return work / "unfinished" / digest(request)[:32]
+
+
 def see(
     side: Side,
     judges: Sequence[Judge],
@@ -120,14 +132,7 @@ def see(
             f"the {side.what} are an object of this process, which others cannot see; name a file or "
             "folder, or take one process"
         )
-    request = {
-        "side": side.what,
-        "images": side.identity,
-        "count": count,
-        "judges": {judge.name: dict(judge.extractor.identity) for judge in judges},
-        "keys": sorted(keys),
-    }
-    folder = means.work / "unfinished" / digest(request)[:32]
+    folder = kept_in(means.work, side, judges, keys)
     sweep(folder.parent.glob("*"))
     with claimed(folder):
         parts = Parts(folder, makers)
