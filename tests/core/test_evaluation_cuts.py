@@ -10,12 +10,12 @@ import pytest
 
 import thalweg
 from evaluated import npz, run_folder
-from fault_disk import NotingDisk
+from fault_disk import FaultyDisk, NotingDisk
 from shard_makers import header, samples
 from thalweg import files
 from thalweg.config import structure
 from thalweg.data.shards import ShardWriter
-from thalweg.errors import ConfigError
+from thalweg.errors import ConfigError, ThalwegError
 from thalweg.evaluation import drawn as drawing
 from thalweg.evaluation.drawn import draw
 from thalweg.evaluation.judges import build_judges
@@ -161,6 +161,32 @@ def test_a_drawing_ended_at_any_operation_comes_to_the_same(run, tmp_path, monke
         assert ("complete already" in caplog.text) == there
         complete += there
     assert complete >= 3
+
+
+@pytest.mark.parametrize("fault", ["full", "broken"])
+@pytest.mark.parametrize("name", ["x.npz", "pngs"])
+def test_a_disk_that_fails_is_told_of_in_a_sentence_and_the_same_command_goes_on(
+    run, tmp_path, monkeypatch, name, fault
+):
+    counting = NotingDisk()
+    monkeypatch.setattr(files, "disk", counting)
+    (tmp_path / "whole").mkdir()
+    drawn(run, tmp_path / "whole" / name)
+    whole = content(tmp_path / "whole")
+    failed = 0
+    for at in range(1, len(counting.done) + 1):
+        folder = tmp_path / f"{at}"
+        folder.mkdir()
+        monkeypatch.setattr(files, "disk", FaultyDisk(at, fault))
+        try:
+            drawn(run, folder / name)
+        except ThalwegError as error:
+            failed += 1
+            assert "\n" not in str(error)  # noqa: PT017 - some operations may fail
+        monkeypatch.setattr(files, "disk", files.Disk())
+        drawn(run, folder / name)
+        assert content(folder) == whole, f"{at}: {counting.done[at - 1]}"
+    assert failed > len(counting.done) / 2
 
 
 @pytest.mark.parametrize("name", FORMS)

@@ -12,12 +12,12 @@ import attrs
 import torch
 from torch import Tensor
 
-from thalweg import files
 from thalweg.errors import DataError
 from thalweg.evaluation import ranges as spans
 from thalweg.evaluation.datasets import Decoder
 from thalweg.evaluation.networks import SampleSource
 from thalweg.evaluation.ranges import Range
+from thalweg.folders import remove_tree
 from thalweg.sealed_tensors import SealedFile, open_sealed, write_sealed
 
 Form = Literal["images", "tensors"]
@@ -127,7 +127,7 @@ class Blocks:
     def remove(self) -> None:
         """Remove all files."""
         for one in self._found():
-            files.disk.remove(_path(self._folder, one))
+            remove_tree(_path(self._folder, one))
 
     def _opened(self, covered: Range) -> SealedFile:
         try:
@@ -136,7 +136,7 @@ class Blocks:
                 raise DataError(f"{_path(self._folder, covered)} holds other samples than its name says")
         except DataError as error:
             _log.warning("%s; its samples are drawn anew", error)
-            files.disk.remove(_path(self._folder, covered))
+            remove_tree(_path(self._folder, covered))
             raise DamagedBlockError(str(error)) from error
         return file
 

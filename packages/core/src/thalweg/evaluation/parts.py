@@ -15,10 +15,10 @@ from pathlib import Path
 import attrs
 from torch import Tensor
 
-from thalweg import files
 from thalweg.errors import DataError
 from thalweg.evaluation import ranges as spans
 from thalweg.evaluation.ranges import Range
+from thalweg.folders import remove_tree
 from thalweg.protocols import Statistic
 from thalweg.regular import parse_json
 from thalweg.sealed_tensors import open_sealed, write_sealed
@@ -85,7 +85,7 @@ class Parts:
             joined.append(part)
         self._own.append(self._write(spans.union(ranges), statistics))
         for part in joined:
-            files.disk.remove(part.path)
+            remove_tree(part.path)
 
     def merged(self) -> dict[str, Statistic] | None:
         """All that was seen, in one; the same whoever saw what. None if some of it is damaged, and gone.
@@ -109,7 +109,7 @@ class Parts:
     def remove(self) -> None:
         """Remove all files."""
         for path in self._folder.glob(f"*{_SUFFIX}"):
-            files.disk.remove(path)
+            remove_tree(path)
         self._own = []
 
     def _found(self) -> list[Part]:
@@ -154,7 +154,7 @@ class Parts:
     def _drop(self, path: Path, error: DataError) -> None:
         _log.warning("%s; its images are seen anew", error)
         self._known.pop(path, None)
-        files.disk.remove(path)
+        remove_tree(path)
 
     def _write(self, ranges: Sequence[Range], statistics: Statistics) -> Part:
         path = self._folder / f"{secrets.token_hex(8)}{_SUFFIX}"

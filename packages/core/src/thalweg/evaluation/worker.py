@@ -26,8 +26,11 @@ def main(folder: Path, rank: int) -> int:
     # Until here it ends at once and in silence, from here on it saves first.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with shared(folder):
-        request = json.loads(sys.stdin.readline())
         try:
+            line = sys.stdin.readline()
+            if not line:
+                return _FAILED  # who asked is gone
+            request = json.loads(line)
             task = from_plain(request["task"])
             work(
                 task.recorder(folder, rank),

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from thalweg.errors import ConfigError, ThalwegError
-from thalweg.files import link_refused, open_own
+from thalweg.errors import ConfigError
+from thalweg.files import link_refused, open_own, unwritable
 from thalweg.folders import make_folders, remove_tree
 
 _LOCK = "lock"
@@ -37,18 +37,23 @@ def claimed(folder: Path) -> Iterator[None]:
     try:
         lock = _locked(folder)
     except OSError as error:
-        raise ThalwegError(
-            f"{folder} cannot be written ({error.strerror or error}); choose another place"
-        ) from error
+        raise unwritable(folder, error) from error
     if lock is None:
         raise ConfigError(f"another process is doing the same work in {folder}; wait for it or end it")
     with lock:
-        _tidy(folder)
         try:
+            _tidy(folder)
             yield
-        finally:
             if not _holds_work(folder):
                 _remove(folder)
+        except OSError as error:
+            # Of the folder itself: whoever works in it says what else cannot be read or written.
+            raise unwritable(folder, error) from error
+        except BaseException:
+            if not _holds_work(folder):
+                with contextlib.suppress(OSError):
+                    _remove(folder)
+            raise
 
 
 @contextlib.contextmanager

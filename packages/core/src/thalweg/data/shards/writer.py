@@ -15,6 +15,8 @@ from thalweg.data.shards.header import EMPTY, ShardHeader, TensorSpec
 from thalweg.data.shards.index import INDEX, FileEntry, ShardIndex, read_index, shard_name
 from thalweg.documents import parse_document, text_of
 from thalweg.errors import ConfigError, DataError
+from thalweg.files import unwritable
+from thalweg.folders import make_folders
 from thalweg.storage import Location, MissingError
 from thalweg.suggestions import one_line
 
@@ -180,7 +182,13 @@ class ShardWriter:
             index = read_index(self._target)
             self._compare(ours, {"header": dump(index.header), "shard_samples": index.shard_samples})
             return
-        self._target.makedirs()
+        if self._target.local is None:
+            self._target.makedirs()
+        else:
+            try:
+                make_folders(self._target.local)
+            except OSError as error:
+                raise unwritable(self._target.local, error) from error
         place = self._target / _UNFINISHED
         if place.exists():
             try:
