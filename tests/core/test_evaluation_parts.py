@@ -100,8 +100,7 @@ class Failing(files.Disk):
 @pytest.mark.parametrize("operations", range(0, 24, 3))
 def test_an_end_at_any_operation_loses_and_doubles_nothing(tmp_path, monkeypatch, whole, operations):
     failing = Failing(operations)
-    for module in ("thalweg.files.disk", "thalweg.evaluation.parts.disk"):
-        monkeypatch.setattr(module, failing)
+    monkeypatch.setattr(files, "disk", failing)
     first = Parts(tmp_path, MAKERS)
     with pytest.raises(FullError):
         see_all(first, [(0, COUNT)], 4)

@@ -151,7 +151,7 @@ def write_bytes(path: Path, content: bytes) -> Seal:
     Raises:
         ThalwegError: if it cannot be written.
     """
-    with _replacing(path) as part:
+    with replacing(path) as part:
         return write_new(part, [content])
 
 
@@ -168,7 +168,7 @@ def whole(path: Path) -> Iterator[BinaryIO]:
     Raises:
         ThalwegError: if it cannot be written.
     """
-    with _replacing(path) as part:
+    with replacing(path) as part:
         descriptor = disk.create(part)
         with io.BufferedRandom(_DiskFile(descriptor, "r+b"), _SMALL) as file:
             yield cast(BinaryIO, file)
@@ -177,8 +177,18 @@ def whole(path: Path) -> Iterator[BinaryIO]:
 
 
 @contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """The name beside a file's place under which it is written, moved there when the block ends well."""
+def replacing(path: Path) -> Iterator[Path]:
+    """The name beside a file's place under which it is written, moved there when the block ends well.
+
+    Args:
+        path: the file; its folder must be there.
+
+    Yields:
+        Where to write it, synced, such as by :func:`write_new`.
+
+    Raises:
+        ThalwegError: if it cannot be written.
+    """
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}{PARTIAL}")
     try:
         try:

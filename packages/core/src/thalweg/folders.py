@@ -40,6 +40,24 @@ def whole_folder(path: Path) -> Iterator[Path]:
         raise unwritable(path, error) from error
 
 
+def make_folders(path: Path) -> None:
+    """Make a folder, and those above it that are missing, so that their names are on the disk itself.
+
+    Raises:
+        OSError: if one cannot be made, or is something else.
+    """
+    missing = [one for one in (path, *path.parents) if not one.exists()]
+    for one in reversed(missing):
+        try:
+            files.disk.make_folder(one)
+        except FileExistsError:
+            if not one.is_dir():
+                raise
+        sync_folder(one.parent)
+    if not path.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
+
+
 def leftovers(path: Path) -> list[Path]:
     """What killed writes of a file or folder have left beside its place."""
     begun = (f".{path.name}.", PARTIAL)
@@ -126,21 +144,3 @@ def replace_folder(path: Path, fresh: Path) -> Path | None:
             raise
     sync_folder(path.parent)
     return former
-
-
-def make_folders(path: Path) -> None:
-    """Make a folder, and those above it, durably; one that is there stays as it is.
-
-    Raises:
-        OSError: if it cannot be made, or something else has its name.
-    """
-    missing = [one for one in (path, *path.parents) if not one.exists()]
-    for folder in reversed(missing):
-        try:
-            files.disk.make_folder(folder)
-        except FileExistsError:
-            if not folder.is_dir():  # another process has made it meanwhile
-                raise
-        sync_folder(folder.parent)
-    if not missing and not path.is_dir():
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))

@@ -4,32 +4,41 @@ import argparse
 import pickle
 import re
 import warnings
+import zipfile
+import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor
 
 from thalweg.errors import DataError
+from thalweg.regular import opened
 from thalweg.suggestions import one_line
 from thalweg.tensor_files import read_tensors
 
 # Where a training checkpoint keeps its weights, the averaged ones first.
 _PLACES = ("ema", "model_ema", "model", "state_dict")
+_BEGIN, _PIECE = b"PK\x03\x04", 2**20
 _GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
 
 
 def read_foreign(path: Path) -> dict[str, Tensor]:
     """The averaged weights (EMA) of a foreign checkpoint, else its only weights.
 
-    Reads ``.safetensors``, and ``.pt`` / ``.pth`` with ``weights_only=True``, which executes nothing.
+    Reads ``.safetensors``, and ``.pt`` / ``.pth`` with ``weights_only=True``, which executes nothing. Of
+    archives, which is what torch writes since 1.6, the checksums are compared first.
 
     Raises:
-        DataError: if the file is missing, damaged or holds no tensors.
+        DataError: if the file is missing, damaged or holds no tensors, or more than its length.
     """
     if not path.is_file():
         raise DataError(f"{path} is no file; give a .pt or .safetensors checkpoint")
     try:
+        with opened(path) as file:
+            size = file.seek(0, 2)
+            if path.suffix != ".safetensors":
+                _check_archive(file, size)
         content: Any = read_tensors(path) if path.suffix == ".safetensors" else _plain(path)
     except Exception as fault:  # torch raises a dozen kinds of errors on a damaged file
         raise DataError(f"{path} cannot be read as plain tensors: {_reason(fault)}") from fault
@@ -42,7 +51,39 @@ def read_foreign(path: Path) -> dict[str, Tensor]:
     tensors = {str(name): tensor for name, tensor in content.items() if isinstance(tensor, Tensor)}
     if not tensors:
         raise DataError(f"{path} holds no tensors; give a checkpoint of a network")
+    for name, tensor in tensors.items():
+        # One that repeats a few values, or has none, could be of any size.
+        plain = tensor.layout == torch.strided and tensor.device.type == "cpu" and not tensor.is_quantized
+        if not plain or tensor.numel() * tensor.element_size() > size:
+            raise DataError(
+                f"{path} does not hold {name if name.isprintable() else repr(name)} in full; export its "
+                f"weights as safetensors"
+            )
     return tensors
+
+
+def _check_archive(file: BinaryIO, size: int) -> None:
+    """Compare the checksums of an archive, which torch does not; older files are none and have none.
+
+    Raises:
+        ValueError: naming what is damaged.
+    """
+    file.seek(0)
+    # What torch takes for an archive, and what anybody else does.
+    if file.read(len(_BEGIN)) != _BEGIN and not zipfile.is_zipfile(file):
+        return
+    with zipfile.ZipFile(file) as archive:
+        members = archive.infolist()
+        if sum(one.file_size for one in members) > size:
+            raise ValueError("it would unpack to more than its length, which torch's files do not")
+        for one in members:
+            name = one.filename if one.filename.isprintable() else repr(one.filename)
+            try:
+                with archive.open(one) as member:
+                    while member.read(_PIECE):
+                        pass
+            except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+                raise ValueError(f"{name} within it is damaged") from error
 
 
 def _plain(path: Path) -> Any:

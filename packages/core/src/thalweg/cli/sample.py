@@ -55,7 +55,7 @@ def command(
     device: str,
     as_json: bool,
 ) -> None:
-    """Draw samples of MODEL, a saved network or a run that holds one, into OUT, which must not exist.
+    """Draw samples of MODEL, a saved network or a run that holds one, into OUT, which nothing else may be.
 
     KEY=VALUE changes how: count=64, batch_size=64, seed=0, labels=random, sampler=euler_maruyama,
     sampler.steps=250, guidance=cfg, guidance.scale=1.8, 'guidance.interval=[0.0, 0.7]', autoencoder=sd-vae.
@@ -67,7 +67,7 @@ def command(
     drawn) and, where x has one or three channels, samples.png. Beside images, OUT.json says how; their
     captions are there, and in a .txt beside each PNG.
 
-    Interrupted, the same command goes on.
+    Interrupted, the same command goes on; once all is drawn, it says so and does nothing.
     """
     from thalweg.evaluation.settings import SamplesConfig
 

@@ -1,5 +1,7 @@
 """Drawn samples on disk, a file for each batch, until they are put together."""
 
+import contextlib
+import logging
 import re
 import time
 from collections.abc import Iterator
@@ -10,17 +12,24 @@ import attrs
 import torch
 from torch import Tensor
 
+from thalweg.errors import DataError
 from thalweg.evaluation import ranges as spans
 from thalweg.evaluation.datasets import Decoder
 from thalweg.evaluation.networks import SampleSource
-from thalweg.evaluation.parts import write_statistics
 from thalweg.evaluation.ranges import Range
-from thalweg.files import disk
-from thalweg.tensor_files import open_tensors
+from thalweg.folders import remove_tree
+from thalweg.sealed_tensors import SealedFile, open_sealed, write_sealed
 
 Form = Literal["images", "tensors"]
 
 _NAME = re.compile(r"(\d+)-(\d+)\.safetensors")
+_SAMPLES = "samples"
+
+_log = logging.getLogger("thalweg")
+
+
+class DamagedBlockError(DataError):
+    """Some samples on disk were damaged; they are gone, to be drawn anew."""
 
 
 @attrs.frozen(eq=False)
@@ -63,62 +72,82 @@ class Drawing:
             tensors["labels"] = drawn.labels
         tensors["evaluated"] = torch.tensor(self._source.evaluated - before)
         tensors["seconds"] = torch.tensor(time.perf_counter() - begun, dtype=torch.float64)
-        write_statistics(_path(self._folder, (start, stop)), tensors, {})
+        covered = (start, stop)
+        write_sealed(_path(self._folder, covered), tensors, {_SAMPLES: _stated(covered)})
 
     def flush(self) -> None:
         """Everything is on disk already."""
 
 
-def done(folder: Path) -> list[Range]:
-    """The samples that are there."""
-    return spans.union(_found(folder))
+class Blocks:
+    """The files of a folder.
 
-
-def blocks(folder: Path) -> Iterator[Block]:
-    """All that are there, in order; a sample that was drawn twice comes once."""
-    reached = 0
-    for start, stop in sorted(_found(folder)):
-        if stop <= reached:
-            continue
-        file = open_tensors(_path(folder, (start, stop)))
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-        skip = max(0, reached - start)
-        yield Block(start + skip, {name: one[skip:] if one.ndim else one for name, one in tensors.items()})
-        reached = stop
-
-
-@attrs.frozen
-class Spent:
-    """What samples have cost.
+    Args:
+        folder: where they are.
 
     Attributes:
-        evaluated: images that the network was evaluated on, both halves of guidance counted.
-        seconds: of drawing, those of all processes together.
+        evaluated: images that the network was evaluated on for all that were read last, both halves of
+            guidance counted.
+        seconds: of drawing them, those of all processes together.
     """
 
-    evaluated: int
-    seconds: float
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.evaluated, self.seconds = 0, 0.0
 
+    def sift(self) -> None:
+        """Remove those that are damaged, and say which."""
+        for covered in self._found():
+            with contextlib.suppress(DamagedBlockError):
+                self._opened(covered)
 
-def spent_on(folder: Path) -> Spent:
-    """What the samples that are there have cost."""
-    files = [open_tensors(_path(folder, one)) for one in _found(folder)]
-    return Spent(
-        sum(int(file.get_tensor("evaluated")) for file in files),
-        sum(float(file.get_tensor("seconds")) for file in files),
-    )
+    def done(self) -> list[Range]:
+        """The samples that are there."""
+        return spans.union(self._found())
 
+    def __iter__(self) -> Iterator[Block]:
+        """All that are there, in order; a sample that was drawn twice comes once.
 
-def remove(folder: Path) -> None:
-    """Remove all files."""
-    for one in _found(folder):
-        disk.remove(_path(folder, one))
+        Raises:
+            DamagedBlockError: if one is damaged; it is gone then.
+        """
+        self.evaluated, self.seconds = 0, 0.0
+        reached = 0
+        for start, stop in sorted(self._found()):
+            if stop <= reached:
+                continue
+            file = self._opened((start, stop))
+            tensors = {name: file.tensor(name) for name in file.names}
+            self.evaluated += int(tensors.pop("evaluated"))
+            self.seconds += float(tensors.pop("seconds"))
+            skip = max(0, reached - start)
+            yield Block(start + skip, {name: one[skip:] for name, one in tensors.items()})
+            reached = stop
+
+    def remove(self) -> None:
+        """Remove all files."""
+        for one in self._found():
+            remove_tree(_path(self._folder, one))
+
+    def _opened(self, covered: Range) -> SealedFile:
+        try:
+            file = open_sealed(_path(self._folder, covered))
+            if file.metadata.get(_SAMPLES) != _stated(covered):
+                raise DataError(f"{_path(self._folder, covered)} holds other samples than its name says")
+        except DataError as error:
+            _log.warning("%s; its samples are drawn anew", error)
+            remove_tree(_path(self._folder, covered))
+            raise DamagedBlockError(str(error)) from error
+        return file
+
+    def _found(self) -> list[Range]:
+        matches = (_NAME.fullmatch(path.name) for path in self._folder.iterdir())
+        return [(int(match[1]), int(match[2])) for match in matches if match]
 
 
 def _path(folder: Path, covered: Range) -> Path:
     return folder / f"{covered[0]:09d}-{covered[1]:09d}.safetensors"
 
 
-def _found(folder: Path) -> list[Range]:
-    matches = (_NAME.fullmatch(path.name) for path in folder.iterdir())
-    return [(int(match[1]), int(match[2])) for match in matches if match]
+def _stated(covered: Range) -> str:
+    return f"{covered[0]}-{covered[1]}"

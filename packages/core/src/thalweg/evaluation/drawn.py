@@ -1,7 +1,8 @@
 """Samples of a network as files: drawn by this process or by several, from the beginning or going on."""
 
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import glob
+import logging
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,20 +11,23 @@ import torch
 from thalweg.config import structure
 from thalweg.errors import ConfigError, DataError, ThalwegError
 from thalweg.evaluation import ranges as spans
-from thalweg.evaluation.blocks import Block, Drawing, Form, blocks, done, remove, spent_on
-from thalweg.evaluation.formats import Writer, write_folder, write_npz, write_pngs, write_tar
+from thalweg.evaluation.blocks import Blocks, DamagedBlockError, Drawing
 from thalweg.evaluation.models import model_at
-from thalweg.evaluation.notes import write_note
+from thalweg.evaluation.notes import note_of
+from thalweg.evaluation.placing import target_of
 from thalweg.evaluation.processes import check_alone, divided, shared_work
 from thalweg.evaluation.ranges import Range
 from thalweg.evaluation.recorders import work
-from thalweg.evaluation.sets import NetworkSet, images_at
+from thalweg.evaluation.sets import NetworkSet
 from thalweg.evaluation.settings import SamplesConfig
 from thalweg.evaluation.surroundings import check_writable
 from thalweg.evaluation.tasks import DrawTask, resolved, to_plain
-from thalweg.evaluation.workplace import claimed, digest
-from thalweg.files import disk
+from thalweg.evaluation.workplace import claimed, digest, sweep
 from thalweg.storage import redacted
+
+_ATTEMPTS = 3  # on a disk that damages what was just written
+
+_log = logging.getLogger("thalweg")
 
 
 def draw(
@@ -42,7 +46,8 @@ def draw(
 
     Sample i depends on (seed, i) alone. What is drawn lies beside ``out``, in a folder whose name begins
     like it, until all of it is there; ``out`` appears whole or not at all. Beside images a note,
-    ``OUT.json``, says how they were drawn, which passports take up.
+    ``OUT.json``, says how they were drawn, which passports take up. Where ``out`` has been drawn by the same
+    call before, nothing is done.
 
     Args:
         model: a saved network, or a run that holds one; a path or a URL.
@@ -59,18 +64,18 @@ def draw(
         How they were drawn, in plain values.
 
     Raises:
-        ConfigError: an argument does not fit the network, or ``out`` exists.
+        ConfigError: an argument does not fit the network, or something else stands at ``out``, or at the
+            note's place.
         DataError: the network, or what its captions need, is missing or damaged.
         ThalwegError: a sample is not finite, or a file cannot be written.
     """
     check_alone()
     if first < 0 or devices < 1:
         raise ConfigError(f"start is {first} and devices is {devices}; they must be at least 0 and 1")
-    if out.exists():
-        raise ConfigError(f"{out} exists; choose a name that does not")
-    check_writable(out)
-    form, write = _form(out, pngs)
     place = resolved(device)
+    target = target_of(out, place, pngs=pngs)
+    target.check()
+    check_writable(out, note_of(out))
     saved = model_at(model)
     if saved is None:
         raise DataError(f"{redacted(str(model))} holds no network; give a saved one, a run or a checkpoint")
@@ -88,7 +93,7 @@ def draw(
     source = network.source(place)
     sampling = dict(source.drawing)
     decoder = None
-    if form == "images":
+    if target.form == "images":
         decoder = network.decoder(place)
         decoder(torch.zeros(1, *source.facts.shape))  # whether it can, before hours of drawing
         sampling["autoencoder"] = decoder.autoencoder
@@ -99,53 +104,49 @@ def draw(
         "start": first,
         "precision": sampling["precision"],
     }
-    folder = out.with_name(f"{out.name}.unfinished-{digest({**drawn, 'form': form})[:8]}")
+    request = digest({**drawn, "form": target.form})
+    folder = out.with_name(f"{out.name}.unfinished-{request[:8]}")
+    sweep(out.parent.glob(f"{glob.escape(out.name)}.unfinished-????????"))
+    cost = target.finished(request)
+    if cost is not None:
+        _log.warning("%s is complete already; nothing was drawn", out)
+        _clear(folder)
+        return {**drawn, **cost}
+    words = source.captions(range(first, first + config.count))
     with claimed(folder):
-        left = spans.without([(0, config.count)], done(folder))
-        reached = config.count - spans.size(left)
-
-        def advanced(more: int) -> None:
-            nonlocal reached
-            reached += more
-            progress(reached, config.count)
+        blocks = Blocks(folder)
+        blocks.sift()
 
         def own(ranges: Sequence[Range], told: Callable[[int], None]) -> None:
             work(Drawing(source, decoder, folder, first), ranges, config.batch_size, told)
 
-        if left and devices == 1:
-            own(left, advanced)
-        elif left:
-            task = DrawTask(network, form, first, place, config.batch_size)
-            shared_work(folder, to_plain(task), divided(left, devices), own, advanced)
-        if spans.without([(0, config.count)], done(folder)):
-            raise ThalwegError("not all samples were drawn; the same command goes on from there")
-        words = source.captions(range(first, first + config.count))
-        spent = spent_on(folder)
-        drawn["evaluations"] = spent.evaluated / config.count
-        drawn["seconds"] = round(spent.seconds, 3)
-        _put(out, blocks(folder), write, drawn if words is None else {**drawn, "captions": words})
-        remove(folder)
-    if form == "images":
-        write_note(out, images_at(out, None).open(place).identity, sampling, words)
-    return drawn
+        for _ in range(_ATTEMPTS):
+            left = spans.without([(0, config.count)], blocks.done())
+            reached = config.count - spans.size(left)
+
+            def advanced(more: int) -> None:
+                nonlocal reached
+                reached += more
+                progress(reached, config.count)
+
+            if left and devices == 1:
+                own(left, advanced)
+            elif left:
+                task = DrawTask(network, target.form, first, place, config.batch_size)
+                shared_work(folder, to_plain(task), divided(left, devices), own, advanced)
+            if spans.without([(0, config.count)], blocks.done()):
+                raise ThalwegError("not all samples were drawn; the same command goes on from there")
+            try:
+                cost = target.put(folder, blocks, drawn, words, request)
+            except DamagedBlockError:
+                continue  # which was said, and those samples are drawn anew
+            blocks.remove()
+            return {**drawn, **cost}
+    raise ThalwegError(f"what is written to {folder} is damaged again and again; choose another disk")
 
 
-def _form(out: Path, pngs: bool) -> tuple[Form, Writer]:
-    if out.suffix == ".npz":
-        return "images", write_npz
-    if out.suffix == ".tar":
-        return "images", write_tar
-    return ("images", write_pngs) if pngs else ("tensors", write_folder)
-
-
-def _put(out: Path, found: Iterator[Block], write: Writer, drawn: Mapping[str, Any]) -> None:
-    """Write beside the place, then move there: what stands at ``out`` is whole."""
-    try:
-        with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as scratch:
-            whole = Path(scratch) / out.name
-            write(whole, found, drawn)
-            disk.move(whole, out)
-    except OSError as error:
-        raise ThalwegError(
-            f"cannot write {out}: {error.strerror or error}; make room, and the same command goes on"
-        ) from error
+def _clear(folder: Path) -> None:
+    """Remove what was left of a drawing that is complete."""
+    if folder.exists():
+        with claimed(folder):
+            Blocks(folder).remove()

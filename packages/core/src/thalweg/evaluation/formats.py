@@ -1,7 +1,7 @@
 """The files that drawn samples are put into: ``.npz``, tar, PNG, tensors."""
 
-import json
 import math
+import os
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from io import BytesIO
@@ -13,17 +13,20 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
+from thalweg import files
 from thalweg.data.grid import enlargement, grid, png_bytes, save_png
 from thalweg.data.pixels import to_images
 from thalweg.evaluation.blocks import Block
 from thalweg.evaluation.images import Piece
 from thalweg.evaluation.npz import write_images
+from thalweg.files import whole
 from thalweg.tensor_files import write_tensors
 
 TENSORS, SETTINGS, PICTURE = "samples.safetensors", "samples.json", "samples.png"
 
 Writer = Callable[[Path, Iterator[Block], Mapping[str, Any]], None]
-"""Writes blocks that come in order, and how they were drawn, to a path that nobody sees yet."""
+"""Writes blocks that come in order, drawn as is said, to a path that nobody sees yet; whoever moves it to its
+place syncs it before."""
 
 _MOST_SHOWN = 100
 
@@ -43,36 +46,35 @@ def write_npz(path: Path, blocks: Iterator[Block], drawn: Mapping[str, Any]) -> 
 def write_tar(path: Path, blocks: Iterator[Block], drawn: Mapping[str, Any]) -> None:
     """A PNG for each sample, named by its index, its class in a ``.cls`` and its caption in a ``.txt``
     beside it."""
-    with tarfile.open(path, "w") as archive:
+    with whole(path) as file, tarfile.open(fileobj=file, mode="w") as archive:
         for index, image, label, caption in _each(blocks, drawn):
             _add(archive, f"{index:08d}.png", _png(image))
             if label is not None:
                 _add(archive, f"{index:08d}.cls", str(label).encode())
             if caption is not None:
-                _add(archive, f"{index:08d}.txt", caption.encode())
+                _add(archive, f"{index:08d}.txt", caption.encode(errors="replace"))
 
 
 def write_pngs(path: Path, blocks: Iterator[Block], drawn: Mapping[str, Any]) -> None:
     """A folder with a PNG for each sample, named by its index, and its caption in a ``.txt`` beside it."""
-    path.mkdir()
+    files.disk.make_folder(path)
     for index, image, _, caption in _each(blocks, drawn):
-        (path / f"{index:08d}.png").write_bytes(_png(image))
+        _write(path / f"{index:08d}.png", _png(image))
         if caption is not None:
-            (path / f"{index:08d}.txt").write_text(caption, encoding="utf-8")
+            _write(path / f"{index:08d}.txt", caption.encode(errors="replace"))
 
 
 def write_folder(path: Path, blocks: Iterator[Block], drawn: Mapping[str, Any]) -> None:
-    """``samples.safetensors``, how they were drawn, and a picture where they have one or three channels."""
-    path.mkdir()
-    whole = list(blocks)
+    """``samples.safetensors``, and a picture where they have one or three channels."""
+    files.disk.make_folder(path)
+    every = list(blocks)
     tensors: dict[str, Tensor] = {
-        name: torch.cat([block.tensors[name] for block in whole])
+        name: torch.cat([block.tensors[name] for block in every])
         for name in ("x", "labels")
-        if name in whole[0].tensors
+        if name in every[0].tensors
     }
     count, start = len(tensors["x"]), int(drawn["start"])
     write_tensors(path / TENSORS, {**tensors, "indices": torch.arange(start, start + count)})
-    (path / SETTINGS).write_text(json.dumps(drawn, indent=2) + "\n")
     if tensors["x"].shape[1] in (1, 3):
         images = to_images(tensors["x"][:_MOST_SHOWN])
         save_png(
@@ -112,3 +114,13 @@ def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
     info = tarfile.TarInfo(name)
     info.size = len(content)
     archive.addfile(info, BytesIO(content))
+
+
+def _write(path: Path, content: bytes) -> None:
+    """A file among thousands, which are synced together in the end."""
+    descriptor, left = files.disk.create(path), memoryview(content)
+    try:
+        while left:
+            left = left[files.disk.write(descriptor, left) :]
+    finally:
+        os.close(descriptor)

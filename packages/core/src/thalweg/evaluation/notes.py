@@ -1,12 +1,19 @@
-"""Beside drawn images lies how they were drawn, so that numbers made of them can say it (no torch here)."""
+"""With drawn samples lies how they were drawn, so that numbers made of them can say it, and the command that
+drew them knows its work again (no torch here).
+
+Of images it is a file beside them, ``NAME.json``; of tensors ``samples.json`` in their folder. Both have a
+digest of themselves.
+"""
 
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from thalweg.documents import read_document, write_document
 from thalweg.errors import DataError
-from thalweg.files import write_bytes
+
+_FORMAT = "thalweg-samples"
 
 
 def note_of(images: Path) -> Path:
@@ -14,22 +21,30 @@ def note_of(images: Path) -> Path:
     return images.with_name(f"{images.name}.json")
 
 
-def write_note(
-    images: Path, identity: Mapping[str, Any], drawn: Mapping[str, Any], captions: Sequence[str] | None
-) -> None:
-    """Write the note.
+def write_note(path: Path, data: Mapping[str, Any]) -> None:
+    """Write a note.
 
     Args:
-        images: the file or folder.
-        identity: of the set of images there, without which the note would outlive it.
-        drawn: how they were drawn.
-        captions: what each was drawn for; None without.
+        path: the file.
+        data: of images ``images``, their identity, without which the note would outlive them; ``drawn``, how
+            they were drawn; and ``captions``, what each was drawn for, where there are any. Whatever else is
+            worth knowing.
+
+    Raises:
+        ThalwegError: if it cannot be written.
     """
-    note: dict[str, Any] = {"images": dict(identity), "drawn": dict(drawn)}
-    if captions is not None:
-        note["captions"] = list(captions)
-    text = json.dumps(note, indent=2, ensure_ascii=False)
-    write_bytes(note_of(images), f"{text}\n".encode())
+    # As it will be read: a prompt of bytes that are no UTF-8 would not match the digest.
+    text = json.dumps({"format": _FORMAT, **data}, ensure_ascii=False).encode(errors="replace")
+    write_document(path, json.loads(text), sealed=True)
+
+
+def any_note(path: Path) -> dict[str, Any] | None:
+    """A note as it was written; None if there is none, or it is something else or damaged."""
+    try:
+        note = read_document(path, "a note", "remove it", sealed=True)
+    except (FileNotFoundError, DataError):
+        return None
+    return note if note.get("format") == _FORMAT else None
 
 
 def read_note(images: Path, identity: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -42,7 +57,7 @@ def read_note(images: Path, identity: Mapping[str, Any]) -> Mapping[str, Any] | 
     return None if note is None else note["drawn"]
 
 
-def noted_captions(images: Path, identity: Mapping[str, Any]) -> list[str] | None:
+def noted_captions(images: Path, identity: Mapping[str, Any]) -> Sequence[str] | None:
     """What each image was drawn for; None if that is not stated, or stated of other images.
 
     Raises:
@@ -55,10 +70,10 @@ def noted_captions(images: Path, identity: Mapping[str, Any]) -> list[str] | Non
 def _of(images: Path, identity: Mapping[str, Any]) -> dict[str, Any] | None:
     """The note, if there is one and it is of these images."""
     path = note_of(images)
-    if not path.is_file():
+    if not path.exists():
         return None
     try:
-        note = json.loads(path.read_text(encoding="utf-8"))
+        note = read_document(path, "a note of how images were drawn", "remove it", sealed=True)
         captions = note.get("captions")
         whole = captions is None or (
             len(captions) == identity["images"] and all(isinstance(one, str) for one in captions)
@@ -66,5 +81,7 @@ def _of(images: Path, identity: Mapping[str, Any]) -> dict[str, Any] | None:
         if not whole or not isinstance(note["drawn"], dict):
             raise ValueError("captions are missing or no words")
         return dict(note) if note["images"] == dict(identity) else None
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise DataError(f"{path} says in no readable way how {images} was drawn; remove it") from error
+    except (DataError, OSError, ValueError, TypeError, KeyError) as error:
+        raise DataError(
+            f"{path} says in no readable way how {images} was drawn ({error}); remove it"
+        ) from error

@@ -1,11 +1,13 @@
 """What has been seen of a set so far, on disk: statistics of some ranges of its indices a file.
 
 A file appears whole or not at all, together with the ranges that it covers, so an interruption at any
-moment neither loses a file nor counts an image twice. A process joins its own files as they grow alike,
+moment neither loses a file nor counts an image twice. Each has a digest of itself, and one that is damaged is
+said, removed, and not counted. A process joins its own files as they grow alike,
 as a binary counter carries: n images lie in about log n files, and each is rewritten about log n times.
 """
 
 import json
+import logging
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,17 +15,21 @@ from pathlib import Path
 import attrs
 from torch import Tensor
 
-from thalweg.errors import DataError, ThalwegError
+from thalweg.errors import DataError
 from thalweg.evaluation import ranges as spans
 from thalweg.evaluation.ranges import Range
-from thalweg.files import disk, sync_folder
+from thalweg.folders import remove_tree
 from thalweg.protocols import Statistic
-from thalweg.tensor_files import open_tensors, write_tensors
+from thalweg.regular import parse_json
+from thalweg.sealed_tensors import open_sealed, write_sealed
+from thalweg.suggestions import one_line
 
 Makers = Mapping[str, Callable[[], Statistic]]
 Statistics = Mapping[str, Statistic]
 
 _SUFFIX, _RANGES = ".part.safetensors", "ranges"
+
+_log = logging.getLogger("thalweg")
 
 
 @attrs.frozen
@@ -50,6 +56,7 @@ class Parts:
     def __init__(self, folder: Path, makers: Makers) -> None:
         self._folder, self._makers = folder, makers
         self._own: list[Part] = []
+        self._known: dict[Path, Sequence[Range]] = {}
 
     def empty(self) -> dict[str, Statistic]:
         """Statistics that have seen nothing."""
@@ -67,17 +74,21 @@ class Parts:
         """
         joined: list[Part] = []
         while self._own and spans.size(self._own[-1].ranges) <= spans.size(ranges):
-            joined.append(self._own.pop())
-            for key, one in self._read(joined[-1]).items():
+            part = self._own.pop()
+            former = self._read(part)
+            if former is None:
+                continue  # which was said, and those images are seen anew in the end
+            for key, one in former.items():
                 one.merge(statistics[key])
                 statistics = {**statistics, key: one}
-            ranges = spans.union([*joined[-1].ranges, *ranges])
+            ranges = spans.union([*part.ranges, *ranges])
+            joined.append(part)
         self._own.append(self._write(spans.union(ranges), statistics))
         for part in joined:
-            disk.remove(part.path)
+            remove_tree(part.path)
 
-    def merged(self) -> dict[str, Statistic]:
-        """All that was seen, in one; the same whoever saw what.
+    def merged(self) -> dict[str, Statistic] | None:
+        """All that was seen, in one; the same whoever saw what. None if some of it is damaged, and gone.
 
         Raises:
             DataError: if an image was counted twice.
@@ -88,27 +99,33 @@ class Parts:
         if counted != spans.size(self.done()):
             raise DataError(f"some images were counted twice in {self._folder}; remove it and evaluate again")
         for part in found:
-            for key, one in self._read(part).items():
+            statistics = self._read(part)
+            if statistics is None:
+                return None
+            for key, one in statistics.items():
                 whole[key].merge(one)
         return whole
 
     def remove(self) -> None:
         """Remove all files."""
         for path in self._folder.glob(f"*{_SUFFIX}"):
-            disk.remove(path)
+            remove_tree(path)
         self._own = []
 
     def _found(self) -> list[Part]:
-        """All files, without those that were joined into another just before an interruption."""
-        parts = []
-        for path in sorted(self._folder.glob(f"*{_SUFFIX}")):
-            try:
-                stated = open_tensors(path).metadata()[_RANGES]
-            except DataError:
-                if path.exists():
-                    raise
-                continue  # its process has just joined it to another
-            parts.append(Part(path, [(start, stop) for start, stop in json.loads(stated)]))
+        """All files that are whole, without those that were joined into another just before an interruption.
+
+        Each is compared with its digest once, and whenever what is in it is counted.
+        """
+        there = sorted(self._folder.glob(f"*{_SUFFIX}"))
+        for path in there:
+            if path not in self._known:
+                try:
+                    self._known[path] = _ranges(path)
+                except DataError as error:
+                    if path.exists():  # else its process has just joined it to another
+                        self._drop(path, error)
+        parts = [Part(path, self._known[path]) for path in there if path in self._known]
         parts.sort(key=lambda part: -spans.size(part.ranges))
         kept: list[Part] = []
         for part in parts:
@@ -116,43 +133,59 @@ class Parts:
                 kept.append(part)
         return kept
 
-    def _read(self, part: Part) -> dict[str, Statistic]:
-        file = open_tensors(part.path)
+    def _read(self, part: Part) -> dict[str, Statistic] | None:
+        """What a file holds; None if it is damaged, and gone."""
         states: dict[str, dict[str, Tensor]] = {key: {} for key in self._makers}
-        for name in file.keys():  # noqa: SIM118 - not a dict
-            key, _, tensor = name.rpartition("/")
-            states[key][tensor] = file.get_tensor(name)
         statistics = self.empty()
-        for key, state in states.items():
-            statistics[key].load_state(state)
+        try:
+            file = open_sealed(part.path)
+            for name in file.names:
+                key, _, tensor = name.rpartition("/")
+                if key not in states:
+                    raise DataError(f"{part.path} holds statistics that nobody asked for")
+                states[key][tensor] = file.tensor(name)
+            for key, state in states.items():
+                load_state(statistics[key], state, str(part.path))
+        except DataError as error:
+            self._drop(part.path, error)
+            return None
         return statistics
+
+    def _drop(self, path: Path, error: DataError) -> None:
+        _log.warning("%s; its images are seen anew", error)
+        self._known.pop(path, None)
+        remove_tree(path)
 
     def _write(self, ranges: Sequence[Range], statistics: Statistics) -> Part:
         path = self._folder / f"{secrets.token_hex(8)}{_SUFFIX}"
         tensors = {
             f"{key}/{name}": tensor for key, one in statistics.items() for name, tensor in one.state().items()
         }
-        write_statistics(path, tensors, {_RANGES: json.dumps(ranges)})
+        write_sealed(path, tensors, {_RANGES: json.dumps(ranges)})
         return Part(path, ranges)
 
 
-def write_statistics(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write a safetensors file that is there whole or not at all.
+def load_state(statistic: Statistic, state: Mapping[str, Tensor], origin: str) -> None:
+    """Fill a statistic.
+
+    Args:
+        statistic: the empty statistic.
+        state: what another one's ``state`` gave, or so it says.
+        origin: where it is from, for messages.
 
     Raises:
-        ThalwegError: if it cannot be written.
+        DataError: if it is none of such a statistic.
     """
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            write_tensors(partial, tensors, metadata)
-            disk.move(partial, path)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
-        sync_folder(path.parent)
-    except OSError as error:
-        raise ThalwegError(
-            f"{path} cannot be written ({error.strerror or error}); make room or choose another place"
-        ) from error
+        statistic.load_state(state)
+    except (KeyError, IndexError, TypeError, ValueError, RuntimeError, DataError) as error:
+        raise DataError(f"{origin}: these are no such statistics ({one_line(error)})") from error
+
+
+def _ranges(path: Path) -> list[Range]:
+    """The indices that a file covers."""
+    try:
+        stated = parse_json(open_sealed(path).metadata[_RANGES])
+        return spans.union((int(start), int(stop)) for start, stop in stated)
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{path} does not say what it covers ({one_line(error)})") from error

@@ -17,9 +17,7 @@ from thalweg import errors
 from thalweg.errors import ConfigError, ThalwegError
 from thalweg.evaluation import ranges as spans
 from thalweg.evaluation.ranges import Range
-from thalweg.files import write_bytes
 
-REQUEST = "request.json"
 INTERRUPTED = 130
 
 _PATIENCE = 60.0  # seconds that a process has for what it holds unsaved, once it is told to stop
@@ -68,7 +66,7 @@ def shared_work(
     """Do the first share in this process, and start one for each of the others; wait for all.
 
     Args:
-        folder: holds the request while they work.
+        folder: where what they do is kept.
         task: what to do, in plain values: see :mod:`thalweg.evaluation.tasks`.
         shares: the ranges of each.
         own: does a share here, and says how far it is after each batch.
@@ -78,11 +76,12 @@ def shared_work(
         ThalwegError: what went wrong in the first that failed, all others having saved and stopped.
         KeyboardInterrupt: after all have saved and stopped.
     """
-    write_bytes(folder / REQUEST, (json.dumps({"task": task, "shares": shares}) + "\n").encode())
+    # Through a pipe, and nowhere else: a data set's options may hold secrets.
+    requests = [json.dumps({"task": task, "ranges": share}) for share in shares]
     all_threads = torch.get_num_threads()
     threads = max(1, all_threads // len(shares))
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-    workers = [_Worker(folder, rank, environment) for rank in range(1, len(shares))]
+    workers = [_Worker(folder, rank, requests[rank], environment) for rank in range(1, len(shares))]
     lock, failed = threading.Lock(), threading.Event()
 
     def heard(count: int) -> None:
@@ -109,7 +108,6 @@ def shared_work(
             worker.stop()
         for reader in readers:
             reader.join()
-        (folder / REQUEST).unlink(missing_ok=True)
     for worker in workers:
         worker.check()
 
@@ -119,11 +117,12 @@ class _OtherFailedError(Exception):
 
 
 class _Worker:
-    def __init__(self, folder: Path, rank: int, environment: Mapping[str, str]) -> None:
-        self._rank = rank
+    def __init__(self, folder: Path, rank: int, request: str, environment: Mapping[str, str]) -> None:
+        self._rank, self._request = rank, request
         self._process = subprocess.Popen(  # noqa: S603 - ourselves
             [sys.executable, "-m", "thalweg.evaluation.worker", str(folder), str(rank)],
             env=environment,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             start_new_session=True,  # Ctrl-C reaches the first process alone, which tells the others once
@@ -131,8 +130,11 @@ class _Worker:
         self._error: Mapping[str, Any] | None = None
 
     def follow(self, advanced: Advanced, failed: threading.Event) -> None:
-        """Read what it says until it ends."""
+        """Say what it is to do, and read what it says until it ends."""
+        assert self._process.stdin is not None  # noqa: S101 - it is a pipe
         assert self._process.stdout is not None  # noqa: S101 - it is a pipe
+        with contextlib.suppress(BrokenPipeError), self._process.stdin as pipe:  # if it died, its end tells
+            pipe.write(f"{self._request}\n")
         with self._process.stdout as lines:
             for line in lines:
                 said = json.loads(line)

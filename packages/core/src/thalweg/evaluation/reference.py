@@ -5,24 +5,35 @@ extractor with weights, resizing and precision, and the statistic's name. It is 
 agrees, and refused where it was made by another extractor.
 """
 
+import contextlib
+import fcntl
 import json
-from collections.abc import Mapping, Sequence
+import logging
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import attrs
+import numpy as np
 import torch
 from torch import Tensor
 
 from thalweg.errors import DataError
 from thalweg.evaluation.judges import Judge
 from thalweg.evaluation.npz import members, read_array
-from thalweg.evaluation.parts import Makers, Statistics, write_statistics
+from thalweg.evaluation.parts import Makers, Statistics, load_state
 from thalweg.evaluation.workplace import digest
+from thalweg.files import unwritable
+from thalweg.folders import leftovers, make_folders, remove_tree
 from thalweg.protocols import Statistic
-from thalweg.tensor_files import open_tensors
+from thalweg.regular import parse_json
+from thalweg.sealed_tensors import SealedFile, write_sealed
+from thalweg.suggestions import one_line
 
-_FORMAT, _VERSION = "thalweg-reference", 1
+_FORMAT, _VERSION = "thalweg-reference", 2
+
+_log = logging.getLogger("thalweg")
 _ADM = {"moments:pooled": ("mu", "sigma"), "moments:spatial": ("mu_s", "sigma_s")}
 
 
@@ -58,11 +69,11 @@ class ReferenceFile:
     """
 
     def __init__(self, path: Path) -> None:
-        if not path.is_file():
+        if not path.exists():
             raise DataError(f"{path} does not exist")
         self._path = path
-        self._file = open_tensors(path)
-        metadata = self._file.metadata() or {}
+        self._file = SealedFile(path)
+        metadata = self._file.metadata
         if metadata.get("format") != _FORMAT:
             raise DataError(f"{path} holds no statistics of a reference; make one by --save-reference")
         if metadata.get("version") != str(_VERSION):
@@ -70,9 +81,19 @@ class ReferenceFile:
                 f"{path} has format version {metadata.get('version')}, this Thalweg reads {_VERSION}; "
                 "make it anew"
             )
-        self._entries: list[dict[str, Any]] = json.loads(metadata["entries"])
-        self.count: int = self._entries[0]["count"]
-        self.images: Mapping[str, Any] = self._entries[0]["images"]
+        try:
+            self._file.check()
+        except DataError as error:
+            raise DataError(f"{error}; copy it again, or make it anew by --save-reference") from error
+        try:
+            self._entries = [_entry(one) for one in parse_json(metadata["entries"])]
+            self.count: int = self._entries[0]["count"]
+            self.images: Mapping[str, Any] = self._entries[0]["images"]
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            raise DataError(
+                f"{path} does not say what its statistics are of ({one_line(error)}); make it anew by "
+                f"--save-reference"
+            ) from error
 
     def read(self, judge: Judge, key: str, statistic: Statistic) -> None:
         """Fill a statistic.
@@ -109,8 +130,17 @@ class ReferenceFile:
         return at is not None
 
     def _fill(self, at: int, statistic: Statistic) -> None:
-        names = [name for name in self._file.keys() if name.startswith(f"{at}/")]  # noqa: SIM118
-        statistic.load_state({name.partition("/")[2]: self._file.get_tensor(name) for name in names})
+        names = [name for name in self._file.names if name.startswith(f"{at}/")]
+        state = {name.partition("/")[2]: self._file.tensor(name) for name in names}
+        load_state(statistic, state, str(self._path))
+
+
+def is_reference(path: Path) -> bool:
+    """Whether a file says that it holds statistics of a reference."""
+    try:
+        return SealedFile(path).metadata.get("format") == _FORMAT
+    except DataError:
+        return False
 
 
 def write_reference(path: Path, entries: Sequence[tuple[Entry, Statistic]]) -> None:
@@ -127,7 +157,7 @@ def write_reference(path: Path, entries: Sequence[tuple[Entry, Statistic]]) -> N
         "version": str(_VERSION),
         "entries": json.dumps([entry.plain() for entry, _ in entries]),
     }
-    write_statistics(path, tensors, told)
+    write_sealed(path, tensors, told)
 
 
 class ReferenceCache:
@@ -141,11 +171,15 @@ class ReferenceCache:
         self._folder = folder
 
     def get(self, entry: Entry, statistic: Statistic) -> bool:
-        """Fill a statistic if it is here; a damaged file counts as none."""
+        """Fill a statistic if it is here; a damaged file counts as none, and is told of."""
         path = self._path(entry)
+        if not path.exists():
+            self._sweep(path)
+            return False
         try:
-            return path.is_file() and ReferenceFile(path).fill(entry, statistic)
-        except DataError:
+            return ReferenceFile(path).fill(entry, statistic)
+        except DataError as error:
+            _log.warning("%s is not used, and the reference is seen anew: %s", path.name, error)
             return False
 
     def put(self, entry: Entry, statistic: Statistic) -> None:
@@ -154,10 +188,42 @@ class ReferenceCache:
         Raises:
             ThalwegError: if it cannot be written.
         """
-        write_reference(self._path(entry), [(entry, statistic)])
+        try:
+            make_folders(self._folder)
+        except OSError as error:
+            raise unwritable(self._folder, error) from error
+        with self._opened() as folder:
+            # So that nobody takes what is being written for what a killed process has left.
+            with contextlib.suppress(OSError):  # of a file system without locks
+                fcntl.flock(folder, fcntl.LOCK_SH)
+            write_reference(self._path(entry), [(entry, statistic)])
 
     def _path(self, entry: Entry) -> Path:
         return self._folder / f"{digest(entry.plain())}.safetensors"
+
+    def _sweep(self, path: Path) -> None:
+        """Remove what killed writes of a file have left, unless somebody writes here just now."""
+        with contextlib.suppress(OSError), self._opened() as folder:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for remains in leftovers(path):
+                remove_tree(remains)
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[int]:
+        descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+
+def _entry(data: dict[str, Any]) -> dict[str, Any]:
+    """What one entry says, checked."""
+    kinds = {"images": dict, "count": int, "extractor": dict, "statistic": str}
+    for name, kind in kinds.items():
+        if not isinstance(data[name], kind) or (kind is int and data[name] < 1):
+            raise ValueError(f"'{name}' of an entry is none")
+    return data
 
 
 def stored_moments(path: Path, judge: Judge, makers: Makers) -> Statistics:
@@ -182,11 +248,10 @@ def stored_moments(path: Path, judge: Judge, makers: Makers) -> Statistics:
             )
         found[key] = makers[key]()
         # A mean and a covariance are all that a distance asks for, and any count gives the same covariance.
-        found[key].load_state(
-            {
-                "count": torch.tensor(2),
-                "mean": torch.from_numpy(read_array(path, mean)).double(),
-                "scatter": torch.from_numpy(read_array(path, covariance)).double(),
-            }
-        )
+        state = {
+            "count": torch.tensor(2),
+            "mean": torch.from_numpy(read_array(path, mean).astype(np.float64)),
+            "scatter": torch.from_numpy(read_array(path, covariance).astype(np.float64)),
+        }
+        load_state(found[key], state, f"{path}, {mean} and {covariance}")
     return found

@@ -4,6 +4,7 @@ import datetime
 import platform
 import time
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,15 @@ import torch
 from thalweg.config import dump_component
 from thalweg.errors import ConfigError
 from thalweg.evaluation.choosing import chosen
-from thalweg.evaluation.judges import build_judges
+from thalweg.evaluation.judges import Judge, build_judges
+from thalweg.evaluation.outputs import check_outputs
 from thalweg.evaluation.parts import Makers, Statistics
 from thalweg.evaluation.passport import Passport
 from thalweg.evaluation.processes import check_alone
 from thalweg.evaluation.protocol import Protocol, read_protocol
 from thalweg.evaluation.recorders import SAVE_SECONDS
 from thalweg.evaluation.reference import Entry, ReferenceCache, stored_moments, write_reference
-from thalweg.evaluation.seeing import Means, Progress, Side, see
+from thalweg.evaluation.seeing import Means, Progress, Seen, Side, kept_in, see
 from thalweg.evaluation.sets import opened_once
 from thalweg.evaluation.subjects import Named, Reference, Subject, open_reference, open_subject
 from thalweg.evaluation.surroundings import check_writable, default_work, software
@@ -28,6 +30,8 @@ from thalweg.evaluation.tasks import makers_of, resolved
 from thalweg.facts import Facts
 from thalweg.files import sha256
 from thalweg.protocols import Statistic
+
+_MOST_CACHED = 8  # statistics of one reference
 
 
 def evaluate(
@@ -95,9 +99,8 @@ def evaluate(
         progress or (lambda *_: None),
     )
     out, save_reference = (None if path is None else Path(path) for path in (out, save_reference))
-    for path in (out, save_reference):
-        if path is not None:
-            check_writable(path)
+    check_outputs(out, save_reference, (subject, reference, protocol))
+    check_writable(*(path for path in (out, save_reference) if path is not None))
     ours = open_subject(subject, read.config, place)
     theirs = open_reference(reference, ours, read.config, place)
     evaluation = _Evaluation(read, ours, theirs, means)
@@ -124,6 +127,7 @@ def evaluate(
     )
     if out is not None:
         passport.write(out)
+    evaluation.forget()
     return passport
 
 
@@ -144,6 +148,7 @@ class _Evaluation:
                 raise
             self._facts = attrs.evolve(self._facts, classes=classes)
             self._judges = build_judges(self._config, self._facts, means.device, teaching)
+        self._samples = Seen({}, None)
         self._wanted = makers_of(self._judges, len(samples), reference=False)
         if self._reference_count:
             self._of_reference = makers_of(self._judges, self._reference_count, reference=True)
@@ -160,10 +165,10 @@ class _Evaluation:
     def numbers(self, save_reference: Path | None) -> dict[str, dict[str, Any]]:
         """All numbers; the reference first, as its faults should show before hours of drawing."""
         reference = self._reference_statistics(save_reference)
-        samples = self._see(self._subject.side, list(self._wanted))
+        self._samples = self._see(self._subject.side, list(self._wanted))
         found: dict[str, dict[str, Any]] = {}
         for judge in self._judges:
-            for name, number in judge.numbers(samples, reference).items():
+            for name, number in judge.numbers(self._samples.statistics, reference).items():
                 written = f"{name} ({judge.name})" if name in found else name
                 found[written] = {
                     "value": number.value,
@@ -250,19 +255,46 @@ class _Evaluation:
                 found[key] = (entry, statistic)
             else:
                 missing[key] = entry
-        for key, one in self._see(side, list(missing)).items():
-            cache.put(missing[key], one)
-            found[key] = (missing[key], one)
+        begun = self._begun(side, keys, set(missing))
+        if missing:
+            # With more than is missing where that was seen before, by a process that was ended in between.
+            begun = begun[:1] or [tuple(missing)]
+            seen = self._see(side, begun[0]).statistics
+            for key, entry in missing.items():
+                cache.put(entry, seen[key])
+                found[key] = (entry, seen[key])
+        for those in begun:
+            Seen({}, self._kept_in(side, those)).forget()
         return found
+
+    def _begun(self, side: Side, keys: Sequence[str], missing: set[str]) -> list[tuple[str, ...]]:
+        """The keys of work on the reference that was begun, and holds all that is missing, the most first."""
+        cached = [key for key in keys if key not in missing]
+        return [
+            those
+            for more in range(min(len(cached), _MOST_CACHED), -1, -1)
+            for some in combinations(cached, more)
+            if (those := (*missing, *some)) and self._kept_in(side, those).exists()
+        ]
+
+    def _kept_in(self, side: Side, keys: Sequence[str]) -> Path:
+        return kept_in(self._means.work, side, self._asked(keys), keys)
 
     def _entry(self, side: Side, key: str) -> Entry:
         name, _, statistic = key.partition("/")
         judge = next(one for one in self._judges if one.name == name)
         return Entry(side.identity, len(side.images), judge.extractor.identity, statistic)
 
-    def _see(self, side: Side, keys: Sequence[str]) -> Statistics:
-        judges = [judge for judge in self._judges if any(key.startswith(f"{judge.name}/") for key in keys)]
+    def forget(self) -> None:
+        """Remove what is kept of the samples, once the numbers are where they belong."""
+        self._samples.forget()
+
+    def _see(self, side: Side, keys: Sequence[str]) -> Seen:
+        judges = self._asked(keys)
         return see(side, judges, self._config, self._facts, self._reference.teaching, keys, self._means)
+
+    def _asked(self, keys: Sequence[str]) -> list[Judge]:
+        return [judge for judge in self._judges if any(key.startswith(f"{judge.name}/") for key in keys)]
 
     def _without_reference(self) -> Makers:
         """What is asked of a reference of which nobody knows how many images it had."""

@@ -1,6 +1,7 @@
 """All of a set seen by judges: by this process or by several, from the beginning or going on."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,10 @@ from thalweg.evaluation.sets import ImageSet, to_plain
 from thalweg.evaluation.settings import EvaluationConfig
 from thalweg.evaluation.tasks import SeeTask, makers_of
 from thalweg.evaluation.tasks import to_plain as task_to_plain
-from thalweg.evaluation.workplace import claimed, digest
+from thalweg.evaluation.workplace import claimed, digest, sweep
 from thalweg.facts import Facts
+
+_ATTEMPTS = 3  # on a disk that damages what was just written
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being seen, how much of it is done, and how much there is."""
@@ -68,6 +71,37 @@ class Side:
         return self.what == "reference"
 
 
+@attrs.frozen(eq=False)
+class Seen:
+    """What all images of a side came to.
+
+    Attributes:
+        statistics: by key.
+        folder: where that is kept until :meth:`forget`; None if nothing is.
+    """
+
+    statistics: Statistics
+    folder: Path | None
+
+    def forget(self) -> None:
+        """Remove what is kept, once what was made of it is on disk."""
+        if self.folder is not None and self.folder.exists():
+            with suppress(ConfigError), claimed(self.folder):  # somebody else may be at the same just now
+                Parts(self.folder, {}).remove()
+
+
+def kept_in(work: Path, side: Side, judges: Sequence[Judge], keys: Sequence[str]) -> Path:
+    """The folder where what these judges see of a side is kept until it is complete."""
+    request = {
+        "side": side.what,
+        "images": side.identity,
+        "count": len(side.images),
+        "judges": {judge.name: dict(judge.extractor.identity) for judge in judges},
+        "keys": sorted(keys),
+    }
+    return work / "unfinished" / digest(request)[:32]
+
+
 def see(
     side: Side,
     judges: Sequence[Judge],
@@ -76,7 +110,7 @@ def see(
     teaching: ImageSet | None,
     keys: Sequence[str],
     means: Means,
-) -> Statistics:
+) -> Seen:
     """The statistics of these keys, of all images of a side.
 
     Work that was interrupted goes on: nothing is seen twice that had been put on disk.
@@ -92,55 +126,53 @@ def see(
         if key in keys
     }
     if not makers:
-        return {}
+        return Seen({}, None)
     if means.devices > 1 and side.stated is None:
         raise ConfigError(
             f"the {side.what} are an object of this process, which others cannot see; name a file or "
             "folder, or take one process"
         )
-    request = {
-        "side": side.what,
-        "images": side.identity,
-        "count": count,
-        "judges": {judge.name: dict(judge.extractor.identity) for judge in judges},
-        "keys": sorted(keys),
-    }
-    folder = means.work / "unfinished" / digest(request)[:32]
+    folder = kept_in(means.work, side, judges, keys)
+    sweep(folder.parent.glob("*"))
     with claimed(folder):
         parts = Parts(folder, makers)
-        done = parts.done()
-        left = spans.without([(0, count)], done)
-        reached = spans.size(done)
+        for _ in range(_ATTEMPTS):
+            done = parts.done()
+            left = spans.without([(0, count)], done)
+            reached = spans.size(done)
 
-        def advanced(more: int) -> None:
-            nonlocal reached
-            reached += more
-            means.progress(side.what, reached, count)
+            def advanced(more: int) -> None:
+                nonlocal reached
+                reached += more
+                means.progress(side.what, reached, count)
 
-        if reached:
-            means.progress(side.what, reached, count)
+            if reached:
+                means.progress(side.what, reached, count)
 
-        def own(ranges: Sequence[Range], told: Callable[[int], None]) -> None:
-            work(Seeing(side.images, judges, parts, means.save_seconds), ranges, means.batch_size, told)
+            def own(ranges: Sequence[Range], told: Callable[[int], None]) -> None:
+                work(Seeing(side.images, judges, parts, means.save_seconds), ranges, means.batch_size, told)
 
-        if left and means.devices == 1:
-            own(left, advanced)
-        elif left:
-            assert side.stated is not None  # noqa: S101 - checked above
-            task = SeeTask(
-                images=to_plain(side.stated),
-                config=config,
-                facts=facts,
-                keys=tuple(sorted(keys)),
-                count=count,
-                reference=side.is_reference,
-                teaching=None if teaching is None else to_plain(teaching),
-                device=means.device,
-                batch_size=means.batch_size,
-            )
-            shared_work(folder, task_to_plain(task), divided(left, means.devices), own, advanced)
-        if spans.without([(0, count)], parts.done()):
-            raise ThalwegError(f"not all {side.what} were seen; the same command goes on from there")
-        whole = parts.merged()
-        parts.remove()
-    return whole
+            if left and means.devices == 1:
+                own(left, advanced)
+            elif left:
+                assert side.stated is not None  # noqa: S101 - checked above
+                task = SeeTask(
+                    images=to_plain(side.stated),
+                    config=config,
+                    facts=facts,
+                    keys=tuple(sorted(keys)),
+                    count=count,
+                    reference=side.is_reference,
+                    teaching=None if teaching is None else to_plain(teaching),
+                    device=means.device,
+                    batch_size=means.batch_size,
+                )
+                shared_work(folder, task_to_plain(task), divided(left, means.devices), own, advanced)
+            if not spans.without([(0, count)], parts.done()):
+                whole = parts.merged()
+                if whole is not None:
+                    return Seen(whole, folder)
+    raise ThalwegError(
+        f"not all {side.what} were seen, or what is written to {folder} is damaged again and again; the same "
+        "command goes on from there"
+    )

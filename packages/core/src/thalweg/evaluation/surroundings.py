@@ -1,12 +1,16 @@
 """Where an evaluation takes place: folders, machine, installed software."""
 
+import os
 import platform
-import tempfile
+import secrets
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from thalweg import files
 from thalweg.errors import ThalwegError
+from thalweg.files import PARTIAL
+from thalweg.folders import leftovers, make_folders, remove_tree
 from thalweg.plugins import registry
 from thalweg.storage import cache_folder
 
@@ -18,19 +22,27 @@ def default_work() -> Path:
     return cache_folder() / "evaluation"
 
 
-def check_writable(path: Path) -> None:
-    """Raise if a file cannot be written, before anything is computed for it.
+def check_writable(*paths: Path) -> None:
+    """Raise if files cannot be written, before anything is computed for them; their folders are made.
+
+    What killed writes of the same files have left beside them is removed.
 
     Raises:
-        ThalwegError: naming it.
+        ThalwegError: naming the first.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=path.parent).close()
-    except OSError as error:
-        raise ThalwegError(
-            f"cannot write {path}: {error.strerror or error}; choose a place open to writing"
-        ) from error
+    for path in paths:
+        try:
+            make_folders(path.parent)
+            for remains in leftovers(path):
+                remove_tree(remains)
+            # Under such a name it is written, which may be too long where the path itself is not.
+            probe = path.with_name(f".{path.name}.{secrets.token_hex(4)}{PARTIAL}")
+            os.close(files.disk.create(probe))
+            files.disk.remove(probe)
+        except OSError as error:
+            raise ThalwegError(
+                f"cannot write {path}: {error.strerror or error}; choose a place open to writing"
+            ) from error
 
 
 def software() -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """One of several processes: ``python -m thalweg.evaluation.worker FOLDER RANK``.
 
-It reads ``request.json`` in the folder, works through its share, and says on stdout, one JSON object a
-line, how far it is and what went wrong. At SIGTERM, or when nobody listens any more, it saves and ends.
+It reads what it is to do from stdin, a line of JSON, works through its share, and says on stdout, one JSON
+object a line, how far it is and what went wrong. At SIGTERM, or when nobody listens any more, it saves and
+ends.
 """
 
 import json
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from thalweg.errors import ThalwegError
-from thalweg.evaluation.processes import INTERRUPTED, REQUEST
+from thalweg.evaluation.processes import INTERRUPTED
 from thalweg.evaluation.recorders import work
 from thalweg.evaluation.tasks import from_plain
 from thalweg.evaluation.workplace import shared
@@ -25,12 +26,15 @@ def main(folder: Path, rank: int) -> int:
     # Until here it ends at once and in silence, from here on it saves first.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with shared(folder):
-        request = json.loads((folder / REQUEST).read_text())
         try:
+            line = sys.stdin.readline()
+            if not line:
+                return _FAILED  # who asked is gone
+            request = json.loads(line)
             task = from_plain(request["task"])
             work(
                 task.recorder(folder, rank),
-                [(start, stop) for start, stop in request["shares"][rank]],
+                [(start, stop) for start, stop in request["ranges"]],
                 task.batch_size,
                 lambda count: _say({"advanced": count}),
             )

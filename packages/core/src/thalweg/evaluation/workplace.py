@@ -1,17 +1,21 @@
 """The folder in which an evaluation or a drawing keeps what it has done until it is finished."""
 
+import contextlib
 import fcntl
 import hashlib
 import json
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from thalweg.errors import ConfigError, ThalwegError
+from thalweg.errors import ConfigError
+from thalweg.files import link_refused, open_own, unwritable
+from thalweg.folders import make_folders, remove_tree
 
 _LOCK = "lock"
+_WORK = ".safetensors"  # what is done; all else in such a folder is of no use to whoever goes on
+_ATTEMPTS = 10
 
 
 def digest(data: Mapping[str, Any]) -> str:
@@ -19,42 +23,114 @@ def digest(data: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
 
-@contextmanager
+@contextlib.contextmanager
 def claimed(folder: Path) -> Iterator[None]:
     """Make a folder and hold its lock; removed afterwards if nothing of use is in it.
 
-    Processes that are started meanwhile share the lock by :func:`shared`, so a folder is free again only
-    when the last of them has ended.
+    What a killed process has left half written is removed first. Processes that are started meanwhile share
+    the lock by :func:`shared`, so a folder is free again only when the last of them has ended.
 
     Raises:
-        ConfigError: if another process works in it.
+        ConfigError: if another process works in it, or a link is in its place or in it.
         ThalwegError: if it cannot be made.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / _LOCK).open("a")
+        lock = _locked(folder)
     except OSError as error:
-        raise ThalwegError(
-            f"{folder} cannot be written ({error.strerror or error}); choose another place by --work"
-        ) from error
+        raise unwritable(folder, error) from error
+    if lock is None:
+        raise ConfigError(f"another process is doing the same work in {folder}; wait for it or end it")
     with lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise ConfigError(
-                f"another process is doing the same work in {folder}; wait for it or end it"
-            ) from error
-        fcntl.flock(lock, fcntl.LOCK_SH)
-        try:
+            _tidy(folder)
             yield
-        finally:
-            if not any(path.suffix == ".safetensors" for path in folder.iterdir()):
-                shutil.rmtree(folder)
+            if not _holds_work(folder):
+                _remove(folder)
+        except OSError as error:
+            # Of the folder itself: whoever works in it says what else cannot be read or written.
+            raise unwritable(folder, error) from error
+        except BaseException:
+            if not _holds_work(folder):
+                with contextlib.suppress(OSError):
+                    _remove(folder)
+            raise
 
 
-@contextmanager
+@contextlib.contextmanager
 def shared(folder: Path) -> Iterator[None]:
     """Hold a share of the lock."""
-    with (folder / _LOCK).open("a") as lock:
+    with open_own(folder / _LOCK, create=False) as lock:
         fcntl.flock(lock, fcntl.LOCK_SH)
         yield
+
+
+def sweep(folders: Iterable[Path]) -> None:
+    """Remove those folders in which nobody works and nothing of use is."""
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            if folder.is_symlink() or not folder.is_dir() or _holds_work(folder):
+                continue
+            with open_own(folder / _LOCK) as lock:
+                if _taken(lock) and not _holds_work(folder):
+                    _remove(folder)
+
+
+def _locked(folder: Path) -> BinaryIO | None:
+    """Its lock, held and shared; None if another process has it."""
+    for _ in range(_ATTEMPTS):
+        if folder.is_symlink():
+            raise link_refused(folder)
+        make_folders(folder)
+        try:
+            lock = open_own(folder / _LOCK)
+        except FileNotFoundError:
+            continue  # who held it has just removed the folder
+        if not _taken(lock):
+            lock.close()
+            return None
+        if _is(lock, folder / _LOCK):
+            return lock
+        lock.close()
+    return None
+
+
+def _taken(lock: BinaryIO) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _is(file: BinaryIO, path: Path) -> bool:
+    """Whether an open file still has its name."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.lstat())
+    except FileNotFoundError:
+        return False
+
+
+def _tidy(folder: Path) -> None:
+    """Remove what is neither work nor the lock."""
+    for path in sorted(folder.iterdir()):
+        if path.is_symlink():
+            raise link_refused(path)
+        if path.name != _LOCK and not _is_work(path):
+            remove_tree(path)
+
+
+def _is_work(path: Path) -> bool:
+    return path.suffix == _WORK and not path.name.startswith(".")
+
+
+def _holds_work(folder: Path) -> bool:
+    try:
+        return any(_is_work(path) for path in folder.iterdir())
+    except FileNotFoundError:
+        return False
+
+
+def _remove(folder: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        remove_tree(folder)

@@ -1,6 +1,5 @@
 """GenEval's prompts and what each asks of an image: the published set, or one's own in the same layout."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import attrs
 import numpy as np
 
 from thalweg.errors import DataError
+from thalweg.regular import parse_json, read_text
 from thalweg_eval.geneval.names import COLOURS, OBJECTS, POSITIONS, TASKS
 
 _SEED, _EACH, _MOST = 43, 100, 4
@@ -61,7 +61,7 @@ def read_prompts(path: Path) -> tuple[Prompt, ...]:
         DataError: naming the line, if something is missing or unknown.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = read_text(path).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read as GenEval's prompts: {error}") from error
     prompts: dict[str, Prompt] = {}
@@ -69,7 +69,7 @@ def read_prompts(path: Path) -> tuple[Prompt, ...]:
         if not line.strip():
             continue
         try:
-            prompt = _parsed(json.loads(line))
+            prompt = _parsed(parse_json(line))
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(
                 f"{path}, line {number} is no prompt in GenEval's layout ({error}); see "

@@ -52,9 +52,17 @@ class Collected:
         return {"features": torch.cat(self._parts), "indices": torch.cat(self._places)}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Become what the state was taken of."""
-        self._parts = [state["features"].float()] if state else []
-        self._places = [state["indices"].long()] if state else []
+        """Become what the state was taken of.
+
+        Raises:
+            DataError: if it is none of vectors.
+        """
+        self._parts, self._places = [], []
+        if state:
+            pooled_NF, places_N = state["features"].float(), state["indices"].long()
+            if pooled_NF.ndim != 2 or places_N.shape != (len(pooled_NF),) or not pooled_NF.isfinite().all():
+                raise DataError("the features are no finite vectors with a place each; make them anew")
+            self._parts, self._places = [pooled_NF], [places_N]
 
     def ordered(self) -> Float[Tensor, "N F"]:
         """All vectors in the order of their images.

@@ -76,11 +76,21 @@ class Moments:
 
         The published mean and covariance of n vectors are loaded as ``count`` n, ``mean``, and
         ``scatter`` = covariance times n - 1.
+
+        Raises:
+            DataError: if it is none of moments.
         """
-        self.count = int(state["count"])
-        self.mean_F, self.scatter_FF = (
-            state[key].to("cpu", torch.float64, copy=True) for key in ("mean", "scatter")
-        )
+        count = int(state["count"])
+        mean_F, scatter_FF = (state[key].to("cpu", torch.float64, copy=True) for key in ("mean", "scatter"))
+        width = mean_F.numel()
+        if count < 0 or mean_F.shape != (width,) or scatter_FF.shape != (width, width):
+            raise DataError(
+                f"a mean of shape {tuple(mean_F.shape)} and a scatter of shape {tuple(scatter_FF.shape)}, of "
+                f"{count} images, are no moments; make them anew"
+            )
+        if not bool(mean_F.isfinite().all() and scatter_FF.isfinite().all()):
+            raise DataError("a mean or scatter is not finite; make them anew")
+        self.count, self.mean_F, self.scatter_FF = count, mean_F, scatter_FF
 
     def mean(self) -> Float[Tensor, " F"]:
         """The mean.

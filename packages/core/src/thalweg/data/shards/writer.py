@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 from collections.abc import Mapping
 
 import attrs
@@ -12,19 +13,26 @@ from torch import Tensor
 from thalweg.config import FaultyConfigError, dump, structure
 from thalweg.data.shards.header import EMPTY, ShardHeader, TensorSpec
 from thalweg.data.shards.index import INDEX, FileEntry, ShardIndex, read_index, shard_name
+from thalweg.documents import parse_document, text_of
 from thalweg.errors import ConfigError, DataError
-from thalweg.regular import parse_json
+from thalweg.files import unwritable
+from thalweg.folders import make_folders
 from thalweg.storage import Location, MissingError
+from thalweg.suggestions import one_line
 
 _UNFINISHED = "unfinished.json"
+_LARGEST = 16 * 2**20  # bytes; a header is far shorter, with all captions that are held out
+
+_log = logging.getLogger("thalweg")
 
 
 class ShardWriter:
     """Writes a set of shards into a folder.
 
     Shard n holds the samples from ``n * shard_samples`` on, so any process may write any shard. Beside each
-    goes a small JSON file, written once the shard is whole, that holds its checksum; a writer that begins
-    in the same folder later takes those shards as done. ``index.json`` comes last, and then these go.
+    goes a small JSON file, written once the shard is whole, that holds its checksum and one of itself; a
+    writer that begins in the same folder later takes those shards as done that agree with it. ``index.json``
+    comes last, and then these go.
 
     Args:
         target: the folder; made if it is not there.
@@ -42,6 +50,9 @@ class ShardWriter:
         self._counts = ShardIndex.counts(header.count, self.shard_samples)
         self._target = target
         self._claim()
+        # Shards that were there before are read once and compared; those that come later have just been.
+        self._unsure = set() if (target / INDEX).exists() else self._names()
+        self._whole: dict[str, FileEntry] = {}
 
     @property
     def shards(self) -> int:
@@ -81,8 +92,7 @@ class ShardWriter:
         name, count = shard_name(number), self._counts[number]
         _check(tensors, self.header.shard(count), name)
         self._check_values(tensors, name)
-        entry = self._put(name, tensors, count)
-        (self._target / _sidecar(name)).write(json.dumps(attrs.asdict(entry)).encode())
+        self._put(name, tensors, count)
 
     def write_empty(self, tokens: Tensor, mask: Tensor) -> None:
         """Write the encoder's empty caption: tokens (L, E) and mask (L).
@@ -92,8 +102,7 @@ class ShardWriter:
         """
         tensors = {"tokens": tokens, "mask": mask}
         _check(tensors, self.header.empty_caption(), EMPTY)
-        entry = self._put(EMPTY, tensors, 1)
-        (self._target / _sidecar(EMPTY)).write(json.dumps(attrs.asdict(entry)).encode())
+        self._put(EMPTY, tensors, 1)
 
     def finish(self) -> ShardIndex:
         """Write the index, which makes the set whole, and take away what only a writer needs.
@@ -128,26 +137,37 @@ class ShardWriter:
         shards = tuple(entry for entry in entries if entry is not None)
         return ShardIndex(self.header, self.shard_samples, shards, empty)
 
-    def _put(self, name: str, tensors: dict[str, Tensor], count: int) -> FileEntry:
+    def _put(self, name: str, tensors: dict[str, Tensor], count: int) -> None:
         content = save({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()})
         (self._target / name).write(content)
-        return FileEntry(count, len(content), hashlib.sha256(content).hexdigest())
+        entry = FileEntry(count, len(content), hashlib.sha256(content).hexdigest())
+        told = text_of(attrs.asdict(entry), sealed=True)
+        (self._target / _sidecar(name)).write(told.encode())
+        self._whole[name] = entry
 
     def _entry(self, number: int) -> FileEntry | None:
         return self._read(shard_name(number), self._counts[number])
 
     def _read(self, name: str, count: int) -> FileEntry | None:
         """What the file beside ``name`` says; None if it or the file is not there, or not whole."""
-        beside = self._target / _sidecar(name)
+        if name in self._whole:
+            return self._whole[name]
+        beside, place = self._target / _sidecar(name), self._target / name
         if not beside.exists():
             return None
         try:
-            entry: FileEntry = structure(FileEntry, parse_json(beside.read()))
-        except (ValueError, FaultyConfigError):
+            entry: FileEntry = structure(FileEntry, parse_document(_read_small(beside), sealed=True))
+        except (ValueError, FaultyConfigError) as error:
+            _log.warning("%s is damaged (%s); what it is of is encoded anew", beside, one_line(error))
             return None
-        place = self._target / name
-        whole = entry.count == count and place.exists() and place.size() == entry.bytes
-        return entry if whole else None
+        if not place.exists():
+            return None
+        whole = entry.count == count and place.size() == entry.bytes
+        if not whole or (name in self._unsure and not _agrees(place, entry)):
+            _log.warning("%s is damaged: it is not what was written; it is encoded anew", place)
+            return None
+        self._whole[name] = entry
+        return entry
 
     def _names(self) -> set[str]:
         try:
@@ -162,14 +182,20 @@ class ShardWriter:
             index = read_index(self._target)
             self._compare(ours, {"header": dump(index.header), "shard_samples": index.shard_samples})
             return
-        self._target.makedirs()
+        if self._target.local is None:
+            self._target.makedirs()
+        else:
+            try:
+                make_folders(self._target.local)
+            except OSError as error:
+                raise unwritable(self._target.local, error) from error
         place = self._target / _UNFINISHED
         if place.exists():
             try:
-                theirs = parse_json(place.read())
+                theirs = parse_document(_read_small(place), sealed=True)
             except ValueError:
                 raise DataError(f"{place} is damaged; empty the folder and begin anew") from None
-            self._compare(ours, theirs)
+            self._compare(parse_document(text_of(ours).encode()), theirs)  # as it is written
             return
         stray = [name for name in sorted(self._names()) if name.startswith("shard-") or name == EMPTY]
         if stray:
@@ -177,7 +203,7 @@ class ShardWriter:
                 f"{self._target} holds {stray[0]}, of which nothing tells where it comes from; "
                 "choose another folder or empty this one"
             )
-        place.write(json.dumps(ours).encode())
+        place.write(text_of(ours, sealed=True).encode())
 
     def _compare(self, ours: object, theirs: object) -> None:
         # Through JSON, which has no tuples.
@@ -199,6 +225,26 @@ class ShardWriter:
                 )
         _within(tensors, "labels", (self.header.classes or 1) - 1, name)
         _within(tensors, "text.count", self.header.text.captions if self.header.text else 0, name)
+
+
+def _read_small(place: Location) -> bytes:
+    """A file of ours that holds a few lines.
+
+    Raises:
+        ValueError: if it is far too long to be one.
+    """
+    if place.size() > _LARGEST:
+        raise ValueError(f"it has more than {_LARGEST:,} bytes")
+    return place.read()
+
+
+def _agrees(place: Location, entry: FileEntry) -> bool:
+    try:
+        return hashlib.sha256(place.read()).hexdigest() == entry.sha256
+    except DataError:
+        if place.local is None:
+            raise  # it may be whole, and cannot be reached just now
+        return False
 
 
 def _sidecar(name: str) -> str:
