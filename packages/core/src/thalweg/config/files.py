@@ -17,7 +17,7 @@ from thalweg.storage.feeding import feed_argument
 from thalweg.storage.redaction import redacted, register_secrets, register_text
 from thalweg.suggestions import did_you_mean
 
-_LARGEST = 16 * 2**20  # bytes of a TOML file
+_LARGEST = 2**20  # bytes of a TOML file
 _DEEPEST = 64
 _DEEP = f"nested more than {_DEEPEST} levels deep"
 _KEY = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")

@@ -22,7 +22,7 @@ class _Record(logging.LogRecord):
             # Handlers take this text where it is there.
             self.exc_text = redacted("".join(traceback.format_exception(*self.exc_info))).rstrip()
 
-    def getMessage(self) -> str:  # noqa: N802 - logging's name
+    def getMessage(self) -> str:
         return redacted(super().getMessage())
 
 

@@ -73,9 +73,9 @@ class Known:
         with self._lock:
             more = dict(self._replaced)
             for text, shown in replaced.items():
-                more |= {form: shown for form in forms_of(text)}
+                more |= dict.fromkeys(forms_of(text), shown)
             for secret in secrets:
-                more |= {form: MASK for form in forms_of(secret)}
+                more |= dict.fromkeys(forms_of(secret), MASK)
             # The longest first, so that a secret within another leaves no rest of it.
             self._replaced = dict(sorted(more.items(), key=lambda pair: (-len(pair[0]), pair[0])))
             self.secrets = self.secrets | secrets

@@ -10,12 +10,15 @@ TELLING = re.compile(r"key|secret|token|sig|pass|cred|auth", re.IGNORECASE)
 """Names that say that a value is secret."""
 
 # One slash is what pathlib leaves of two.
-_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+:/{1,2})([^\s\"'<>`]+)")
+_URL = re.compile(r"(:/{1,2})([^\s\"'<>`]+)")
+_BEGIN = re.compile(r":/{1,2}")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+\Z")
+_LONGEST_SCHEME = 32
 # Up to the last @ of the authority; or, where a password with a slash was not quoted, of all the rest.
 _USER = re.compile(r"[^/?#]*@|[^/?#@:]*:(?!\d*(?:[/?#]|$)).*@")
-_BEGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/{1,2}")
 _REMOTE = frozenset(["http", "https", "s3", "s3a", "gs", "gcs", "hf", "ftp", "ftps"])
 _LONG = 16
+_LONGEST = 2048  # of a URL with secrets to be made known; masked it is at any length
 
 
 def masked(text: str) -> str:
@@ -25,15 +28,15 @@ def masked(text: str) -> str:
 
 def user_infos(text: str) -> Iterator[str]:
     """User info of every URL in a text, without ``@``, also with blanks and quotes in it."""
-    begins = list(_BEGIN.finditer(text)) if ":/" in text else []
+    begins = list(_begins(text))
     for place, begin in enumerate(begins):
-        strict = _URL.match(text, begin.start())
+        strict = _URL.match(text, begin.start(), begin.start() + _LONGEST)
         user = None if strict is None else _USER.match(strict.group(2))
         if user is not None:
             yield user.group()[:-1]
             continue
         # What is no URL by the book: up to the last @ before the next one.
-        stop = begins[place + 1].start() if place + 1 < len(begins) else len(text)
+        stop = begins[place + 1].start() if place + 1 < len(begins) else begin.end() + _LONGEST
         info, at, _ = text[begin.end() : stop].rpartition("@")
         name, colon, password = info.partition(":")
         if at and colon and not re.search(r"[\s/?#]", name) and not re.match(r"\d+(/|$)", password):
@@ -42,9 +45,10 @@ def user_infos(text: str) -> Iterator[str]:
 
 def query_values(text: str) -> Iterator[tuple[str, str]]:
     """Names and values in the queries and fragments of every URL in a text."""
-    for match in _URL.finditer(text) if ":/" in text else ():
+    for begin in _begins(text):
+        match = _URL.match(text, begin.start(), begin.start() + _LONGEST)
         for mark in "?#":
-            query = match.group(2).partition(mark)[2]
+            query = "" if match is None else match.group(2).partition(mark)[2]
             for pair in (query.partition("#")[0] if mark == "?" else query).split("&"):
                 name, _, value = pair.partition("=")
                 yield name, value
@@ -52,8 +56,8 @@ def query_values(text: str) -> Iterator[tuple[str, str]]:
 
 def ragged_queries(text: str) -> Iterator[tuple[str, str]]:
     """The same where blanks or quotes stand within values, to the end of the text."""
-    for begin in _BEGIN.finditer(text) if ":/" in text else ():
-        for pair in text[begin.end() :].partition("?")[2].split("&"):
+    for begin in _begins(text):
+        for pair in text[begin.end() : begin.end() + _LONGEST].partition("?")[2].split("&"):
             name, equals, value = pair.partition("=")
             if equals and re.search(r"[\s\"'<>`]", value):
                 yield name, value.rstrip("\"'`]})")
@@ -75,12 +79,27 @@ def is_long(value: str) -> bool:
     return len(value) >= _LONG
 
 
+def _begins(text: str) -> Iterator[re.Match[str]]:
+    """Where what follows the scheme of a URL begins."""
+    return (match for match in _BEGIN.finditer(text) if _scheme(match))
+
+
+def _scheme(match: re.Match[str]) -> str:
+    """What stands before the colon, if it is a scheme; looking back from there keeps long texts cheap."""
+    before = match.string[max(0, match.start() - _LONGEST_SCHEME) : match.start()]
+    found = _SCHEME.search(before)
+    return "" if found is None else found.group()
+
+
 def _masked(match: re.Match[str]) -> str:
+    name = _scheme(match)
+    if not name:
+        return match.group()
     scheme, rest = match.groups()
     user = _USER.match(rest)
     if user:
         rest = f"{MASK}@{rest[user.end() :]}"
-    elif not scheme.endswith("//") and scheme[:-2].lower() not in _REMOTE:
+    elif scheme == ":/" and name.lower() not in _REMOTE:
         return match.group()  # "note:/tmp/x?y" is a path
     path, mark, query = rest.partition("?")
     if mark:
