@@ -65,8 +65,9 @@ def command(
     # torch comes in here, once the ablation is known to be valid.
     from thalweg.ablation.page import rows
     from thalweg.ablation.running import REPORT, run
+    from thalweg.storage import redacted
 
-    called = "thalweg " + shlex.join(ctx.find_root().obj.arguments)
+    called = "thalweg " + shlex.join(map(redacted, ctx.find_root().obj.arguments))
     found = run(ablation, folder, console.say, called)
     if as_json:
         console.result_json(found)

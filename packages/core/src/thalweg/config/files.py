@@ -1,8 +1,9 @@
 """Recipes: TOML files and overrides of single keys."""
 
+import copy
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,39 @@ def load_config(
         ConfigError: the file cannot be read.
         PluginError: a component that is asked for cannot be imported.
     """
+    return structured(path, read_recipe(path), overrides, registry)
+
+
+def read_recipe(path: Path | str) -> dict[str, Any]:
+    """A recipe's file as plain values, with its name.
+
+    Raises:
+        ConfigError: as :func:`read_toml`.
+    """
     data = read_toml(path)
     data.setdefault("name", Path(path).stem)
+    return data
+
+
+def structured(
+    path: Path | str,
+    recipe: Mapping[str, Any],
+    overrides: Iterable[str] = (),
+    registry: Registry | None = None,
+) -> RunConfig:
+    """A recipe that was read, with overrides, as a config; arguments as of :func:`load_config`.
+
+    Args:
+        path: the file, for messages.
+        recipe: what it holds; left as it is.
+        overrides: ``key.path=value``.
+        registry: where components are looked up.
+
+    Raises:
+        FaultyConfigError: with all problems at once.
+        PluginError: a component that is asked for cannot be imported.
+    """
+    data = copy.deepcopy(dict(recipe))
     problems: list[Problem] = []
     for item in overrides:
         try:
