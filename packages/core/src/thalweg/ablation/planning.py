@@ -125,9 +125,9 @@ class _Costs:
         for known, facts in self._facts:
             if known == data:
                 return facts
-        facts: Facts = data.facts
-        self._facts.append((data, facts))
-        return facts
+        asked: Facts = data.facts
+        self._facts.append((data, asked))
+        return asked
 
 
 def _resolved(ablation: Ablation, cell: Cell, costs: _Costs) -> tuple[RunConfig, _Cost, tuple[str, ...]]:
