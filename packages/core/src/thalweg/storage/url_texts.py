@@ -63,6 +63,16 @@ def ragged_queries(text: str) -> Iterator[tuple[str, str]]:
                 yield name, value.rstrip("\"'`]})")
 
 
+def scheme_of(text: str) -> str:
+    """The scheme of what is or was a URL, also where pathlib has left one slash; empty for a path."""
+    begin = next(_begins(text), None)
+    if begin is None:
+        return ""
+    scheme = text[: begin.start()]
+    whole = begin.group() == "://" or scheme.lower() in _REMOTE
+    return scheme if whole and _SCHEME.fullmatch(scheme) else ""
+
+
 def parts_of(info: str) -> tuple[str, str]:
     """Name and password, as they are written."""
     name, _, password = info.partition(":")
