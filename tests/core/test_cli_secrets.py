@@ -121,14 +121,16 @@ def arguments(command: click.Command, tried: click.Parameter | None, value: str)
 
 def attempts(command: click.Command):
     """Arguments with a secret in every parameter and place; secrets take turns."""
-    turn = itertools.cycle(SECRETS)
+    turn, places = itertools.cycle(SECRETS), itertools.cycle(PLACES.values())
     for parameter in [one for one in command.params if takes_text(one)]:
-        for place in PLACES.values():
+        for place in itertools.islice(places, 3):
             secret = next(turn)
             yield secret, arguments(command, parameter, place(secret))
     for place in PLACES.values():
         secret = next(turn)
         yield secret, [*arguments(command, None, ""), place(secret)]
+    for place in itertools.islice(places, 3):
+        secret = next(turn)
         yield secret, [f"--no-such-option={place(secret)}", place(secret)]
 
 

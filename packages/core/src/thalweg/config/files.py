@@ -182,6 +182,7 @@ def _value(path: tuple[str, ...], text: str) -> Any:
             raise FaultyConfigError([Problem(path, f"the override is {_DEEP}")]) from None
     # What begins like a TOML value is a slip, not a word.
     if not text or "\n" in text or text[0] in "[{\"'":
-        shown = redacted(text) or "without a value"
+        hidden = SECRET_KEY in path
+        shown = "with its value" if hidden else redacted(text) or "without a value"
         raise FaultyConfigError([Problem(path, f"the override {shown} is no TOML value")])
     return text
