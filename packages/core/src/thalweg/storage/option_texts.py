@@ -16,6 +16,8 @@ _GIVEN = re.compile(r"[\s=]+([\"']?)([\w.-]+)=")
 _ASSIGNED = re.compile(r"\s*=\s*")
 _LISTED = re.compile(r"\s*:\s*(?=[\"'{\[\d]|true|false|null|None|True|False)")
 _TABLE = re.compile(r"\s*:\s*(?=\{)")
+_BARE = re.compile(r"\S*")
+_MASKED = re.compile(r"\*\*\*(?=[,;\s})\]'\"]|$)")
 _ESCAPED = "'\"'\"'"  # how shells write a quote within quotes
 _CLOSING = {"{": "}", "[": "]", "(": ")"}
 
@@ -120,7 +122,8 @@ def _end(text: str, at: int, quote: str) -> int:
         if text.startswith(mark, at):
             end = _closed(text, at + len(mark), mark)
             return _line_end(text, at) if end < 0 else end + len(mark)
-    bare = re.compile(r"[^\s]*").match(text, at)
+    masked = _MASKED.match(text, at)  # what was masked before stays as it is
+    bare = masked or _BARE.match(text, at)
     return at if bare is None else bare.end()
 
 

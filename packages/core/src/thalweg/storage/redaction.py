@@ -36,6 +36,9 @@ _WORDS = frozenset(["google_default", "browser"])
 _WORD = re.compile(r"[a-z]+([-_:/.][a-z]+)*")
 """What is no secret unless its name says so: ``acl = "private"`` must not mask that word everywhere."""
 
+_SCHEMES = re.compile(r"(bearer|basic|token|apikey)\s", re.IGNORECASE)
+"""How values of authorization headers begin."""
+
 _OUR_OWN = frozenset(["thalweg"])
 """Never masked by value: it stands in everything that is written, and files say by it what they are."""
 
@@ -227,9 +230,8 @@ def _values(value: Any, name: str) -> Iterator[str]:
         if is_secret(name, text, number=isinstance(value, int)):
             yield text
             # "Bearer ...": what follows is the secret by itself.
-            yield from (
-                word for word in text.split()[1:] if name == "authorization" and len(word) >= _SHORTEST
-            )
+            if name == "authorization" or _SCHEMES.match(text):
+                yield from (word for word in text.split()[1:] if len(word) >= _SHORTEST)
 
 
 def is_secret(name: str, text: str, *, number: bool = False) -> bool:
