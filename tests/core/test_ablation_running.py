@@ -9,22 +9,8 @@ from thalweg.ablation.running import run
 from thalweg.cli.main import main
 from thalweg.config import to_toml
 from thalweg.errors import ThalwegError
+from tiny_ablations import AXIS, PROTOCOL
 from tiny_runs import recipe
-
-AXIS = "refiner=none,plain"
-PROTOCOL = {
-    "name": "moment",
-    "version": 1,
-    "count": 20,
-    "sampling": {"sampler": {"type": "euler", "steps": 2}, "labels": "balanced", "precision": "32-true"},
-    "reference": {"set": "validation"},
-    "judges": {
-        "small_classifier": {
-            "extractor": {"type": "small_classifier", "steps": 2, "width": 8, "features": 8},
-            "metrics": {"frechet_distance": {}, "accuracy": {}},
-        }
-    },
-}
 
 
 @pytest.fixture(scope="module")

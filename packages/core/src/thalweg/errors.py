@@ -35,5 +35,11 @@ class InterruptionError(ThalwegError):
     exit_code = 130
 
 
+class PreemptionError(ThalwegError):
+    """SIGTERM or SIGUSR1 while something was made that the same command goes on with: exit code 75."""
+
+    exit_code = 75
+
+
 class DivergenceError(ThalwegError):
     """Training met a loss or gradient that is not finite: exit code 1."""

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
 from thalweg.composition import compose
 from thalweg.facts import Facts
+from thalweg.flop_counting import FlopCounter
 from thalweg.network import FlowNetwork
 from thalweg.types import Condition, Text
 
@@ -94,9 +94,9 @@ def forward_flop(network: FlowNetwork) -> int:
     """Floating-point operations of one image's forward pass with all read-outs, of a network on meta."""
     inputs = _inputs(network, 1, "meta")
     # Fused attention kernels count as nothing; written as matrix products it counts 4 T^2 D a layer.
-    with torch.no_grad(), FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+    with torch.no_grad(), FlopCounter() as counter, sdpa_kernel(SDPBackend.MATH):
         network(*inputs)
-    return int(counter.get_total_flops())
+    return int(counter.total)
 
 
 def _activation_bytes(composition: dict[str, Any], facts: Facts, batch_size: int, precision: str) -> int:

@@ -1,7 +1,6 @@
 """An ablation's table, as a report and as Markdown."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -11,12 +10,12 @@ from thalweg.report.reach_table import reach_table
 from thalweg.report.reaching import Scores
 
 
-def page(found: Mapping[str, Any], pictures: Sequence[tuple[str, Path]]) -> Report:
+def page(found: Mapping[str, Any], pictures: Sequence[tuple[str, bytes]]) -> Report:
     """The report.
 
     Args:
         found: what :func:`thalweg.ablation.results.results` gives.
-        pictures: a name and a PNG file each, such as one grid of samples a cell.
+        pictures: a name and a whole PNG each, such as one grid of samples a cell.
     """
     table, caption = rows(found), _caption(found)
     header, body = table[0], table[1:]
@@ -27,10 +26,8 @@ def page(found: Mapping[str, Any], pictures: Sequence[tuple[str, Path]]) -> Repo
         Section(
             "Samples",
             tuple(
-                Picture(
-                    name, file.read_bytes(), "Of the first seed, not chosen; the same noise in every cell."
-                )
-                for name, file in pictures
+                Picture(name, png, "Of the first seed, not chosen; the same noise in every cell.")
+                for name, png in pictures
             ),
         ),
         Section("How it was made", (Text("", _making(found)),)),

@@ -1,6 +1,8 @@
 """From an ablation to runs: every cell under every seed, resolved and checked before any is trained."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import attrs
 import torch
@@ -8,11 +10,13 @@ import torch
 from thalweg.ablation.config import Ablation
 from thalweg.ablation.grid import Cell
 from thalweg.composition import compose, composition_of, seeded
-from thalweg.config import RunConfig, load_config
+from thalweg.config import RunConfig, plain
+from thalweg.config.files import read_recipe, structured
 from thalweg.errors import ConfigError
 from thalweg.evaluation.protocol import read_protocol
-from thalweg.network import FlowNetwork
+from thalweg.facts import Facts
 from thalweg.plugins import build_component
+from thalweg.storage import redacted
 from thalweg.summary import forward_flop
 
 
@@ -50,13 +54,13 @@ def plan(ablation: Ablation, out: Path) -> list[Planned]:
         PluginError: a component's plugin is missing or broken.
     """
     read_protocol(ablation.judge.protocol, ablation.judge.settings)
-    first, runs = None, []
+    first, runs, costs = None, [], _Costs(ablation)
     for number, cell in enumerate(ablation.cells):
         try:
-            config, network, left_out = _resolved(ablation, cell)
+            config, cost, left_out = _resolved(ablation, cell, costs)
         except ConfigError as fault:
-            raise ConfigError(f"cell '{cell.name}': {fault}") from fault
-        gflop = forward_flop(network) / 1e9
+            raise ConfigError(redacted(f"cell '{cell.name}': {fault}")) from fault
+        gflop = cost.gflop
         first = gflop if first is None else first
         if ablation.equal == "compute":
             steps = max(1, round(config.training.steps * first / gflop))
@@ -71,11 +75,11 @@ def plan(ablation: Ablation, out: Path) -> list[Planned]:
                     cell=cell.name,
                     seed=seed,
                     config=attrs.evolve(
-                        config, seed=seed, name=f"{cell.name}, seed {seed}", training=training
+                        config, seed=seed, name=redacted(f"{cell.name}, seed {seed}"), training=training
                     ),
                     folder=out / "cells" / f"{number + 1:02d}" / f"seed-{seed}",
                     judged=judged,
-                    parameters=sum(parameter.numel() for parameter in network.parameters()),
+                    parameters=cost.parameters,
                     gflop=gflop,
                     left_out=left_out,
                 )
@@ -83,20 +87,63 @@ def plan(ablation: Ablation, out: Path) -> list[Planned]:
     return sorted(runs, key=lambda run: run.seed)
 
 
-def _resolved(ablation: Ablation, cell: Cell) -> tuple[RunConfig, FlowNetwork, tuple[str, ...]]:
-    config = load_config(ablation.recipe, [*ablation.overrides, *cell.overrides])
-    network = compose(**composition_of(config), facts=config.data.facts, device="meta")
+@attrs.frozen(eq=False)
+class _Cost:
+    """What cells of one composition have in common.
+
+    Attributes:
+        facts: of the composed network.
+        parameters: trainable ones.
+        gflop: 10^9 operations of one image's forward pass.
+    """
+
+    facts: Facts
+    parameters: int
+    gflop: float
+
+
+class _Costs:
+    """Networks of the cells, each composed and counted once: cells mostly differ in something else."""
+
+    def __init__(self, ablation: Ablation) -> None:
+        self.recipe = read_recipe(ablation.recipe)
+        self._facts: list[tuple[Any, Facts]] = []
+        self._known: dict[str, _Cost] = {}
+
+    def of(self, config: RunConfig) -> _Cost:
+        """Of a cell's network."""
+        composition, facts = composition_of(config), self._facts_of(config.data)
+        key = json.dumps([{name: plain(one) for name, one in composition.items()}, repr(facts)], default=repr)
+        if key not in self._known:
+            network = compose(**composition, facts=facts, device="meta")
+            count = sum(parameter.numel() for parameter in network.parameters())
+            self._known[key] = _Cost(network.facts, count, forward_flop(network) / 1e9)
+        return self._known[key]
+
+    def _facts_of(self, data: Any) -> Facts:
+        """A data set may be far away, and is asked once."""
+        for known, facts in self._facts:
+            if known == data:
+                return facts
+        asked: Facts = data.facts
+        self._facts.append((data, asked))
+        return asked
+
+
+def _resolved(ablation: Ablation, cell: Cell, costs: _Costs) -> tuple[RunConfig, _Cost, tuple[str, ...]]:
+    config = structured(ablation.recipe, costs.recipe, [*ablation.overrides, *cell.overrides])
+    cost = costs.of(config)
     left_out = []
     for name, objective in config.objectives.items():
         try:
             with seeded(config.seed, torch.device("cpu")):
-                build_component(objective, network.facts)
+                build_component(objective, cost.facts)
         except ConfigError:
             if cell.strict:
                 raise
             left_out.append(name)
     kept = {name: one for name, one in config.objectives.items() if name not in left_out}
-    return attrs.evolve(config, objectives=kept), network, tuple(left_out)
+    return attrs.evolve(config, objectives=kept), cost, tuple(left_out)
 
 
 def _judged(config: RunConfig, times: int) -> tuple[RunConfig, tuple[int, ...]]:

@@ -1,27 +1,33 @@
 """An ablation from beginning to end, going on cell by cell where it was interrupted."""
 
-import json
-import shutil
+import zlib
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from thalweg.ablation.claiming import claim
 from thalweg.ablation.config import Ablation
 from thalweg.ablation.page import markdown, page
 from thalweg.ablation.planning import Planned, plan
 from thalweg.ablation.results import Judged, Outcome, results
-from thalweg.config import dump
-from thalweg.errors import ConfigError, DataError, InterruptionError, ThalwegError
-from thalweg.evaluation.passport import read_passport
+from thalweg.ablation.signals import preemptible
+from thalweg.ablation.timing import keep_seconds, seconds
+from thalweg.documents import write_document, write_text
+from thalweg.errors import DataError
+from thalweg.evaluation.passport import Passport, read_passport
 from thalweg.evaluation.run import evaluate
 from thalweg.evaluation.surroundings import software
-from thalweg.files import write_bytes
-from thalweg.report import write
-from thalweg.report.runs import read_runs
+from thalweg.folders import remove_tree
+from thalweg.regular import read_bytes
+from thalweg.report import render
+from thalweg.storage.redaction import redacted_plain
+from thalweg.training.ending import interruption
 from thalweg.training.loop import Trainer
 
-RESULTS, MARKDOWN, REPORT, PLAN = "results.json", "table.md", "report.html", "ablation.json"
+RESULTS, MARKDOWN, REPORT = "results.json", "table.md", "report.html"
+
+_LARGEST_PICTURE = 64 * 2**20
+_PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def run(ablation: Ablation, out: Path, say: Callable[[str], None], command: str = "") -> dict[str, Any]:
@@ -35,137 +41,152 @@ def run(ablation: Ablation, out: Path, say: Callable[[str], None], command: str 
         command: how it was called, for the report.
 
     Returns:
-        What ``results.json`` holds.
+        What ``results.json`` holds, without credentials.
 
     Raises:
         InterruptionError: Ctrl-C during training.
+        PreemptionError: SIGTERM or SIGUSR1.
         ConfigError: the folder holds another ablation, or a cell does not resolve.
         DataError: data are missing or damaged.
     """
+    with preemptible():
+        return _run_all(ablation, out, say, command)
+
+
+def _run_all(ablation: Ablation, out: Path, say: Callable[[str], None], command: str) -> dict[str, Any]:
     runs = plan(ablation, out)
-    _claim(ablation, out)
+    claim(ablation, out)
     outcomes: list[Outcome] = []
     better: dict[str, str | None] = {}
     for number, planned in enumerate(runs, start=1):
-        outcome = _done(planned, out)
-        if outcome is None:
+        passports = _kept(planned, say)
+        if any(passport is None for passport in passports.values()):
             say(f"[{number}/{len(runs)}] {planned.config.name}")
-            outcome = _run(planned, ablation, out)
-        outcomes.append(outcome)
-        better |= _directions(out / outcome.judged[-1].passport)
-        found = results(ablation, runs, outcomes, better=better, command=command, software=software())
-        _write(found, out, outcomes)
-    return found
+            passports = _run(planned, ablation, passports)
+        outcomes.append(_outcome(planned, passports, out, say))
+        better |= _directions(passports[planned.judged[-1]])
+        found = redacted_plain(
+            results(ablation, runs, outcomes, better=better, command=command, software=software())
+        )
+        _write(found, out, outcomes, say)
+    return dict(found)
 
 
-def _claim(ablation: Ablation, out: Path) -> None:
-    """Bind the folder to what is judged and how; cells and seeds may be added later."""
-    fixed: dict[str, Any] = {
-        "recipe": ablation.recipe.name,
-        "overrides": list(ablation.overrides),
-        "equal": ablation.equal,
-        "judge": dump(ablation.judge),
-    }
-    cells = {cell.name: list(cell.overrides) for cell in ablation.cells}
-    path = out / PLAN
-    if path.is_file():
-        try:
-            there = json.loads(path.read_text())
-            differing = [key for key, value in fixed.items() if there[key] != value]
-            differing += [name for name, overrides in there["cells"].items() if cells.get(name) != overrides]
-            differing += (
-                ["order of cells"] if list(cells)[: len(there["cells"])] != list(there["cells"]) else []
-            )
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{path} cannot be read: {error}; choose another --out") from error
-        if differing:
-            raise ConfigError(
-                f"{out} holds another ablation, it differs in {differing[0]}; "
-                f"choose another --out, or what it had"
-            )
-    elif out.exists() and any(out.iterdir()):
-        raise ConfigError(f"{out} is not empty and holds no ablation; choose another --out")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ThalwegError(f"cannot make {out}: {error.strerror}; choose another --out") from error
-    write_bytes(path, (json.dumps({**fixed, "cells": cells}, indent=2) + "\n").encode())
+Passports = dict[int, Passport | None]
+"""By step; None for those that are still to come."""
 
 
 def _passport(planned: Planned, step: int) -> Path:
     return planned.folder.with_name(f"{planned.folder.name}-step-{step:08d}.json")
 
 
-def _done(planned: Planned, out: Path) -> Outcome | None:
-    """The outcome of a run that an earlier sitting finished."""
-    if not all(_passport(planned, step).is_file() for step in planned.judged):
-        return None
-    return Outcome(planned, [_judged(planned, step, out) for step in planned.judged])
+def _kept(planned: Planned, say: Callable[[str], None]) -> Passports:
+    """What an earlier sitting found; what is damaged is judged again where the network is still there.
 
-
-def _judged(planned: Planned, step: int, out: Path) -> Judged:
-    path = _passport(planned, step)
-    passport = read_passport(path)
-    seconds = json.loads(_timing(planned).read_text())[str(step)]
-    return Judged(step, seconds, passport.values, str(path.relative_to(out)))
-
-
-def _timing(planned: Planned) -> Path:
-    return planned.folder.with_name(f"{planned.folder.name}-seconds.json")
-
-
-def _run(planned: Planned, ablation: Ablation, out: Path) -> Outcome:
-    trainer = Trainer(planned.config, planned.folder, devices=1, quiet=True)
-    trained = trainer.train()
-    if trained.interrupted:
-        raise InterruptionError(
-            f"interrupted and saved at step {trained.step} of {planned.config.name}; "
-            f"the same command goes on from there"
-        )
-    seconds = _seconds(planned, trained.seconds)
-    write_bytes(_timing(planned), (json.dumps(seconds, indent=1) + "\n").encode())
+    Raises:
+        DataError: if it is damaged and the network is not there any more.
+    """
+    kept: Passports = {}
     for step in planned.judged:
-        if not _passport(planned, step).is_file():
+        path = _passport(planned, step)
+        kept[step] = None
+        if path.is_file():
+            try:
+                kept[step] = read_passport(path)
+            except DataError as fault:
+                say(f"warning: {fault}; it is made anew")
+        if kept[step] is None and _is_thinned(planned) and step != planned.judged[-1]:
+            raise DataError(
+                f"{path} is missing or damaged, and the checkpoint that it was made of is gone; remove "
+                f"{planned.folder} and what begins like it, and the same command trains that run anew"
+            )
+    return kept
+
+
+def _is_thinned(planned: Planned) -> bool:
+    """Whether a run was trained and judged, so that its model is left without checkpoints."""
+    return (planned.folder / "model").is_dir() and not (planned.folder / "checkpoints").is_dir()
+
+
+def _run(planned: Planned, ablation: Ablation, passports: Passports) -> Passports:
+    if not _is_thinned(planned):
+        trainer = Trainer(planned.config, planned.folder, devices=1, quiet=True)
+        trained = trainer.train()
+        if trained.interrupted:
+            raise interruption(trained, planned.config.name)
+        keep_seconds(planned, trained.seconds)
+    for step in planned.judged:
+        if passports[step] is None:
             last = step == planned.judged[-1]
             subject = planned.folder if last else planned.folder / "checkpoints" / f"step-{step:08d}"
-            evaluate(
+            passports[step] = evaluate(
                 subject,
                 protocol=ablation.judge.protocol,
                 settings=ablation.judge.settings,
                 out=_passport(planned, step),
+                # The run's own config.toml was written down without credentials.
+                data=planned.config.data,
             )
     # The averaged weights are what was judged; checkpoints are the bulk of what a run leaves.
-    shutil.rmtree(planned.folder / "checkpoints")
-    return Outcome(planned, [_judged(planned, step, out) for step in planned.judged])
+    if (planned.folder / "checkpoints").is_dir():
+        remove_tree(planned.folder / "checkpoints")
+    return passports
 
 
-def _seconds(planned: Planned, in_all: float) -> dict[str, float]:
-    """Seconds of training until each judged step, between lines of metrics.jsonl in proportion."""
-    (history,) = read_runs([planned.folder])
-    told = history.over("step", "seconds")
-    last = planned.judged[-1]
-    found = {str(last): in_all}
-    for step in planned.judged[:-1]:
-        pairs = [(0.0, 0.0), *zip(told.at, told.values, strict=True), (float(last), in_all)]
-        (start, before), (stop, after) = next(
-            (one, other) for one, other in pairwise(pairs) if one[0] <= step <= other[0] and one[0] < other[0]
-        )
-        found[str(step)] = before + (after - before) * (step - start) / (stop - start)
-    return found
+def _outcome(planned: Planned, passports: Passports, out: Path, say: Callable[[str], None]) -> Outcome:
+    spent = seconds(planned, say)
+    return Outcome(
+        planned,
+        [
+            Judged(step, spent[step], passport.values, str(_passport(planned, step).relative_to(out)))
+            for step, passport in passports.items()
+            if passport is not None
+        ],
+    )
 
 
-def _directions(path: Path) -> dict[str, str | None]:
+def _directions(passport: Passport | None) -> dict[str, str | None]:
     """Which way each number is better."""
-    return {name: number.get("better") for name, number in read_passport(path).numbers.items()}
+    numbers = {} if passport is None else passport.numbers
+    return {name: number.get("better") for name, number in numbers.items()}
 
 
-def _write(found: dict[str, Any], out: Path, outcomes: Sequence[Outcome]) -> None:
-    write_bytes(out / RESULTS, (json.dumps(found, indent=2, ensure_ascii=False) + "\n").encode())
-    write_bytes(out / MARKDOWN, markdown(found).encode())
-    pictures = [
-        (outcome.planned.cell, newest[-1])
-        for outcome in outcomes
-        if outcome.planned.seed == 0
-        and (newest := sorted((outcome.planned.folder / "samples").glob("*.png")))
-    ]
-    write(page(found, pictures), out / REPORT)
+def _write(found: dict[str, Any], out: Path, outcomes: Sequence[Outcome], say: Callable[[str], None]) -> None:
+    write_document(out / RESULTS, found, sealed=True)
+    write_text(out / MARKDOWN, markdown(found))
+    pictures = []
+    for outcome in outcomes:
+        planned = outcome.planned
+        newest = sorted((planned.folder / "samples").glob("*.png"))
+        if planned.seed == 0 and newest:
+            png = _picture(newest[-1], say)
+            if png is not None:
+                pictures.append((redacted_plain(planned.cell), png))
+    write_text(out / REPORT, render(page(found, pictures)))
+
+
+def _picture(path: Path, say: Callable[[str], None]) -> bytes | None:
+    """A whole PNG, by the sums of its chunks; None where it is damaged, which is said."""
+    try:
+        png = read_bytes(path, _LARGEST_PICTURE)
+    except OSError as error:
+        say(f"warning: {path} cannot be read ({error.strerror or error}); the report does without it")
+        return None
+    if is_whole_png(png):
+        return png
+    say(f"warning: {path} is damaged; the report does without it, 'thalweg sample' draws the like anew")
+    return None
+
+
+def is_whole_png(png: bytes) -> bool:
+    """Whether all chunks of a PNG are there and match their checksums."""
+    at, kind = len(_PNG), b""
+    if png[:at] != _PNG:
+        return False
+    while kind != b"IEND":
+        length = int.from_bytes(png[at : at + 4], "big")
+        kind, end = png[at + 4 : at + 8], at + 8 + length
+        if end + 4 > len(png) or zlib.crc32(png[at + 4 : end]) != int.from_bytes(png[end : end + 4], "big"):
+            return False
+        at = end + 4
+    return True

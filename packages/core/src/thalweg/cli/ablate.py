@@ -7,6 +7,7 @@ from typing import Any, Literal, cast
 import click
 
 from thalweg.cli import console
+from thalweg.cli.local import LocalPath
 
 
 @click.command("ablate")
@@ -23,9 +24,7 @@ from thalweg.cli import console
 )
 @click.option("--protocol", help="Of the evaluation, a name or a TOML file.  [default: the file's, or quick]")
 @click.option("--times", type=click.IntRange(1), help="How often in training a run is judged.")
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="Folder of the ablation.  [default: ablations/NAME]"
-)
+@click.option("--out", type=LocalPath(), help="Folder of the ablation.  [default: ablations/NAME]")
 @click.option("--dry-run", is_flag=True, help="Only show the cells and what each costs.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 @click.pass_context
@@ -65,8 +64,9 @@ def command(
     # torch comes in here, once the ablation is known to be valid.
     from thalweg.ablation.page import rows
     from thalweg.ablation.running import REPORT, run
+    from thalweg.storage import redacted
 
-    called = "thalweg " + shlex.join(ctx.find_root().obj.arguments)
+    called = "thalweg " + shlex.join(map(redacted, ctx.find_root().obj.arguments))
     found = run(ablation, folder, console.say, called)
     if as_json:
         console.result_json(found)

@@ -6,6 +6,7 @@ from thalweg.cli import console
 from thalweg.cli.groups import Group
 from thalweg.config import dump, load_config, to_toml
 from thalweg.plugins import build_component
+from thalweg.storage.redaction import redacted_plain
 
 
 @click.group("config", cls=Group)
@@ -22,7 +23,7 @@ def command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def show(recipe: str, overrides: tuple[str, ...], as_json: bool) -> None:
     """Print a recipe with all defaults and overrides resolved, as TOML."""
-    resolved = dump(load_config(recipe, overrides))
+    resolved = redacted_plain(dump(load_config(recipe, overrides)))
     if as_json:
         console.result_json(resolved)
     else:

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from thalweg.cli import console
+from thalweg.cli.local import LocalPath
 
 
 @click.command("evaluate")
@@ -16,10 +17,10 @@ from thalweg.cli import console
 @click.option("--metrics", metavar="A,B,...", help="Which, such as fid,sfid,is or frechet_distance@lite0.")
 @click.option("--extractor", metavar="NAME", help="Whose features metrics read.  [default: inception]")
 @click.option("--protocol", metavar="NAME|FILE", help="Settings under a name, such as quick or adm-50k.")
-@click.option("--out", type=click.Path(path_type=Path), help="Where to write the passport, a JSON file.")
+@click.option("--out", type=LocalPath(), help="Where to write the passport, a JSON file.")
 @click.option(
     "--save-reference",
-    type=click.Path(path_type=Path),
+    type=LocalPath(),
     help="Where to write the reference's statistics, a .safetensors file.",
 )
 @click.option("--devices", default=1, show_default=True, help="How many processes share the work.")

@@ -5,10 +5,11 @@ from pathlib import Path
 import click
 
 from thalweg.cli import console
+from thalweg.cli.local import LocalPath
 
 
 @click.command("init")
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="DIR", type=LocalPath())
 def command(folder: Path) -> None:
     """Start a project in DIR: a recipe, and a script that trains it, also under fabric run.
 

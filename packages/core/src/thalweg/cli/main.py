@@ -17,6 +17,7 @@ from thalweg.cli import console
 from thalweg.cli.groups import LazyGroup
 from thalweg.errors import ThalwegError
 from thalweg.plugins import block, registry
+from thalweg.storage.feeding import feed
 from thalweg.suggestions import one_line
 
 COMMANDS = {
@@ -109,6 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Read by torch when it is imported: large tensors in huge pages, a tenth faster on Linux processors.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     state = _State(sys.argv[1:] if arguments is None else list(arguments))
+    feed(state.arguments, os.environ)
     try:
         return _run(state)
     except Exception as error:

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from thalweg.cli import console
+from thalweg.cli.local import LocalPath
 
 
 @click.command("new")
@@ -12,7 +13,7 @@ from thalweg.cli import console
 @click.option("--kind", required=True, metavar="KIND", help="What it brings, such as refiner or sampler.")
 @click.option(
     "--into",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=LocalPath(file_okay=False),
     default=Path(),
     help="Folder in which the package's folder is made; the working folder unless stated.",
 )

@@ -5,12 +5,13 @@ from pathlib import Path
 import click
 
 from thalweg.cli import console
+from thalweg.cli.local import LocalPath
 
 
 @click.command("quickstart")
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=LocalPath(file_okay=False),
     default=Path("quickstart"),
     show_default=True,
     help="Folder for runs, results and report.",

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from thalweg.cli import console
+from thalweg.cli.local import LocalPath
 
 
 @click.command("report")
@@ -12,7 +13,7 @@ from thalweg.cli import console
 @click.option(
     "-o",
     "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=LocalPath(dir_okay=False),
     default=Path("report.html"),
     show_default=True,
     help="The HTML file; one that is there is replaced.",

@@ -7,13 +7,14 @@ import attrs
 import click
 
 from thalweg.cli import console
+from thalweg.cli.local import LocalPath
 from thalweg.config import apply_override, structure
 from thalweg.errors import ConfigError
 
 
 @click.command("sample")
 @click.argument("model")
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("out", type=LocalPath())
 @click.argument("settings", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--labels", metavar="A,B,...", help="Classes to draw.  [default: all]")
 @click.option(

@@ -12,6 +12,7 @@ from thalweg.config.slots import slot_of
 from thalweg.plugins import Registry
 from thalweg.plugins import registry as process_registry
 from thalweg.storage.redaction import redacted
+from thalweg.storage.url_texts import masked as masked_urls
 
 
 def dump(config: Any, registry: Registry | None = None) -> dict[str, Any]:
@@ -61,4 +62,6 @@ def plain(value: Any, registry: Registry | None = None) -> Any:
         return {str(key): plain(one, registry) for key, one in value.items()}
     if isinstance(value, list | tuple):
         return [plain(one, registry) for one in value]
-    return str(value) if isinstance(value, Path) else value
+    text = str(value) if isinstance(value, Path) else value
+    # A field that expects no URL may have been given one all the same.
+    return masked_urls(text) if isinstance(text, str) else text

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import attrs
 
 from thalweg.errors import ConfigError
+from thalweg.storage.redaction import redacted
 from thalweg.suggestions import did_you_mean
 
 _WORDS = {">=": "at least", "<=": "at most", ">": "above", "<": "below"}
@@ -40,10 +41,11 @@ class FaultyConfigError(ConfigError):
         self.source = source
         lines = [str(problem) for problem in self.problems]
         if len(lines) == 1:
-            super().__init__(f"{source}: {lines[0]}" if source else lines[0])
+            text = f"{source}: {lines[0]}" if source else lines[0]
         else:
             head = f"{source or 'the configuration'} has {len(lines)} faults:"
-            super().__init__("\n  ".join([head, *lines]))
+            text = "\n  ".join([head, *lines])
+        super().__init__(redacted(text))
 
     def under(self, *keys: str | int) -> "FaultyConfigError":
         """The same problems, seen from further outside."""

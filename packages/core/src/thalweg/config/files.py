@@ -1,8 +1,9 @@
 """Recipes: TOML files and overrides of single keys."""
 
+import copy
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,14 @@ from thalweg.config.secret import SECRET_KEY
 from thalweg.config.structuring import structure
 from thalweg.errors import ConfigError
 from thalweg.plugins import Registry
-from thalweg.storage.redaction import redacted, register_secrets
+from thalweg.regular import read_text
+from thalweg.storage.feeding import feed_argument
+from thalweg.storage.redaction import redacted, register_secrets, register_text
 from thalweg.suggestions import did_you_mean
 
+_LARGEST = 2**20  # bytes of a TOML file
+_DEEPEST = 64
+_DEEP = f"nested more than {_DEEPEST} levels deep"
 _KEY = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 
 
@@ -33,8 +39,39 @@ def load_config(
         ConfigError: the file cannot be read.
         PluginError: a component that is asked for cannot be imported.
     """
+    return structured(path, read_recipe(path), overrides, registry)
+
+
+def read_recipe(path: Path | str) -> dict[str, Any]:
+    """A recipe's file as plain values, with its name.
+
+    Raises:
+        ConfigError: as :func:`read_toml`.
+    """
     data = read_toml(path)
     data.setdefault("name", Path(path).stem)
+    return data
+
+
+def structured(
+    path: Path | str,
+    recipe: Mapping[str, Any],
+    overrides: Iterable[str] = (),
+    registry: Registry | None = None,
+) -> RunConfig:
+    """A recipe that was read, with overrides, as a config; arguments as of :func:`load_config`.
+
+    Args:
+        path: the file, for messages.
+        recipe: what it holds; left as it is.
+        overrides: ``key.path=value``.
+        registry: where components are looked up.
+
+    Raises:
+        FaultyConfigError: with all problems at once.
+        PluginError: a component that is asked for cannot be imported.
+    """
+    data = copy.deepcopy(dict(recipe))
     problems: list[Problem] = []
     for item in overrides:
         try:
@@ -56,16 +93,48 @@ def read_toml(path: Path | str) -> dict[str, Any]:
     Raises:
         ConfigError: it is missing, unreadable or no TOML.
     """
-    file = Path(path)
+    file, shown = Path(path), redacted(str(path))
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        text = read_text(file, _LARGEST)
+        # Before anything is said of it, also where it is no TOML.
+        register_text(text)
+        return parse_toml(text)
     except FileNotFoundError:
         beside = [str(other) for other in file.parent.glob("*.toml")]
-        raise ConfigError(f"{path} does not exist{did_you_mean(str(file), beside)}") from None
+        raise ConfigError(f"{shown} does not exist{did_you_mean(str(file), beside)}") from None
     except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is no valid TOML: {error}") from error
+        raise ConfigError(f"{shown} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise ConfigError(f"{shown} is no valid TOML: {redacted(str(error))}") from error
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """TOML as plain values.
+
+    Raises:
+        ValueError: it is no TOML, or nested too deeply.
+    """
+    try:
+        data = tomllib.loads(text)
+        _check_depth(data)
+    except RecursionError:
+        raise ValueError(_DEEP) from None
+    return data
+
+
+def _check_depth(data: Any) -> None:
+    """Tables that dotted keys nest are not bounded by the parser, and all that walks them is recursive."""
+    level, depth = [data], 0
+    while level:
+        depth += 1
+        if depth > _DEEPEST:
+            raise ValueError(_DEEP)
+        level = [
+            one
+            for outer in level
+            for one in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(one, dict | list)
+        ]
 
 
 def apply_override(data: dict[str, Any], item: str) -> None:
@@ -78,14 +147,17 @@ def apply_override(data: dict[str, Any], item: str) -> None:
     """
     key, equals, text = item.partition("=")
     key, text = key.strip(), text.strip()
+    feed_argument(item)  # before anything is said of it
     if SECRET_KEY in key:
         item = key
-        register_secrets({key.rpartition(".")[2]: text})  # quoted as it may be, before anything is said of it
+        register_secrets({key.rpartition(".")[2]: text})  # quoted as it may be
     if not equals or not _KEY.fullmatch(key):
         raise FaultyConfigError(
             [Problem((), f"override '{redacted(item)}' is not of the form key.path=value")]
         )
     *parents, last = key.split(".")
+    if len(parents) >= _DEEPEST:
+        raise FaultyConfigError([Problem((), f"the override of '{parents[0]}...' is {_DEEP}")])
     value = _value(tuple(key.split(".")), text)
     if SECRET_KEY in parents:
         register_secrets({last: value})
@@ -102,13 +174,15 @@ def apply_override(data: dict[str, Any], item: str) -> None:
 
 def _value(path: tuple[str, ...], text: str) -> Any:
     try:
-        parsed = tomllib.loads(f"value = {text}")
+        parsed = parse_toml(f"value = {text}")
         if len(parsed) == 1:
             return parsed["value"]
-    except tomllib.TOMLDecodeError:
-        pass
+    except ValueError as error:
+        if str(error) == _DEEP:
+            raise FaultyConfigError([Problem(path, f"the override is {_DEEP}")]) from None
     # What begins like a TOML value is a slip, not a word.
     if not text or "\n" in text or text[0] in "[{\"'":
-        shown = redacted(text) or "without a value"
+        hidden = SECRET_KEY in path
+        shown = "with its value" if hidden else redacted(text) or "without a value"
         raise FaultyConfigError([Problem(path, f"the override {shown} is no TOML value")])
     return text

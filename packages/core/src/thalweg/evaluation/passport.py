@@ -1,16 +1,17 @@
 """What a number was made of and how: JSON that travels with it (no torch here)."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import attrs
 
+from thalweg.documents import parse_document, write_document
 from thalweg.errors import DataError
-from thalweg.files import write_bytes
+from thalweg.regular import read_bytes, read_json
 
 _FORMAT, _VERSION = "thalweg-passport", 1
+_LARGEST = 64 * 2**20  # bytes
 
 
 @attrs.frozen(kw_only=True)
@@ -50,18 +51,18 @@ class Passport:
         return {"format": _FORMAT, "version": _VERSION, **attrs.asdict(self, recurse=False)}
 
     def write(self, path: Path) -> None:
-        """Write it; the file is there whole or not at all.
+        """Write it, without credentials and with a digest of itself; the file is there whole or not at all.
 
         Raises:
-            ThalwegError: if it cannot be written.
+            ThalwegError: if it cannot be written, or a number is not finite.
         """
-        write_bytes(path, (json.dumps(self.plain(), indent=2, ensure_ascii=False) + "\n").encode())
+        write_document(path, self.plain(), sealed=True)
 
 
 def is_passport(path: Path) -> bool:
     """Whether a JSON file says that it is one."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = read_json(path, _LARGEST)
     except (OSError, ValueError):
         return False
     return isinstance(data, dict) and data.get("format") == _FORMAT
@@ -71,24 +72,31 @@ def read_passport(path: Path) -> Passport:
     """Read one.
 
     Raises:
-        DataError: if it is missing, no passport, or newer than this version.
+        DataError: if it is missing, no passport, not as it was written, or newer than this version.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        content = read_bytes(path, _LARGEST)
+        data = parse_document(content)
     except FileNotFoundError:
         raise DataError(f"{path} does not exist; 'thalweg evaluate --out' writes passports") from None
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} is no passport: {error}") from error
-    if not isinstance(data, dict) or data.get("format") != _FORMAT:
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror or error}); evaluate again") from error
+    except ValueError as error:
+        raise DataError(f"{path} is no passport ({error}); evaluate again") from error
+    if data.get("format") != _FORMAT:
         raise DataError(f"{path} is no passport; 'thalweg evaluate --out' writes them")
     if data.get("version") != _VERSION:
         raise DataError(
             f"{path} has format version {data.get('version')}, this Thalweg reads {_VERSION}; evaluate again"
         )
+    try:
+        data = parse_document(content, sealed=True)
+    except ValueError as error:
+        raise DataError(f"{path} is damaged or was changed ({error}); evaluate again") from error
     fields = {field.name for field in attrs.fields(Passport)}
     try:
         passport = Passport(**{name: one for name, one in data.items() if name in fields})
         passport.values  # noqa: B018 - that all can be read
-    except (TypeError, KeyError, ValueError) as error:
+    except (TypeError, KeyError, ValueError, AttributeError) as error:
         raise DataError(f"{path} is damaged: {error}; evaluate again") from error
     return passport

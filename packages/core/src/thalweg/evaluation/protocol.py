@@ -13,6 +13,8 @@ import attrs
 from thalweg.config import FaultyConfigError, apply_override, read_toml, structure
 from thalweg.errors import ConfigError
 from thalweg.evaluation.settings import EvaluationConfig
+from thalweg.regular import read_bytes
+from thalweg.storage.redaction import redacted
 from thalweg.suggestions import did_you_mean, known_words
 
 _FOLDER = Path(__file__).parent / "protocols"
@@ -25,7 +27,7 @@ class Protocol:
     Attributes:
         config: the settings, all of them.
         sha256: of the protocol's text; None where none was named.
-        changed: what was overridden, as it was written.
+        changed: what was overridden, as it was written but for credentials.
     """
 
     config: EvaluationConfig
@@ -56,7 +58,7 @@ def read_protocol(
     digest = None
     if what is not None:
         path = _path(what)
-        data, digest = read_toml(path), hashlib.sha256(path.read_bytes()).hexdigest()
+        data, digest = read_toml(path), hashlib.sha256(read_bytes(path)).hexdigest()
         data.setdefault("name", path.stem)
     if judges is not None:
         data["judges"] = dict(judges)
@@ -69,7 +71,7 @@ def read_protocol(
         raise faults.of(str(what)) if what is not None else faults from None
     if judges is not None and what is not None:
         changed.append("judges")
-    return Protocol(config, digest, tuple(changed))
+    return Protocol(config, digest, tuple(map(redacted, changed)))
 
 
 def _path(what: str | Path) -> Path:

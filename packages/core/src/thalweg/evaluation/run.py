@@ -50,6 +50,7 @@ def evaluate(
     work: str | Path | None = None,
     save_seconds: float = SAVE_SECONDS,
     progress: Progress | None = None,
+    data: Any = None,
 ) -> Passport:
     """Judge a network's samples, or images, and say how the numbers were made.
 
@@ -75,6 +76,8 @@ def evaluate(
         work: the folder for unfinished work and reference statistics; by default the cache's.
         save_seconds: how often unfinished work is put on disk.
         progress: called with ``samples`` or ``reference``, how many are done, and how many there are.
+        data: the data set of the subject's run, as a config or in plain values, instead of the one that its
+            config names, which was written down without credentials.
 
     Raises:
         ConfigError: settings are wrong or do not go together.
@@ -101,7 +104,7 @@ def evaluate(
     out, save_reference = (None if path is None else Path(path) for path in (out, save_reference))
     check_outputs(out, save_reference, (subject, reference, protocol))
     check_writable(*(path for path in (out, save_reference) if path is not None))
-    ours = open_subject(subject, read.config, place)
+    ours = open_subject(subject, read.config, place, data)
     theirs = open_reference(reference, ours, read.config, place)
     evaluation = _Evaluation(read, ours, theirs, means)
     numbers = evaluation.numbers(save_reference)

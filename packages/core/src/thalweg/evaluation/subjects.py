@@ -59,8 +59,9 @@ class Reference:
     teaching: ImageSet | None = None
 
 
-def open_subject(what: Named, config: EvaluationConfig, device: str) -> Subject:
-    """Open what is judged; a network is loaded, and nothing is drawn yet.
+def open_subject(what: Named, config: EvaluationConfig, device: str, data: Any = None) -> Subject:
+    """Open what is judged; a network is loaded, and nothing is drawn yet. With ``data``, the data set of its
+    run is that one.
 
     Raises:
         ConfigError: if it is a network and the number of samples is not stated.
@@ -71,7 +72,7 @@ def open_subject(what: Named, config: EvaluationConfig, device: str) -> Subject:
     check_exists(what)
     model = model_at(what)
     if model is not None:
-        return _network(model, config, device)
+        return _network(model, config, device, data)
     stated = images_at(what, config.crop)
     images = stated.open(device)
     side = _side("samples", images, stated, config.count, str(what))
@@ -111,10 +112,10 @@ def open_reference(what: Named | None, subject: Subject, config: EvaluationConfi
     return Reference(side, moments=moments, teaching=teaching if side.images.classes else None)
 
 
-def _network(model: Model, config: EvaluationConfig, device: str) -> Subject:
+def _network(model: Model, config: EvaluationConfig, device: str, data: Any) -> Subject:
     if config.count is None:
         raise ConfigError("the number of samples is not stated; say how many to draw, such as count=10000")
-    data = model.data
+    data = model.data if data is None else data
     stated = structure(
         NetworkSet,
         {

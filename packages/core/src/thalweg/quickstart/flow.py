@@ -1,6 +1,5 @@
 """The whole way once: train both networks, draw from them, judge, write results and report."""
 
-import json
 import platform
 import sys
 import time
@@ -15,16 +14,17 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from thalweg.config import RunConfig
-from thalweg.errors import InterruptionError
-from thalweg.files import write_bytes
+from thalweg.documents import write_document, write_text
 from thalweg.importing import load
 from thalweg.plugins import build_component
 from thalweg.protocols import Dataset
 from thalweg.quickstart.judging import DISTANCE, Judge, Scores
 from thalweg.quickstart.page import page
 from thalweg.quickstart.twins import CLASSES, Settings, twins
-from thalweg.report import write
+from thalweg.regular import parse_json, read_text
+from thalweg.report import render
 from thalweg.sampling import Samples, sample
+from thalweg.training.ending import interruption
 from thalweg.training.loop import Trainer
 from thalweg.training.progress import Bar, Lines, Progress
 from thalweg.training.session import TrainingResult
@@ -70,6 +70,7 @@ def run(out: Path, settings: Settings, say: Callable[[str], None]) -> dict[str, 
 
     Raises:
         InterruptionError: Ctrl-C during training.
+        PreemptionError: SIGTERM or SIGUSR1 during training.
         ConfigError: the folder holds a quick start with other settings.
     """
     begun = time.perf_counter()
@@ -84,10 +85,7 @@ def run(out: Path, settings: Settings, say: Callable[[str], None]) -> dict[str, 
         say(f"[{place}/5] training {name}: {settings.steps} steps on {len(dataset.train):,} real digits")
         trained[name] = trainer.train()
         if trained[name].interrupted:
-            raise InterruptionError(
-                f"interrupted and saved at step {trained[name].step} of {name}; "
-                f"the same command goes on from there"
-            )
+            raise interruption(trained[name], name)
     say("[3/5] training the classifier that judges, on real digits")
     judge = Judge(dataset, settings.seed)
     models = []
@@ -95,8 +93,8 @@ def run(out: Path, settings: Settings, say: Callable[[str], None]) -> dict[str, 
         say(f"[{place}/5] drawing {settings.samples} samples of {name} by {settings.sampler_steps} SDE steps")
         models.append(_finish(name, trainer, trained[name], dataset, judge))
     results = _results(models, judge, settings, time.perf_counter() - begun)
-    write_bytes(out / RESULTS, (json.dumps(results, indent=2, ensure_ascii=False) + "\n").encode())
-    write(page(models, judge, dataset, results), out / REPORT)
+    write_document(out / RESULTS, results, sealed=True)
+    write_text(out / REPORT, render(page(models, judge, dataset, results)))
     return results
 
 
@@ -124,13 +122,13 @@ def _finish(
     images = dataset.images(samples.x)
     if images is None:
         raise TypeError("the quick start's data set holds images")
-    lines = (result.run_dir / "metrics.jsonl").read_text().splitlines()
+    lines = read_text(result.run_dir / "metrics.jsonl").splitlines()
     return Model(
         name=name,
         config=trainer.config,
         parameters=sum(parameter.numel() for parameter in trainer.parts.network.parameters()),
         result=result,
-        history=[json.loads(line) for line in lines],
+        history=[parse_json(line) for line in lines],
         samples=samples,
         images=images,
         scores=judge(images, labels),

@@ -1,23 +1,24 @@
-"""What must not be told: user info and query values of URLs, and secrets of storage options."""
+"""What must not be told: user info and query values of URLs, storage options, and all known secrets.
 
-import base64
-import json
+Texts are masked by value, once a secret is known, and by field, whatever its length and form.
+"""
+
 import re
 import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import quote, quote_plus, unquote
 
-MASK = "***"
+from thalweg.storage import option_texts, url_texts
+from thalweg.storage.secret_forms import forms_of
+from thalweg.storage.url_texts import MASK, TELLING
+
+__all__ = ["MASK", "OPTIONS", "Known", "redacted", "redacted_plain", "register_secrets", "register_url"]
 
 OPTIONS = "storage_options"
 """What a table of storage options is called wherever one stands."""
 
 _SHORTEST = 6
 """Shorter values are not registered: replacing them would tear words apart that mean something else."""
-
-_SHORTEST_IN_QUERY = 16
-"""The same for query values whose name does not say that they are secret."""
 
 _PUBLIC = frozenset(
     [
@@ -32,48 +33,106 @@ _PUBLIC = frozenset(
 _WORDS = frozenset(["google_default", "browser"])
 """Values that choose a way of signing in rather than being a credential."""
 
-_WORD = re.compile(r"[a-z]+([-_:/][a-z]+)*")
+_WORD = re.compile(r"[a-z]+([-_:/.][a-z]+)*")
 """What is no secret unless its name says so: ``acl = "private"`` must not mask that word everywhere."""
 
-_TELLING = re.compile(r"key|secret|token|sig|pass|cred|auth", re.IGNORECASE)
+_SCHEMES = re.compile(r"(bearer|basic|token|apikey)\s", re.IGNORECASE)
+"""How values of authorization headers begin."""
 
-_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)([^\s\"'<>`]+)")
-# Up to the last @ of the authority; or, where a password with a slash was not quoted, of all the rest.
-_USER = re.compile(r"[^/?#]*@|[^/?#@:]*:(?!\d*(?:[/?#]|$)).*@")
+_OUR_OWN = frozenset(["thalweg"])
+"""Never masked by value: it stands in everything that is written, and files say by it what they are."""
 
-_lock = threading.Lock()
-_secrets: set[str] = set()
-_pattern: re.Pattern[str] | None = None
+CREDENTIAL = re.compile(
+    r"(.*[_.-])?(secret|password|passwd|passphrase|credentials?|authorization"
+    r"|(api|access|secret|private|account)[_-]?key|(access|auth|session|api|refresh|bearer)[_-]?token)",
+    re.IGNORECASE,
+)
+"""Names of fields and options whose value is secret wherever they stand."""
+
+
+class Known:
+    """The secrets that this process knows.
+
+    Attributes:
+        secrets: by themselves.
+    """
+
+    def __init__(self) -> None:
+        self.secrets: frozenset[str] = frozenset()
+        self._replaced: dict[str, str] = {}
+        self._lock = threading.Lock()
+
+    def add(self, secrets: set[str], replaced: Mapping[str, str] | None = None) -> None:
+        """Make more known.
+
+        Args:
+            secrets: to be masked wherever they stand.
+            replaced: longer texts that hold one, and what to write instead.
+        """
+        secrets = {secret for secret in secrets if secret.casefold() not in _OUR_OWN} - self.secrets
+        replaced = {text: shown for text, shown in (replaced or {}).items() if text not in self._replaced}
+        if not secrets and not replaced:
+            return
+        with self._lock:
+            more = dict(self._replaced)
+            for text, shown in replaced.items():
+                more |= dict.fromkeys(forms_of(text), shown)
+            for secret in secrets:
+                more |= dict.fromkeys(forms_of(secret), MASK)
+            # The longest first, so that a secret within another leaves no rest of it.
+            self._replaced = dict(sorted(more.items(), key=lambda pair: (-len(pair[0]), pair[0])))
+            self.secrets = self.secrets | secrets
+
+    def masked(self, text: str) -> str:
+        """A text without any of them."""
+        # Long texts, such as reports, hold few of the forms: finding them first is what makes it fast.
+        there = [form for form in self._replaced if form in text]
+        if not there:
+            return text
+        replaced = self._replaced
+        return re.sub("|".join(map(re.escape, there)), lambda match: replaced[match.group()], text)
+
+
+_known = Known()
 
 
 def redacted(text: str) -> str:
-    """A text with ``***`` for user info and query values of every URL in it, and for all known secrets."""
+    """A text with ``***`` for user info and query values of every URL in it, for values of storage options,
+    and for all known secrets."""
     # Secrets first: a URL may end within a secret that has a blank.
-    if _pattern is not None:
-        text = _pattern.sub(MASK, text)
-    return _URL.sub(_masked, text) if "://" in text else text
+    text = _known.masked(text)
+    if option_texts.mentions(text):
+        parts, reached = [], 0
+        for found in option_texts.found_in(text):
+            parts += [text[reached : found.start], f'"{MASK}"' if found.quoted else MASK]
+            reached = found.stop
+        text = "".join([*parts, text[reached:]])
+    return url_texts.masked(text)
 
 
 def redacted_plain(value: Any) -> Any:
-    """Plain values with all texts as :func:`redacted` gives them, and storage options masked by their names.
+    """Plain values with all texts as :func:`redacted` gives them, and credentials masked by their names.
 
     Args:
         value: mappings, lists, tuples and what JSON or TOML can hold; tuples become lists.
     """
     if isinstance(value, Mapping):
-        return {
-            redacted(str(key)): _masked_options(one) if key == OPTIONS else redacted_plain(one)
-            for key, one in value.items()
-        }
+        return {redacted(str(key)): _of_field(str(key), one) for key, one in value.items()}
     if isinstance(value, list | tuple):
         return [redacted_plain(one) for one in value]
     return redacted(value) if isinstance(value, str) else value
 
 
+def _of_field(key: str, value: Any) -> Any:
+    if option_texts.mentions(key):
+        return _masked_options(value) if isinstance(value, Mapping) and key == OPTIONS else MASK
+    return MASK if isinstance(value, str) and value and CREDENTIAL.fullmatch(key) else redacted_plain(value)
+
+
 def _masked_options(options: Any) -> Any:
     if isinstance(options, Mapping):
         return {
-            str(name): redacted_plain(one) if str(name).lower() in _PUBLIC else _masked_options(one)
+            redacted(str(name)): redacted_plain(one) if str(name).lower() in _PUBLIC else _masked_options(one)
             for name, one in options.items()
         }
     return MASK
@@ -87,32 +146,75 @@ def register_secrets(options: Mapping[str, Any]) -> None:
             and values shorter than 6 characters stay visible; so do numbers and plain words, unless the
             name says that they are secret, as ``password`` does.
     """
-    _add(set(_values(options, "")))
+    _known.add(set(_values(options, "")))
 
 
-def register_url(url: str) -> None:
-    """The same for the user info of a URL and for what in its query looks like a secret."""
-    _add(set(_in_url(url)))
+def register_url(text: str) -> None:
+    """The same for the user info of every URL in a text and for what in its query looks like a secret."""
+    if ":/" not in text:
+        return
+    secrets: set[str] = set()
+    whole: dict[str, str] = {}
+    for info in url_texts.user_infos(text):
+        if MASK in info:
+            continue
+        # As a whole it is masked whatever its length.
+        whole |= {f":/{slash}{info}@": f":/{slash}{MASK}@" for slash in ("/", "")}
+        name, password = url_texts.parts_of(info)
+        secrets |= url_texts.plain_forms(password)
+        if not _WORD.fullmatch(name):  # "someone" is no secret, and an access key is no word
+            secrets |= url_texts.plain_forms(name)
+    for name, value in (*url_texts.query_values(text), *url_texts.ragged_queries(text)):
+        if len(value) >= _SHORTEST and (TELLING.search(name) or url_texts.is_long(value)):
+            secrets |= url_texts.plain_forms(value)
+    _known.add({secret for secret in secrets if len(secret) >= _SHORTEST}, whole)
 
 
-def _masked(match: re.Match[str]) -> str:
-    scheme, rest = match.groups()
-    user = _USER.match(rest)
-    if user:
-        rest = f"{MASK}@{rest[user.end() :]}"
-    path, mark, query = rest.partition("?")
-    if mark:
-        query, _, _ = query.partition("#")
-        return f"{scheme}{path}?{_masked_values(query)}"
-    path, mark, fragment = rest.partition("#")
-    if "=" in fragment:
-        return f"{scheme}{path}#{_masked_values(fragment)}"
-    return scheme + rest
+def register_text(text: str) -> None:
+    """The same for all that a text holds: URLs and storage options, in whatever form they are written."""
+    register_url(text)
+    if not option_texts.mentions(text):
+        return
+    secrets: set[str] = set()
+    for found in option_texts.found_in(text):
+        secrets |= set(_in_value(text[found.start : found.stop], found.name))
+    _known.add(secrets)
 
 
-def _masked_values(query: str) -> str:
-    pairs = (pair.partition("=") for pair in query.split("&"))
-    return "&".join(f"{name}={MASK}" if equals else MASK for name, equals, _ in pairs)
+def register_field(name: str, value: str, written: str = "") -> None:
+    """The same for one value by the name of its field, and for the text that it was written as.
+
+    Args:
+        name: of the option.
+        value: of it.
+        written: ``name=value`` as it stands in an argument; it is masked whatever the value's length.
+    """
+    whole = {written: written[: len(written) - len(value)] + MASK} if written and value else {}
+    _known.add(set(_in_value(value, name.lower())), whole)
+
+
+_PAIR = re.compile(
+    r"""["']?([\w.-]+)["']?\s*[:=]\s*("(?:[^"\\]|\\.)*"?|'(?:[^'\\]|\\.)*'?|[^\s,{}\[\]"']+)"""
+)
+_STRING = re.compile(r"""("(?:[^"\\]|\\.)*"?|'(?:[^'\\]|\\.)*'?)""")
+
+
+def _in_value(text: str, name: str) -> Iterator[str]:
+    """The secrets in a value as it is written, be it a table, a list, a string or a bare word."""
+    if text[:1] in ("{", "["):
+        for match in _PAIR.finditer(text):
+            yield from _in_value(match[2], match[1].lower())
+        for match in _STRING.finditer(text):
+            yield from _in_value(match[1], name)
+        return
+    bare = text
+    for mark in ('"""', "'''", '\\"', "\\'", '"', "'"):
+        if text.startswith(mark):
+            bare = text[len(mark) :].removesuffix(mark)
+            break
+    unescaped = re.sub(r"\\(.)", r"\1", bare)
+    for form in {bare, unescaped}:
+        yield from _values(form, name)
 
 
 def _values(value: Any, name: str) -> Iterator[str]:
@@ -124,62 +226,16 @@ def _values(value: Any, name: str) -> Iterator[str]:
             yield from _values(one, name)
     elif isinstance(value, str | int) and not isinstance(value, bool):
         text = str(value)
-        if "://" in text:
-            yield from _in_url(text)
-        if _is_secret(name, value, text):
+        register_url(text)
+        if is_secret(name, text, number=isinstance(value, int)):
             yield text
             # "Bearer ...": what follows is the secret by itself.
-            yield from (
-                word for word in text.split()[1:] if name == "authorization" and len(word) >= _SHORTEST
-            )
+            if name == "authorization" or _SCHEMES.match(text):
+                yield from (word for word in text.split()[1:] if len(word) >= _SHORTEST)
 
 
-def _is_secret(name: str, value: str | int, text: str) -> bool:
+def is_secret(name: str, text: str, *, number: bool = False) -> bool:
+    """Whether a storage option's value is to be masked wherever it stands."""
     if len(text) < _SHORTEST or name in _PUBLIC or text in _WORDS:
         return False
-    return bool(_TELLING.search(name)) or not (isinstance(value, int) or _WORD.fullmatch(text))
-
-
-def _in_url(url: str) -> Iterator[str]:
-    match = _URL.match(url)
-    if match is None:
-        return
-    rest = match.group(2)
-    user = _USER.match(rest)
-    if user:
-        name, _, password = user.group().removesuffix("@").partition(":")
-        for part in (name, password):
-            if len(part) >= _SHORTEST and part != MASK:
-                yield from {part, unquote(part)}
-    for pair in rest.partition("?")[2].partition("#")[0].split("&"):
-        name, _, value = pair.partition("=")
-        if len(value) >= (_SHORTEST if _TELLING.search(name) else _SHORTEST_IN_QUERY):
-            yield from {value, unquote(value)}
-
-
-def _add(found: set[str]) -> None:
-    global _pattern
-    with _lock:
-        if found <= _secrets:
-            return
-        _secrets.update(found)
-        forms = {form for secret in _secrets for form in _forms(secret)}
-        # The longest first, so that a secret within another leaves no rest of it.
-        _pattern = re.compile("|".join(map(re.escape, sorted(forms, key=lambda form: (-len(form), form)))))
-
-
-def _forms(secret: str) -> set[str]:
-    """A secret as it stands in texts, in URLs, in JSON, in Python's own messages and in headers."""
-    data = secret.encode("utf-8", "surrogatepass")
-    encoded = {base64.b64encode(data).decode(), base64.urlsafe_b64encode(data).decode()}
-    return {
-        secret,
-        quote(data),
-        quote(data, safe=""),
-        quote_plus(data),
-        json.dumps(secret)[1:-1],
-        json.dumps(secret, ensure_ascii=False)[1:-1],
-        repr(secret)[1:-1],
-        *encoded,
-        *(form.rstrip("=") for form in encoded),
-    }
+    return bool(TELLING.search(name)) or not (number or text.isdecimal() or _WORD.fullmatch(text))

@@ -1,0 +1,78 @@
+"""The folder of an ablation, bound to what is judged and how."""
+
+from pathlib import Path
+from typing import Any
+
+from thalweg.ablation.config import Ablation
+from thalweg.config import dump
+from thalweg.documents import read_document, write_document
+from thalweg.errors import ConfigError, DataError, ThalwegError
+from thalweg.storage.redaction import redacted_plain
+
+PLAN = "ablation.json"
+
+
+def claim(ablation: Ablation, out: Path) -> None:
+    """Bind the folder; cells and seeds may be added later.
+
+    What is compared is masked: other credentials for the same data make no other ablation.
+
+    Raises:
+        ConfigError: if the folder holds another ablation, or something else.
+        DataError: if its plan is damaged.
+        ThalwegError: if it cannot be written.
+    """
+    # Lists, as two cells may have one name once it is masked.
+    plan: dict[str, Any] = redacted_plain(
+        {
+            "recipe": ablation.recipe.name,
+            "overrides": ablation.overrides,
+            "equal": ablation.equal,
+            "judge": dump(ablation.judge),
+            "cells": [{"name": cell.name, "overrides": cell.overrides} for cell in ablation.cells],
+        }
+    )
+    path = out / PLAN
+    try:
+        there = read_document(path, "an ablation's plan", "choose another --out", sealed=True)
+    except FileNotFoundError:
+        _refuse_strangers(out)
+    except NotADirectoryError:
+        raise ConfigError(f"{out} is a file; choose another --out") from None
+    else:
+        differing = _differing(there, plan, path)
+        if differing:
+            raise ConfigError(
+                f"{out} holds another ablation, it differs in {differing}; "
+                f"choose another --out, or what it had"
+            )
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ThalwegError(f"cannot make {out}: {error.strerror}; choose another --out") from error
+    write_document(path, plan, sealed=True)
+
+
+def _differing(there: dict[str, Any], plan: dict[str, Any], path: Path) -> str:
+    for key in ("recipe", "overrides", "equal", "judge"):
+        if there.get(key) != plan[key]:
+            return key
+    try:
+        names = [cell["name"] for cell in there["cells"]]
+    except (KeyError, TypeError) as error:
+        raise DataError(f"{path} is no ablation's plan; choose another --out") from error
+    if [cell["name"] for cell in plan["cells"]][: len(names)] != names:
+        return "its cells or their order"
+    for old, new in zip(there["cells"], plan["cells"], strict=False):
+        if old != new:
+            return str(new["name"])
+    return ""
+
+
+def _refuse_strangers(out: Path) -> None:
+    try:
+        strangers = any(out.iterdir()) if out.exists() else False
+    except OSError as error:
+        raise ConfigError(f"{out} cannot be read ({error.strerror}); choose another --out") from error
+    if strangers:
+        raise ConfigError(f"{out} is not empty and holds no ablation; choose another --out")
