@@ -224,3 +224,18 @@ def test_commands_that_import_torch_work_on(tmp_path, how, words):
     assert done.returncode == 0, done.stderr
     said = done.stdout if words == ["plugins", "list"] else done.stderr
     assert "distribution broken 1.0 has an unreadable entry_points.txt" in said
+
+
+def test_processes_that_this_one_starts_work_on_too(tmp_path):
+    info = damaged(tmp_path, b"caf\xe9")
+    code = "from thalweg.plugins import load; load(); import subprocess, sys; " + (
+        "subprocess.run([sys.executable, '-c', 'import thalweg; import fsspec; print(1)'], check=True)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": f"{info.parent}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr

@@ -5,6 +5,7 @@ stay quick: torch is imported with the first name that needs it.
 """
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 from thalweg.errors import ConfigError, DataError, DivergenceError, PluginError, ThalwegError
@@ -81,3 +82,10 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+if "_THALWEG_HIDDEN" in os.environ:
+    # A process that one of ours has started, where some distribution is damaged: before torch is imported.
+    from thalweg.plugins.quarantine import inherit
+
+    inherit()

@@ -6,7 +6,6 @@ at a single broken file, and asking it for names and versions parses every metad
 
 import re
 from importlib.metadata import Distribution
-from typing import Any
 
 import attrs
 
@@ -60,7 +59,7 @@ class _Walk:
     def __init__(self) -> None:
         self.offers: list[Offer] = []
         self.faults: list[Fault] = []
-        self.unreadable: set[Any] = set()
+        self.unreadable: set[str] = set()
         self._seen: dict[str, Distribution] = {}
 
     def visit(self, distribution: Distribution) -> None:
@@ -71,7 +70,7 @@ class _Walk:
                 # Whoever asks for entry points then reads the name too.
                 identity(distribution)
         except DamagedError as damage:
-            self.unreadable |= {path for path in [getattr(distribution, "_path", None)] if path is not None}
+            self.unreadable |= {str(path) for path in [getattr(distribution, "_path", "")] if str(path)}
             self._damaged(distribution, damage)
             return
         ours = [(name, value) for group, name, value in every if group == GROUP]
