@@ -59,7 +59,7 @@ def test_runs_of_different_branches_compare_by_their_last(tmp_path):
         ("DeepFlow", 0.5, 30.0, "never", ""),
     )
     chart = next(one for one in parts(report, Chart) if one.title.startswith("velocity error"))
-    assert [curve.values for curve in chart.curves] == [(4.0, 2.0, 1.0), (3.0, 1.0, 0.5)]
+    assert [tuple(curve.values) for curve in chart.curves] == [(4.0, 2.0, 1.0), (3.0, 1.0, 0.5)]
 
 
 def test_pictures_stand_in_their_order_and_keys_that_differ_are_shown(tmp_path):
@@ -126,10 +126,6 @@ def test_what_is_no_run_or_of_no_run_is_named(tmp_path):
     with pytest.raises(DataError, match=r"holds no run, it has no config\.toml"):
         read_runs([tmp_path])
     folder = a_run(tmp_path / "a")
-    (folder / "metrics.jsonl").write_text("nonsense\n")
-    with pytest.raises(DataError, match=r"line 1 of .* is no JSON"):
-        read_runs([folder])
-    (folder / "metrics.jsonl").write_text("")
     a_passport(tmp_path / "elsewhere.json", tmp_path / "b", 1.0, 1)
     with pytest.raises(DataError, match="no network of these runs"):
         judgements(read_runs([folder]), [tmp_path / "elsewhere.json"])

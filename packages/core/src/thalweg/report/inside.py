@@ -1,0 +1,91 @@
+"""What lies in a run's folder, read without leaving it: no link below the folder is followed.
+
+A run may come from a stranger, and what a report shows of it is sent on.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from thalweg.errors import DataError
+from thalweg.regular import TooLargeError, check_regular
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+_MOST_FILES, _DEEPEST = 1_000_000, 50
+
+
+def read_inside(folder: Path, path: Path, limit: int) -> bytes:
+    """The content of a regular file below a folder.
+
+    Args:
+        folder: may be reached through links, as its user named it.
+        path: the file, beginning with ``folder``.
+        limit: of bytes.
+
+    Raises:
+        OSError: if it cannot be read, is longer, or a link stands at any place of the way.
+    """
+    *above, name = path.relative_to(folder).parts
+    place = os.open(folder, _FOLDER)
+    try:
+        for part in above:
+            below = os.open(part, _FOLDER | os.O_NOFOLLOW, dir_fd=place)
+            os.close(place)
+            place = below
+        descriptor = os.open(name, _FILE | os.O_NOFOLLOW, dir_fd=place)
+    finally:
+        os.close(place)
+    with contextlib.ExitStack() as closing:
+        closing.callback(os.close, descriptor)
+        status = os.fstat(descriptor)
+        check_regular(status, path)
+        closing.pop_all()
+        with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor
+            content = file.read(limit + 1)
+    if len(content) > limit:
+        raise TooLargeError(0, f"it has more than {limit:,} bytes", str(path))
+    return content
+
+
+def files_inside(folder: Path, suffix: str, links: list[Path]) -> Iterator[Path]:
+    """All names below a folder that end so, sorted by folder; those of links are put into ``links``.
+
+    Raises:
+        DataError: if there are a million files.
+    """
+    seen = 0
+    for place, folders, names in os.walk(folder, followlinks=False):
+        folders.sort()
+        seen += len(names) + len(folders)
+        if seen > _MOST_FILES:
+            raise DataError(f"{folder} holds more than {_MOST_FILES:,} files; name the folder of one run")
+        links += [path for name in folders if (path := Path(place, name)).is_symlink()]
+        for name in sorted(names):
+            path = Path(place, name)
+            if not name.endswith(suffix):
+                continue
+            if path.is_symlink():
+                links.append(path)
+            else:
+                yield path
+
+
+def check_depth(table: Mapping[str, Any]) -> None:
+    """Make sure that plain values can be walked through.
+
+    Raises:
+        ValueError: if tables and lists lie within each other many times over.
+    """
+    level: list[Any] = [table]
+    for _ in range(_DEEPEST):
+        level = [
+            below
+            for one in level
+            for below in (one.values() if isinstance(one, Mapping) else one)
+            if isinstance(below, Mapping | list)
+        ]
+    if level:
+        raise ValueError("it is nested too deeply")
