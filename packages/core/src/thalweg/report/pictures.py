@@ -18,15 +18,17 @@ def check_picture(content: bytes) -> None:
     # Only where there is a picture.
     from PIL import Image
 
-    with warnings.catch_warnings():
-        # Its size is looked at before anything is decoded.
-        warnings.simplefilter("ignore")
-        try:
+    width, height = (int.from_bytes(content[begin : begin + 4], "big") for begin in (16, 20))
+    if not content.startswith(b"\x89PNG\r\n\x1a\n"):
+        raise ValueError("it is no whole PNG file")
+    # Before anything is unpacked.
+    if max(width, height) > _LONGEST_SIDE or width * height > _MOST_PIXELS:
+        raise ValueError(f"it has {width:,} x {height:,} pixels")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(content), formats=["PNG"]) as picture:
-                if max(picture.size) > _LONGEST_SIDE or picture.width * picture.height > _MOST_PIXELS:
-                    raise ValueError(f"it has {picture.width:,} x {picture.height:,} pixels")
                 picture.load()
-        # Pillow raises whatever comes up in a damaged file.
-        except Exception as error:
-            said = str(error) if isinstance(error, ValueError) else ""
-            raise ValueError(said if said.startswith("it has") else "it is no whole PNG file") from error
+    # Pillow raises whatever comes up in a damaged file.
+    except Exception as error:
+        raise ValueError("it is no whole PNG file") from error
