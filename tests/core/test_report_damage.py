@@ -259,3 +259,12 @@ def test_a_long_run_takes_time_and_memory_in_proportion(tmp_path):
     # Seconds of a processor; machines differ, and what is quadratic takes minutes.
     assert after.ru_utime - before.ru_utime < 15
     assert after.ru_maxrss < 300 * 1024
+
+
+def test_credentials_of_a_configuration_are_not_shown(tmp_path, capsys):
+    folder = a_run(tmp_path / "a", name="at https://user:s3cr3t-word@host/x?sig=s3cr3t-word")
+    with (folder / "config.toml").open("a") as file:
+        file.write('[data]\nurl = "https://me:s3cr3t-word@host"\nstorage_options = {key = "s3cr3t-word"}\n')
+    page, err = reported(tmp_path, capsys, folder)
+    assert "s3cr3t-word" not in page + err
+    assert "https://***@host" in page

@@ -8,6 +8,7 @@ import numpy as np
 from thalweg.report.model import Chart, Curve
 from thalweg.report.numbers import readable
 from thalweg.report.thinning import Points
+from thalweg.storage.redaction import redacted
 
 _NOT_XML = re.compile("[^\\t\\n\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
 
@@ -32,8 +33,8 @@ def describe(chart: Chart, shown: Sequence[Points]) -> str:
 
 
 def clean(text: str) -> str:
-    """The text without the control characters that XML forbids even when escaped."""
-    return _NOT_XML.sub("", text)
+    """The text without secrets, and without the control characters that XML forbids even when escaped."""
+    return _NOT_XML.sub("", redacted(text))
 
 
 def _summary(curve: Curve, line: Points) -> str:

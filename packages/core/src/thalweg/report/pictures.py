@@ -6,7 +6,7 @@ import warnings
 LARGEST = 64 * 2**20
 """Bytes of a picture's file."""
 
-_LONGEST_SIDE, _MOST_PIXELS = 16384, 64 * 2**20
+_LONGEST_SIDE, _MOST_PIXELS = 16384, 32 * 2**20
 
 
 def check_picture(content: bytes) -> None:
