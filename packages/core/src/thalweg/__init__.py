@@ -9,13 +9,13 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from thalweg.errors import ConfigError, DataError, DivergenceError, PluginError, ThalwegError
-from thalweg.hookspecs import hookimpl
 
 if TYPE_CHECKING:
     from thalweg.composition import compose
     from thalweg.config import RunConfig, component_field, load_config
     from thalweg.evaluation.run import evaluate
     from thalweg.facts import Facts
+    from thalweg.hookspecs import hookimpl
     from thalweg.importing import import_weights, load
     from thalweg.network import FlowNetwork
     from thalweg.plugins import registry
@@ -60,6 +60,7 @@ _HOMES = {
     "component_field": "thalweg.config",
     "compose": "thalweg.composition",
     "evaluate": "thalweg.evaluation.run",
+    "hookimpl": "thalweg.hookspecs",
     "import_weights": "thalweg.importing",
     "load": "thalweg.importing",
     "load_config": "thalweg.config",
