@@ -9,6 +9,7 @@ from thalweg.ablation.config import Ablation
 from thalweg.ablation.grid import Cell
 from thalweg.composition import compose, composition_of, seeded
 from thalweg.config import RunConfig, load_config
+from thalweg.config.names import name_of
 from thalweg.errors import ConfigError
 from thalweg.evaluation.protocol import read_protocol
 from thalweg.network import FlowNetwork
@@ -71,7 +72,7 @@ def plan(ablation: Ablation, out: Path) -> list[Planned]:
                     cell=cell.name,
                     seed=seed,
                     config=attrs.evolve(
-                        config, seed=seed, name=f"{cell.name}, seed {seed}", training=training
+                        config, seed=seed, name=name_of(f"{cell.name}, seed {seed}"), training=training
                     ),
                     folder=out / "cells" / f"{number + 1:02d}" / f"seed-{seed}",
                     judged=judged,

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from thalweg.cli import console
+from thalweg.visible import visible_line
 
 
 @click.command("init")
@@ -17,5 +18,5 @@ def command(folder: Path) -> None:
     from thalweg.project.writing import start
 
     for path in start(folder):
-        console.result(str(path))
+        console.result(visible_line(str(path)))
     console.say(f"next: cd {folder} && thalweg train recipe.toml")

@@ -108,7 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     alone = arguments is None
     state = _State(sys.argv[1:] if arguments is None else list(arguments))
-    with starting.held(state.arguments, alone=alone):
+    with starting.held(state.arguments, alone=alone), console.logged():
         try:
             code = _ended(state)
         except KeyboardInterrupt as stop:

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from thalweg.cli import console
+from thalweg.visible import visible_line
 
 
 @click.command("report")
@@ -39,4 +40,4 @@ def command(runs: tuple[Path, ...], out: Path, passports: tuple[Path, ...]) -> N
     page = run_page(found, judgements(found, passports))
     for damage in damages(found):
         console.warn(damage)
-    console.result(str(write(page, out)))
+    console.result(visible_line(str(write(page, out))))
