@@ -105,7 +105,7 @@ def _frame(chart: Chart, shown: list[Points]) -> _Frame:
     low = np.min([np.nanmin(line, axis=0) for line in drawn], axis=0).tolist()
     high = np.max([np.nanmax(line, axis=0) for line in drawn], axis=0).tolist()
     y = value_axis(low[1], high[1], log=chart.log_y)
-    return _Frame(step_axis(low[0], high[0]), y, max(map(text_width, y.labels)) + 10)
+    return _Frame(step_axis(low[0], high[0]), y, max(map(text_width, y.labels)) + 14)
 
 
 def _draw_axes(root: Element, frame: _Frame) -> None:
@@ -119,7 +119,9 @@ def _draw_axes(root: Element, frame: _Frame) -> None:
     for tick, label in zip(frame.x.ticks, frame.x.labels, strict=True):
         along, _ = frame.corner(tick, frame.y.low)
         _line(root, (along, bottom), (along, bottom + 4), axis)
-        _text(root, along, bottom + 19, label, anchor="middle", muted=True)
+        # The last one may stand at the edge, and stays within it.
+        middle = min(along, _WIDTH - text_width(label) / 2)
+        _text(root, middle, bottom + 19, label, anchor="middle", muted=True)
 
 
 def _draw_curves(root: Element, frame: _Frame, shown: list[Points], smooth: int) -> None:
