@@ -166,7 +166,7 @@ def test_no_picture_from_outside_the_run_is_shown(tmp_path, capsys):
     (other / "samples").rmdir()
     (other / "samples").symlink_to(outside)
     page, err = reported(tmp_path, capsys, one, other)
-    assert is_named("step-000020.png is not shown", page, err)
+    assert is_named("step-000020.png is not shown: it is a link", page, err)
     assert is_named(f"{other / 'samples'} is a link", page, err)
     assert page.count("data:image/png;base64,") == 2
 
@@ -269,3 +269,26 @@ def test_credentials_of_a_configuration_are_not_shown(tmp_path, capsys):
     page, err = reported(tmp_path, capsys, folder)
     assert "s3cr3t-word" not in page + err
     assert "https://***@host" in page
+
+
+@pytest.mark.parametrize("kind", ["metrics.jsonl", "config.toml"])
+def test_what_links_lead_to_is_not_shown(tmp_path, capsys, kind):
+    folder = a_run(tmp_path / "a")
+    (tmp_path / "outside").write_text(
+        'word = "s0mewhere"' if kind == "config.toml" else '{"step": 1, "loss": 7654.25}\n'
+    )
+    (folder / kind).unlink()
+    (folder / kind).symlink_to(tmp_path / "outside")
+    page, err = reported(tmp_path, capsys, folder)
+    assert is_named(str(folder / kind), page, err)
+    assert "it is a link" in err
+    assert "s0mewhere" not in page
+    assert "7,654" not in page
+
+
+def test_a_run_may_be_reached_through_a_link(tmp_path, capsys):
+    a_run(tmp_path / "a")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    page, err = reported(tmp_path, capsys, tmp_path / "b")
+    assert err == ""
+    assert page.count("data:image/png;base64,") == 3

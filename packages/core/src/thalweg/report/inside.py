@@ -3,9 +3,10 @@
 A run may come from a stranger, and what a report shows of it is sent on.
 """
 
-import contextlib
+import errno
 import os
 from collections.abc import Iterator, Mapping
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -17,37 +18,62 @@ _FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 _MOST_FILES, _DEEPEST = 1_000_000, 50
 
 
-def read_inside(folder: Path, path: Path, limit: int) -> bytes:
-    """The content of a regular file below a folder.
+def open_inside(folder: Path, path: Path) -> BufferedReader:
+    """A regular file below a folder, open for reading.
 
     Args:
         folder: may be reached through links, as its user named it.
         path: the file, beginning with ``folder``.
+
+    Raises:
+        OSError: if it cannot be opened, or a link stands at any place of the way.
+    """
+    *above, name = path.relative_to(folder).parts
+    place, way = os.open(folder, _FOLDER), folder
+    try:
+        for part in above:
+            way = way / part
+            below = _step(part, _FOLDER, place, way)
+            os.close(place)
+            place = below
+        descriptor = _step(name, _FILE, place, path)
+    finally:
+        os.close(place)
+    try:
+        check_regular(os.fstat(descriptor), path)
+        return open(descriptor, "rb")  # noqa: PTH123 - a descriptor
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def read_inside(folder: Path, path: Path, limit: int) -> bytes:
+    """The content of a regular file below a folder.
+
+    Args:
+        folder: as of :func:`open_inside`.
+        path: as well.
         limit: of bytes.
 
     Raises:
         OSError: if it cannot be read, is longer, or a link stands at any place of the way.
     """
-    *above, name = path.relative_to(folder).parts
-    place = os.open(folder, _FOLDER)
-    try:
-        for part in above:
-            below = os.open(part, _FOLDER | os.O_NOFOLLOW, dir_fd=place)
-            os.close(place)
-            place = below
-        descriptor = os.open(name, _FILE | os.O_NOFOLLOW, dir_fd=place)
-    finally:
-        os.close(place)
-    with contextlib.ExitStack() as closing:
-        closing.callback(os.close, descriptor)
-        status = os.fstat(descriptor)
-        check_regular(status, path)
-        closing.pop_all()
-        with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor
-            content = file.read(limit + 1)
+    with open_inside(folder, path) as file:
+        size = os.fstat(file.fileno()).st_size
+        content = file.read(min(size, limit) + 1)
     if len(content) > limit:
-        raise TooLargeError(0, f"it has more than {limit:,} bytes", str(path))
+        raise TooLargeError(errno.EFBIG, f"it has more than {limit:,} bytes", str(path))
     return content
+
+
+def _step(name: str, flags: int, place: int, way: Path) -> int:
+    try:
+        return os.open(name, flags | os.O_NOFOLLOW, dir_fd=place)
+    except OSError as error:
+        # The system says ELOOP or ENOTDIR, which nobody understands.
+        if way.is_symlink():
+            raise OSError(errno.ELOOP, "it is a link, and links are not followed", str(way)) from error
+        raise
 
 
 def files_inside(folder: Path, suffix: str, links: list[Path]) -> Iterator[Path]:

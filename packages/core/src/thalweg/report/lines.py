@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 import attrs
 
-from thalweg.regular import opened
+from thalweg.report.inside import open_inside
 
 _WANTED = re.compile(r"loss|grad_norm|(validation/)?velocity(/branch_\d{1,4})?")
 _LONGEST = 2**20
@@ -51,14 +51,14 @@ class Lines:
     damages: list[str] = attrs.field(factory=list)
 
 
-def read_lines(path: Path) -> Lines:
-    """Read a metrics.jsonl; a line that is damaged is left out and told, the rest stays.
+def read_lines(folder: Path, name: str) -> Lines:
+    """Read the metrics.jsonl of a run's folder; a line that is damaged is left out and told, the rest stays.
 
     A last line without its end is one that a run is writing just now, and is passed over.
     """
-    found = Lines()
+    found, path = Lines(), folder / name
     try:
-        with opened(path) as file:
+        with open_inside(folder, path) as file:
             damaged, first, reason = _read(file, found)
     except FileNotFoundError:
         return found

@@ -10,7 +10,6 @@ import attrs
 import numpy as np
 
 from thalweg.errors import DataError
-from thalweg.regular import read_text
 from thalweg.report.inside import check_depth, read_inside
 from thalweg.report.lines import Lines, read_lines
 from thalweg.report.model import Curve, Floats
@@ -114,7 +113,7 @@ def _where_told(at: Floats, values: Floats) -> tuple[Floats, Floats]:
 def _read(path: Path) -> Run:
     damages: list[str] = []
     config = _config(path, damages)
-    lines = read_lines(path / _METRICS)
+    lines = read_lines(path, _METRICS)
     name = str(config.get("name", path.name))[:_LONGEST_NAME]
     pictures = _pictures(path / _SAMPLES, damages)
     return Run(name, path, config, lines, pictures, [*damages, *lines.damages])
@@ -123,7 +122,7 @@ def _read(path: Path) -> Run:
 def _config(path: Path, damages: list[str]) -> Mapping[str, Any]:
     file = path / _CONFIG
     try:
-        config = tomllib.loads(read_text(file, _LARGEST_CONFIG))
+        config = tomllib.loads(read_inside(path, file, _LARGEST_CONFIG).decode())
         check_depth(config)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise DataError(
