@@ -292,3 +292,15 @@ def test_a_run_may_be_reached_through_a_link(tmp_path, capsys):
     page, err = reported(tmp_path, capsys, tmp_path / "b")
     assert err == ""
     assert page.count("data:image/png;base64,") == 3
+
+
+def test_lines_without_seconds_tell_none(tmp_path):
+    folder = a_run(tmp_path / "a")
+    with (folder / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 40, "loss": 0.5}\n')
+    (run,) = read_runs([folder])
+    assert tuple(run.over("step", "seconds").values) == (5.0, 10.0, 15.0)
+    assert tuple(run.over("step", "loss").at) == (10.0, 20.0, 30.0, 40.0)
+    assert tuple(run.over("seconds", "loss").at) == (5.0, 10.0, 15.0)
+    assert run.seconds_until(45) == 15.0
+    assert run.seconds_until(5) is None

@@ -61,7 +61,8 @@ class Run:
             return Scores(self.name, (), ())
         at = column.step if axis == "step" else column.seconds
         values = column.seconds if number == "seconds" else column.values
-        return Scores(self.name, *_where_told(at, values))
+        # A line without seconds has none to show, while another number may be one that was not finite.
+        return Scores(self.name, *_where_told(at, values, at if number != "seconds" else values))
 
     def curve(self, axis: AxisName, number: str) -> Curve | None:
         """The same as a line of a chart; None if there is no such number."""
@@ -71,7 +72,7 @@ class Run:
     def seconds_until(self, step: int) -> float | None:
         """Seconds of training that the last line at or before a step tells; None if there is none."""
         told = self.over("step", "seconds")
-        before = np.flatnonzero((np.asarray(told.at) <= step) & ~np.isnan(told.values))
+        before = np.flatnonzero(np.asarray(told.at) <= step)
         return float(told.values[before[-1]]) if before.size else None
 
     def picture(self, step: int) -> bytes | None:
@@ -103,8 +104,8 @@ def read_runs(paths: Sequence[Path]) -> list[Run]:
     ]
 
 
-def _where_told(at: Floats, values: Floats) -> tuple[Floats, Floats]:
-    untold = np.isnan(at)
+def _where_told(at: Floats, values: Floats, needed: Floats) -> tuple[Floats, Floats]:
+    untold = np.isnan(at) | np.isnan(needed)
     if not untold.any():
         return at, values
     return np.asarray(at)[~untold].tolist(), np.asarray(values)[~untold].tolist()
