@@ -304,3 +304,14 @@ def test_lines_without_seconds_tell_none(tmp_path):
     assert tuple(run.over("seconds", "loss").at) == (5.0, 10.0, 15.0)
     assert run.seconds_until(45) == 15.0
     assert run.seconds_until(5) is None
+
+
+def test_long_texts_of_strangers_are_cut(tmp_path, capsys):
+    folder = a_run(tmp_path / "a")
+    long = "a" * 1_000_000 + "://b"
+    (folder / "config.toml").write_text(f'name = "{long}"\nseed = "{long}"\nother = ["{long}"]\n')
+    a_passport(folder / "score.json", folder, 1234.5, 30)
+    edited(folder / "score.json", conditions={"protocol": {long: long}}, made=long)
+    page, err = reported(tmp_path, capsys, folder)
+    assert err == ""
+    assert len(page) < 200_000

@@ -15,7 +15,7 @@ from thalweg.regular import TooLargeError, check_regular
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
-_MOST_FILES, _DEEPEST = 1_000_000, 50
+_MOST_FILES, _DEEPEST, _LONGEST = 1_000_000, 50, 1000
 
 
 def open_inside(folder: Path, path: Path) -> BufferedReader:
@@ -97,6 +97,15 @@ def files_inside(folder: Path, suffix: str, links: list[Path]) -> Iterator[Path]
                 links.append(path)
             else:
                 yield path
+
+
+def shortened(value: Any) -> Any:
+    """Plain values with every text cut to what a report would show of it at most."""
+    if isinstance(value, Mapping):
+        return {str(key)[:_LONGEST]: shortened(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [shortened(one) for one in value]
+    return value[:_LONGEST] if isinstance(value, str) else value
 
 
 def check_depth(table: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ import attrs
 from thalweg.errors import DataError, ThalwegError
 from thalweg.evaluation.passport import Passport, is_passport, read_passport
 from thalweg.regular import check_regular, parse_json
-from thalweg.report.inside import check_depth, files_inside, read_inside
+from thalweg.report.inside import check_depth, files_inside, read_inside, shortened
 from thalweg.report.runs import Run
 
 _LARGEST, _MOST_NUMBERS, _LARGEST_STEP = 16 * 2**20, 1000, 10**15
@@ -104,6 +104,11 @@ def _of(run: Run, passport: Passport) -> Judgement:
         if not isinstance(getattr(passport, table), Mapping):
             raise ValueError(f"its {table} are no table")
         check_depth(getattr(passport, table))
+    passport = attrs.evolve(
+        passport,
+        **{table: shortened(getattr(passport, table)) for table in ("numbers", "conditions", "software")},
+        made=str(passport.made)[:100],
+    )
     if len(passport.numbers) > _MOST_NUMBERS:
         raise ValueError(f"it states more than {_MOST_NUMBERS:,} numbers")
     try:

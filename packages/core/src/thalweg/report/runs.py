@@ -10,7 +10,7 @@ import attrs
 import numpy as np
 
 from thalweg.errors import DataError
-from thalweg.report.inside import check_depth, read_inside
+from thalweg.report.inside import check_depth, read_inside, shortened
 from thalweg.report.lines import Lines, read_lines
 from thalweg.report.model import Curve, Floats
 from thalweg.report.pictures import LARGEST, check_picture
@@ -137,7 +137,7 @@ def _config(path: Path, damages: list[str]) -> Mapping[str, Any]:
             f"restore it from a checkpoint"
         )
         return {}
-    plain: dict[str, Any] = redacted_plain(config)
+    plain: dict[str, Any] = redacted_plain(shortened(config))
     return plain
 
 
