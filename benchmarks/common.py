@@ -33,15 +33,19 @@ def awake(network: FlowNetwork) -> FlowNetwork:
     return network
 
 
-def alternately(candidates: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Median seconds of each; they take turns, so that a busy moment of the machine hits all alike."""
+def alternately(
+    candidates: dict[str, Callable[[], object]],
+    rounds: int,
+    of: Callable[[list[float]], float] = statistics.median,
+) -> dict[str, float]:
+    """Seconds of each, the median unless stated; they take turns, so that a busy moment hits all alike."""
     seconds: dict[str, list[float]] = {name: [] for name in candidates}
     for _ in range(rounds):
         for name, candidate in candidates.items():
             begun = time.perf_counter()
             candidate()
             seconds[name].append(time.perf_counter() - begun)
-    return {name: statistics.median(taken) for name, taken in seconds.items()}
+    return {name: of(taken) for name, taken in seconds.items()}
 
 
 class Verdict:

@@ -1,12 +1,15 @@
 """A report with everything that reports hold, as realistic as digits and made-up curves make it."""
 
 import io
+import json
 import math
 
 import numpy as np
+import tomli_w
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from thalweg.evaluation.passport import Passport
 from thalweg.report import Chart, Curve, Picture, Report, Section, Table, Text
 
 
@@ -104,3 +107,39 @@ def sample_report() -> Report:
             ("Seed", "0"),
         ),
     )
+
+
+def a_run(folder, name="SiT", losses=(4.0, 2.0, 1.0), branches=1, pictures=(10, 20, 30), **training):
+    """A run's folder as training leaves it."""
+    folder.mkdir(parents=True)
+    config = {"name": name, "seed": 0, "training": {"steps": 30, "batch_size": 8, **training}}
+    (folder / "config.toml").write_text(tomli_w.dumps(config))
+    lines = [
+        {
+            "step": 10 * place,
+            "seconds": 5.0 * place,
+            "loss": loss,
+            "images_per_second": 16.0,
+            f"velocity/branch_{branches}": loss,
+            f"validation/velocity/branch_{branches}": loss,
+        }
+        for place, loss in enumerate(losses, start=1)
+    ]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (folder / "samples").mkdir()
+    for step in pictures:
+        (folder / "samples" / f"step-{step:06d}.png").write_bytes(digit_grid(0))
+    return folder
+
+
+def a_passport(path, what, value, step, count=100):
+    """The passport of an evaluation."""
+    Passport(
+        numbers={"frechet_distance": {"value": value, "metric": "frechet_distance", "better": "lower"}},
+        conditions={"protocol": {"name": "quick"}, "count": count},
+        subject={"what": str(what), "step": step},
+        protocol={},
+        software={"python": "3"},
+        machine={},
+        made="2026-01-01T00:00:00+00:00",
+    ).write(path)

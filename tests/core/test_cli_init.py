@@ -103,3 +103,49 @@ def test_bash_completes_without_torch(words, found):
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert {line.partition(",")[2] for line in done.stdout.splitlines()} == found
+
+
+@pytest.mark.parametrize("words", [["init", "project"], ["plugins", "new", "lion", "--kind", "sampler"]])
+def test_nothing_is_written_through_a_link(tmp_path, monkeypatch, capsys, words):
+    monkeypatch.chdir(tmp_path)
+    for name in ("project", "thalweg-lion"):
+        (tmp_path / name).symlink_to(tmp_path / "elsewhere")
+    assert main(words) == 2
+    assert not (tmp_path / "elsewhere").exists()
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "\x1b[31m\n", "\udc80", "-" * 50])
+def test_any_name_of_a_project_is_taken_or_refused_in_a_sentence(tmp_path, capsys, name):
+    code = main(["init", "--", str(tmp_path / name)])
+    err = capsys.readouterr().err
+    assert code in (0, 2)
+    assert "unexpected" not in err
+    assert not any(letter in err for letter in "\0\x1b\r")
+    if code == 0:
+        assert main(["config", "validate", str(tmp_path / name / "recipe.toml")]) == 0
+
+
+@pytest.mark.parametrize(
+    "name", ["x" * 300, "../lion", "/lion", "a\0b", "a\nb", "\x1b[31m", ".lion", "", "a\\b"]
+)
+def test_a_name_of_a_plugin_leads_nowhere_else(tmp_path, capsys, name):
+    assert main(["plugins", "new", "--kind", "sampler", "--into", str(tmp_path / "in"), "--", name]) == 2
+    assert not any(letter in capsys.readouterr().err for letter in "\0\x1b\r")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_fails_leaves_nothing_of_a_plugin(tmp_path, capsys, monkeypatch):
+    class Full(files.Disk):
+        writes = 0
+
+        def write(self, descriptor, content):
+            self.writes += 1
+            if self.writes == 5:
+                raise OSError(28, "No space left on device")
+            return super().write(descriptor, content)
+
+    monkeypatch.setattr(files, "disk", Full())
+    assert main(["plugins", "new", "lion", "--kind", "sampler", "--into", str(tmp_path)]) == 1
+    assert "No space left on device" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

@@ -133,7 +133,7 @@ def test_later_overrides_win_and_none_takes_out(recipe):
         (["plan.max_time_gap=-0.1"], "plan.max_time_gap: must be at least 0, got -0.1"),
         (["sampling.count=0"], "sampling.count: must be at least 1, got 0"),
         (["seed=-1"], "seed: must be at least 0, got -1"),
-        (['name=""'], "name: its length must be at least 1, got 0"),
+        (['name=""'], "name: must be a name that a folder can have; '' is empty"),
         (["branches=0"], "branches: must be at least 1, got 0"),
         (["refiner=none"], "branches: 2 branches need a refiner between them, such as refiner=plain"),
         (

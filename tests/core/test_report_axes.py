@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -86,7 +87,7 @@ def test_places_run_from_nought_to_one():
 @given(st.lists(st.tuples(st.integers(0, 30).map(float), finite), min_size=1, max_size=300))
 def test_thinning_keeps_the_ends_and_every_stretch_s_extremes(points: list[tuple[float, float]]):
     points.sort(key=lambda point: point[0])
-    kept = thin(points, 10.0)
+    kept = list(map(tuple, thin(np.array(points), 10.0).tolist()))
     assert (kept[0], kept[-1]) == (points[0], points[-1])
     assert len(kept) <= 4 * 4
     for stretch in range(4):
@@ -97,20 +98,49 @@ def test_thinning_keeps_the_ends_and_every_stretch_s_extremes(points: list[tuple
     assert all(point in remaining for point in kept), "the order stays"
 
 
+NAN = (math.nan, math.nan)
+
+
+def pieces(points: list[tuple[float, float]], narrow: float = 0.0) -> list[list[tuple[float, float]]]:
+    return [list(map(tuple, piece.tolist())) for piece in segments(np.array(points).reshape(-1, 2), narrow)]
+
+
 def test_segments_are_cut_at_gaps():
-    assert segments([None, (0.0, 1.0), (1.0, 1.0), None, None, (4.0, 1.0)]) == [
-        [(0.0, 1.0), (1.0, 1.0)],
-        [(4.0, 1.0)],
-    ]
-    assert segments([]) == []
+    points = [NAN, (0.0, 1.0), (1.0, 1.0), NAN, NAN, (4.0, 1.0)]
+    assert pieces(points) == [[(0.0, 1.0), (1.0, 1.0)], [(4.0, 1.0)]]
+    assert pieces([]) == []
+    assert pieces([NAN, NAN]) == []
+
+
+def test_a_gap_that_nobody_would_see_cuts_nothing():
+    points = [(0.0, 1.0), NAN, (1.0, 2.0), NAN, (9.0, 3.0)]
+    assert pieces(points, 2.0) == [[(0.0, 1.0), (1.0, 2.0)], [(9.0, 3.0)]]
+
+
+def test_a_line_that_runs_to_and_fro_is_thinned_too():
+    points = np.array([(float(step % 2) * 400, float(step)) for step in range(100_000)])
+    points[54_321, 1] = 1e9
+    kept = thin(points, 1.0)
+    assert len(kept) <= 4 * 5000
+    assert kept[:, 1].max() == 1e9
 
 
 def test_the_running_mean():
-    points = [(float(step), float(value)) for step, value in enumerate([0, 3, 6, 0, 3])]
-    assert running_mean(points, 1) == points
-    assert running_mean(points, 3) == [(0.0, 0.0), (1.0, 3.0), (2.0, 3.0), (3.0, 3.0), (4.0, 1.5)]
+    points = np.array([(float(step), float(value)) for step, value in enumerate([0, 3, 6, 0, 3])])
+    assert running_mean(points, 1).tolist() == points.tolist()
+    smoothed = list(map(tuple, running_mean(points, 3).tolist()))
+    assert smoothed == [(0.0, 0.0), (1.0, 3.0), (2.0, 3.0), (3.0, 3.0), (4.0, 1.5)]
 
 
 def test_the_running_mean_survives_a_divergence():
-    points = [(0.0, 1e30), *((float(step), 0.3) for step in range(1, 9))]
+    points = np.array([(0.0, 1e30), *((float(step), 0.3) for step in range(1, 9))])
     assert [value for _, value in running_mean(points, 3)][3:] == pytest.approx([0.3] * 6)
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=60), st.integers(1, 70))
+def test_the_running_mean_is_the_mean_of_its_window(values: list[float], window: int):
+    points = np.column_stack([np.arange(len(values)), values])
+    for index, (_, value) in enumerate(running_mean(points, window).tolist()):
+        reach = min(window // 2, index)
+        around = values[index - reach : index + reach + 1]
+        assert value == pytest.approx(math.fsum(around) / len(around), rel=1e-9, abs=1e-6)

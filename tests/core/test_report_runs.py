@@ -1,49 +1,11 @@
-import json
-
 import pytest
-import tomli_w
 
-from report_samples import digit_grid
+from report_samples import a_passport, a_run
 from thalweg.errors import DataError
-from thalweg.evaluation.passport import Passport
 from thalweg.report import Chart, Picture, Table, render
 from thalweg.report.judged import judgements
 from thalweg.report.run_page import run_page
 from thalweg.report.runs import read_runs
-
-
-def a_run(folder, name="SiT", losses=(4.0, 2.0, 1.0), branches=1, pictures=(10, 20, 30), **training):
-    folder.mkdir(parents=True)
-    config = {"name": name, "seed": 0, "training": {"steps": 30, "batch_size": 8, **training}}
-    (folder / "config.toml").write_text(tomli_w.dumps(config))
-    lines = [
-        {
-            "step": 10 * place,
-            "seconds": 5.0 * place,
-            "loss": loss,
-            "images_per_second": 16.0,
-            f"velocity/branch_{branches}": loss,
-            f"validation/velocity/branch_{branches}": loss,
-        }
-        for place, loss in enumerate(losses, start=1)
-    ]
-    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    (folder / "samples").mkdir()
-    for step in pictures:
-        (folder / "samples" / f"step-{step:06d}.png").write_bytes(digit_grid(0))
-    return folder
-
-
-def a_passport(path, what, value, step, count=100):
-    Passport(
-        numbers={"frechet_distance": {"value": value, "metric": "frechet_distance", "better": "lower"}},
-        conditions={"protocol": {"name": "quick"}, "count": count},
-        subject={"what": str(what), "step": step},
-        protocol={},
-        software={"python": "3"},
-        machine={},
-        made="2026-01-01T00:00:00+00:00",
-    ).write(path)
 
 
 def parts(report, kind):
@@ -59,7 +21,7 @@ def test_runs_of_different_branches_compare_by_their_last(tmp_path):
         ("DeepFlow", 0.5, 30.0, "never", ""),
     )
     chart = next(one for one in parts(report, Chart) if one.title.startswith("velocity error"))
-    assert [curve.values for curve in chart.curves] == [(4.0, 2.0, 1.0), (3.0, 1.0, 0.5)]
+    assert [tuple(curve.values) for curve in chart.curves] == [(4.0, 2.0, 1.0), (3.0, 1.0, 0.5)]
 
 
 def test_pictures_stand_in_their_order_and_keys_that_differ_are_shown(tmp_path):
@@ -126,10 +88,6 @@ def test_what_is_no_run_or_of_no_run_is_named(tmp_path):
     with pytest.raises(DataError, match=r"holds no run, it has no config\.toml"):
         read_runs([tmp_path])
     folder = a_run(tmp_path / "a")
-    (folder / "metrics.jsonl").write_text("nonsense\n")
-    with pytest.raises(DataError, match=r"line 1 of .* is no JSON"):
-        read_runs([folder])
-    (folder / "metrics.jsonl").write_text("")
     a_passport(tmp_path / "elsewhere.json", tmp_path / "b", 1.0, 1)
     with pytest.raises(DataError, match="no network of these runs"):
         judgements(read_runs([folder]), [tmp_path / "elsewhere.json"])

@@ -5,16 +5,17 @@ stay quick: torch is imported with the first name that needs it.
 """
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 from thalweg.errors import ConfigError, DataError, DivergenceError, PluginError, ThalwegError
-from thalweg.hookspecs import hookimpl
 
 if TYPE_CHECKING:
     from thalweg.composition import compose
     from thalweg.config import RunConfig, component_field, load_config
     from thalweg.evaluation.run import evaluate
     from thalweg.facts import Facts
+    from thalweg.hookspecs import hookimpl
     from thalweg.importing import import_weights, load
     from thalweg.network import FlowNetwork
     from thalweg.plugins import registry
@@ -59,6 +60,7 @@ _HOMES = {
     "component_field": "thalweg.config",
     "compose": "thalweg.composition",
     "evaluate": "thalweg.evaluation.run",
+    "hookimpl": "thalweg.hookspecs",
     "import_weights": "thalweg.importing",
     "load": "thalweg.importing",
     "load_config": "thalweg.config",
@@ -81,3 +83,10 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+if "_THALWEG_HIDDEN" in os.environ:
+    # A process that one of ours has started, where some distribution is damaged: before torch is imported.
+    from thalweg.plugins.quarantine import inherit
+
+    inherit()

@@ -69,7 +69,11 @@ def read_bytes(path: Path, limit: int = LARGEST_DOCUMENT) -> bytes:
         OSError: if it cannot be read.
     """
     with opened(path) as file:
-        content = file.read(limit + 1)
+        # As much as there should be, as all that is asked for is taken from memory first.
+        size = os.fstat(file.fileno()).st_size
+        content = file.read(min(size, limit) + 1)
+        if size < len(content) <= limit:
+            content += file.read(limit + 1 - len(content))
     if len(content) > limit:
         raise TooLargeError(errno.EFBIG, f"it has more than {limit:,} bytes", str(path))
     return content

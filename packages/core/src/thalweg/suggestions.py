@@ -21,7 +21,11 @@ def known_words(known: Iterable[str]) -> str:
 
 def one_line(error: BaseException) -> str:
     """An exception as one line: its type and the first line of what it says."""
-    lines = str(error).strip().splitlines()
+    # The error may be a stranger's, and raise as it is told.
+    try:
+        lines = [line for line in str(error).strip().split("\n") if line]
+    except Exception:
+        lines = []
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 

@@ -8,6 +8,7 @@ from attrs.validators import ge, min_len
 
 from thalweg.ablation.grid import Cell, cells_of
 from thalweg.config import read_toml, structure
+from thalweg.config.names import name_of
 from thalweg.errors import ConfigError
 
 
@@ -117,7 +118,7 @@ def read_ablation(
     if times is not None:
         by = attrs.evolve(by, times=times)
     return Ablation(
-        name=path.stem,
+        name=name_of(path.stem),
         recipe=recipe,
         overrides=(*stated, *overrides),
         cells=tuple(cells),

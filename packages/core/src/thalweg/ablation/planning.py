@@ -12,6 +12,7 @@ from thalweg.ablation.grid import Cell
 from thalweg.composition import compose, composition_of, seeded
 from thalweg.config import RunConfig, plain
 from thalweg.config.files import read_recipe, structured
+from thalweg.config.names import name_of
 from thalweg.errors import ConfigError
 from thalweg.evaluation.protocol import read_protocol
 from thalweg.facts import Facts
@@ -75,7 +76,10 @@ def plan(ablation: Ablation, out: Path) -> list[Planned]:
                     cell=cell.name,
                     seed=seed,
                     config=attrs.evolve(
-                        config, seed=seed, name=redacted(f"{cell.name}, seed {seed}"), training=training
+                        config,
+                        seed=seed,
+                        name=name_of(redacted(f"{cell.name}, seed {seed}")),
+                        training=training,
                     ),
                     folder=out / "cells" / f"{number + 1:02d}" / f"seed-{seed}",
                     judged=judged,

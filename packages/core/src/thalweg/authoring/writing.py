@@ -1,21 +1,24 @@
 """Writes the package of a new plugin from the templates of its kind (no torch here)."""
 
 import keyword
+import os
 import re
-import tempfile
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
 
+from thalweg import files
 from thalweg.errors import ConfigError
+from thalweg.folders import whole_folder
 from thalweg.hookspecs import API_VERSION
 from thalweg.plugins import KINDS, registry
 from thalweg.suggestions import article, did_you_mean, known_words
 
 _TEMPLATES = resources.files("thalweg.authoring").joinpath("templates")
 _NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+_LONGEST = 100
 _SUFFIX = ".jinja"
 # Files whose names would be read by tools here are kept under others.
 _RENAMED = {"gitignore": ".gitignore", "github": ".github"}
@@ -47,16 +50,16 @@ def new_plugin(name: str, kind: str, parent: Path) -> Path:
     _check_name(name, kind)
     distribution = f"thalweg-{name.replace('_', '-')}"
     folder = parent / distribution
-    if folder.exists():
+    # A link that leads nowhere is there as well.
+    if os.path.lexists(folder):
         raise ConfigError(f"{folder} is there already; choose another name, or take it away first")
     try:
         parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=parent, prefix=f".{distribution}-") as draft:
-            place = Path(draft) / distribution
-            _write(place, kind, _words(name, kind, distribution))
-            place.rename(folder)
-    except OSError as error:
-        raise ConfigError(f"{folder} cannot be written ({error.strerror}); choose another place") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"{folder} cannot be written ({reason}); choose another place") from error
+    with whole_folder(folder) as place:
+        _write(place, kind, _words(name, kind, distribution))
     return folder
 
 
@@ -69,6 +72,10 @@ def _check_kind(kind: str) -> None:
 
 
 def _check_name(name: str, kind: str) -> None:
+    if len(name) > _LONGEST:
+        raise ConfigError(
+            f"'{name[:20]}...' is too long for a module's name; take at most {_LONGEST} letters"
+        )
     if not _NAME.fullmatch(name) or keyword.iskeyword(name) or name == "none":
         bare = re.sub(r"[^a-z0-9]+", "_", name.lower().removeprefix("thalweg-")).strip("_0123456789")
         hint = f", such as '{bare}'" if _NAME.fullmatch(bare) and not keyword.iskeyword(bare) else ""
@@ -110,8 +117,9 @@ def _write(place: Path, kind: str, words: dict[str, object]) -> None:
     pages[place / "tests" / f"test_{kind}.py"] = chosen.joinpath("test.py.jinja")
     words = {**words, "summary": _text(chosen.joinpath("summary.txt")).strip(), "extra": _extra(chosen)}
     for path, template in pages.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(environment.from_string(_text(template)).render(words), encoding="utf-8")
+        for missing in [one for one in reversed(path.parents) if not one.exists()]:
+            files.disk.make_folder(missing)
+        files.write_new(path, [environment.from_string(_text(template)).render(words).encode()])
 
 
 def _package(folder: Traversable, under: Path) -> dict[Path, Traversable]:

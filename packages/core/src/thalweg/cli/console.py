@@ -1,51 +1,77 @@
 """What the command line prints: results on stdout, everything else on stderr.
 
-Colour is for terminals only, and not where ``NO_COLOR`` is set. Credentials are masked in all of it.
+Colour is for terminals only, and not where ``NO_COLOR`` is set. Credentials are masked in all of it, and
+control characters are written out: names may be a stranger's.
 """
 
 import json
+import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import click
 
 from thalweg.storage.redaction import redacted
+from thalweg.visible import visible, visible_json, visible_line, visible_message
 
 
 def result(text: str) -> None:
     """A result: stdout."""
-    click.echo(redacted(text), color=_color())
+    click.echo(visible(redacted(text)), color=_color())
 
 
 def result_json(data: Any) -> None:
     """A result for programs: stdout."""
-    click.echo(redacted(json.dumps(data, indent=2, ensure_ascii=False)))
+    click.echo(visible_json(redacted(json.dumps(data, indent=2, ensure_ascii=False))))
 
 
 def say(text: str) -> None:
     """Progress, or what is being done: stderr."""
-    click.echo(redacted(text), err=True, color=_color())
+    click.echo(visible(redacted(text)), err=True, color=_color())
 
 
 def warn(text: str) -> None:
     """Something that the user should know, and that stops nothing: stderr."""
-    click.echo(click.style("warning: ", fg="yellow") + redacted(text), err=True, color=_color())
+    _message(click.style("warning: ", fg="yellow"), text)
 
 
 def fail(text: str) -> None:
     """Why the command failed: stderr."""
-    click.echo(click.style("error: ", fg="red", bold=True) + redacted(text), err=True, color=_color())
+    _message(click.style("error: ", fg="red", bold=True), text)
 
 
 def columns(rows: Sequence[Sequence[str]], header: Sequence[str]) -> str:
-    """Rows as aligned text."""
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    lines = (
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        for row in [header, *rows]
-    )
+    """Rows as aligned text, a line each."""
+    table = [[visible_line(cell) for cell in row] for row in [header, *rows]]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in table)
     return "\n".join(line.rstrip() for line in lines)
+
+
+@contextmanager
+def logged() -> Iterator[None]:
+    """What the library logs is printed as everything else is."""
+    logger, handler = logging.getLogger("thalweg"), _Printing(logging.WARNING)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
+class _Printing(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a message as a line of its own."""
+        try:
+            _message("", record.getMessage())
+        except Exception:
+            self.handleError(record)
+
+
+def _message(kind: str, text: str) -> None:
+    click.echo(kind + visible_message(redacted(text)), err=True, color=_color())
 
 
 def _color() -> bool | None:

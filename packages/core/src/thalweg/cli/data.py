@@ -9,6 +9,7 @@ import click
 from thalweg.cli import console
 from thalweg.cli.encode import storage_options
 from thalweg.cli.groups import Group
+from thalweg.visible import visible_line
 
 _DAMAGED = 4
 _SHOWN = 20  # of a list; --json has all
@@ -57,7 +58,7 @@ def inspect(url: str, storage: tuple[str, ...], as_json: bool) -> None:
     ]
     width = max(len(name) for name, _ in rows)
     for name, words in rows:
-        console.result(f"{name.ljust(width)}  {words}")
+        console.result(visible_line(f"{name.ljust(width)}  {words}"))
 
 
 @command.command("verify")
@@ -76,7 +77,7 @@ def verify(ctx: click.Context, url: str, storage: tuple[str, ...], as_json: bool
         console.result_json(found)
     else:
         for damage in found["damaged"]:
-            console.result(f"{damage['file']}: {damage['reason']}")
+            console.result(visible_line(f"{damage['file']}: {damage['reason']}"))
         damaged = len(found["damaged"])
         whole = f"all {found['checked']} {found['unit']} are whole"
         console.result(f"{damaged} of {found['checked']} {found['unit']} are damaged" if damaged else whole)

@@ -1,14 +1,18 @@
 """Command groups: with suggestions, and the one that imports its commands when they are called."""
 
 import importlib
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import attrs
 import click
 
+from thalweg.errors import PluginError
 from thalweg.plugins import Fault, LoadedPlugin, Registry, registry
 from thalweg.suggestions import did_you_mean, one_line
+
+_NAME = re.compile(r"\w[\w.+-]*")
 
 Table = Mapping[str, tuple[str, str]]
 """By name of a command: ``"module:object"``, and its line in the help."""
@@ -85,16 +89,28 @@ def _collect(known: Registry, table: Table) -> dict[str, click.Command]:
         own = click.Group("plugin")
         try:
             plugin.call("thalweg_commands", cli=own)
-        except Exception as error:
+            brought = {str(name): command for name, command in own.commands.items()}
+            _check(brought)
+        # SystemExit too: a plugin that ends the process is as broken as any.
+        except (Exception, SystemExit) as error:
             _report(known, plugin, f"failed in thalweg_commands: {one_line(error)}")
             continue
-        for name, command in own.commands.items():
+        for name, command in brought.items():
             owner = "thalweg-core" if name in table else added[name].owner if name in added else None
             if owner is None:
                 added[name] = _Added(command, str(plugin.origin))
             else:
                 _report(known, plugin, f"adds the command '{name}', which {owner} has and keeps")
     return {name: added[name].command for name in sorted(added)}
+
+
+def _check(brought: Mapping[str, Any]) -> None:
+    for name, command in brought.items():
+        if not isinstance(command, click.Command):
+            raise PluginError(f"the command '{name}' is no command of click")
+        if not _NAME.fullmatch(name):
+            raise PluginError(f"'{name}' cannot be a command's name; take letters, digits and dashes")
+        command.get_short_help_str()
 
 
 def _report(known: Registry, plugin: LoadedPlugin, reason: str) -> None:

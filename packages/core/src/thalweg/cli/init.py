@@ -6,6 +6,7 @@ import click
 
 from thalweg.cli import console
 from thalweg.cli.local import LocalPath
+from thalweg.visible import visible_line
 
 
 @click.command("init")
@@ -18,5 +19,5 @@ def command(folder: Path) -> None:
     from thalweg.project.writing import start
 
     for path in start(folder):
-        console.result(str(path))
+        console.result(visible_line(str(path)))
     console.say(f"next: cd {folder} && thalweg train recipe.toml")

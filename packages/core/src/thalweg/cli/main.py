@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import attrs
 import click
 
-from thalweg.cli import console
+from thalweg.cli import console, starting
 from thalweg.cli.groups import LazyGroup
 from thalweg.errors import ThalwegError
 from thalweg.plugins import block, registry
@@ -40,8 +40,6 @@ COMMANDS = {
     "plugins": ("thalweg.cli.plugins:command", "List components, who brought them and what they take."),
     "completion": ("thalweg.cli.completion:command", "Print the script that lets a shell complete commands."),
 }
-
-INTERRUPTED = 130
 
 
 @attrs.define
@@ -109,8 +107,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     # Read by torch when it is imported: large tensors in huge pages, a tenth faster on Linux processors.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    alone = arguments is None
     state = _State(sys.argv[1:] if arguments is None else list(arguments))
     feed(state.arguments, os.environ)
+    with starting.held(state.arguments, alone=alone), console.logged():
+        try:
+            code = _ended(state)
+        except KeyboardInterrupt as stop:
+            code = _stopped(stop)
+    if alone and starting.is_program():
+        starting.leave(code)
+    return code
+
+
+def _ended(state: _State) -> int:
     try:
         return _run(state)
     except Exception as error:
@@ -124,13 +134,21 @@ def _run(state: _State) -> int:
         sys.stdout.flush()
     except BrokenPipeError:
         return _reader_gone()
-    except (click.Abort, KeyboardInterrupt):
-        return INTERRUPTED
+    except click.Abort as stop:
+        # What click makes of Ctrl-C, and of a signal that is handled like it.
+        return _stopped(stop.__cause__ or stop)
     except SystemExit as end:
         # What click makes of a broken pipe, and what a command may do itself.
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     # click hands back the code of ctx.exit, or whatever the command returned.
     return outcome if type(outcome) is int else 0
+
+
+def _stopped(stop: BaseException) -> int:
+    if not isinstance(stop, starting.PreemptedError):
+        return starting.INTERRUPTED
+    console.say(str(stop))
+    return starting.PREEMPTED
 
 
 def _reader_gone() -> int:

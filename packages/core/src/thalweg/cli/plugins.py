@@ -11,6 +11,7 @@ from thalweg.cli import console, plugins_check, plugins_new
 from thalweg.cli.fields import FieldDescription, describe_fields
 from thalweg.cli.groups import Group
 from thalweg.plugins import KINDS, registry
+from thalweg.visible import visible_line
 
 
 @click.group("plugins", cls=Group)
@@ -48,7 +49,7 @@ def list_components(kind: str | None, as_json: bool) -> None:
         if found:
             console.result(f"\n{heading}")
             for one in found:
-                console.result(f"  {one}")
+                console.result(f"  {visible_line(str(one))}")
 
 
 @command.command("info")

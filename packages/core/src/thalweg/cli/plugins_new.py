@@ -6,6 +6,7 @@ import click
 
 from thalweg.cli import console
 from thalweg.cli.local import LocalPath
+from thalweg.visible import visible_line
 
 
 @click.command("new")
@@ -25,7 +26,7 @@ def command(name: str, kind: str, into: Path) -> None:
     from thalweg.authoring.writing import new_plugin
 
     folder = new_plugin(name, kind, into)
-    console.result(str(folder))
+    console.result(visible_line(str(folder)))
     console.say(
         f'next: cd {folder} && pip install -e ".[test]" && thalweg plugins check {kind} {name} && pytest'
     )

@@ -6,6 +6,7 @@ import click
 
 from thalweg.cli import console
 from thalweg.cli.local import LocalPath
+from thalweg.visible import visible_line
 
 
 @click.command("report")
@@ -28,12 +29,16 @@ from thalweg.cli.local import LocalPath
 def command(runs: tuple[Path, ...], out: Path, passports: tuple[Path, ...]) -> None:
     """Show the training runs in the folders RUNS: curves, samples, scores, and how soon each gets there.
 
-    Evaluations are found in a run's folder, wherever 'thalweg evaluate --out' wrote them there.
+    Evaluations are found in a run's folder, wherever 'thalweg evaluate --out' wrote them there. What is
+    damaged is named and left out; nothing outside the folders is shown, links in them are not followed.
     """
     from thalweg.report import write
     from thalweg.report.judged import judgements
-    from thalweg.report.run_page import run_page
+    from thalweg.report.run_page import damages, run_page
     from thalweg.report.runs import read_runs
 
     found = read_runs(runs)
-    console.result(str(write(run_page(found, judgements(found, passports)), out)))
+    page = run_page(found, judgements(found, passports))
+    for damage in damages(found):
+        console.warn(damage)
+    console.result(visible_line(str(write(page, out))))

@@ -5,6 +5,7 @@ import click
 
 from thalweg.cli import console
 from thalweg.config import load_config
+from thalweg.visible import visible_line
 
 
 @click.command("summary")
@@ -29,7 +30,7 @@ def command(recipe: str, overrides: tuple[str, ...], as_json: bool) -> None:
         derived = {"training_bytes": summary.training_bytes}
         console.result_json({"name": config.name, **attrs.asdict(summary), **derived})
         return
-    console.result(f"{config.name}: {_millions(summary.parameters)} parameters")
+    console.result(f"{visible_line(config.name)}: {_millions(summary.parameters)} parameters")
     rows = [(part, _millions(count)) for part, count in summary.parts.items()]
     rows.append(("fixed tables", _millions(summary.fixed)))
     console.result(console.columns(rows, ("part", "parameters")))

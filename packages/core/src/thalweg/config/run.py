@@ -5,6 +5,7 @@ from typing import Any, Literal
 import attrs
 from attrs.validators import and_, deep_iterable, ge, gt, le, lt, max_len, min_len, optional
 
+from thalweg.config.names import check_name
 from thalweg.config.slots import component_field, component_table
 from thalweg.errors import ConfigError
 from thalweg.facts import MOST_BRANCHES
@@ -135,7 +136,8 @@ class RunConfig:
     refiner, and is stated.
 
     Attributes:
-        name: what the run is called; a recipe's file name if it states none.
+        name: what the run is called, and by default its folder below ``runs/``; a recipe's file name if it
+            states none.
         seed: of everything that is drawn in training.
         branches: k, the number of branches that the backbone is cut into.
         data: the data set.
@@ -148,7 +150,7 @@ class RunConfig:
         loggers: what follows the numbers beside metrics.jsonl, by name.
     """
 
-    name: str = attrs.field(default="run", validator=min_len(1))
+    name: str = attrs.field(default="run", validator=check_name)
     seed: int = attrs.field(default=0, validator=_SEED)
     branches: int = attrs.field(default=1, validator=and_(ge(1), le(MOST_BRANCHES)))
     data: Any = component_field("dataset")

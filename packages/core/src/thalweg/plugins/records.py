@@ -71,7 +71,7 @@ class Fault:
     """What is wrong with a plugin, or with one of its components.
 
     Attributes:
-        plugin: name of the entry point.
+        plugin: name of the entry point; empty where a whole distribution is meant.
         distribution: the distribution that offers it; empty where none does.
         version: its version.
         reason: what is wrong, to be read after "plugin 'x' of y 1.0".
@@ -85,8 +85,10 @@ class Fault:
     deliberate: bool = False
 
     def __str__(self) -> str:
-        owner = f" of {self.distribution} {self.version}" if self.distribution else ""
-        return f"plugin '{self.plugin}'{owner} {self.reason}"
+        named = f"{self.distribution} {self.version}".strip()
+        if not self.plugin:
+            return f"distribution {named or '?'} {self.reason}"
+        return f"plugin '{self.plugin}'{f' of {named}' if self.distribution else ''} {self.reason}"
 
 
 @attrs.frozen

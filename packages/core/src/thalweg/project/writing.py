@@ -1,10 +1,12 @@
 """Writes a new project into a folder."""
 
 import contextlib
+import os
 import re
 from importlib import resources
 from pathlib import Path
 
+from thalweg import files
 from thalweg.errors import ConfigError
 from thalweg.files import write_bytes
 
@@ -24,14 +26,16 @@ def start(folder: Path) -> list[Path]:
         ConfigError: if it holds something, or is no folder; nothing is written then.
         ThalwegError: if it cannot be written to; nothing is left of it then.
     """
-    made = not folder.exists()
-    if not made and (not folder.is_dir() or any(folder.iterdir())):
-        what = "is not empty" if folder.is_dir() else "is no folder"
-        raise ConfigError(f"{folder} {what}; name a new or an empty one for the project")
+    # A link that leads nowhere is there as well, and makes no folder.
+    made = not os.path.lexists(folder)
     try:
+        if not made and (not folder.is_dir() or any(folder.iterdir())):
+            what = "is not empty" if folder.is_dir() else "is no folder"
+            raise ConfigError(f"{folder} {what}; name a new or an empty one for the project")
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"{folder} cannot be made ({error.strerror}); choose another place") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"{folder} cannot be made ({reason}); choose another place") from error
     written: list[Path] = []
     try:
         for name in FILES:
@@ -39,10 +43,10 @@ def start(folder: Path) -> list[Path]:
             written.append(folder / name)
     except BaseException:
         for path in written:
-            path.unlink()
+            files.disk.remove(path)
         if made:
             with contextlib.suppress(OSError):
-                folder.rmdir()
+                files.disk.remove_folder(folder)
         raise
     return written
 
@@ -51,4 +55,5 @@ def _text(name: str, project: str) -> str:
     if name == ".gitignore":
         return "/runs/\n__pycache__/\n"
     text = resources.files("thalweg.project").joinpath(name).read_text()
-    return text.replace('"NAME"', f'"{re.sub(r"[^A-Za-z0-9_.-]+", "-", project).strip("-.") or "project"}"')
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", project).strip("-.")[:100] or "project"
+    return text.replace('"NAME"', f'"{name}"')

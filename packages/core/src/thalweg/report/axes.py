@@ -3,6 +3,8 @@
 import math
 
 import attrs
+import numpy as np
+import numpy.typing as npt
 
 from thalweg.report.numbers import fixed, scientific
 
@@ -35,6 +37,13 @@ class Axis:
         if self.log:
             return (math.log(value) - math.log(self.low)) / (math.log(self.high) - math.log(self.low))
         return (value - self.low) / (self.high - self.low)
+
+    def places(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """The same of many."""
+        if self.log:
+            low, high = math.log(self.low), math.log(self.high)
+            return (np.log(values) - low) / (high - low)
+        return (values - self.low) / (self.high - self.low)
 
 
 def step_axis(low: float, high: float) -> Axis:

@@ -8,12 +8,13 @@ patterns tell the curves apart without any colour.
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 import attrs
+import numpy as np
 
 from thalweg.report.axes import Axis, step_axis, value_axis
 from thalweg.report.description import clean, describe, notes
 from thalweg.report.legend import SAMPLE, arrange, shorten, text_width
-from thalweg.report.model import Chart
-from thalweg.report.thinning import Point, running_mean, segments, thin
+from thalweg.report.model import Chart, Curve
+from thalweg.report.thinning import Points, running_mean, segments, thin
 
 COLOURS = ("#1b62b5", "#dd6008", "#0b9a86", "#7a1566", "#4a3a05")
 # As many patterns as colours would repeat in step with them; four and five give twenty looks.
@@ -25,8 +26,13 @@ _TOP = 30.0
 _RIGHT = 18.0
 _BELOW = 48.0
 _ROW = 20.0
+# Horizontally, in pixels: what is narrower is not seen.
+_STRETCH = 1.0
 # Beyond these, differences and logarithms of values leave float64.
 _LARGEST, _SMALLEST = 1e200, 1e-200
+
+
+Point = tuple[float, float]
 
 
 @attrs.frozen
@@ -37,9 +43,17 @@ class _Frame:
     y: Axis
     left: float
 
-    def at(self, point: Point) -> Point:
-        across = self.left + self.x.place(point[0]) * (_WIDTH - _RIGHT - self.left)
-        return across, _TOP + (1 - self.y.place(point[1])) * _PLOT_HEIGHT
+    def at(self, points: Points) -> Points:
+        """Where points lie on the page."""
+        along = self.left + self.x.places(points[:, 0]) * (_WIDTH - _RIGHT - self.left)
+        return np.column_stack([along, _TOP + (1 - self.y.places(points[:, 1])) * _PLOT_HEIGHT])
+
+    def corner(self, along: float, across: float) -> Point:
+        """The same of one point."""
+        return (
+            self.left + self.x.place(along) * (_WIDTH - _RIGHT - self.left),
+            _TOP + (1 - self.y.place(across)) * _PLOT_HEIGHT,
+        )
 
 
 def svg(chart: Chart) -> str:
@@ -49,10 +63,7 @@ def svg(chart: Chart) -> str:
     and counted in a note. Long curves are thinned to what can be seen, with every extreme kept. A
     chart without any point says so.
     """
-    shown = [
-        [_point(chart, *pair) for pair in zip(curve.steps, curve.values, strict=True)]
-        for curve in chart.curves
-    ]
+    shown = [_points(chart, curve) for curve in chart.curves]
     names = [shorten(clean(curve.name), _WIDTH - 2 * SAMPLE) for curve in chart.curves]
     places = arrange(names, _WIDTH)
     rows = places[-1][1] + 1 if places else 0
@@ -61,9 +72,8 @@ def svg(chart: Chart) -> str:
     root = Element("svg", {"viewBox": f"0 0 {_WIDTH:g} {height:g}", "role": "img", "class": "chart"})
     SubElement(root, "title").text = clean(chart.title)
     SubElement(root, "desc").text = clean(describe(chart, shown))
-    points = [point for line in shown for point in line if point is not None]
-    if points:
-        frame = _frame(chart, points)
+    if any(not np.isnan(line).all() for line in shown):
+        frame = _frame(chart, shown)
         _draw_axes(root, frame)
         _draw_curves(root, frame, shown, chart.smooth)
     else:
@@ -79,33 +89,49 @@ def svg(chart: Chart) -> str:
     return tostring(root, encoding="unicode")
 
 
-def _point(chart: Chart, step: float, value: float) -> Point | None:
-    drawable = abs(step) <= _LARGEST and abs(value) <= _LARGEST and not (chart.log_y and value < _SMALLEST)
-    return (step, value) if drawable else None
+def _points(chart: Chart, curve: Curve) -> Points:
+    """A curve's points, NaN where one cannot be drawn."""
+    points = np.column_stack([np.asarray(curve.steps, np.float64), np.asarray(curve.values, np.float64)])
+    with np.errstate(invalid="ignore"):
+        drawable = (np.abs(points) <= _LARGEST).all(axis=1)
+        if chart.log_y:
+            drawable &= points[:, 1] >= _SMALLEST
+    points[~drawable] = np.nan
+    return points
 
 
-def _frame(chart: Chart, points: list[Point]) -> _Frame:
-    steps, values = zip(*points, strict=True)
-    y = value_axis(min(values), max(values), log=chart.log_y)
-    return _Frame(step_axis(min(steps), max(steps)), y, max(map(text_width, y.labels)) + 10)
+def _frame(chart: Chart, shown: list[Points]) -> _Frame:
+    drawn = [line for line in shown if not np.isnan(line).all()]
+    low = np.min([np.nanmin(line, axis=0) for line in drawn], axis=0).tolist()
+    high = np.max([np.nanmax(line, axis=0) for line in drawn], axis=0).tolist()
+    y = value_axis(low[1], high[1], log=chart.log_y)
+    return _Frame(step_axis(low[0], high[0]), y, max(map(text_width, y.labels)) + 14)
 
 
 def _draw_axes(root: Element, frame: _Frame) -> None:
     bottom = _TOP + _PLOT_HEIGHT
     for tick, label in zip(frame.y.ticks, frame.y.labels, strict=True):
-        _, across = frame.at((frame.x.low, tick))
+        _, across = frame.corner(frame.x.low, tick)
         _line(root, (frame.left, across), (_WIDTH - _RIGHT, across), "stroke:currentColor;stroke-opacity:.14")
         _text(root, frame.left - 8, across + 4, label, anchor="end", muted=True)
     axis = "stroke:currentColor;stroke-opacity:.55"
     _line(root, (frame.left, bottom), (_WIDTH - _RIGHT, bottom), axis)
     for tick, label in zip(frame.x.ticks, frame.x.labels, strict=True):
-        along, _ = frame.at((tick, frame.y.low))
+        along, _ = frame.corner(tick, frame.y.low)
         _line(root, (along, bottom), (along, bottom + 4), axis)
-        _text(root, along, bottom + 19, label, anchor="middle", muted=True)
+        # The last one may stand at the edge, and stays within it.
+        middle = min(along, _WIDTH - text_width(label) / 2)
+        _text(root, middle, bottom + 19, label, anchor="middle", muted=True)
 
 
-def _draw_curves(root: Element, frame: _Frame, shown: list[list[Point | None]], smooth: int) -> None:
-    pieces = [(piece, _look(index)) for index, line in enumerate(shown) for piece in segments(line)]
+def _draw_curves(root: Element, frame: _Frame, shown: list[Points], smooth: int) -> None:
+    # Means are taken of values, and pieces are told apart by what can be seen of the gaps between them.
+    across = (frame.x.high - frame.x.low) / (_WIDTH - _RIGHT - frame.left)
+    pieces = [
+        (piece, _look(index))
+        for index, line in enumerate(shown)
+        for piece in segments(line, _STRETCH * across)
+    ]
     if smooth > 1:
         # All of them before the first mean, which none of them may cover.
         for piece, look in pieces:
@@ -114,8 +140,8 @@ def _draw_curves(root: Element, frame: _Frame, shown: list[list[Point | None]], 
         _draw_piece(root, frame, running_mean(piece, smooth), look)
 
 
-def _draw_piece(root: Element, frame: _Frame, piece: list[Point], look: str) -> None:
-    corners = thin([frame.at(point) for point in piece], 1.0)
+def _draw_piece(root: Element, frame: _Frame, piece: Points, look: str) -> None:
+    corners = thin(frame.at(piece), _STRETCH).tolist()
     if len(corners) == 1:
         along, across = corners[0]
         colour = look.partition(";")[0].replace("stroke", "fill")

@@ -6,9 +6,13 @@ from typing import Any
 
 import attrs
 
-from thalweg.errors import DataError
+from thalweg.errors import DataError, ThalwegError
 from thalweg.evaluation.passport import Passport, is_passport, read_passport
+from thalweg.regular import check_regular, parse_json
+from thalweg.report.inside import check_depth, files_inside, read_inside, shortened
 from thalweg.report.runs import Run
+
+_LARGEST, _MOST_NUMBERS, _LARGEST_STEP = 16 * 2**20, 1000, 10**15
 
 
 @attrs.frozen(eq=False)
@@ -35,39 +39,90 @@ class Judgement:
 def judgements(runs: Sequence[Run], passports: Sequence[Path] = ()) -> dict[str, list[Judgement]]:
     """By name of a run, the passports in its folder and those given, by step.
 
+    What lies in a run's folder and is damaged is told among the run's damages; links are not followed.
+
     Raises:
-        DataError: if a passport given is none, or is of no network of these runs.
+        DataError: if a passport given is none, is damaged, or is of no network of these runs.
     """
     found: dict[str, list[Judgement]] = {run.name: [] for run in runs}
+    given = {path.absolute() for path in passports}
     for run in runs:
-        for path in sorted(run.path.rglob("*.json")):
-            if path not in passports and is_passport(path):
-                found[run.name].append(_of(run, read_passport(path)))
+        links: list[Path] = []
+        for path in files_inside(run.path, ".json", links):
+            if path.absolute() not in given and (judged := _found(run, path)) is not None:
+                found[run.name].append(judged)
+        run.damages.extend(f"{link} is a link, and is not followed" for link in links)
     for path in passports:
+        _check_named(path)
         passport = read_passport(path)
         owner = next((run for run in runs if _is_of(passport, run)), None)
         if owner is None:
-            raise DataError(
-                f"{path} judges {passport.subject.get('what')}, which is no network of these runs; "
-                f"name its run as well"
-            )
-        found[owner.name].append(_of(owner, passport))
+            what = passport.subject.get("what") if isinstance(passport.subject, Mapping) else None
+            raise DataError(f"{path} judges {what}, which is no network of these runs; name its run as well")
+        try:
+            found[owner.name].append(_of(owner, passport))
+        except ValueError as error:
+            raise DataError(f"{path} is damaged: {error}; evaluate again") from error
     return {name: sorted(all_, key=lambda one: one.step) for name, all_ in found.items()}
 
 
+def _found(run: Run, path: Path) -> Judgement | None:
+    """What a JSON file in a run's folder holds, if it is a passport."""
+    try:
+        parse_json(read_inside(run.path, path, _LARGEST))
+        return _of(run, read_passport(path)) if is_passport(path) else None
+    except OSError as error:
+        run.damages.append(f"{path} is not looked at: {error.strerror or error}")
+    except ThalwegError as error:
+        run.damages.append(f"{error}; it is left out")
+    except ValueError as error:
+        run.damages.append(f"{path} is damaged ({error}), and left out")
+    return None
+
+
+def _check_named(path: Path) -> None:
+    try:
+        check_regular(path.stat(), path)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise DataError(f"{path} is no passport: {error.strerror or error}") from error
+
+
 def _is_of(passport: Passport, run: Run) -> bool:
-    return Path(str(passport.subject.get("what"))).resolve().is_relative_to(run.path.resolve())
+    if not isinstance(passport.subject, Mapping):
+        return False
+    # A stranger's path may hold what no path can.
+    try:
+        return Path(str(passport.subject.get("what"))).resolve().is_relative_to(run.path.resolve())
+    except (OSError, ValueError, RuntimeError):
+        return False
 
 
 def _of(run: Run, passport: Passport) -> Judgement:
-    step = int(passport.subject.get("step") or run.newest.get("step", 0))
-    told = run.over("step", "seconds")
-    seconds = [second for at, second in zip(told.at, told.values, strict=True) if at <= step]
-    return Judgement(
-        step=step,
-        seconds=seconds[-1] if seconds else None,
-        numbers=passport.values,
-        higher=frozenset(name for name, one in passport.numbers.items() if one.get("better") == "higher"),
-        conditions=passport.conditions,
-        passport=passport,
+    for table in ("numbers", "conditions", "subject", "software"):
+        if not isinstance(getattr(passport, table), Mapping):
+            raise ValueError(f"its {table} are no table")
+        check_depth(getattr(passport, table))
+    passport = attrs.evolve(
+        passport,
+        **{table: shortened(getattr(passport, table)) for table in ("numbers", "conditions", "software")},
+        made=str(passport.made)[:100],
     )
+    if len(passport.numbers) > _MOST_NUMBERS:
+        raise ValueError(f"it states more than {_MOST_NUMBERS:,} numbers")
+    try:
+        step = int(passport.subject.get("step") or run.newest.get("step") or 0)
+        if abs(step) > _LARGEST_STEP:
+            raise ValueError(f"it states a step beyond {_LARGEST_STEP:,}")
+        higher = frozenset(name for name, one in passport.numbers.items() if one.get("better") == "higher")
+        return Judgement(
+            step=step,
+            seconds=run.seconds_until(step),
+            numbers=passport.values,
+            higher=higher,
+            conditions=passport.conditions,
+            passport=passport,
+        )
+    except (TypeError, AttributeError, KeyError, OverflowError) as error:
+        raise ValueError(f"it has something else than a number: {error}") from error

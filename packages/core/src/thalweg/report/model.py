@@ -1,6 +1,7 @@
 """What a report is made of: frozen values without any opinion about how they look."""
 
-from collections.abc import Iterable
+from array import array
+from collections.abc import Iterable, Sequence
 from typing import Literal, SupportsFloat
 
 import attrs
@@ -12,14 +13,20 @@ as a seed or a version, as a str: it then gets no thousands separator."""
 Best = Literal["min", "max"] | None
 """Which of a column's numbers is the best one, to be highlighted; None for no competition."""
 
+Floats = Sequence[float]
+"""Numbers; an ``array`` where there may be a million of them."""
+
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
-def _floats(values: Iterable[SupportsFloat]) -> tuple[float, ...]:
+def _floats(values: Iterable[SupportsFloat]) -> Floats:
+    # As a tuple, they would take four times the memory.
+    if isinstance(values, array):
+        return values
     return tuple(float(value) for value in values)
 
 
-def _check_values(curve: "Curve", _: object, values: tuple[float, ...]) -> None:
+def _check_values(curve: "Curve", _: object, values: Floats) -> None:
     if len(values) != len(curve.steps):
         raise ValueError(f"curve {curve.name!r} has {len(curve.steps)} steps but {len(values)} values")
 
@@ -60,8 +67,8 @@ class Curve:
     """
 
     name: str
-    steps: tuple[float, ...] = attrs.field(converter=_floats)
-    values: tuple[float, ...] = attrs.field(converter=_floats, validator=_check_values)
+    steps: Floats = attrs.field(converter=_floats)
+    values: Floats = attrs.field(converter=_floats, validator=_check_values)
 
 
 @attrs.frozen

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 import attrs
 
+from thalweg.report.model import Floats
+
 
 @attrs.frozen
 class Scores:
@@ -17,8 +19,8 @@ class Scores:
     """
 
     name: str
-    at: tuple[float, ...]
-    values: tuple[float, ...]
+    at: Floats
+    values: Floats
 
 
 def reached(scores: Scores, target: float, *, higher: bool = False) -> float | None:

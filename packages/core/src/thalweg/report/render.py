@@ -5,13 +5,16 @@ import os
 from importlib.resources import files
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
 
 from thalweg.files import write_bytes
 from thalweg.report.cells import cells
 from thalweg.report.charts import svg
 from thalweg.report.model import Chart, Part, Picture, Report, Table
+from thalweg.storage.redaction import redacted
 
 STYLE = files("thalweg.report").joinpath("report.css").read_text(encoding="utf-8")
 _TEMPLATE = files("thalweg.report").joinpath("report.html.jinja").read_text(encoding="utf-8")
@@ -23,7 +26,7 @@ _HALF, _FULL = 464, 960
 def render(report: Report) -> str:
     """The report as an HTML page; the same report gives the same text."""
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_told
     )
     environment.filters |= {
         "rows": _rows,
@@ -55,6 +58,11 @@ def write(report: Report, path: str | os.PathLike[str]) -> Path:
     return path
 
 
+def _told(value: Any) -> Any:
+    """Every text without secrets, before it is escaped; charts and pictures have seen to it."""
+    return redacted(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
 def _rows(parts: tuple[Part, ...]) -> list[tuple[bool, list[Part]]]:
     """The parts in rows: neighbouring small figures share one (True), any other part has its own."""
     rows: list[tuple[bool, list[Part]]] = []
@@ -76,8 +84,8 @@ def _drawn(picture: Picture) -> tuple[int, int, bool]:
     return width * scale, height * scale, scale > 1
 
 
-def _data_uri(picture: Picture) -> str:
-    return "data:image/png;base64," + base64.b64encode(picture.png).decode("ascii")
+def _data_uri(picture: Picture) -> Markup:
+    return Markup("data:image/png;base64," + base64.b64encode(picture.png).decode("ascii"))  # noqa: S704 - base64
 
 
 def _is_chart(part: Part) -> bool:

@@ -1,8 +1,9 @@
 """The report of any runs: scores, curves over steps and seconds, grids over training, what was set."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from thalweg.config import flat
 from thalweg.report.judged import Judgement
@@ -10,11 +11,15 @@ from thalweg.report.model import Best, Cell, Chart, Curve, Part, Picture, Report
 from thalweg.report.numbers import readable
 from thalweg.report.reach_table import reach_table
 from thalweg.report.reaching import Scores
-from thalweg.report.runs import Run
+from thalweg.report.runs import AxisName, Run
 
 _GRIDS = 4
 _SMOOTHED_FROM = 100
-_AXES = {"step": ("step", "steps"), "seconds": ("training seconds", "seconds")}
+_LONGEST, _MOST_DAMAGES = 500, 20
+_AXES: Mapping[AxisName, tuple[str, str]] = {
+    "step": ("step", "steps"),
+    "seconds": ("training seconds", "seconds"),
+}
 
 
 def run_page(runs: Sequence[Run], judged: Mapping[str, Sequence[Judgement]]) -> Report:
@@ -24,12 +29,14 @@ def run_page(runs: Sequence[Run], judged: Mapping[str, Sequence[Judgement]]) -> 
         runs: at least one, each of a name of its own.
         judged: evaluations by name of a run, by step.
     """
+    pictures = _pictures(runs)
     sections = [
         Section("Runs", (_overview(runs),)),
+        *_left_out(runs),
         *_scores(runs, judged),
         Section("Training", tuple(_curves(runs))),
         *_validation(runs),
-        *_pictures(runs),
+        *pictures,
         *_passports(runs, judged),
         Section("Configuration", (_settings(runs),)),
     ]
@@ -44,23 +51,36 @@ def run_page(runs: Sequence[Run], judged: Mapping[str, Sequence[Judgement]]) -> 
 def _overview(runs: Sequence[Run]) -> Table:
     rows: list[tuple[Cell, ...]] = []
     for run in runs:
-        training = run.config.get("training", {})
+        training = run.config.get("training")
+        training = training if isinstance(training, Mapping) else {}
         newest = run.newest
         rows.append(
             (
                 run.name,
-                newest.get("step", 0),
-                training.get("steps"),
+                _number(newest.get("step", 0)),
+                _number(training.get("steps")),
                 _number(newest.get("seconds")),
                 _number(newest.get("images_per_second")),
-                training.get("batch_size"),
-                str(training.get("precision")),
-                str(run.config.get("seed")),
+                _number(training.get("batch_size")),
+                _written(training.get("precision")),
+                _written(run.config.get("seed")),
                 str(run.path),
             )
         )
     header = ("", "steps", "of", "seconds", "images a second", "batch", "precision", "seed", "folder")
     return Table("Runs", header, tuple(rows), "As the folders had it when the report was made.")
+
+
+def damages(runs: Sequence[Run]) -> list[str]:
+    """What is left out of the report, each in a sentence; only so many that they can be read."""
+    every = [damage for run in runs for damage in run.damages]
+    more = len(every) - _MOST_DAMAGES
+    return [*every[:_MOST_DAMAGES], f"and {more:,} more"] if more > 0 else every
+
+
+def _left_out(runs: Sequence[Run]) -> list[Section]:
+    told = damages(runs)
+    return [Section("Left out", (Text("", tuple(told)),))] if told else []
 
 
 def _curves(runs: Sequence[Run]) -> list[Part]:
@@ -84,10 +104,15 @@ def _chart(label: str, number: str, found: Sequence[Curve | None]) -> list[Chart
             number,
             curves,
             "",
-            log_y=all(value > 0 for curve in curves for value in curve.values if math.isfinite(value)),
+            log_y=all(_positive(curve) for curve in curves),
             smooth=max(1, longest // 40) if longest >= _SMOOTHED_FROM else 1,
         )
     ]
+
+
+def _positive(curve: Curve) -> bool:
+    values = np.asarray(curve.values, np.float64)
+    return bool((values[np.isfinite(values)] > 0).all())
 
 
 def _validation(runs: Sequence[Run]) -> list[Section]:
@@ -166,11 +191,10 @@ def _pictures(runs: Sequence[Run]) -> list[Section]:
             chosen = steps
         parts += [
             Picture(
-                f"{run.name}, step {readable(step)}",
-                run.pictures[step].read_bytes(),
-                "Averaged weights; the same noise at every step.",
+                f"{run.name}, step {readable(step)}", png, "Averaged weights; the same noise at every step."
             )
             for step in dict.fromkeys(chosen)
+            if (png := run.picture(step)) is not None
         ]
     return [Section("Samples over training", tuple(parts))] if parts else []
 
@@ -200,8 +224,13 @@ def _settings(runs: Sequence[Run]) -> Part:
 
 
 def _written(value: Any) -> str:
-    return "–" if value is None else str(value)
+    text = "–" if value is None else str(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
 def _number(value: Any) -> Cell:
-    return None if value is None else float(value) if isinstance(value, float) else value
+    """A number as it is; whatever else stands there as text."""
+    if value is None or isinstance(value, float):
+        return value
+    # An integer of more digits than any count has is a stranger's.
+    return value if isinstance(value, int) and abs(value) < 10**15 else _written(value)

@@ -1,0 +1,150 @@
+"""Signals from the first moment on: a command that is stopped before its own handling begins ends with the
+same exit code as later.
+
+This module imports next to nothing, as it is there before everything else. While something is imported, a
+signal ends the process at once: nothing has been begun then, and an exception would be lost in the
+initialisation of some library. Everywhere else it is raised, so that what is open is closed and what is done
+is saved. A command that handles signals by itself, such as training, takes over while it does.
+"""
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, NoReturn
+
+INTERRUPTED, PREEMPTED = 130, 75
+GOING_ON = frozenset(["train", "sample", "evaluate", "encode", "ablate", "quickstart"])
+"""Commands that go on where they were stopped."""
+
+_HELD = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name))
+_PROGRAMS = frozenset(["thalweg", "thalweg.exe", "thalweg-script.py", "thalweg-script.pyw"])
+_ECHO_SECONDS = 2.0
+
+
+class PreemptedError(KeyboardInterrupt):
+    """A signal that asks a command to stop and go on later: cleaned up after as after Ctrl-C.
+
+    Args:
+        number: of the signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(sentence(number))
+        self.number = number
+
+
+class _State:
+    before: dict[int, Any] | None = None
+    arguments: Sequence[str] = ()
+    alone = False
+    stopped_by = 0
+    stopped_at = 0.0
+
+
+def sentence(number: int) -> str:
+    """What is said when a signal has ended a command that goes on."""
+    return f"stopped by {signal.Signals(number).name}; the same command goes on"
+
+
+def is_program() -> bool:
+    """Whether this process is the command line, rather than one that imports it."""
+    path = sys.argv[0] if sys.argv else ""
+    name = os.path.basename(path)  # noqa: PTH119 - pathlib takes longer to import than all of this
+    return name in _PROGRAMS or path.replace("\\", "/").endswith("thalweg/__main__.py")
+
+
+def hold(arguments: Sequence[str], *, alone: bool) -> None:
+    """Take over Ctrl-C, SIGTERM and SIGUSR1; what is ignored stays ignored.
+
+    Args:
+        arguments: of the command line.
+        alone: whether the process has nothing else to do, and may be ended.
+    """
+    _State.arguments, _State.alone = arguments, alone
+    # Python lets only the main thread handle signals.
+    if _State.before is not None or threading.current_thread() is not threading.main_thread():
+        return
+    _State.before, _State.stopped_by = {}, 0
+    for one in _HELD:
+        handler = signal.getsignal(one)
+        if handler not in (signal.SIG_IGN, None):
+            _State.before[one] = handler
+            signal.signal(one, _stop)
+
+
+def release() -> None:
+    """Give the signals back."""
+    before, _State.before = _State.before, None
+    for one, handler in (before or {}).items():
+        signal.signal(one, handler)
+
+
+@contextmanager
+def held(arguments: Sequence[str], *, alone: bool) -> Iterator[None]:
+    """Hold the signals for a while."""
+    mine = _State.before is None or alone
+    hold(arguments, alone=alone)
+    try:
+        yield
+    finally:
+        if mine:
+            release()
+
+
+def leave(code: int) -> None:
+    """All is done and said: a signal that comes while the interpreter ends changes nothing any more."""
+    for one in _HELD:
+        if signal.getsignal(one) not in (signal.SIG_IGN, None):
+            signal.signal(one, lambda _, __: os._exit(code))
+
+
+def goes_on(arguments: Sequence[str]) -> bool:
+    """Whether these arguments are of a command that goes on where it was stopped."""
+    words = iter(arguments)
+    for word in words:
+        if word == "-p":
+            next(words, None)
+        elif not word.startswith("-"):
+            return word in GOING_ON and not {"-h", "--help"} & {*arguments}
+    return False
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    if number != signal.SIGINT:
+        if _State.stopped_by == number and time.monotonic() - _State.stopped_at < _ECHO_SECONDS:
+            return  # a launcher passes on what all processes have got
+        if _State.stopped_by or not goes_on(_State.arguments):
+            _by_default(number)
+        _State.stopped_by, _State.stopped_at = number, time.monotonic()
+    if _State.alone and _imports(frame):
+        _end(number)
+    raise KeyboardInterrupt if number == signal.SIGINT else PreemptedError(number)
+
+
+def _by_default(number: int) -> None:
+    # As if it had never been held: the shell sees 128 + number.
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+
+
+def _end(number: int) -> NoReturn:
+    if number != signal.SIGINT and os.environ.get("LOCAL_RANK", "0") == "0":
+        os.write(2, f"{sentence(number)}\n".encode())
+    os._exit(INTERRUPTED if number == signal.SIGINT else PREEMPTED)
+
+
+def _imports(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
+
+
+if is_program():
+    hold(sys.argv[1:], alone=True)

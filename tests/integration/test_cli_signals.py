@@ -1,0 +1,117 @@
+"""Signals at any moment of a command's beginning: the exit code and one sentence, never a traceback."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+RECIPE = """
+data = "digits"
+[backbone]
+type = "dit"
+depth = 2
+width = 32
+heads = 2
+patch = 2
+[objectives.velocity]
+[training]
+steps = 100000
+batch_size = 8
+log_every = 1000
+validate_every = 0
+sample_every = 0
+checkpoint_every = 0
+"""
+
+COMMANDS = {
+    "train": ["train", "recipe.toml", "--run-dir", "run", "--accelerator", "cpu"],
+    "sample": ["sample", "recipe.toml", "out"],
+    "evaluate": ["-p", "no:nobody", "evaluate", "recipe.toml"],
+    "encode": ["encode", "recipe.toml", "out"],
+    "ablate": ["ablate", "recipe.toml", "--axis", "training.lr=0.1,0.2", "--out", "ablation"],
+    "quickstart": ["quickstart", "--out", "quick", "--steps", "100000"],
+}
+
+
+def is_held(process):
+    """Whether the process has taken SIGTERM over, as the kernel knows."""
+    try:
+        status = Path(f"/proc/{process.pid}/status").read_text()
+    except OSError:
+        return False
+    caught = next(line for line in status.splitlines() if line.startswith("SigCgt"))
+    return bool(int(caught.split()[1], 16) >> (signal.SIGTERM - 1) & 1)
+
+
+def stopped(tmp_path, words, number, delay):
+    (tmp_path / "recipe.toml").write_text(RECIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "thalweg", *words],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    while not is_held(process) and process.poll() is None:
+        time.sleep(0.0005)
+    time.sleep(delay)
+    ended = process.poll() is not None
+    process.send_signal(number)
+    _, err = process.communicate(timeout=120)
+    return process.returncode, err, ended
+
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1", "SIGINT"])
+@pytest.mark.parametrize("seed", range(6))
+def test_training_is_stopped_at_any_moment(tmp_path, name, seed):
+    moment = random.Random(f"{name} {seed}").choice([0.002, 0.02, 0.1, 0.5, 2.0, 5.0])
+    delay = moment * random.Random(seed).uniform(0.5, 1.5)
+    code, err, _ = stopped(tmp_path, COMMANDS["train"], getattr(signal, name), delay)
+    assert code == (130 if name == "SIGINT" else 75), (delay, err)
+    assert "Traceback" not in err
+    if name != "SIGINT":
+        assert f"stopped by {name}; the same command goes on" in err or "pre-empted and saved" in err
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1", "SIGINT"])
+def test_commands_that_go_on_say_so_when_they_are_stopped_early(tmp_path, command, name):
+    delay = random.Random(f"{command} {name}").uniform(0.0, 0.3)
+    code, err, ended = stopped(tmp_path, COMMANDS[command], getattr(signal, name), delay)
+    if ended:
+        pytest.skip("the machine was faster than the signal")
+    assert code == (130 if name == "SIGINT" else 75), (delay, err)
+    assert "Traceback" not in err
+    assert err.strip() == ("" if name == "SIGINT" else f"stopped by {name}; the same command goes on")
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_other_commands_end_as_any_program(tmp_path, seed):
+    delay = random.Random(seed).uniform(0.0, 0.2)
+    for number, code in ((signal.SIGTERM, -signal.SIGTERM), (signal.SIGINT, 130)):
+        found, err, ended = stopped(tmp_path, ["summary", "recipe.toml"], number, delay)
+        if not ended:
+            assert (found, err.strip()) == (code, ""), delay
+
+
+def test_what_is_ignored_stays_ignored(tmp_path):
+    (tmp_path / "recipe.toml").write_text(RECIPE)
+    code = (
+        "import os, signal, subprocess, sys\n"
+        "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        "os.execv(sys.executable, [sys.executable, '-m', 'thalweg', 'summary', 'recipe.toml'])\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.DEVNULL)
+    while not is_held(process) and process.poll() is None:
+        time.sleep(0.001)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(120) == 0
