@@ -214,3 +214,4 @@ def preload() -> None:
 
     registry()
     sys.stdout.flush()
+
