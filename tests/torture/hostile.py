@@ -9,11 +9,15 @@ from pathlib import Path
 
 import attrs
 
-from torture.common import HANG, Finding, forked, remove, shared_out, thalweg
+from torture import common
+from torture.common import HANG, Finding, bounded, forked, remove, shared_out, thalweg
 from torture.workshop import DRAW
 
-MOST_MIB = 3000
-"""Memory that no small file may take, that of torch itself included."""
+MOST_MIB = 2000
+"""Memory that no small file may take."""
+
+_MOST_GIB = 5.0
+"""Beyond this there is no memory at all, so that nobody else's is eaten."""
 
 CANARY = "canary-was-here"
 
@@ -61,6 +65,7 @@ def run(template: Path, scratch: Path, seed: int, count: int | None, workers: in
     trials: list[Trial] = []
     for module in (hostile_runs, hostile_documents, hostile_files, hostile_links, hostile_secrets):
         trials += module.trials(seed)
+    trials = [one for one in trials if common.only in one.name]
     tasks = [partial(_tried, template, trial) for trial in trials[: count or len(trials)]]
     return shared_out(tasks, scratch, workers)
 
@@ -112,6 +117,7 @@ def _stepped(trial: Trial, folder: Path, victim: Path, command: Sequence[str]) -
 
     def task() -> int:
         os.environ.update(trial.environment)
+        bounded(_MOST_GIB)
         return thalweg(*words)()
 
     ended = forked(task, folder, trial.seconds)
@@ -119,6 +125,8 @@ def _stepped(trial: Trial, folder: Path, victim: Path, command: Sequence[str]) -
         return Finding(what, "secret printed", True, ended.said)
     if ended.unexpected:
         return Finding(what, ended.unexpected, True, ended.said)
+    if ended.seconds > trial.seconds / 2:
+        return Finding(what, "slow", True, f"{ended.seconds:.0f} s {ended.said}")
     if ended.mib > MOST_MIB:
         return Finding(what, "memory", True, f"{ended.mib:.0f} MiB; {ended.said}")
     if "\x1b" in ended.err or "\x1b" in ended.out:
@@ -126,6 +134,7 @@ def _stepped(trial: Trial, folder: Path, victim: Path, command: Sequence[str]) -
     if ended.code == 0:
         note = ended.said if trial.refused else ""
         return Finding(what, "accepted" if trial.refused else "harmless", trial.refused, note)
-    if ended.err.count("error:") != 1:
+    listed = words[:2] == ["data", "verify"] and ended.code == 4 and ended.out
+    if ended.err.count("error:") != 1 and not listed:
         return Finding(what, "not one sentence", True, f"{ended.code} {ended.said}")
     return Finding(what, "refused", False, ended.said)

@@ -2,14 +2,15 @@
 
 import hashlib
 import shutil
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import attrs
 
 from torture import stages
-from torture.common import HANG, Ended, Finding, contents, difference, draws, forked, remove, shared_out
-from torture.damage import damage
+from torture.common import HANG, Ended, Finding, bounded, contents, difference, draws, forked, remove, shared_out
+from torture.damage import REPLACEMENTS, damage
 from torture.workshop import CASES, DRAW, FAST, JUDGED, Case
 
 _SHARDS = 'data={type="shards",url="shards",validation=5}'
@@ -29,6 +30,7 @@ _PROTOCOL = Case(
 _SAMPLE_CHECKPOINT = Case(
     "a checkpoint", ("sample", "run/checkpoints/step-00000006", "out.npz", *DRAW), ("out.npz",)
 )
+_COMPLETE = Case("a complete run", CASES["train"].arguments, ("out/model", "out/metrics.jsonl", "out/config.toml"))
 _COMPARE = Case("passports", ("compare", "run/passport.json", "run/passport.json", "--json"), ())
 _STORED = Case(
     "shards", ("train", "tiny.toml", "--run-dir", "out", "--accelerator", "cpu", "--devices", "1", "--quiet",
@@ -77,7 +79,7 @@ TARGETS = (
     Target("checkpoint's tensors", "training", "out/checkpoints/*/*.safetensors", CASES["train-often"], weight=3),
     Target("checkpoint, newest", "training", "out/checkpoints/latest", CASES["train-often"], weight=0.5),
     Target("checkpoint, drawn from", "", "run/checkpoints/step-00000006/*", _SAMPLE_CHECKPOINT, weight=2),
-    Target("complete run", "trained", "out/checkpoints/*/*", CASES["train"]),
+    Target("complete run", "trained", "out/checkpoints/*/*", _COMPLETE),
     Target("model.json", "", "run/model/model.json", CASES["sample-npz"], weight=2),
     Target("model.safetensors", "", "run/model/model.safetensors", CASES["sample-npz"], weight=2),
     Target("passport, shown", "", "run/passport.json", CASES["report"]),
@@ -137,10 +139,20 @@ def _result(reader: Case, place: Path, ended: Ended) -> dict[str, str]:
     return contents(place, *reader.outs) if reader.outs else {"stdout": ended.out}
 
 
-def _expected(target: Target, folder: Path, scratch: Path) -> dict[str, str]:
-    place = scratch / "scratch"
+def _within(task: Callable[[], int]) -> Callable[[], int]:
+    def held() -> int:
+        bounded(5.0)
+        return task()
+
+    return held
+
+
+def _expected(target: Target, folder: Path, scratch: Path, without: Path | None = None) -> dict[str, str]:
+    place = scratch / ("expected" if without else "scratch")
     remove(place)
     shutil.copytree(folder, place, symlinks=True)
+    if without:
+        (place / without).unlink()
     found = forked(target.reader.task, place, 120)
     result = _result(target.reader, place, found) if found.code == 0 else {"code": str(found.code)}
     remove(place)
@@ -158,9 +170,13 @@ def _mutated(
         while not how:
             name = draw.choice(files)  # type: ignore[attr-defined]
             how = damage(place / name, draw)  # type: ignore[arg-type]
-        found = forked(target.reader.task, place, 2 * HANG)
-        what = f"{target.kind}: {how} in {name}"
-        return [attrs.evolve(_judged(target, place, expected, found), case=what)]
+        found = forked(_within(target.reader.task), place, 2 * HANG)
+        judged = _judged(target, place, expected, found)
+        if judged.verdict == "SILENT" and how in REPLACEMENTS:
+            absent = _expected(target, folder, place.parent, without=name)
+            if not difference(absent, _result(target.reader, place, found)):
+                judged = Finding("", "taken as absent")
+        return [attrs.evolve(judged, case=f"{target.kind}: {how} in {name}")]
     finally:
         remove(place)
 
