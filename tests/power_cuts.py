@@ -78,7 +78,9 @@ class RecordingDisk(Disk):
         self._place = Path(os.path.realpath(place))
         self._before = {path: path.read_bytes() for path in self._all() if path.is_file()}
         self._folders = [path for path in self._all() if path.is_dir()]
-        self._nodes: dict[Path, Node] = {path: Node(bytearray(data), data) for path, data in self._before.items()}
+        self._nodes: dict[Path, Node] = {
+            path: Node(bytearray(data), data) for path, data in self._before.items()
+        }
         self._known = {*self._nodes, *self._folders}
         self._every: list[Node] = list(self._nodes.values())
         self._open_files: dict[int, Path] = {}
@@ -157,13 +159,13 @@ class RecordingDisk(Disk):
             self._cut("resize")
 
     def _of(self, descriptor: int) -> Node | None:
-        path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
         return self._nodes.get(path)
 
     def sync(self, descriptor: int) -> None:
         self._stray()
         super().sync(descriptor)
-        path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
         if path in self._nodes:
             self._nodes[path].safe = bytes(self._nodes[path].content)
         elif path.is_relative_to(self._place):
@@ -231,7 +233,7 @@ class RecordingDisk(Disk):
             self._cut(f"remove {path.name}")
 
     def states(self, scratch: Path) -> Iterator[tuple[str, bool, Path]]:
-        """Every disk that a power cut may leave: after which operation, whether the call had come back, where.
+        """Every disk that a power cut may leave: after what, whether the call had come back, and where.
 
         Args:
             scratch: a folder for them; each is removed when the next is made.
@@ -254,7 +256,9 @@ class RecordingDisk(Disk):
                     yield words, cut.after == "done", place
 
     def _tree(self, names: list[NameChange], cut: Cut, *, lost: bool) -> dict[Path, bytes | None]:
-        tree: dict[Path, bytes | None | Node] = {path.relative_to(self._place): None for path in self._folders}
+        tree: dict[Path, bytes | Node | None] = {
+            path.relative_to(self._place): None for path in self._folders
+        }
         tree.update({path.relative_to(self._place): data for path, data in self._before.items()})
         first = {path.relative_to(self._place): node for path, node in self._first.items()}
         tree.update(first)
@@ -284,7 +288,7 @@ def _choices(count: int) -> Iterator[tuple[bool, ...]]:
         yield tuple(place <= one for place in range(count))
 
 
-def _apply(tree: dict[Path, "bytes | None | Node"], change: NameChange) -> None:
+def _apply(tree: dict[Path, "bytes | Node | None"], change: NameChange) -> None:
     """One change, if what it needs is there."""
     if change.kind == "link":
         tree[change.path] = change.node or b""
@@ -304,7 +308,7 @@ def _apply(tree: dict[Path, "bytes | None | Node"], change: NameChange) -> None:
         _carry(tree, aside, change.path)
 
 
-def _carry(tree: dict[Path, "bytes | None | Node"], source: Path, target: Path) -> None:
+def _carry(tree: dict[Path, "bytes | Node | None"], source: Path, target: Path) -> None:
     for path in [one for one in tree if one == source or source in one.parents]:
         tree[target / path.relative_to(source)] = tree.pop(path)
 

@@ -25,7 +25,17 @@ HANG = 20.0
 only = ""
 """Of hostile things, those whose name holds this are tried."""
 
-_CLOCK = {"seconds", "sampling_seconds", "images_per_second", "made", "machine", "digest", "platform", "pid", "bytes"}
+_CLOCK = {
+    "seconds",
+    "sampling_seconds",
+    "images_per_second",
+    "made",
+    "machine",
+    "digest",
+    "platform",
+    "pid",
+    "bytes",
+}
 _TITLE = re.compile(rb"<(?:h\d|th|title)[^>]*>[^<]*<")
 _NUMBER = re.compile(rb"\d[\d,.]*(e-?\d+)?")
 
@@ -53,7 +63,12 @@ class Ended:
         """What it should not have said or done; empty if nothing."""
         if self.code is None:
             return "hang"
-        for word in ("Traceback (most recent", "unexpected ", "Error in sys.excepthook", "Segmentation fault"):
+        for word in (
+            "Traceback (most recent",
+            "unexpected ",
+            "Error in sys.excepthook",
+            "Segmentation fault",
+        ):
             if word in self.err or word in self.out:
                 return word.strip()
         return "" if self.code in (0, 1, 2, 3, 4, 75, 130) else f"exit code {self.code}"
@@ -111,8 +126,8 @@ def begin(task: Callable[[], int | None], folder: Path, said: str = ".said") -> 
         for number, name in ((1, "out"), (2, "err")):
             descriptor = os.open(f"{folder}{said}-{name}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
             os.dup2(descriptor, number)
-        sys.stdout = open(1, "w", encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115, PTH123
-        sys.stderr = open(2, "w", encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115, PTH123
+        sys.stdout = open(1, "w", encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
+        sys.stderr = open(2, "w", encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
         signal.signal(signal.SIGINT, signal.default_int_handler)
         code = task() or 0
     except BaseException:
@@ -177,7 +192,9 @@ def contents(folder: Path, *names: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for name in names or (".",):
         top = folder / name
-        places = [top] if top.is_file() or top.is_symlink() else sorted(top.rglob("*")) if top.is_dir() else []
+        places = (
+            [top] if top.is_file() or top.is_symlink() else sorted(top.rglob("*")) if top.is_dir() else []
+        )
         for path in places:
             if path.is_dir() and not path.is_symlink():
                 continue

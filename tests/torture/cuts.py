@@ -12,8 +12,16 @@ from torture.watch import Watch
 from torture.workshop import CASES, Case, whole
 
 NAMES = (
-    "train", "sample-npz", "sample-tar", "sample-png", "sample-tensors", "evaluate", "encode", "import", "report",
-)  # fmt: skip
+    "train",
+    "sample-npz",
+    "sample-tar",
+    "sample-png",
+    "sample-tensors",
+    "evaluate",
+    "encode",
+    "import",
+    "report",
+)
 _TIMES = 120.0
 
 
@@ -43,7 +51,9 @@ def _cut(
     draw = draws(seed, "cuts", system, case.name)
     # First without copies, to know how many moments there are.
     moments = _recorded(system, template, case, image, at, copies, {}, scratch)
-    important = [number for number, kind in moments if kind in ("renamed", "exchanged", "remove", "synced", "rename")]
+    important = [
+        number for number, kind in moments if kind in ("renamed", "exchanged", "remove", "synced", "rename")
+    ]
     chosen = set(draw.sample(important, min(len(important), count * 3 // 4)))
     rest = [number for number, _ in moments if number not in chosen]
     chosen |= set(draw.sample(rest, min(len(rest), count - len(chosen))))
@@ -64,9 +74,15 @@ def _cut(
 
 
 def _recorded(
-    system: str, template: Path, case: Case, image: Path, at: Path, copies: Path, wanted: dict[int, bool],
+    system: str,
+    template: Path,
+    case: Case,
+    image: Path,
+    at: Path,
+    copies: Path,
+    wanted: dict[int, bool],
     scratch: Path,
-) -> list[tuple[int, str]]:  # fmt: skip
+) -> list[tuple[int, str]]:
     """Run the command on a disk of its own and copy that at some moments; all moments that there were.
 
     Args:
@@ -89,7 +105,8 @@ def _recorded(
                 moments.append((len(moments), name))
                 number = len(moments) - 1
                 if number in wanted:
-                    words = f"{name} {Path(path).name} ({number}{', names carried to the disk' if wanted[number] else ''})"
+                    carried = ", names carried to the disk" if wanted[number] else ""
+                    words = f"{name} {Path(path).name} ({number}{carried})"
                     _snapshot(image, top, copies / f"{number:05d}.img", wanted[number], words, False, seen)
 
             Watch(folder, moment, moment)

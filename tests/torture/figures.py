@@ -25,7 +25,9 @@ def run(template: Path, scratch: Path, seed: int, count: int | None, workers: in
     ]
 
 
-def _said(what: str, seconds: float, most: float, mib: float = 0.0, most_mib: float = 0.0, more: str = "") -> Finding:
+def _said(
+    what: str, seconds: float, most: float, mib: float = 0.0, most_mib: float = 0.0, more: str = ""
+) -> Finding:
     bad = seconds > most or bool(most_mib and mib > most_mib)
     memory = f", {mib:.0f} MiB (at most {most_mib:g})" if most_mib else ""
     return Finding(what, "measured", bad, f"{seconds:.2f} s (at most {most:g}){memory}{more}")
@@ -104,7 +106,9 @@ def _plugins(scratch: Path, count: int) -> Finding:
     for number in range(count):
         info = place / f"thalweg_made_up_{number}-1.0.dist-info"
         info.mkdir(parents=True)
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: thalweg-made-up-{number}\nVersion: 1.0\n")
+        (info / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: thalweg-made-up-{number}\nVersion: 1.0\n"
+        )
         (info / "entry_points.txt").write_text(f"[thalweg]\nmade-up-{number} = thalweg_made_up_{number}\n")
         (place / f"thalweg_made_up_{number}.py").write_text("")
     path = f"{place}:{os.environ.get('PYTHONPATH', '')}"

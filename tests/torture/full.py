@@ -1,4 +1,4 @@
-"""Disks without room, and disks that cannot be written: one sentence, nothing half written, and it goes on."""
+"""Disks without room, and disks that cannot be written: one sentence, nothing half written, going on."""
 
 import errno
 import os
@@ -10,14 +10,22 @@ from functools import partial
 from pathlib import Path
 
 from torture import devices
-from torture.common import Ended, Finding, copied, difference, draws, forked, remove, shared_out
+from torture.common import Ended, Finding, copied, difference, draws, forked, shared_out
 from torture.watch import Watch
 from torture.workshop import CASES, Case, whole
 
 NAMES = (
-    "train-often", "sample-npz", "sample-tar", "sample-png", "sample-tensors", "evaluate", "encode", "ablate",
-    "import", "report",
-)  # fmt: skip
+    "train-often",
+    "sample-npz",
+    "sample-tar",
+    "sample-png",
+    "sample-tensors",
+    "evaluate",
+    "encode",
+    "ablate",
+    "import",
+    "report",
+)
 ROOM = (0, 4096, 20_000, 100_000, 400_000)
 _WHOLE = ("sample", "evaluate", "import", "report")
 """Commands whose output is there whole or not at all."""
@@ -88,7 +96,11 @@ def _read_only(template: Path, case: Case, expected: dict[str, str], scratch: Pa
         shutil.copytree(template, folder, symlinks=True)
         devices.run("mount", "-o", "remount,ro", top)
         first = _said_elsewhere(case.task, folder, scratch)
-        return [_judged(what, case, folder, expected, first, lambda: devices.run("mount", "-o", "remount,rw", top))]
+        return [
+            _judged(
+                what, case, folder, expected, first, lambda: devices.run("mount", "-o", "remount,rw", top)
+            )
+        ]
 
 
 def _failing(
@@ -142,11 +154,10 @@ def _judged(
     again = forked(case.task, folder, _TIMES)
     exists = first.code == 0 and " exists" in again.err
     if again.unexpected or (again.code != 0 and not exists):
-        return Finding(what, again.unexpected or "does not go on", True, f"{first.said} THEN {again.code} {again.said}")
+        return Finding(
+            what, again.unexpected or "does not go on", True, f"{first.said} THEN {again.code} {again.said}"
+        )
     differing = difference(expected, case.result(folder))
     if differing:
         return Finding(what, "other result", True, f"{first.said} {differing}")
     return Finding(what, "was done" if first.code == 0 else "one sentence, goes on")
-
-
-__all__ = ["remove", "run"]

@@ -51,11 +51,33 @@ class Trial:
 SAMPLE = ("sample", "run", "out.npz", *DRAW)
 SHOW = ("report", "run", "-o", "out.html")
 JUDGE = (
-    "evaluate", "run", "--protocol", "quick", "count=20", "sampling.sampler=euler", "sampling.sampler.steps=1",
-    "judges.small_classifier.extractor.steps=2", "--device", "cpu", "--work", "work", "--out", "p.json",
-)  # fmt: skip
-TRAIN = ("train", "tiny.toml", "--run-dir", "run", "--accelerator", "cpu", "--devices", "1", "--quiet",
-         "training.steps=8")  # fmt: skip
+    "evaluate",
+    "run",
+    "--protocol",
+    "quick",
+    "count=20",
+    "sampling.sampler=euler",
+    "sampling.sampler.steps=1",
+    "judges.small_classifier.extractor.steps=2",
+    "--device",
+    "cpu",
+    "--work",
+    "work",
+    "--out",
+    "p.json",
+)
+TRAIN = (
+    "train",
+    "tiny.toml",
+    "--run-dir",
+    "run",
+    "--accelerator",
+    "cpu",
+    "--devices",
+    "1",
+    "--quiet",
+    "training.steps=8",
+)
 
 
 def run(template: Path, scratch: Path, seed: int, count: int | None, workers: int) -> list[Finding]:
@@ -101,6 +123,7 @@ def _tried(template: Path, trial: Trial, scratch: Path) -> list[Finding]:
                 what = "executed" if any(CANARY in name for name in changed) else "victim changed"
                 finding = attrs.evolve(finding, verdict=what, bad=True, note=f"{changed[:4]} {finding.note}")
             found.append(finding)
+            before = after
         wrong = trial.afterwards(folder)
         if wrong:
             found.append(Finding(trial.name, "left behind", True, wrong))

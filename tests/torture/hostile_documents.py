@@ -1,6 +1,5 @@
 """Documents: nested, endless, with numbers that are none, in other encodings."""
 
-import json
 import os
 import socket
 from collections.abc import Callable
@@ -10,8 +9,20 @@ from torture.hostile import JUDGE, SAMPLE, SHOW, TRAIN, Trial
 
 DEEP = 100_000
 _SHOW = ("config", "show", "tiny.toml")
-_ABLATE = ("ablate", "tiny.toml", "--axis", "refiner=none,plain", "--protocol", "moment.toml", "--seeds", "1",
-           "--out", "out", "training.steps=2", "--dry-run")  # fmt: skip
+_ABLATE = (
+    "ablate",
+    "tiny.toml",
+    "--axis",
+    "refiner=none,plain",
+    "--protocol",
+    "moment.toml",
+    "--seeds",
+    "1",
+    "--out",
+    "out",
+    "training.steps=2",
+    "--dry-run",
+)
 _ABLATION = ("ablate", "ablation.toml", "--out", "out", "--dry-run")
 _CHECK = ("data", "verify", "coco")
 _STORED = ("data", "verify", "shards")
@@ -24,26 +35,52 @@ RECIPES = {
     "a long dotted key": (".".join("a" * DEEP) + " = 1").encode(),
     "a deep table": f"[{'.'.join('a' * DEEP)}]\nb = 1".encode(),
     "many tables": b"".join(b"[t%d]\nx = 1\n" % number for number in range(30_000)),
-    "tables in tables": b"".join(b"[%s]\n" % b".".join([b"a%d" % n for n in range(number)]) for number in range(1, 400)),
+    "tables in tables": b"".join(
+        b"[%s]\n" % b".".join([b"a%d" % n for n in range(number)]) for number in range(1, 400)
+    ),
     "a digit times 100,000": b"seed = " + b"9" * DEEP,
     "a float times 100,000": b"lr = 0." + b"9" * DEEP,
     "a hexadecimal number": b"seed = 0x" + b"f" * DEEP,
-    "NUL": b"name = \"a\0b\"\n",
+    "NUL": b'name = "a\0b"\n',
     "Latin-1": 'name = "é"'.encode("latin-1"),
     "UTF-16": 'name = "e"'.encode("utf-16"),
-    "a BOM": b"\xef\xbb\xbfname = \"a\"\n",
+    "a BOM": b'\xef\xbb\xbfname = "a"\n',
     "nothing": b"",
     "zeros": bytes(100_000),
-    "a long line": b"name = \"" + b"a" * 10**7 + b"\"",
-}  # fmt: skip
+    "a long line": b'name = "' + b"a" * 10**7 + b'"',
+}
 VALUES = (
-    "training.lr=nan", "training.lr=inf", "training.lr=1e400", "training.lr=-1.0", f"seed={10**30}", "seed=-1",
-    f"training.steps={10**30}", f"branches={10**12}", f"branches={10**6}", f"backbone.depth={10**9}",
-    f"backbone.width={10**9}", f"training.batch_size={10**15}", "training.ema=2.0", "name=../../victim/file",
-    "name=/etc/passwd", "name=..", "name=", f"name={'a' * 5000}", "name=a\x1b[31mb", "name=a\nb", "name=a\0b",
-    "data.url=zip://x", "backbone.type=os:system", "training.lr=[[[[", f"a{'.a' * 20_000}=1", "=1", "a", "..=1",
-    f"training.lr={'[' * 5000}", "plan.label_dropout=NaN",
-)  # fmt: skip
+    "training.lr=nan",
+    "training.lr=inf",
+    "training.lr=1e400",
+    "training.lr=-1.0",
+    f"seed={10**30}",
+    "seed=-1",
+    f"training.steps={10**30}",
+    f"branches={10**12}",
+    f"branches={10**6}",
+    f"backbone.depth={10**9}",
+    f"backbone.width={10**9}",
+    f"training.batch_size={10**15}",
+    "training.ema=2.0",
+    "name=../../victim/file",
+    "name=/etc/passwd",
+    "name=..",
+    "name=",
+    f"name={'a' * 5000}",
+    "name=a\x1b[31mb",
+    "name=a\nb",
+    "name=a\0b",
+    "data.url=zip://x",
+    "backbone.type=os:system",
+    "training.lr=[[[[",
+    f"a{'.a' * 20_000}=1",
+    "=1",
+    "a",
+    "..=1",
+    f"training.lr={'[' * 5000}",
+    "plan.label_dropout=NaN",
+)
 JSONS = {
     "nested": ("[" * DEEP + "]" * DEEP).encode(),
     "nested tables": ('{"a":' * DEEP + "1" + "}" * DEEP).encode(),
@@ -73,7 +110,8 @@ READ = {
 ABLATIONS = {
     "a cell's name that leaves": '[cells]\n"../../../victim/file" = []\n"/etc" = []',
     "a cell's name with escapes": '[cells]\n"\\u001b[31mred" = []\n"a\\nb" = []',
-    "a billion cells": "[axes]\n" + "\n".join(f'"k{n}" = [{", ".join(map(str, range(10)))}]' for n in range(9)),
+    "a billion cells": "[axes]\n"
+    + "\n".join(f'"k{n}" = [{", ".join(map(str, range(10)))}]' for n in range(9)),
 }
 
 
@@ -143,13 +181,24 @@ def trials(_: int) -> list[Trial]:
         Trial(f"recipe, {name}", _put("tiny.toml", content), (_SHOW, TRAIN), refused=name != "many tables")
         for name, content in RECIPES.items()
     ]
-    made += [Trial(f"config.toml, {name}", _put("run/config.toml", content), (SAMPLE, SHOW)) for name, content in RECIPES.items()]
-    made += [Trial(f"override {value[:40]!r}", lambda *_: None, ((*_SHOW, value),)) for value in VALUES if "\0" not in value]
     made += [
-        Trial(f"train under {value[:40]!r}", lambda *_: None, (("train", "tiny.toml", value, "--quiet"), (*_ABLATE, value)))
+        Trial(f"config.toml, {name}", _put("run/config.toml", content), (SAMPLE, SHOW))
+        for name, content in RECIPES.items()
+    ]
+    made += [
+        Trial(f"override {value[:40]!r}", lambda *_: None, ((*_SHOW, value),))
+        for value in VALUES
+        if "\0" not in value
+    ]
+    made += [
+        Trial(
+            f"train under {value[:40]!r}",
+            lambda *_: None,
+            (("train", "tiny.toml", value, "--quiet"), (*_ABLATE, value)),
+        )
         for value in VALUES
         if value.startswith("name=") and "\0" not in value
-    ]  # fmt: skip
+    ]
     made += [
         Trial(f"{name}, {words}", _put(name, content), (command,))
         for name, command in READ.items()
@@ -161,8 +210,7 @@ def trials(_: int) -> list[Trial]:
         for name, command in SPECIAL.items()
         for kind in ("FIFO", "socket", "device")
     ]
-    made.append(Trial("passports, nested", _put("run/passport.json", JSONS["nested"]), (_COMPARE,), refused=True))
+    made.append(
+        Trial("passports, nested", _put("run/passport.json", JSONS["nested"]), (_COMPARE,), refused=True)
+    )
     return made
-
-
-__all__ = ["json", "trials"]

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from torture.bad_files import bomb, npy_header, png, safetensors, tensor, zipped
 from torture.hostile import CANARY, JUDGE, SAMPLE, TRAIN, Trial
 
 _IMPORT = ("import", "deepflow", "df.pt", "out", "--heads", "4")
@@ -38,61 +39,11 @@ class Runs:
         return (os.system, (self._command,))
 
 
-def bomb(size: int, header: bytes = b"") -> bytes:
-    """A zip member's deflated content: a header and so many zeros, in a thousandth of that."""
-    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
-    begin = packer.compress(header) + packer.flush(zlib.Z_FULL_FLUSH)
-    if not size:
-        return begin + b"\x03\x00"
-    block = 2**20
-    middle = zlib.compressobj(9, zlib.DEFLATED, -15)
-    part = middle.compress(bytes(block)) + middle.flush(zlib.Z_FULL_FLUSH)
-    return begin + part * (size // block) + b"\x03\x00"
-
-
-def zipped(path: Path, members: dict[str, tuple[bytes, int]]) -> None:
-    """A zip of members whose deflated content, and size when unpacked, is given; checksums are wrong."""
-    out, central = io.BytesIO(), io.BytesIO()
-    for name, (content, size) in members.items():
-        said = name.encode()
-        at = out.tell()
-        big = min(size, 0xFFFFFFFF)
-        extra = struct.pack("<HHQQ", 1, 16, size, len(content)) if size >= 0xFFFFFFFF else b""
-        small = 0xFFFFFFFF if extra else len(content)
-        head = (20, 0, 8, 0, 0, 0, small, big, len(said), len(extra))
-        out.write(struct.pack("<IHHHHHIIIHH", 0x04034B50, *head) + said + extra + content)
-        central.write(
-            struct.pack("<IHHHHHHIIIHHHHHII", 0x02014B50, 20, 20, 0, 8, 0, 0, 0, small, big, len(said), len(extra),
-                        0, 0, 0, 0, at) + said + extra
-        )  # fmt: skip
-    start = out.tell()
-    count, size = len(members), central.tell()
-    out.write(central.getvalue() + struct.pack("<IHHHHIIH", 0x06054B50, 0, 0, count, count, size, start, 0))
-    path.write_bytes(out.getvalue())
-
-
-def npy_header(shape: tuple[int, ...], kind: str = "|u1") -> bytes:
-    """The beginning of an .npy file of that shape."""
-    text = f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape!r}, }}"
-    padded = text + " " * (-(len(text) + 11) % 64) + "\n"
-    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(padded)) + padded.encode()
-
-
 def _put(name: str, content: bytes) -> Callable[[Path, Path], None]:
     def prepare(folder: Path, _: Path) -> None:
         (folder / name).write_bytes(content)
 
     return prepare
-
-
-def safetensors(header: dict[str, Any] | bytes, data: bytes = b"", size: int | None = None) -> bytes:
-    """A safetensors file with any header."""
-    text = header if isinstance(header, bytes) else json.dumps(header).encode()
-    return struct.pack("<Q", len(text) if size is None else size) + text + data
-
-
-def _tensor(start: int, stop: int, shape: list[int] | None = None, kind: str = "U8") -> dict[str, Any]:
-    return {"dtype": kind, "shape": [stop - start] if shape is None else shape, "data_offsets": [start, stop]}
 
 
 TENSORS = {
@@ -101,15 +52,15 @@ TENSORS = {
     "a header beyond the end": safetensors(b"{}", size=10**6),
     "a header of 90 MB": safetensors(b'{"a":"' + b" " * 90_000_000 + b'"}'),
     "a nested header": safetensors(b'{"__metadata__":' + b"[" * 100_000 + b"]" * 100_000 + b"}"),
-    "offsets that overlap": safetensors({"a": _tensor(0, 8), "b": _tensor(4, 12)}, bytes(12)),
-    "offsets that go back": safetensors({"a": _tensor(8, 0, [8])}, bytes(8)),
-    "offsets beyond the end": safetensors({"a": _tensor(0, 10**12)}, bytes(8)),
-    "a shape that overflows": safetensors({"a": _tensor(0, 8, [2**62, 4])}, bytes(8)),
-    "a shape that is negative": safetensors({"a": _tensor(0, 8, [-8])}, bytes(8)),
-    "a type that is none": safetensors({"a": _tensor(0, 8, kind="P8")}, bytes(8)),
-    "many empty tensors": safetensors({f"t{n}": _tensor(0, 0) for n in range(200_000)}),
+    "offsets that overlap": safetensors({"a": tensor(0, 8), "b": tensor(4, 12)}, bytes(12)),
+    "offsets that go back": safetensors({"a": tensor(8, 0, [8])}, bytes(8)),
+    "offsets beyond the end": safetensors({"a": tensor(0, 10**12)}, bytes(8)),
+    "a shape that overflows": safetensors({"a": tensor(0, 8, [2**62, 4])}, bytes(8)),
+    "a shape that is negative": safetensors({"a": tensor(0, 8, [-8])}, bytes(8)),
+    "a type that is none": safetensors({"a": tensor(0, 8, kind="P8")}, bytes(8)),
+    "many empty tensors": safetensors({f"t{n}": tensor(0, 0) for n in range(200_000)}),
     "metadata of numbers": safetensors({"__metadata__": {"format": 1, "entries": []}}),
-    "names with escapes": safetensors({"\x1b[31mred\x07\n": _tensor(0, 8)}, bytes(8)),
+    "names with escapes": safetensors({"\x1b[31mred\x07\n": tensor(0, 8)}, bytes(8)),
     "nothing": b"",
 }
 READ = {
@@ -134,7 +85,9 @@ def _pickled(name: str, wrapped: str) -> Callable[[Path, Path], None]:
         elif wrapped == "pickle":
             path.write_bytes(pickle.dumps(Runs(victim)))
         elif wrapped == "npz":
-            np.savez(path, arr_0=np.array([Runs(victim)], dtype=object), mu=np.array([Runs(victim)], dtype=object))
+            np.savez(
+                path, arr_0=np.array([Runs(victim)], dtype=object), mu=np.array([Runs(victim)], dtype=object)
+            )
         elif wrapped == "tar":
             with tarfile.open(path, "w") as archive:
                 for member in ("pickle", "storages", "tensors", "sys_info"):
@@ -147,9 +100,13 @@ def _pickled(name: str, wrapped: str) -> Callable[[Path, Path], None]:
 
 
 def _big_pt(folder: Path, _: Path) -> None:
-    zipped(folder / "df.pt", {
-        "archive/data.pkl": (bomb(8 * 2**30), 8 * 2**30), "archive/version": (bomb(0, b"3\n"), 2),
-    })  # fmt: skip
+    zipped(
+        folder / "df.pt",
+        {
+            "archive/data.pkl": (bomb(8 * 2**30), 8 * 2**30),
+            "archive/version": (bomb(0, b"3\n"), 2),
+        },
+    )
 
 
 def _big_storage(folder: Path, _: Path) -> None:
@@ -183,43 +140,39 @@ def _array(shape: tuple[int, ...], size: int, kind: str = "|u1") -> tuple[bytes,
 
 ARRAYS = {
     "8 GiB in 8 MB": {"arr_0.npy": _array((2**20, 8, 8, 128), 8 * 2**30)},
-    "8 GiB of moments": {"mu.npy": _array((2048,), 2**20, "<f8"), "sigma.npy": _array((2**15, 2**15), 2**33, "<f8")},
+    "8 GiB of moments": {
+        "mu.npy": _array((2048,), 2**20, "<f8"),
+        "sigma.npy": _array((2**15, 2**15), 2**33, "<f8"),
+    },
     "a shape that lies": {"arr_0.npy": _array((2**40, 8, 8, 1), 2**20)},
     "a shape that overflows": {"arr_0.npy": _array((2**62, 2**62), 2**20)},
     "a negative shape": {"arr_0.npy": _array((-1, 8, 8, 1), 2**20)},
     "a long header": {"arr_0.npy": (bomb(0, npy_header((1,) * 3000)), 10**4)},
-    "names that leave": {"../../victim/file.npy": _array((4, 8, 8, 1), 2**20), "/etc/x.npy": _array((1,), 2**20)},
+    "names that leave": {
+        "../../victim/file.npy": _array((4, 8, 8, 1), 2**20),
+        "/etc/x.npy": _array((1,), 2**20),
+    },
     "many members": {f"a{n}.npy": _array((1,), 0) for n in range(20_000)},
-    "labels beyond": {"arr_0.npy": _array((16384, 8, 8, 1), 2**20), "arr_1.npy": _array((16384,), 2**20, "<i8")},
+    "labels beyond": {
+        "arr_0.npy": _array((16384, 8, 8, 1), 2**20),
+        "arr_1.npy": _array((16384,), 2**20, "<i8"),
+    },
 }
-
-
-def _png(width: int, height: int, *chunks: tuple[bytes, bytes], depth: int = 1, rows: bytes | None = None) -> bytes:
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-    if rows is None:
-        packer = zlib.compressobj(9)
-        line = bytes(1 + (width * depth + 7) // 8)
-        rows = b"".join(packer.compress(line * 64) for _ in range(min(height, 4096) // 64 + 1)) + packer.flush()
-    head = struct.pack(">IIBBBBB", width, height, depth, 0, 0, 0, 0)
-    body = [chunk(b"IHDR", head), *(chunk(*one) for one in chunks), chunk(b"IDAT", rows), chunk(b"IEND", b"")]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(body)
 
 
 _TEXT = zlib.compress(bytes(400 * 2**20), 9)
 PICTURES = {
-    "65,000 x 65,000": _png(65_000, 65_000),
-    "2^31 x 1": _png(2**31 - 1, 1, rows=zlib.compress(bytes(100))),
-    "0 x 0": _png(0, 0, rows=zlib.compress(b"")),
-    "a text of 400 MiB": _png(8, 8, (b"zTXt", b"a\0\0" + _TEXT)),
-    "a profile of 400 MiB": _png(8, 8, (b"iCCP", b"a\0\0" + _TEXT)),
-    "many texts": _png(8, 8, *[(b"zTXt", b"a\0\0" + zlib.compress(bytes(900_000)))] * 400),
-    "rows of 400 MiB": _png(8, 8, rows=_TEXT),
+    "65,000 x 65,000": png(65_000, 65_000),
+    "2^31 x 1": png(2**31 - 1, 1, rows=zlib.compress(bytes(100))),
+    "0 x 0": png(0, 0, rows=zlib.compress(b"")),
+    "a text of 400 MiB": png(8, 8, (b"zTXt", b"a\0\0" + _TEXT)),
+    "a profile of 400 MiB": png(8, 8, (b"iCCP", b"a\0\0" + _TEXT)),
+    "many texts": png(8, 8, *[(b"zTXt", b"a\0\0" + zlib.compress(bytes(900_000)))] * 400),
+    "rows of 400 MiB": png(8, 8, rows=_TEXT),
     "PostScript": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n(VICTIM) (w) file closefile\nshowpage\n",
     "SVG": b'<svg xmlns="http://www.w3.org/2000/svg"><image href="file:///etc/passwd"/></svg>',
     "text": b"no picture at all",
-    "cut": _png(8, 8)[:40],
+    "cut": png(8, 8)[:40],
 }
 
 
@@ -235,7 +188,7 @@ def _tar(*members: tuple[str, bytes | None, int]) -> Callable[[Path, Path], None
                     info.linkname = linked.decode().replace("VICTIM", str(victim))
                     archive.addfile(info)
                 else:
-                    content = _png(8, 8)
+                    content = png(8, 8)
                     info.size = len(content)
                     archive.addfile(info, io.BytesIO(content))
 
@@ -246,10 +199,14 @@ _PLAIN, _HARD, _SOFT, _CHARACTER, _BLOCK, _FIFO = b"0123467"[0], 0x31, 0x32, 0x3
 TARS = {
     "names that leave": _tar(("../../victim/file", None, _PLAIN), ("../../victim/a.png", None, _PLAIN)),
     "absolute names": _tar(("VICTIM/file", None, _PLAIN), ("VICTIM/a.png", None, _PLAIN)),
-    "links to elsewhere": _tar(("a.png", b"VICTIM/deep/one.png", _SOFT), ("b.png", b"../../victim/file", _HARD)),
+    "links to elsewhere": _tar(
+        ("a.png", b"VICTIM/deep/one.png", _SOFT), ("b.png", b"../../victim/file", _HARD)
+    ),
     "devices": _tar(("a.png", b"", _CHARACTER), ("b.png", b"", _BLOCK), ("c.png", b"", _FIFO)),
     "names with escapes": _tar(("\x1b[31mred\x07.png", None, _PLAIN), ("a\nb.png", None, _PLAIN)),
-    "a link to itself": _tar(("a.png", b"a.png", _SOFT), ("b.png", b"c.png", _HARD), ("c.png", b"b.png", _HARD)),
+    "a link to itself": _tar(
+        ("a.png", b"a.png", _SOFT), ("b.png", b"c.png", _HARD), ("c.png", b"b.png", _HARD)
+    ),
 }
 
 
@@ -263,7 +220,9 @@ def _coco(names: list[str]) -> Callable[[Path, Path], None]:
     def prepare(folder: Path, victim: Path) -> None:
         images = [{"id": n, "file_name": one.replace("VICTIM", str(victim))} for n, one in enumerate(names)]
         notes = [{"id": n, "image_id": n, "caption": "\x1b[31mred\x07"} for n in range(len(names))]
-        (folder / "coco" / "captions_train.json").write_text(json.dumps({"images": images, "annotations": notes}))
+        (folder / "coco" / "captions_train.json").write_text(
+            json.dumps({"images": images, "annotations": notes})
+        )
 
     return prepare
 
@@ -290,26 +249,51 @@ def trials(_: int) -> list[Trial]:
     for name, kind in (("df.pt", "torch"), ("df.pt", "legacy"), ("df.pt", "pickle"), ("df.pt", "tar")):
         made.append(Trial(f"a pickle that executes, {kind}", _pickled(name, kind), (_IMPORT,), refused=True))
     for name, command in READ.items():
-        made.append(Trial(f"a pickle that executes as {name}", _pickled(name, "pickle"), (command,),
-                          refused="checkpoints" not in name))  # fmt: skip
+        made.append(
+            Trial(
+                f"a pickle that executes as {name}",
+                _pickled(name, "pickle"),
+                (command,),
+                refused="checkpoints" not in name,
+            )
+        )
     made.append(Trial("a pickle that executes in npz", _pickled("a.npz", "npz"), (_NPZ,), refused=True))
-    made.append(Trial("a pickle that executes in moments", _pickled("b.npz", "npz"), (_MOMENTS,), refused=True))
+    made.append(
+        Trial("a pickle that executes in moments", _pickled("b.npz", "npz"), (_MOMENTS,), refused=True)
+    )
     made.append(Trial(".pt whose pickle is 8 GiB", _big_pt, (_IMPORT,), refused=True))
     made.append(Trial(".pt whose storage is 8 GiB", _big_storage, (_IMPORT,), refused=True))
-    made += [Trial(f"npz, {words}", _npz(members), (_NPZ, _MOMENTS), refused=True) for words, members in ARRAYS.items()]
+    made += [
+        Trial(f"npz, {words}", _npz(members), (_NPZ, _MOMENTS), refused=True)
+        for words, members in ARRAYS.items()
+    ]
     made += [
         Trial(f"PNG, {words}", _put("images/cat/000.png", content), (_FOLDER, _ENCODE))
         for words, content in PICTURES.items()
     ]
     made += [
-        Trial(f"PNG in a report, {words}", _put("run/samples/step-000003.png", content), (("report", "run", "-o", "out.html"),))
+        Trial(
+            f"PNG in a report, {words}",
+            _put("run/samples/step-000003.png", content),
+            (("report", "run", "-o", "out.html"),),
+        )
         for words, content in PICTURES.items()
     ]
-    made += [Trial(f"tar, {words}", prepare, (("data", "verify", "tars"), _TARS)) for words, prepare in TARS.items()]
+    made += [
+        Trial(f"tar, {words}", prepare, (("data", "verify", "tars"), _TARS))
+        for words, prepare in TARS.items()
+    ]
     made.append(Trial("tar, a member of 1 TiB", _tar_size, (("data", "verify", "tars"), _TARS), refused=True))
     header = bytes([0, 0, 8, 3]) + struct.pack(">III", 2**32 - 1, 2**16, 2**16)
     made.append(Trial("idx, 2^64 bytes", _put("idx/train-images-idx3-ubyte", header), (_IDX,), refused=True))
-    made.append(Trial("idx, 255 dimensions", _put("idx/train-images-idx3-ubyte", bytes([0, 0, 8, 255]) + b"\xff" * 1020), (_IDX,), refused=True))
+    made.append(
+        Trial(
+            "idx, 255 dimensions",
+            _put("idx/train-images-idx3-ubyte", bytes([0, 0, 8, 255]) + b"\xff" * 1020),
+            (_IDX,),
+            refused=True,
+        )
+    )
     outside = _coco(["../../victim/deep/one.png", "VICTIM/deep/one.png", "a\x1b[31m.png"])
     made.append(Trial("COCO, images elsewhere", outside, (_COCO,), refused=True))
     made.append(Trial("classes with escapes", _named("\x1b[31mred\x07", "a\nb"), (_FOLDER, _ENCODE)))

@@ -1,6 +1,5 @@
 """Links at every name that is written or removed: what they point to is never touched."""
 
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,21 +9,47 @@ from torture.workshop import CASES
 
 IN_RUN = {
     **dict.fromkeys(
-        ("run.lock", ".metrics.jsonl.partial", ".config.toml.partial", "checkpoints/latest", "checkpoints/.latest.x.part",
-         "checkpoints/.latest.0a1b2c3d.part", ".config.toml.0a1b2c3d.part", ".metrics.jsonl.0a1b2c3d.part"),
+        (
+            "run.lock",
+            ".metrics.jsonl.partial",
+            ".config.toml.partial",
+            "checkpoints/latest",
+            "checkpoints/.latest.x.part",
+            "checkpoints/.latest.0a1b2c3d.part",
+            ".config.toml.0a1b2c3d.part",
+            ".metrics.jsonl.0a1b2c3d.part",
+        ),
         "file",
     ),
     **dict.fromkeys(
-        ("samples", ".model.partial", ".model.partial.former", "checkpoints/.partial-x",
-         "checkpoints/.partial-step-00000008", "checkpoints/.partial-old-step-00000002", "checkpoints/step-00000002",
-         "checkpoints/step-00000008", ".model.0a1b2c3d.part", "loggers"),
+        (
+            "samples",
+            ".model.partial",
+            ".model.partial.former",
+            "checkpoints/.partial-x",
+            "checkpoints/.partial-step-00000008",
+            "checkpoints/.partial-old-step-00000002",
+            "checkpoints/step-00000002",
+            "checkpoints/step-00000008",
+            ".model.0a1b2c3d.part",
+            "loggers",
+        ),
         "deep",
     ),
-}  # fmt: skip
+}
 """New names of a run, and what of the victim they link to."""
 
-MOVED = ("model", "checkpoints", "checkpoints/step-00000004", "checkpoints/step-00000006", "metrics.jsonl",
-         "config.toml", "samples", "checkpoints/step-00000006/network.safetensors", "model/model.safetensors")  # fmt: skip
+MOVED = (
+    "model",
+    "checkpoints",
+    "checkpoints/step-00000004",
+    "checkpoints/step-00000006",
+    "metrics.jsonl",
+    "config.toml",
+    "samples",
+    "checkpoints/step-00000006/network.safetensors",
+    "model/model.safetensors",
+)
 """What somebody has moved to a bigger disk and linked back."""
 
 
@@ -115,14 +140,34 @@ def trials(_: int) -> list[Trial]:
         Trial(f"run/{name} links elsewhere", _linked(f"run/{name}", to), (TRAIN, SHOW))
         for name, to in IN_RUN.items()
     ]
-    made += [Trial(f"run/{name} was moved and linked back", _moved(name), (TRAIN, SHOW, SAMPLE)) for name in MOVED]
+    made += [
+        Trial(f"run/{name} was moved and linked back", _moved(name), (TRAIN, SHOW, SAMPLE)) for name in MOVED
+    ]
     made += [
         Trial(f"run/{name} links to what is not there", _dangling(f"run/{name}"), (TRAIN,))
-        for name in ("run.lock", "samples", "metrics.jsonl", "model", "checkpoints/.partial-x", "checkpoints/latest")
+        for name in (
+            "run.lock",
+            "samples",
+            "metrics.jsonl",
+            "model",
+            "checkpoints/.partial-x",
+            "checkpoints/latest",
+        )
     ]
     for name, command in OUTPUTS.items():
-        folder = name in ("out", "work/references", "work/unfinished", "out/cells", "out/cells/01", "out/cells/01/seed-0")
-        made.append(Trial(f"{name} links elsewhere", _linked(name, "deep" if folder else "file"), (command,), seconds=60))
+        folder = name in (
+            "out",
+            "work/references",
+            "work/unfinished",
+            "out/cells",
+            "out/cells/01",
+            "out/cells/01/seed-0",
+        )
+        made.append(
+            Trial(
+                f"{name} links elsewhere", _linked(name, "deep" if folder else "file"), (command,), seconds=60
+            )
+        )
         if not folder:
             made.append(Trial(f"{name} links to what is not there", _dangling(name), (command,), seconds=60))
     made.append(Trial("unfinished samples link elsewhere", _begun_sample, (SAMPLE,)))
@@ -133,6 +178,3 @@ def trials(_: int) -> list[Trial]:
         for n, prepare in enumerate(pictures)
     ]
     return made
-
-
-__all__ = ["os", "trials"]

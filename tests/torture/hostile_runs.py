@@ -9,7 +9,7 @@ from typing import Any
 
 from torture.hostile import CANARY, JUDGE, SAMPLE, SHOW, TRAIN, Trial
 
-SECRET = "torture-secret-4711"  # noqa: S105
+SECRET = "torture-secret-4711"
 _READS = (SAMPLE, SHOW, JUDGE)
 
 
@@ -30,7 +30,8 @@ def data_of_run(table: str) -> Callable[[Path, Path], None]:
 
 def _images(url: str, options: str, source: str = "folder") -> str:
     return (
-        f'[data]\ntype = "images"\nsize = 8\nchannels = 1\n\n[data.source]\ntype = "{source}"\nurl = "{url}"\n'
+        '[data]\ntype = "images"\nsize = 8\nchannels = 1\n\n'
+        f'[data.source]\ntype = "{source}"\nurl = "{url}"\n'
         f"storage_options = {{ {options} }}"
     )
 
@@ -46,7 +47,10 @@ URLS = {
         "simplecache://x",
         'target_protocol = "file", cache_storage = "VICTIM", same_names = true',
     ),
-    "filecache into a folder": ("filecache://VICTIM/deep", 'target_protocol = "file", cache_storage = "VICTIM"'),
+    "filecache into a folder": (
+        "filecache://VICTIM/deep",
+        'target_protocol = "file", cache_storage = "VICTIM"',
+    ),
     "cache chained": ("simplecache::file://VICTIM/deep", 'simplecache = { cache_storage = "VICTIM" }'),
     "blockcache": ("blockcache::file://VICTIM/deep", 'blockcache = { cache_storage = "VICTIM" }'),
     "reference with a template": (
@@ -69,7 +73,10 @@ URLS = {
     "lakefs": ("lakefs://x", ""),
     "data in the URL": ("data:image/png;base64,AAAA", ""),
     "libarchive": ("libarchive://x", 'fo = "VICTIM/file"'),
-    "generic": ("generic://x", 'default_method = "options", storage_options = { file = { auto_mkdir = true } }'),
+    "generic": (
+        "generic://x",
+        'default_method = "options", storage_options = { file = { auto_mkdir = true } }',
+    ),
     "an unknown protocol": ("nosuch://x", ""),
     "asyncwrapper": ("async_wrapper://x", ""),
     "http with a proxy command": ("http://127.0.0.1:9/x", 'get_client = "os:system"'),
@@ -81,7 +88,7 @@ URLS = {
     "a device": ("/dev/zero", ""),
     "an escape": ("no\\u001b[31mwhere\\u0007\\nnew line", ""),
     "the whole disk": ("/proc/self", ""),
-}  # fmt: skip
+}
 
 
 def _reference_file(prepare: Callable[[Path, Path], None]) -> Callable[[Path, Path], None]:
@@ -89,7 +96,9 @@ def _reference_file(prepare: Callable[[Path, Path], None]) -> Callable[[Path, Pa
         prepare(folder, victim)
         template = "{{ cycler.__init__.__globals__.os.system('touch " + f"{victim}/{CANARY}" + "') }}"
         (victim / "refs.json").write_text(
-            json.dumps({"version": 1, "templates": {"u": template}, "gen": [], "refs": {"a": ["{{u}}", 0, 1]}})
+            json.dumps(
+                {"version": 1, "templates": {"u": template}, "gen": [], "refs": {"a": ["{{u}}", 0, 1]}}
+            )
         )
 
     return both
@@ -121,9 +130,18 @@ def _composed(*keys: str) -> tuple[str, ...]:
 
 
 MODELS = {
-    **{f"depth {size:,}": _part(*_composed("backbone", "depth"), value=size) for size in (10**6, 10**9, 10**30)},
-    **{f"width {size:,}": _part(*_composed("backbone", "width"), value=size) for size in (10**6, 10**9, 10**30)},
-    **{f"branches {size:,}": _part(*_composed("branches"), value=size) for size in (10**4, 10**6, 10**9, 10**30)},
+    **{
+        f"depth {size:,}": _part(*_composed("backbone", "depth"), value=size)
+        for size in (10**6, 10**9, 10**30)
+    },
+    **{
+        f"width {size:,}": _part(*_composed("backbone", "width"), value=size)
+        for size in (10**6, 10**9, 10**30)
+    },
+    **{
+        f"branches {size:,}": _part(*_composed("branches"), value=size)
+        for size in (10**4, 10**6, 10**9, 10**30)
+    },
     **{f"classes {size:,}": _part("facts", "classes", value=size) for size in (10**9, 10**12, 10**30)},
     "a large shape": _part("facts", "shape", value=[1, 10**5, 10**5]),
     "a huge shape": _part("facts", "shape", value=[10**9, 10**9, 10**9]),
@@ -144,7 +162,7 @@ MODELS = {
     "depth true": _part(*_composed("backbone", "depth"), value=True),
     "depth negative": _part(*_composed("backbone", "depth"), value=-1),
     "depth a fraction": _part(*_composed("backbone", "depth"), value=1.5),
-}  # fmt: skip
+}
 
 
 class _Heard:
@@ -195,8 +213,14 @@ def _sent(name: str, redirects: bool) -> Trial:
         return servers[0].said()
 
     options = json.dumps({"http": {"headers": {"Authorization": f"Bearer {SECRET}"}}})
-    return Trial(name, prepare, (SAMPLE, JUDGE), environment={"THALWEG_STORAGE_OPTIONS": options},
-                 afterwards=afterwards, seconds=40)  # fmt: skip
+    return Trial(
+        name,
+        prepare,
+        (SAMPLE, JUDGE),
+        environment={"THALWEG_STORAGE_OPTIONS": options},
+        afterwards=afterwards,
+        seconds=40,
+    )
 
 
 def trials(_: int) -> list[Trial]:

@@ -1,4 +1,4 @@
-"""A seeded secret in every option, override, address and variable, swept for in all that is written and said."""
+"""A seeded secret in every option, override, address and variable; all that is written and said is swept."""
 
 import json
 import os
@@ -10,7 +10,9 @@ from torture.hostile import JUDGE, SAMPLE, Trial
 from torture.workshop import CASES
 
 _AT = "http://someone:{}@127.0.0.1:9/x"
-_IMAGES = 'data={{type="images",size=8,channels=1,source={{type="idx",url="{url}",storage_options={options}}}}}'
+_IMAGES = (
+    'data={{type="images",size=8,channels=1,source={{type="idx",url="{url}",storage_options={options}}}}}'
+)
 INPUTS = {"tiny.toml", "evil.toml", "moment.toml", "tiny-secret.toml"}
 """Files that the user wrote, and may hold it."""
 
@@ -22,8 +24,19 @@ def commands(secret: str) -> dict[str, Sequence[str]]:
     plain = _IMAGES.format(url="http://127.0.0.1:9/x", options=options)
     local = _IMAGES.format(url="idx", options=f'{{password="{secret}"}}')
     train = ("train", "tiny.toml", "--run-dir", "out", "--accelerator", "cpu", "--devices", "1", "--quiet")
-    ablate = ("ablate", "tiny.toml", "--axis", "refiner=none,plain", "--protocol", "moment.toml", "--seeds", "1",
-              "--out", "out", "training.steps=2")  # fmt: skip
+    ablate = (
+        "ablate",
+        "tiny.toml",
+        "--axis",
+        "refiner=none,plain",
+        "--protocol",
+        "moment.toml",
+        "--seeds",
+        "1",
+        "--out",
+        "out",
+        "training.steps=2",
+    )
     judge = JUDGE[2:]
     return {
         "train, option": (*train, plain),
@@ -40,7 +53,14 @@ def commands(secret: str) -> dict[str, Sequence[str]]:
         "summary": ("summary", "tiny.toml", local),
         "ablate, option": (*ablate, local),
         "ablate, override": (*ablate, f"data.storage_options.token={secret}"),
-        "ablate, axis": ("ablate", "tiny.toml", "--axis", f"data.storage_options.token={secret},b", "--out", "out"),
+        "ablate, axis": (
+            "ablate",
+            "tiny.toml",
+            "--axis",
+            f"data.storage_options.token={secret},b",
+            "--out",
+            "out",
+        ),
         "ablate, address": (*ablate, f"data.url={at}"),
         "ablate, recipe": ("ablate", at, "--out", "out", "--axis", "refiner=none,plain"),
         "ablate, protocol": (*ablate[:4], "--protocol", at, "--out", "out"),
@@ -107,13 +127,21 @@ def trials(seed: int) -> list[Trial]:
             f'storage_options = {{ password = "{secret}" }}\n\n'
         )
         start, stop = text.index("[data]"), text.index("[backbone]")
-        (folder / "tiny.toml").write_text(text[:start] + table + text[stop:].replace("patch = 4", "patch = 2"))
+        (folder / "tiny.toml").write_text(
+            text[:start] + table + text[stop:].replace("patch = 4", "patch = 2")
+        )
 
     made = [
-        Trial(f"secret, {name}", lambda *_: None, (command,),
-              afterwards=swept, seconds=60, absent=frozenset(forms))
+        Trial(
+            f"secret, {name}",
+            lambda *_: None,
+            (command,),
+            afterwards=swept,
+            seconds=60,
+            absent=frozenset(forms),
+        )
         for name, command in commands(secret).items()
-    ]  # fmt: skip
+    ]
     for name, command in (
         ("train", CASES["train"].arguments),
         ("ablate", CASES["ablate"].arguments),
@@ -124,8 +152,14 @@ def trials(seed: int) -> list[Trial]:
         ("report", CASES["report"].arguments),
     ):
         made.append(
-            Trial(f"secret, a recipe's and the environment's, {name}", recipe,
-                  (command,), environment=environment,
-                  afterwards=swept, seconds=60, absent=frozenset(forms))
-        )  # fmt: skip
+            Trial(
+                f"secret, a recipe's and the environment's, {name}",
+                recipe,
+                (command,),
+                environment=environment,
+                afterwards=swept,
+                seconds=60,
+                absent=frozenset(forms),
+            )
+        )
     return made

@@ -31,12 +31,14 @@ def run(template: Path, scratch: Path, seed: int, count: int | None, workers: in
         chosen = sorted(draw.sample(numbers, min(most * 2 // 3, operations)))
         tasks += [partial(_killed, template, case, expected, left, at) for at in chosen]
         tasks += [
-            partial(_killed, template, case, expected, left, draw.uniform(0.0, span)) for _ in range(most // 3)
+            partial(_killed, template, case, expected, left, draw.uniform(0.0, span))
+            for _ in range(most // 3)
         ]
     expected = whole(template, scratch, QUICKSTART, _TIMES)
     draw = draws(seed, "kills", "quickstart")
     tasks += [
-        partial(_killed, template, QUICKSTART, expected, None, draw.uniform(0.1, 4.0)) for _ in range(most // 4)
+        partial(_killed, template, QUICKSTART, expected, None, draw.uniform(0.1, 4.0))
+        for _ in range(most // 4)
     ]
     return shared_out(tasks, scratch, workers)
 

@@ -9,40 +9,97 @@ from pathlib import Path
 import attrs
 
 from torture import stages
-from torture.common import HANG, Ended, Finding, bounded, contents, difference, draws, forked, remove, shared_out
+from torture.common import (
+    HANG,
+    Ended,
+    Finding,
+    bounded,
+    contents,
+    difference,
+    draws,
+    forked,
+    remove,
+    shared_out,
+)
 from torture.damage import REPLACEMENTS, damage
 from torture.workshop import CASES, DRAW, FAST, JUDGED, Case
 
 _SHARDS = 'data={type="shards",url="shards",validation=5}'
 _READ_REFERENCE = Case(
-    "with statistics", ("evaluate", "run", "--reference", "reference.safetensors", *JUDGED, "--work", "work",
-                        "--out", "p.json"), ("p.json",)
-)  # fmt: skip
+    "with statistics",
+    ("evaluate", "run", "--reference", "reference.safetensors", *JUDGED, "--work", "work", "--out", "p.json"),
+    ("p.json",),
+)
 _NOTED = Case(
-    "drawn images", ("evaluate", "drawn.npz", "--reference", "b.npz", "--metrics", "frechet_distance",
-                     "--extractor", "small_classifier", FAST[2], "--device", "cpu", "--work", "work",
-                     "--out", "p.json"), ("p.json",)
-)  # fmt: skip
+    "drawn images",
+    (
+        "evaluate",
+        "drawn.npz",
+        "--reference",
+        "b.npz",
+        "--metrics",
+        "frechet_distance",
+        "--extractor",
+        "small_classifier",
+        FAST[2],
+        "--device",
+        "cpu",
+        "--work",
+        "work",
+        "--out",
+        "p.json",
+    ),
+    ("p.json",),
+)
 _PROTOCOL = Case(
-    "a protocol", ("evaluate", "run", "--protocol", "moment.toml", "--device", "cpu", "--work", "work", "--out",
-                   "p.json"), ("p.json",)
-)  # fmt: skip
+    "a protocol",
+    ("evaluate", "run", "--protocol", "moment.toml", "--device", "cpu", "--work", "work", "--out", "p.json"),
+    ("p.json",),
+)
 _SAMPLE_CHECKPOINT = Case(
     "a checkpoint", ("sample", "run/checkpoints/step-00000006", "out.npz", *DRAW), ("out.npz",)
 )
-_COMPLETE = Case("a complete run", CASES["train"].arguments, ("out/model", "out/metrics.jsonl", "out/config.toml"))
+_COMPLETE = Case(
+    "a complete run", CASES["train"].arguments, ("out/model", "out/metrics.jsonl", "out/config.toml")
+)
 _COMPARE = Case("passports", ("compare", "run/passport.json", "run/passport.json", "--json"), ())
 _STORED = Case(
-    "shards", ("train", "tiny.toml", "--run-dir", "out", "--accelerator", "cpu", "--devices", "1", "--quiet",
-               "training.steps=2", _SHARDS), ("out/model", "out/metrics.jsonl")
-)  # fmt: skip
+    "shards",
+    (
+        "train",
+        "tiny.toml",
+        "--run-dir",
+        "out",
+        "--accelerator",
+        "cpu",
+        "--devices",
+        "1",
+        "--quiet",
+        "training.steps=2",
+        _SHARDS,
+    ),
+    ("out/model", "out/metrics.jsonl"),
+)
 
 
 def _encode(source: str) -> Case:
     return Case(
-        f"images of {source}", ("encode", source, "out", "--size", "6", "--autoencoder", "identity",
-                                "--accelerator", "cpu", "--devices", "1"), ("out",)
-    )  # fmt: skip
+        f"images of {source}",
+        (
+            "encode",
+            source,
+            "out",
+            "--size",
+            "6",
+            "--autoencoder",
+            "identity",
+            "--accelerator",
+            "cpu",
+            "--devices",
+            "1",
+        ),
+        ("out",),
+    )
 
 
 @attrs.frozen
@@ -75,8 +132,16 @@ TARGETS = (
     Target("metrics.jsonl, shown", "", "run/metrics.jsonl", CASES["report"], False),
     Target("pictures, shown", "", "run/samples/*.png", CASES["report"], False),
     Target("checkpoint's manifest", "training", "out/checkpoints/*/manifest.json", CASES["train-often"]),
-    Target("checkpoint's documents", "training", "out/checkpoints/*/[scm][tod]*.json", CASES["train-often"], weight=2),
-    Target("checkpoint's tensors", "training", "out/checkpoints/*/*.safetensors", CASES["train-often"], weight=3),
+    Target(
+        "checkpoint's documents",
+        "training",
+        "out/checkpoints/*/[scm][tod]*.json",
+        CASES["train-often"],
+        weight=2,
+    ),
+    Target(
+        "checkpoint's tensors", "training", "out/checkpoints/*/*.safetensors", CASES["train-often"], weight=3
+    ),
     Target("checkpoint, newest", "training", "out/checkpoints/latest", CASES["train-often"], weight=0.5),
     Target("checkpoint, drawn from", "", "run/checkpoints/step-00000006/*", _SAMPLE_CHECKPOINT, weight=2),
     Target("complete run", "trained", "out/checkpoints/*/*", _COMPLETE),
@@ -196,7 +261,12 @@ def _judged(target: Target, place: Path, expected: dict[str, str], found: Ended)
     if "code" in expected:
         return Finding("", "accepted what is else refused", True)
     differing = difference(expected, _result(target.reader, place, found))
-    warned = "warning" in found.err or " is damaged" in found.err or "ignored" in found.err or "left out" in found.err
+    warned = (
+        "warning" in found.err
+        or " is damaged" in found.err
+        or "ignored" in found.err
+        or "left out" in found.err
+    )
     if not differing:
         return Finding("", "named, same result" if warned else "harmless")
     if warned:

@@ -5,21 +5,50 @@ from functools import partial
 from pathlib import Path
 
 from torture.common import Ended, Finding, begin, copied, difference, draws, ended, shared_out
-from torture.workshop import CASES, TWO, Case, whole
+from torture.workshop import CASES, Case, whole
 
 _TIMES = 120.0
 ALIKE = {
-    "train": 8, "train-often": 6, "sample-npz": 6, "sample-tar": 4, "sample-png": 4, "sample-tensors": 4,
-    "evaluate": 8, "evaluate-npz": 4, "encode": 8, "ablate": 6, "import": 4, "report": 4,
-}  # fmt: skip
+    "train": 8,
+    "train-often": 6,
+    "sample-npz": 6,
+    "sample-tar": 4,
+    "sample-png": 4,
+    "sample-tensors": 4,
+    "evaluate": 8,
+    "evaluate-npz": 4,
+    "encode": 8,
+    "ablate": 6,
+    "import": 4,
+    "report": 4,
+}
 """How many times each command meets itself, of the usual count."""
 
 _REPORT = Case("report of it", ("report", "out", "-o", "out.html"), ())
 _LOAD = Case("sample of it", ("sample", "out", "drawn", "count=2", "sampler=euler", "sampler.steps=1"), ())
-_OTHER = Case("sample of another seed", ("sample", "run", "out.npz", "count=12", "seed=9", "batch_size=4",
-                                         "sampler=euler", "sampler.steps=2", "--device", "cpu"), ("out.npz",))  # fmt: skip
+_OTHER = Case(
+    "sample of another seed",
+    (
+        "sample",
+        "run",
+        "out.npz",
+        "count=12",
+        "seed=9",
+        "batch_size=4",
+        "sampler=euler",
+        "sampler.steps=2",
+        "--device",
+        "cpu",
+    ),
+    ("out.npz",),
+)
 _PREP = Case("evaluate elsewhere", (*CASES["evaluate"].arguments[:-4], "--out", "q.json"), ("q.json",))
-MEETING = [("train-often", _REPORT, 8), ("train-often", _LOAD, 8), ("sample-npz", _OTHER, 4), ("evaluate", _PREP, 4)]
+MEETING = [
+    ("train-often", _REPORT, 8),
+    ("train-often", _LOAD, 8),
+    ("sample-npz", _OTHER, 4),
+    ("evaluate", _PREP, 4),
+]
 
 
 def run(template: Path, scratch: Path, seed: int, count: int | None, workers: int) -> list[Finding]:
@@ -51,11 +80,12 @@ def _both(place: Path, one: Case, other: Case, apart: float) -> tuple[Ended, End
     first = begin(one.task, place, ".one")
     time.sleep(apart)
     second = begin(other.task, place, ".two")
-    ends = ended(first, place, begun, _TIMES, ".one"), ended(second, place, begun, _TIMES, ".two")
-    return ends
+    return ended(first, place, begun, _TIMES, ".one"), ended(second, place, begun, _TIMES, ".two")
 
 
-def _alike(template: Path, case: Case, expected: dict[str, str], apart: float, scratch: Path) -> list[Finding]:
+def _alike(
+    template: Path, case: Case, expected: dict[str, str], apart: float, scratch: Path
+) -> list[Finding]:
     what = f"{case.name} twice, {apart:.2f} s apart"
     with copied(template, scratch, "scratch") as place:
         ends = _both(place, case, case, apart)
@@ -93,6 +123,3 @@ def _meeting(
         if differing:
             return [Finding(what, "other result", True, differing)]
         return [Finding(what, f"{ends[0].code} and {ends[1].code}")]
-
-
-__all__ = ["ALIKE", "TWO", "run"]

@@ -16,9 +16,18 @@ from torture.workshop import CASES, QUICKSTART, TWO, Case, whole
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 SHARES = {
-    "train": 24, "train-two": 20, "sample-npz": 12, "sample-tensors": 8, "sample-png": 4, "evaluate": 15,
-    "encode": 15, "ablate": 15, "quickstart": 9, "import": 3, "report": 3,
-}  # fmt: skip
+    "train": 24,
+    "train-two": 20,
+    "sample-npz": 12,
+    "sample-tensors": 8,
+    "sample-png": 4,
+    "evaluate": 15,
+    "encode": 15,
+    "ablate": 15,
+    "quickstart": 9,
+    "import": 3,
+    "report": 3,
+}
 """How many signals of a hundred each gets."""
 
 _TRAINS = {"train", "train-two", "ablate", "quickstart"}
@@ -33,10 +42,15 @@ def run(template: Path, scratch: Path, seed: int, count: int | None, workers: in
     """``count`` signals in all."""
     part = (count or 128) / sum(SHARES.values())
     tasks = []
+    quick = CASES["report"]
+    start = _span(template, scratch, quick, True) - _span(template, scratch, quick, False)
     for name, share in SHARES.items():
         case, draw = _CASES[name], draws(seed, "signals", name)
+        begun = time.monotonic()
         expected = whole(template, scratch, case, _TIMES)
-        spans = [_span(template, scratch, case, fresh) for fresh in (False, True)]
+        span = time.monotonic() - begun
+        # Until everything is imported it takes as long for every command.
+        spans = (span, span if case.fresh else span + start)
         for number in range(max(1, round(share * part))):
             # Every third in an interpreter of its own, from its start on.
             fresh = case.fresh or number % 3 == 0
@@ -51,12 +65,16 @@ def started(case: Case, place: Path, fresh: bool) -> "subprocess.Popen[bytes] | 
     if not fresh:
         return Forked(begin(case.task, place, ""))
     environment = {**os.environ, "XDG_CACHE_HOME": str(place / "cache")}
-    out, err = (open(f"{place}{name}", "wb") for name in ("-out", "-err"))  # noqa: SIM115, PTH123
+    out, err = (open(f"{place}{name}", "wb") for name in ("-out", "-err"))  # noqa: SIM115
     with out, err:
         return subprocess.Popen(
-            [sys.executable, "-m", "thalweg", *case.arguments], cwd=place, env=environment, stdout=out,
-            stderr=err, start_new_session=True,
-        )  # fmt: skip
+            [sys.executable, "-m", "thalweg", *case.arguments],
+            cwd=place,
+            env=environment,
+            stdout=out,
+            stderr=err,
+            start_new_session=True,
+        )
 
 
 class Forked:
@@ -121,10 +139,17 @@ def _span(template: Path, scratch: Path, case: Case, fresh: bool) -> float:
 
 
 def _signalled(
-    template: Path, case: Case, expected: dict[str, str], kind: signal.Signals, at: float, twice: bool,
-    fresh: bool, scratch: Path,
-) -> list[Finding]:  # fmt: skip
-    what = f"{case.name}: {kind.name}{' twice' if twice else ''} after {at:.2f} s{' of a new interpreter' if fresh else ''}"
+    template: Path,
+    case: Case,
+    expected: dict[str, str],
+    kind: signal.Signals,
+    at: float,
+    twice: bool,
+    fresh: bool,
+    scratch: Path,
+) -> list[Finding]:
+    where = " of a new interpreter" if fresh else ""
+    what = f"{case.name}: {kind.name}{' twice' if twice else ''} after {at:.2f} s{where}"
     with copied(template, scratch, "scratch") as place:
         process = started(case, place, fresh)
         time.sleep(at)
@@ -134,11 +159,17 @@ def _signalled(
         code, said, orphans = waited(process, place)
         bad = _wrong(case, kind, code, said, orphans)
         if bad and not (fresh and _before_main(code, kind, at, said)):
-            return [Finding(what, bad[0], True, f"{bad[1]}; {' | '.join(said.strip().splitlines()[-2:])[-400:]}")]
+            return [
+                Finding(what, bad[0], True, f"{bad[1]}; {' | '.join(said.strip().splitlines()[-2:])[-400:]}")
+            ]
         again = forked(case.task, place, _TIMES)
         done = code == 0 or " exists" in again.err
         if again.unexpected or (again.code != 0 and not done):
-            return [Finding(what, again.unexpected or "does not go on", True, f"{code} then {again.code} {again.said}")]
+            return [
+                Finding(
+                    what, again.unexpected or "does not go on", True, f"{code} then {again.code} {again.said}"
+                )
+            ]
         differing = "" if case is TWO else difference(expected, case.result(place))
         if differing:
             return [Finding(what, "other result", True, f"{code}; {differing}")]

@@ -45,7 +45,8 @@ def write(folder: Path, outcomes: Sequence[Outcome], seed: int, arguments: Seque
     folder.mkdir(parents=True, exist_ok=True)
     day = datetime.datetime.now(datetime.UTC).date().isoformat()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    machine = f"{os.cpu_count()} cores, {memory:.0f} GiB, Linux {platform.release()}, Python {platform.python_version()}"
+    versions = f"Linux {platform.release()}, Python {platform.python_version()}"
+    machine = f"{os.cpu_count()} cores, {memory:.0f} GiB, {versions}"
     told = {
         "command": " ".join(["python", "tests/torture", *arguments]),
         "date": day,
@@ -55,7 +56,8 @@ def write(folder: Path, outcomes: Sequence[Outcome], seed: int, arguments: Seque
     }
     (folder / "torture.json").write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n")
     rows = [
-        f"| {one.name} | {one.what} | {len(one.findings):,} | {one.verdicts()} | {len(one.bad)} | {one.seconds:.0f} s |"
+        f"| {one.name} | {one.what} | {len(one.findings):,} | {one.verdicts()} | {len(one.bad)} "
+        f"| {one.seconds:.0f} s |"
         for one in outcomes
         if one.name != "figures"
     ]

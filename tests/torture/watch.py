@@ -37,7 +37,9 @@ class Watch:
         real_sync, real_replace, real_rename = os.fsync, os.replace, os.rename
 
         def fsync(descriptor: Any) -> None:
-            path = os.readlink(f"/proc/self/fd/{descriptor if isinstance(descriptor, int) else descriptor.fileno()}")
+            path = os.readlink(
+                f"/proc/self/fd/{descriptor if isinstance(descriptor, int) else descriptor.fileno()}"
+            )
             self._tell("sync", path)
             real_sync(descriptor)
             self._tell("synced", path, done=True)

@@ -56,13 +56,23 @@ class Case:
 
 def _executed(*arguments: str) -> Callable[[], int]:
     def task() -> int:
-        os.execv(sys.executable, [sys.executable, "-m", "thalweg", *arguments])  # noqa: S606
+        os.execv(sys.executable, [sys.executable, "-m", "thalweg", *arguments])
 
     return task
 
 
 def _train(*more: str, devices: str = "1", name: str = "train") -> Case:
-    arguments = ("train", "tiny.toml", "--run-dir", "out", "--accelerator", "cpu", "--devices", devices, *more)
+    arguments = (
+        "train",
+        "tiny.toml",
+        "--run-dir",
+        "out",
+        "--accelerator",
+        "cpu",
+        "--devices",
+        devices,
+        *more,
+    )
     outs = ("out/config.toml", "out/metrics.jsonl", "out/model", "out/checkpoints")
     return Case(name, arguments, outs, fresh=devices != "1")
 
@@ -80,39 +90,90 @@ CASES = {
         Case("sample-tensors", ("sample", "run", "out", *DRAW), ("out",)),
         Case(
             "evaluate",
-            ("evaluate", "run", *JUDGED, "--work", "work", "--out", "p.json", "--save-reference", "r.safetensors"),
+            (
+                "evaluate",
+                "run",
+                *JUDGED,
+                "--work",
+                "work",
+                "--out",
+                "p.json",
+                "--save-reference",
+                "r.safetensors",
+            ),
             ("p.json", "r.safetensors"),
         ),
         Case(
             "evaluate-npz",
             (
-                "evaluate", "a.npz", "--reference", "b.npz", "--metrics", "frechet_distance,accuracy",
-                "--extractor", "small_classifier", "judges.small_classifier.extractor.steps=2",
-                "--batch-size", "8", "--device", "cpu", "--work", "work", "--out", "p.json",
+                "evaluate",
+                "a.npz",
+                "--reference",
+                "b.npz",
+                "--metrics",
+                "frechet_distance,accuracy",
+                "--extractor",
+                "small_classifier",
+                "judges.small_classifier.extractor.steps=2",
+                "--batch-size",
+                "8",
+                "--device",
+                "cpu",
+                "--work",
+                "work",
+                "--out",
+                "p.json",
             ),
             ("p.json",),
         ),
         Case(
             "encode",
             (
-                "encode", "images", "out", "--size", "8", "--autoencoder", "sd-vae", "--weights", "vae",
-                "--set", "autoencoder.precision=32-true", "--batch-size", "3", "--shard-samples", "7",
-                "--accelerator", "cpu", "--devices", "1",
+                "encode",
+                "images",
+                "out",
+                "--size",
+                "8",
+                "--autoencoder",
+                "sd-vae",
+                "--weights",
+                "vae",
+                "--set",
+                "autoencoder.precision=32-true",
+                "--batch-size",
+                "3",
+                "--shard-samples",
+                "7",
+                "--accelerator",
+                "cpu",
+                "--devices",
+                "1",
             ),
             ("out",),
         ),
         Case(
             "ablate",
             (
-                "ablate", "tiny.toml", "--axis", "refiner=none,plain", "--protocol", "moment.toml", "--times", "2",
-                "--seeds", "1", "--out", "out", "training.steps=4",
+                "ablate",
+                "tiny.toml",
+                "--axis",
+                "refiner=none,plain",
+                "--protocol",
+                "moment.toml",
+                "--times",
+                "2",
+                "--seeds",
+                "1",
+                "--out",
+                "out",
+                "training.steps=4",
             ),
             ("out/results.json", "out/table.md", "out/report.html", "out/ablation.json"),
         ),
         Case("import", ("import", "deepflow", "df.pt", "out", "--heads", "4"), ("out",)),
         Case("report", ("report", "run", "-o", "out.html"), ("out.html",)),
     )
-}  # fmt: skip
+}
 
 TWO = _train("--quiet", "training.validate_every=0", devices="2", name="train-two")
 QUICKSTART = Case(
@@ -135,15 +196,47 @@ def make(folder: Path) -> Path:
     folder.mkdir(parents=True)
     _inputs(folder)
     for arguments in (
-        ("train", "tiny.toml", "--run-dir", "run", "--accelerator", "cpu", "--devices", "1", "--quiet",
-         "training.sample_every=3"),
-        ("evaluate", "run", *JUDGED, "--work", "work", "--out", "run/passport.json",
-         "--save-reference", "reference.safetensors"),
-        ("encode", "images", "shards", "--size", "8", "--autoencoder", "identity", "--shard-samples", "7",
-         "--accelerator", "cpu", "--devices", "1"),
+        (
+            "train",
+            "tiny.toml",
+            "--run-dir",
+            "run",
+            "--accelerator",
+            "cpu",
+            "--devices",
+            "1",
+            "--quiet",
+            "training.sample_every=3",
+        ),
+        (
+            "evaluate",
+            "run",
+            *JUDGED,
+            "--work",
+            "work",
+            "--out",
+            "run/passport.json",
+            "--save-reference",
+            "reference.safetensors",
+        ),
+        (
+            "encode",
+            "images",
+            "shards",
+            "--size",
+            "8",
+            "--autoencoder",
+            "identity",
+            "--shard-samples",
+            "7",
+            "--accelerator",
+            "cpu",
+            "--devices",
+            "1",
+        ),
         ("sample", "run", "drawn.npz", *DRAW),
         ("sample", "run", "drawn", *DRAW),
-    ):  # fmt: skip
+    ):
         expect(forked(thalweg(*arguments), folder, 120), arguments)
     remove(folder / "cache")
     remove(folder / "work")
@@ -171,7 +264,9 @@ def _inputs(folder: Path) -> None:
     npz(folder / "b.npz", 30, seed=1)
     write_sd_vae(folder / "vae")
     weights = golden("deepflow_2t").weights
-    torch.save({"model": {}, "ema": {f"module.{name}": one for name, one in weights.items()}}, folder / "df.pt")
+    torch.save(
+        {"model": {}, "ema": {f"module.{name}": one for name, one in weights.items()}}, folder / "df.pt"
+    )
     # Judges a run whose own data set was moved away: what is compared is what the recipe names.
     (folder / "prompts.txt").write_text("a cat\na dog\n")
     (folder / "stated.json").write_text(json.dumps({"one": 1}))
@@ -203,15 +298,30 @@ def preload() -> None:
     import importlib
 
     for name in (
-        "thalweg", "thalweg.cli.main", "thalweg.encoding", "thalweg.evaluation.run", "thalweg.evaluation.drawn",
-        "thalweg.training.loop", "thalweg.report", "thalweg.report.run_page", "thalweg.ablation.running",
-        "thalweg.importing", "thalweg.quickstart.flow", "sklearn.datasets", "scipy.linalg", "PIL.Image",
-        "safetensors.torch", "numpy", "thalweg_backbones", "thalweg_eval", "thalweg_refiners",
-        "thalweg_samplers", "fsspec",
-    ):  # fmt: skip
+        "thalweg",
+        "thalweg.cli.main",
+        "thalweg.encoding",
+        "thalweg.evaluation.run",
+        "thalweg.evaluation.drawn",
+        "thalweg.training.loop",
+        "thalweg.report",
+        "thalweg.report.run_page",
+        "thalweg.ablation.running",
+        "thalweg.importing",
+        "thalweg.quickstart.flow",
+        "sklearn.datasets",
+        "scipy.linalg",
+        "PIL.Image",
+        "safetensors.torch",
+        "numpy",
+        "thalweg_backbones",
+        "thalweg_eval",
+        "thalweg_refiners",
+        "thalweg_samplers",
+        "fsspec",
+    ):
         importlib.import_module(name)
     from thalweg.plugins import registry
 
     registry()
     sys.stdout.flush()
-
