@@ -28,7 +28,7 @@ class Node:
     safe: bytes = b""
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class NameChange:
     """A change of names in folders.
 
@@ -45,9 +45,9 @@ class NameChange:
     node: Node | None = None
 
     @property
-    def folders(self) -> set[Path]:
-        """Whose sync puts it on the disk."""
-        return {one.parent for one in (self.path, self.source) if one is not None}
+    def folder(self) -> Path:
+        """Whose sync puts it on the disk; of a move it is where the new name is."""
+        return self.path.parent
 
 
 @attrs.frozen
@@ -56,14 +56,12 @@ class Cut:
 
     Attributes:
         after: the last operation, in words.
-        names: changes that are on the disk.
-        open: changes that may be.
+        names: changes so far in their order, and whether each is on the disk; if not, it may be.
         safe: content of each file on the disk, and as it was written.
     """
 
     after: str
-    names: tuple[NameChange, ...]
-    open: tuple[NameChange, ...]
+    names: tuple[tuple[NameChange, bool], ...]
     safe: dict[int, tuple[bytes, bytes]]
 
 
@@ -84,8 +82,8 @@ class RecordingDisk(Disk):
         self._known = {*self._nodes, *self._folders}
         self._every: list[Node] = list(self._nodes.values())
         self._open_files: dict[int, Path] = {}
-        self._settled: list[NameChange] = []
-        self._unsettled: list[NameChange] = []
+        self._changes: list[NameChange] = []
+        self._settled: set[NameChange] = set()
         self.cuts: list[Cut] = []
 
     def _all(self) -> list[Path]:
@@ -93,7 +91,8 @@ class RecordingDisk(Disk):
 
     def _cut(self, words: str) -> None:
         safe = {id(node): (node.safe, bytes(node.content)) for node in self._every}
-        self.cuts.append(Cut(words, tuple(self._settled), tuple(self._unsettled), safe))
+        names = tuple((one, one in self._settled) for one in self._changes)
+        self.cuts.append(Cut(words, names, safe))
 
     def done(self) -> None:
         """The call has come back: what it has promised must be there from now on."""
@@ -109,7 +108,7 @@ class RecordingDisk(Disk):
             self._nodes[path] = node
             self._every.append(node)
         self._known.add(path)
-        self._unsettled.append(NameChange(kind, path.relative_to(self._place), None, node))
+        self._changes.append(NameChange(kind, path.relative_to(self._place), None, node))
 
     def _stray(self) -> None:
         """Take in what was made or changed without the disk's knowledge."""
@@ -128,7 +127,7 @@ class RecordingDisk(Disk):
     def _forget(self, kind: str, path: Path) -> None:
         self._known.discard(path)
         self._nodes.pop(path, None)
-        self._unsettled.append(NameChange(kind, path.relative_to(self._place)))
+        self._changes.append(NameChange(kind, path.relative_to(self._place)))
 
     def create(self, path: Path) -> int:
         self._stray()
@@ -170,10 +169,7 @@ class RecordingDisk(Disk):
             self._nodes[path].safe = bytes(self._nodes[path].content)
         elif path.is_relative_to(self._place):
             folder = path.relative_to(self._place)
-            settled = [one for one in self._unsettled if one.folders == {folder}]
-            # A move between folders is whole when both were synced; either alone is half of it.
-            self._settled += settled
-            self._unsettled = [one for one in self._unsettled if one not in settled]
+            self._settled |= {one for one in self._changes if one.folder == folder}
         self._cut(f"sync {path.name}")
 
     def move(self, source: Path, target: Path) -> None:
@@ -182,7 +178,7 @@ class RecordingDisk(Disk):
         one, other = self._relative(source), self._relative(target)
         if one is None or other is None:
             return
-        self._unsettled.append(NameChange("move", other, one))
+        self._changes.append(NameChange("move", other, one))
         self._known.discard(self._place / other)
         self._nodes.pop(self._place / other, None)
         self._rename(self._place / one, self._place / other)
@@ -206,7 +202,7 @@ class RecordingDisk(Disk):
         self._rename(self._place / first, aside)
         self._rename(self._place / second, self._place / first)
         self._rename(aside, self._place / second)
-        self._unsettled.append(NameChange("exchange", second, first))
+        self._changes.append(NameChange("exchange", second, first))
         self._cut(f"exchange {other.name}")
 
     def make_folder(self, path: Path) -> None:
@@ -240,10 +236,11 @@ class RecordingDisk(Disk):
         """
         seen: set[tuple[tuple[str, bytes], ...]] = set()
         for cut in self.cuts:
-            for kept in _choices(len(cut.open)):
+            open_names = [one for one, settled in cut.names if not settled]
+            for kept in _choices(len(open_names)):
+                happened = {one for one, there in zip(open_names, kept, strict=True) if there}
                 for lost in (True, False):
-                    names = [*cut.names, *(one for one, there in zip(cut.open, kept, strict=True) if there)]
-                    tree = self._tree(names, cut, lost=lost)
+                    tree = self._tree(happened, cut, lost=lost)
                     key = (*sorted((str(path), data or b"") for path, data in tree.items()),)
                     known = (*key, ("done", b"1" if cut.after == "done" else b"0"))
                     if known in seen:
@@ -255,15 +252,25 @@ class RecordingDisk(Disk):
                     words = f"{cut.after}; contents {'as synced' if lost else 'as written'}; names {kept}"
                     yield words, cut.after == "done", place
 
-    def _tree(self, names: list[NameChange], cut: Cut, *, lost: bool) -> dict[Path, bytes | None]:
+    def _tree(self, happened: set[NameChange], cut: Cut, *, lost: bool) -> dict[Path, bytes | None]:
         tree: dict[Path, bytes | Node | None] = {
             path.relative_to(self._place): None for path in self._folders
         }
         tree.update({path.relative_to(self._place): data for path, data in self._before.items()})
         first = {path.relative_to(self._place): node for path, node in self._first.items()}
         tree.update(first)
-        for change in names:
-            _apply(tree, change)
+        undone: list[tuple[Path, Path]] = []
+        for change, settled in cut.names:
+            # What was done below a new name was done below the old one, if the move has not happened.
+            meant = attrs.evolve(
+                change,
+                path=_elsewhere(change.path, undone),
+                source=None if change.source is None else _elsewhere(change.source, undone),
+            )
+            if settled or change in happened:
+                _apply(tree, meant)
+            elif meant.kind == "move" and meant.source is not None:
+                undone.append((meant.path, meant.source))
         return {
             path: (cut.safe[id(one)][not lost] if isinstance(one, Node) else one)
             for path, one in tree.items()
@@ -274,6 +281,13 @@ class RecordingDisk(Disk):
     def _first(self) -> dict[Path, Node]:
         """Nodes of the files that were there from the beginning."""
         return dict(zip(self._before, self._every, strict=False))
+
+
+def _elsewhere(path: Path, undone: list[tuple[Path, Path]]) -> Path:
+    for target, source in reversed(undone):
+        if target in path.parents:
+            path = source / path.relative_to(target)
+    return path
 
 
 def _choices(count: int) -> Iterator[tuple[bool, ...]]:

@@ -3,8 +3,10 @@
 import hashlib
 import os
 import shutil
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import attrs
@@ -18,6 +20,8 @@ MOST_MIB = 2000
 
 _MOST_GIB = 5.0
 """Beyond this there is no memory at all, so that nobody else's is eaten."""
+
+_servers: list[ThreadingHTTPServer] = []
 
 CANARY = "canary-was-here"
 
@@ -90,6 +94,24 @@ def run(template: Path, scratch: Path, seed: int, count: int | None, workers: in
     trials = [one for one in trials if common.only in one.name]
     tasks = [partial(_tried, template, trial) for trial in trials[: count or len(trials)]]
     return shared_out(tasks, scratch, workers)
+
+
+def quiet_port() -> int:
+    """The port of a server on this machine that has nothing, and says so at once."""
+
+    class Nothing(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_error(404)
+
+        do_HEAD = do_GET  # noqa: N815
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    if not _servers:
+        _servers.append(ThreadingHTTPServer(("127.0.0.1", 0), Nothing))
+        threading.Thread(target=_servers[0].serve_forever, daemon=True).start()
+    return _servers[0].server_port
 
 
 def victim_state(victim: Path) -> dict[str, object]:

@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from torture.hostile import CANARY, JUDGE, SAMPLE, SHOW, TRAIN, Trial
+from torture.hostile import CANARY, JUDGE, SAMPLE, SHOW, TRAIN, Trial, quiet_port
 
 SECRET = "torture-secret-4711"
 _READS = (SAMPLE, SHOW, JUDGE)
@@ -228,7 +228,8 @@ def trials(_: int) -> list[Trial]:
     made = []
     for name, (url, options) in URLS.items():
         for source in ("folder", "tar"):
-            prepare = data_of_run(_images(url, options, source))
+            told = options.replace("127.0.0.1:9", f"127.0.0.1:{quiet_port()}")
+            prepare = data_of_run(_images(url.replace(":9/", f":{quiet_port()}/"), told, source))
             if "reference" in name:
                 prepare = _reference_file(prepare)
             commands = _READS if source == "folder" else (JUDGE,)

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from secret_sweep import forms_of
-from torture.hostile import JUDGE, SAMPLE, Trial
+from torture.hostile import JUDGE, SAMPLE, Trial, quiet_port
 from torture.workshop import CASES
 
-_AT = "http://someone:{}@127.0.0.1:9/x"
+_AT = "http://someone:{}@127.0.0.1:{}/x"
 _IMAGES = (
     'data={{type="images",size=8,channels=1,source={{type="idx",url="{url}",storage_options={options}}}}}'
 )
@@ -19,9 +19,10 @@ INPUTS = {"tiny.toml", "evil.toml", "moment.toml", "tiny-secret.toml"}
 
 def commands(secret: str) -> dict[str, Sequence[str]]:
     """Every way to hand it over."""
-    at = _AT.format(secret)
+    port = quiet_port()
+    at = _AT.format(secret, port)
     options = f'{{headers={{Authorization="Bearer {secret}"}}}}'
-    plain = _IMAGES.format(url="http://127.0.0.1:9/x", options=options)
+    plain = _IMAGES.format(url=f"http://127.0.0.1:{port}/x", options=options)
     local = _IMAGES.format(url="idx", options=f'{{password="{secret}"}}')
     train = ("train", "tiny.toml", "--run-dir", "out", "--accelerator", "cpu", "--devices", "1", "--quiet")
     ablate = (
