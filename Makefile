@@ -13,7 +13,7 @@ DOCUMENTERS := $(VENV)/.installed-documenters
 
 AUDITORS := $(VENV)/.installed-auditors
 
-.PHONY: help venv quickstart test examples docs packages sbom audit test-oldest test-siblings clean
+.PHONY: help venv quickstart test examples docs packages sbom audit test-oldest test-siblings torture clean
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 
@@ -26,6 +26,7 @@ help:
 	@echo "make audit        known advisories against the oldest and the newest versions that are needed"
 	@echo "make test-siblings  each package's tests with core and that package alone"
 	@echo "make test-oldest  the tests with the oldest versions that are supported, in another environment"
+	@echo "make torture      kills, signals, damage, hostile files and power cuts, half an hour, as root for disks; build/torture.md"
 	@echo "make examples     install, check, test and briefly train the plugins under examples/"
 	@echo "make venv         only make the virtual environment $(VENV) with Thalweg in it"
 	@echo "make clean        remove the virtual environment and all caches; runs stay"
@@ -74,6 +75,10 @@ test-oldest: $(DEVELOPERS)
 	# The oldest jaxtyping cannot check packages that a conftest.py has imported, and old libraries warn of
 	# what newer ones have given up.
 	build/oldest/bin/python -m pytest -o addopts=--import-mode=importlib -W default::DeprecationWarning tests/core tests/contracts tests/refiners tests/samplers tests/backbones
+
+# About half an hour on two cores. What needs disks of its own is left out unless root runs it.
+torture: $(DEVELOPERS)
+	$(BIN)/python tests/torture --out build
 
 examples: $(DEVELOPERS)
 	.ci/examples $(BIN)/python
