@@ -260,3 +260,19 @@ def test_the_index_states_what_is_stored(tmp_path: Path) -> None:
     assert index == made
     assert [shard.count for shard in index.shards] == [5, 5, 2]
     assert index.total_bytes == sum(path.stat().st_size for path in tmp_path.glob("shard-*"))
+
+
+def test_an_index_of_a_hundred_thousand_shards_is_read_within_two_seconds() -> None:
+    import time
+
+    from shard_makers import header
+    from thalweg.data.shards.index import FileEntry, ShardIndex, parse
+
+    head = header(count=100_000)
+    size = sum(spec.bytes for spec in head.tensors().values())
+    entries = tuple(FileEntry(1, size + number, f"{number:064x}") for number in range(100_000))
+    index = ShardIndex(header=head, shard_samples=1, shards=entries)
+    content = index.to_bytes()
+    begun = time.process_time()
+    assert parse(content, "index.json") == index
+    assert time.process_time() - begun < 2
