@@ -269,7 +269,8 @@ import time
 from thalweg.data.shards.header import ShardHeader
 from thalweg.data.shards.index import FileEntry, ShardIndex, parse
 
-head = ShardHeader(kind="posterior", count=100_000, shape=(4, 2, 6), dtype="float32", autoencoder={"type": "x"})
+given = {"kind": "posterior", "dtype": "float32", "autoencoder": {"type": "x"}}
+head = ShardHeader(count=100_000, shape=(4, 2, 6), **given)
 size = sum(spec.bytes for spec in head.tensors().values())
 entries = tuple(FileEntry(1, size + number, f"{number:064x}") for number in range(100_000))
 index = ShardIndex(header=head, shard_samples=1, shards=entries)
