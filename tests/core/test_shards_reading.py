@@ -1,5 +1,7 @@
 """Stored samples: what is drawn from them, how little is read, and what every bad set is told."""
 
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -260,3 +262,26 @@ def test_the_index_states_what_is_stored(tmp_path: Path) -> None:
     assert index == made
     assert [shard.count for shard in index.shards] == [5, 5, 2]
     assert index.total_bytes == sum(path.stat().st_size for path in tmp_path.glob("shard-*"))
+
+
+LARGE = """
+import time
+from thalweg.data.shards.header import ShardHeader
+from thalweg.data.shards.index import FileEntry, ShardIndex, parse
+
+given = {"kind": "posterior", "dtype": "float32", "autoencoder": {"type": "x"}}
+head = ShardHeader(count=100_000, shape=(4, 2, 6), **given)
+size = sum(spec.bytes for spec in head.tensors().values())
+entries = tuple(FileEntry(1, size + number, f"{number:064x}") for number in range(100_000))
+index = ShardIndex(header=head, shard_samples=1, shards=entries)
+content = index.to_bytes()
+begun = time.process_time()
+parse(content, "index.json")
+print(time.process_time() - begun)
+"""
+
+
+def test_an_index_of_a_hundred_thousand_shards_is_read_within_two_seconds() -> None:
+    # In a process of its own, whose every call is not checked for its types.
+    run = subprocess.run([sys.executable, "-c", LARGE], capture_output=True, text=True, check=True)
+    assert float(run.stdout) < 2
