@@ -87,7 +87,7 @@ def test_arguments_are_told_harmlessly(capsys, words):
 def test_what_is_logged(monkeypatch, capsys):
     @click.command("log")
     def log():
-        logging.getLogger("thalweg").warning("%s", f"{EVIL}\nerror: forged")
+        logging.getLogger("thalweg").warning("%s", f"{EVIL[:-1]}\nerror: forged")
 
     monkeypatch.setattr(groups, "_collect", lambda *_: {"log": log})
     assert main(["log"]) == 0
