@@ -110,13 +110,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     alone = arguments is None
     state = _State(sys.argv[1:] if arguments is None else list(arguments))
     feed(state.arguments, os.environ)
-    with starting.held(state.arguments, alone=alone), console.logged():
-        try:
-            code = _ended(state)
-        except KeyboardInterrupt as stop:
-            code = _stopped(stop)
-    if alone and starting.is_program():
-        starting.leave(code)
+    mine = starting.hold(state.arguments, alone=alone)
+    leaving = alone and starting.is_program()
+    try:
+        with console.logged():
+            try:
+                code = _ended(state)
+            except KeyboardInterrupt as stop:
+                code = _stopped(stop)
+            if leaving:
+                starting.leave(code)
+    finally:
+        if mine and not leaving:
+            starting.release()
     return code
 
 

@@ -12,8 +12,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -58,23 +57,27 @@ def is_program() -> bool:
     return name in _PROGRAMS or path.replace("\\", "/").endswith("thalweg/__main__.py")
 
 
-def hold(arguments: Sequence[str], *, alone: bool) -> None:
+def hold(arguments: Sequence[str], *, alone: bool) -> bool:
     """Take over Ctrl-C, SIGTERM and SIGUSR1; what is ignored stays ignored.
 
     Args:
         arguments: of the command line.
         alone: whether the process has nothing else to do, and may be ended.
+
+    Returns:
+        Whether they are to be given back: they were not held before, and can be.
     """
     _State.arguments, _State.alone = arguments, alone
     # Python lets only the main thread handle signals.
     if _State.before is not None or threading.current_thread() is not threading.main_thread():
-        return
+        return False
     _State.before, _State.stopped_by = {}, 0
     for one in _HELD:
         handler = signal.getsignal(one)
         if handler not in (signal.SIG_IGN, None):
             _State.before[one] = handler
             signal.signal(one, _stop)
+    return True
 
 
 def release() -> None:
@@ -82,18 +85,6 @@ def release() -> None:
     before, _State.before = _State.before, None
     for one, handler in (before or {}).items():
         signal.signal(one, handler)
-
-
-@contextmanager
-def held(arguments: Sequence[str], *, alone: bool) -> Iterator[None]:
-    """Hold the signals for a while."""
-    mine = _State.before is None or alone
-    hold(arguments, alone=alone)
-    try:
-        yield
-    finally:
-        if mine:
-            release()
 
 
 def leave(code: int) -> None:
