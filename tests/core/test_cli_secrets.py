@@ -152,3 +152,40 @@ def test_no_command_tells_a_secret_wherever_it_is_given(words, scratch):
     for secret in SECRETS:
         assert_absent(secret, scratch)
     assert failed, "none of them was tried in earnest"
+
+
+FILES = {
+    "recipe": '[data]\ntype = "images"\n[data.source]\ntype = "folder"\nurl = "s3://AK:{quoted}@bucket/x"\n'
+    "[data.source.storage_options]\nsecret = '''{secret}'''\n",
+    "broken recipe": "[data.storage_options]\nsecret = '''{secret}'''\n"
+    'host = "https://ada:{quoted}@h"\nx = [',
+    "ablation": "recipe = \"tiny.toml\"\n[cells]\na = ['data.url=s3://AK:{quoted}@b']\n"
+    "b = ['''data.storage_options.secret=\"{secret}\"''']\n",
+    "protocol": '[autoencoder]\ntype = "sd-vae"\nweights = "https://ada:{quoted}@{nowhere}/x?sig={quoted}"\n'
+    "[autoencoder.storage_options]\nsecret = '''{secret}'''\n[judges.x]\nextractor = \"none-such\"\n",
+}
+
+
+# The quick start reads no file, and would run.
+@pytest.mark.parametrize("words", [words for words in COMMANDS if words != ("quickstart",)], ids=" ".join)
+def test_no_command_tells_what_its_files_and_environment_hold(words, scratch, monkeypatch):
+    command = COMMANDS[words]
+    for number, (secret, text) in enumerate(
+        zip(itertools.cycle((LONG, WORD, "o'dd 9\\z")), FILES.values(), strict=False)
+    ):
+        held = text.format(secret=secret, quoted=quote(secret, safe=""), nowhere=NOWHERE)
+        Path("secret.toml").write_text(held)
+        options = f'{{"s3": {{"secret": "{LONG}{number}", "token": "{WORD}"}}' + "}" * (number % 2)
+        monkeypatch.setenv("THALWEG_STORAGE_OPTIONS", options)
+        monkeypatch.setenv("HF_TOKEN", f"hf_{LONG}")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", f"{SLASHED}{number}")
+        given = [word.replace("tiny.toml", "secret.toml") for word in arguments(command, None, "")]
+        more = ["--protocol", "secret.toml"] if words in (("evaluate",), ("ablate",)) else []
+        _, printed = call(
+            [*(["--debug"] if number % 2 else []), *words, *QUICK.get(words, []), *given, *more]
+        )
+        for one in (secret, LONG, SLASHED):
+            assert_absent(one, texts=[printed])
+    Path("secret.toml").unlink()
+    for one in (WORD, LONG, SLASHED, "o'dd 9\\z"):
+        assert_absent(one, scratch)

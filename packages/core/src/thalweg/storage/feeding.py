@@ -66,7 +66,7 @@ def _of_option(text: str) -> None:
 def _of_environment(name: str, value: str) -> None:
     redaction.register_url(value)
     if name == _ENVIRONMENT:
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RecursionError):
             found = parse_json(value)
             redaction.register_secrets(found if isinstance(found, Mapping) else {"": found})
         # Broken JSON is looked through as it is.
