@@ -20,7 +20,7 @@ from thalweg.tensor_files import read_tensors
 # Where a training checkpoint keeps its weights, the averaged ones first.
 _PLACES = ("ema", "model_ema", "model", "state_dict")
 _BEGIN, _PIECE = b"PK\x03\x04", 2**20
-_REPEATED = 2**30  # bytes that tensors may have beyond the file's, by repeating values
+_REPEATED = 8 * 2**30  # bytes that tensors may have beyond the file's, by repeating values
 _GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
 
 
