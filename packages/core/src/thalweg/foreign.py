@@ -20,6 +20,7 @@ from thalweg.tensor_files import read_tensors
 # Where a training checkpoint keeps its weights, the averaged ones first.
 _PLACES = ("ema", "model_ema", "model", "state_dict")
 _BEGIN, _PIECE = b"PK\x03\x04", 2**20
+_REPEATED = 8 * 2**30  # bytes that tensors may have beyond the file's, by repeating values
 _GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
 
 
@@ -51,10 +52,12 @@ def read_foreign(path: Path) -> dict[str, Tensor]:
     tensors = {str(name): tensor for name, tensor in content.items() if isinstance(tensor, Tensor)}
     if not tensors:
         raise DataError(f"{path} holds no tensors; give a checkpoint of a network")
+    most = size + _REPEATED
     for name, tensor in tensors.items():
         # One that repeats a few values, or has none, could be of any size.
         plain = tensor.layout == torch.strided and tensor.device.type == "cpu" and not tensor.is_quantized
-        if not plain or tensor.numel() * tensor.element_size() > size:
+        most -= tensor.numel() * tensor.element_size()
+        if not plain or most < 0:
             raise DataError(
                 f"{path} does not hold {name if name.isprintable() else repr(name)} in full; export its "
                 f"weights as safetensors"
