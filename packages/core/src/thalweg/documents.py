@@ -25,7 +25,7 @@ def text_of(data: Mapping[str, Any], *, sealed: bool = False) -> str:
         data: plain values.
         sealed: put the document's own digest into it, which :func:`read_document` compares.
     """
-    plain = redacted_plain(data)
+    plain = _encodable(redacted_plain(data))
     if sealed:
         plain = {**plain, DIGEST: digest_of(plain)}
     return json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
@@ -37,12 +37,11 @@ def write_document(path: Path, data: Mapping[str, Any], *, sealed: bool = False)
     Raises:
         ThalwegError: if it cannot be written, or a number is not finite.
     """
-    # A lone surrogate, as in undecodable file names, has no UTF-8.
     try:
         text = text_of(data, sealed=sealed)
     except ValueError as error:
         raise ThalwegError(f"{path} would hold a number that is not finite, and is not written") from error
-    write_bytes(path, text.encode(errors="replace"))
+    write_bytes(path, text.encode())
 
 
 def write_text(path: Path, text: str) -> None:
@@ -92,6 +91,22 @@ def parse_document(content: bytes, *, sealed: bool = False) -> dict[str, Any]:
 
 
 def digest_of(data: Mapping[str, Any]) -> str:
-    """SHA-256 of plain values, the same for the same values in any order of keys."""
-    text = json.dumps(data, sort_keys=True, ensure_ascii=False)
+    """SHA-256 of plain values, the same for the same values in any order of keys.
+
+    Raises:
+        ValueError: if they are nested too deeply.
+    """
+    try:
+        text = json.dumps(data, sort_keys=True, ensure_ascii=False)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
+
+
+def _encodable(value: Any) -> Any:
+    """Plain values without lone surrogates, which undecodable file names have and UTF-8 has not."""
+    if isinstance(value, Mapping):
+        return {_encodable(key): _encodable(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_encodable(one) for one in value]
+    return value.encode(errors="replace").decode() if isinstance(value, str) else value

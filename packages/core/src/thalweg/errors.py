@@ -4,6 +4,9 @@ Every one of them carries one clear sentence that names the cause and the fix; t
 it without a traceback unless ``--debug`` is given.
 """
 
+INTERRUPTED, PREEMPTED = 130, 75
+"""Exit codes of what the same command goes on with: after Ctrl-C, and after SIGTERM or SIGUSR1."""
+
 
 class ThalwegError(Exception):
     """The base of all errors that a user can cause or cure."""
@@ -32,13 +35,13 @@ class DataError(ThalwegError):
 class InterruptionError(ThalwegError):
     """Ctrl-C during training, everything saved: exit code 130."""
 
-    exit_code = 130
+    exit_code = INTERRUPTED
 
 
 class PreemptionError(ThalwegError):
     """SIGTERM or SIGUSR1 while something was made that the same command goes on with: exit code 75."""
 
-    exit_code = 75
+    exit_code = PREEMPTED
 
 
 class DivergenceError(ThalwegError):

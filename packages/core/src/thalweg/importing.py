@@ -7,6 +7,7 @@ the composition, the facts, the tensors' SHA-256 and a digest of itself. Nothing
 import contextlib
 import logging
 import math
+import os
 from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from thalweg.errors import ConfigError, DataError, PluginError, ThalwegError
 from thalweg.facts import Facts
 from thalweg.fetching import DESCRIPTION, TENSORS, on_this_machine, read_description
 from thalweg.files import sha256, sync_folder
-from thalweg.folders import remove_tree, replace_folder
+from thalweg.folders import make_folders, remove_tree, replace_folder
 from thalweg.foreign import read_foreign
 from thalweg.network import FlowNetwork
 from thalweg.plugins import build_component
@@ -88,16 +89,12 @@ def save(
         DataError: if something else stands there.
         ThalwegError: if it cannot be written.
     """
-    if path.exists():
-        try:
-            _describe(path)
-        except DataError as fault:
-            raise DataError(f"{path} exists and is no saved network; choose another place") from fault
+    check_place(path)
     fresh = path.with_name(f".{path.name}.partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folders(path.parent)
         for remains in (fresh, fresh.with_name(f"{fresh.name}.former")):  # of a save that was killed
-            if remains.exists():
+            if os.path.lexists(remains):
                 remove_tree(remains)
         try:
             files.disk.make_folder(fresh)
@@ -116,6 +113,19 @@ def save(
         raise ThalwegError(
             f"cannot write {path} ({one_line(error)}); choose a place open to writing"
         ) from error
+
+
+def check_place(path: Path) -> None:
+    """Make sure that a network may be saved there: there is nothing, or another one, perhaps by a link.
+
+    Raises:
+        DataError: if something else stands there.
+    """
+    if path.exists():
+        try:
+            _describe(path)
+        except DataError as fault:
+            raise DataError(f"{path} exists and is no saved network; choose another place") from fault
 
 
 def described(composition: Mapping[str, Any], facts: Facts) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from thalweg.storage.redaction import redacted
+from thalweg.storage.redaction import redacted, redacted_plain
 from thalweg.visible import visible, visible_json, visible_line, visible_message
 
 
@@ -24,7 +24,7 @@ def result(text: str) -> None:
 
 def result_json(data: Any) -> None:
     """A result for programs: stdout."""
-    click.echo(visible_json(redacted(json.dumps(data, indent=2, ensure_ascii=False))))
+    click.echo(visible_json(json.dumps(redacted_plain(data), indent=2, ensure_ascii=False)))
 
 
 def say(text: str) -> None:

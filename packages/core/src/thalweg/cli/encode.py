@@ -8,12 +8,11 @@ import click
 
 from thalweg.cli import console
 from thalweg.config import FaultyConfigError, apply_override, structure
-from thalweg.errors import ConfigError
+from thalweg.errors import INTERRUPTED, ConfigError
 
 if TYPE_CHECKING:
     from thalweg.encoding import Outcome
 
-_INTERRUPTED = 130
 _TABLES = ("autoencoder", "source", "teacher", "text")
 
 
@@ -121,7 +120,7 @@ def command(
     except KeyboardInterrupt:
         again = shlex.join(["thalweg", *ctx.find_root().obj.arguments])
         console.say(f"interrupted; the shards that are whole stay. To go on: {again}")
-        ctx.exit(_INTERRUPTED)
+        ctx.exit(INTERRUPTED)
     if as_json:
         console.result_json(attrs.asdict(outcome))
     else:

@@ -19,8 +19,9 @@ def command(source: str, file: Path, out: Path, heads: int | None) -> None:
     FILE is .pt (read without executing anything) or .safetensors; the averaged weights (EMA) are taken
     where there are any. OUT is a folder that thalweg.load and thalweg sample open.
     """
-    from thalweg.importing import import_weights, read_foreign, save
+    from thalweg.importing import check_place, import_weights, read_foreign, save
 
+    check_place(out)
     network = import_weights(source, read_foreign(file), heads=heads)
     save(out, network.state_dict(), network.composition, network.facts, source=source)
     count = sum(parameter.numel() for parameter in network.parameters())

@@ -15,7 +15,7 @@ import click
 
 from thalweg.cli import console, starting
 from thalweg.cli.groups import LazyGroup
-from thalweg.errors import ThalwegError
+from thalweg.errors import INTERRUPTED, PREEMPTED, ThalwegError
 from thalweg.plugins import block, registry
 from thalweg.storage.feeding import feed
 from thalweg.suggestions import one_line
@@ -152,9 +152,9 @@ def _run(state: _State) -> int:
 
 def _stopped(stop: BaseException) -> int:
     if not isinstance(stop, starting.PreemptedError):
-        return starting.INTERRUPTED
+        return INTERRUPTED
     console.say(str(stop))
-    return starting.PREEMPTED
+    return PREEMPTED
 
 
 def _reader_gone() -> int:

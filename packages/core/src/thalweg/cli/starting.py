@@ -16,7 +16,8 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import Any, NoReturn
 
-INTERRUPTED, PREEMPTED = 130, 75
+from thalweg.errors import INTERRUPTED, PREEMPTED
+
 GOING_ON = frozenset(["train", "sample", "evaluate", "encode", "ablate", "quickstart"])
 """Commands that go on where they were stopped."""
 

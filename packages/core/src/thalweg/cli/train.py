@@ -9,8 +9,8 @@ from typing import Any, Literal
 import click
 
 from thalweg.cli import console
-from thalweg.errors import DivergenceError, ThalwegError
-from thalweg.training.start_up import INTERRUPTED, PREEMPTED, StartUp, Stopped, exit_code
+from thalweg.errors import INTERRUPTED, PREEMPTED, DivergenceError, ThalwegError
+from thalweg.training.start_up import StartUp, Stopped, exit_code
 
 
 @click.command("train")

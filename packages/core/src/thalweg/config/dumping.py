@@ -15,36 +15,45 @@ from thalweg.storage.redaction import redacted
 from thalweg.storage.url_texts import masked as masked_urls
 
 
-def dump(config: Any, registry: Registry | None = None) -> dict[str, Any]:
+def dump(config: Any, registry: Registry | None = None, *, secrets: bool = False) -> dict[str, Any]:
     """A config as plain values that TOML and JSON can hold; ``structure(type(config), ...)`` undoes it.
 
     Components carry their ``type``, None is written ``none``. Storage options are left out, and URLs are
     written without credentials.
+
+    Args:
+        config: an attrs instance.
+        registry: where components are looked up; the process's own by default.
+        secrets: keep both after all: for a pipe to another process of this command, and for nothing else.
 
     Raises:
         PluginError: a component's config class is not registered.
     """
     dumped = {}
     for field in attrs.fields(type(config)):
-        if not field.init or is_secret(field):
+        if not field.init or (is_secret(field) and not secrets):
             continue
         value, slot = getattr(config, field.name), slot_of(field)
-        if is_url(field) and isinstance(value, str):
+        if is_url(field) and isinstance(value, str) and not secrets:
             written: Any = redacted(value)
         elif slot is None:
-            written = plain(value, registry)
+            written = plain(value, registry, secrets=secrets)
         elif slot.table:
-            written = {name: dump_component(slot.kind, one, registry) for name, one in value.items()}
+            written = {
+                name: dump_component(slot.kind, one, registry, secrets=secrets) for name, one in value.items()
+            }
         else:
-            written = "none" if value is None else dump_component(slot.kind, value, registry)
+            written = "none" if value is None else dump_component(slot.kind, value, registry, secrets=secrets)
         dumped[field.alias or field.name] = written
     return dumped
 
 
-def dump_component(kind: str, config: Any, registry: Registry | None = None) -> dict[str, Any]:
+def dump_component(
+    kind: str, config: Any, registry: Registry | None = None, *, secrets: bool = False
+) -> dict[str, Any]:
     """A component's config with its ``type``, as :func:`thalweg.config.component` takes it."""
     known = process_registry() if registry is None else registry
-    return {"type": known.name_of(kind, type(config)), **dump(config, known)}
+    return {"type": known.name_of(kind, type(config)), **dump(config, known, secrets=secrets)}
 
 
 def to_toml(data: Mapping[str, Any]) -> str:
@@ -52,16 +61,16 @@ def to_toml(data: Mapping[str, Any]) -> str:
     return tomli_w.dumps(data)
 
 
-def plain(value: Any, registry: Registry | None = None) -> Any:
+def plain(value: Any, registry: Registry | None = None, *, secrets: bool = False) -> Any:
     """A value as TOML can hold it: ``none`` for None, lists for tuples, tables for configs."""
     if value is None:
         return "none"
     if attrs.has(type(value)):
-        return dump(value, registry)
+        return dump(value, registry, secrets=secrets)
     if isinstance(value, Mapping):
-        return {str(key): plain(one, registry) for key, one in value.items()}
+        return {str(key): plain(one, registry, secrets=secrets) for key, one in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(one, registry) for one in value]
+        return [plain(one, registry, secrets=secrets) for one in value]
     text = str(value) if isinstance(value, Path) else value
     # A field that expects no URL may have been given one all the same.
-    return masked_urls(text) if isinstance(text, str) else text
+    return masked_urls(text) if isinstance(text, str) and not secrets else text

@@ -12,6 +12,7 @@ from typing import Any, TextIO
 
 from thalweg.encoding.tasks import Task
 from thalweg.errors import ThalwegError
+from thalweg.storage.feeding import feed
 
 _ORPHANED = 1
 
@@ -22,6 +23,7 @@ def main() -> int:
     Returns:
         the exit code.
     """
+    feed(sys.argv, os.environ)
     # Whatever a library prints goes elsewhere; the real stdout speaks JSON.
     reports, sys.stdout = sys.stdout, sys.stderr
     task = Task.from_line(sys.stdin.readline())

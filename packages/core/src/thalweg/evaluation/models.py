@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 
-from thalweg.config import read_toml
+from thalweg.config import read_recorded, read_toml
 from thalweg.errors import ConfigError, DataError
 from thalweg.fetching import DESCRIPTION, on_this_machine, read_description, run_config
 from thalweg.training import checkpoint
@@ -78,7 +78,7 @@ def data_of(place: Path | str) -> Any:
     file = Path(place) if recipe else run_config(place)
     if file is None:
         return None
-    data = read_toml(file).get("data")
+    data = (read_toml(file) if recipe else read_recorded(file)).get("data")
     if data is None:
         raise ConfigError(f"{file} states no data set")
     return data

@@ -14,11 +14,9 @@ from typing import Any
 import torch
 
 from thalweg import errors
-from thalweg.errors import ConfigError, ThalwegError
+from thalweg.errors import INTERRUPTED, ConfigError, ThalwegError
 from thalweg.evaluation import ranges as spans
 from thalweg.evaluation.ranges import Range
-
-INTERRUPTED = 130
 
 _PATIENCE = 60.0  # seconds that a process has for what it holds unsaved, once it is told to stop
 

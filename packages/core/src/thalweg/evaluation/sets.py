@@ -116,9 +116,9 @@ _KINDS: Mapping[str, type[ImageSet]] = {
 
 
 def to_plain(images: ImageSet) -> dict[str, Any]:
-    """A set in plain values."""
+    """A set in plain values, secrets and all: for a pipe, and for nothing else."""
     kind = next(name for name, cls in _KINDS.items() if isinstance(images, cls))
-    return {"kind": kind, **dump(images)}
+    return {"kind": kind, **dump(images, secrets=True)}
 
 
 def from_plain(data: Mapping[str, Any]) -> ImageSet:

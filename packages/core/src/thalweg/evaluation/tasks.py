@@ -90,7 +90,7 @@ def to_plain(task: Task) -> dict[str, Any]:
         fields = {**attrs.asdict(task, recurse=False), "network": set_to_plain(task.network)}
         return {"kind": "draw", **fields}
     facts = {"shape": list(task.facts.shape), "classes": task.facts.classes}
-    fields = {**attrs.asdict(task, recurse=False), "config": dump(task.config), "facts": facts}
+    fields = {**attrs.asdict(task, recurse=False), "config": dump(task.config, secrets=True), "facts": facts}
     return {"kind": "see", **fields}
 
 

@@ -12,17 +12,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from thalweg.errors import ThalwegError
-from thalweg.evaluation.processes import INTERRUPTED
+from thalweg.errors import INTERRUPTED, ThalwegError
 from thalweg.evaluation.recorders import work
 from thalweg.evaluation.tasks import from_plain
 from thalweg.evaluation.workplace import shared
+from thalweg.storage.feeding import feed
 
 _FAILED = 1
 
 
 def main(folder: Path, rank: int) -> int:
     """Do the share of one rank; the exit code."""
+    feed(sys.argv, os.environ)
     # Until here it ends at once and in silence, from here on it saves first.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with shared(folder):

@@ -1,7 +1,6 @@
 """Runs as a report reads them: their folders, without building anything, and without leaving them."""
 
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -9,6 +8,7 @@ from typing import Any, Literal
 import attrs
 import numpy as np
 
+from thalweg.config.recorded import parse_recorded
 from thalweg.errors import DataError
 from thalweg.report.inside import check_depth, read_inside, shortened
 from thalweg.report.lines import Lines, read_lines
@@ -123,7 +123,7 @@ def _read(path: Path) -> Run:
 def _config(path: Path, damages: list[str]) -> Mapping[str, Any]:
     file = path / _CONFIG
     try:
-        config = tomllib.loads(read_inside(path, file, _LARGEST_CONFIG).decode())
+        config = parse_recorded(read_inside(path, file, _LARGEST_CONFIG))
         check_depth(config)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise DataError(

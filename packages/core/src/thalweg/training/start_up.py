@@ -17,11 +17,11 @@ from typing import Any
 
 import click
 
+from thalweg.errors import INTERRUPTED, PREEMPTED
 from thalweg.storage.redaction import redacted
+from thalweg.visible import visible_message
 
 NOTED = (signal.SIGINT, signal.SIGUSR1, signal.SIGTERM)
-INTERRUPTED, PREEMPTED = 130, 75
-"""Exit codes of a run that the same command goes on with: after Ctrl-C, and after the other signals."""
 
 _GRACE_SECONDS = 2.0
 _STARTING, _RUNNING, _OVER = range(3)
@@ -167,6 +167,6 @@ def do_last_acts() -> None:
 
 def _end_at_once(code: int, sentence: str) -> None:
     if sentence:
-        click.echo(redacted(sentence), err=True)
+        click.echo(visible_message(redacted(sentence)), err=True)
     do_last_acts()
     os._exit(code)

@@ -18,7 +18,9 @@ from lightning_fabric.plugins.environments.cluster_environment import ClusterEnv
 from lightning_fabric.strategies.launchers.launcher import _Launcher
 
 from thalweg.errors import ThalwegError
+from thalweg.storage.redaction import redacted
 from thalweg.training import start_up
+from thalweg.visible import visible_message
 
 _PARENT = "THALWEG_PARENT"
 _ORDINARY = (0, 75, 130)
@@ -184,6 +186,6 @@ def _follow(parent: int) -> None:
 
 
 def _end_at_once(message: str, before: Callable[[], None]) -> None:
-    click.echo(f"error: {message}", err=True)
+    click.echo(visible_message(redacted(f"error: {message}")), err=True)
     before()
     os._exit(1)
