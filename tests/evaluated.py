@@ -9,7 +9,7 @@ from torch import nn
 
 import thalweg
 from thalweg.composition import composition_of
-from thalweg.config import RunConfig, dump, structure, to_toml
+from thalweg.config import RunConfig, dump, recorded_text, structure
 from thalweg.importing import save
 from tiny_runs import TINY, TRAINING
 
@@ -25,7 +25,7 @@ def run_folder(folder: Path, seed: int = 0) -> Path:
     for parameter in network.parameters():
         nn.init.normal_(parameter, std=0.1, generator=draws)
     folder.mkdir()
-    (folder / "config.toml").write_text(to_toml(dump(config)))
+    (folder / "config.toml").write_text(recorded_text(dump(config)))
     save(folder / "model", network.state_dict(), network.composition, network.facts, step=6)
     return folder
 

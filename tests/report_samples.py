@@ -5,10 +5,10 @@ import json
 import math
 
 import numpy as np
-import tomli_w
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from thalweg.config import recorded_text
 from thalweg.evaluation.passport import Passport
 from thalweg.report import Chart, Curve, Picture, Report, Section, Table, Text
 
@@ -113,7 +113,7 @@ def a_run(folder, name="SiT", losses=(4.0, 2.0, 1.0), branches=1, pictures=(10, 
     """A run's folder as training leaves it."""
     folder.mkdir(parents=True)
     config = {"name": name, "seed": 0, "training": {"steps": 30, "batch_size": 8, **training}}
-    (folder / "config.toml").write_text(tomli_w.dumps(config))
+    (folder / "config.toml").write_text(recorded_text(config))
     lines = [
         {
             "step": 10 * place,

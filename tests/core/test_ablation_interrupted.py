@@ -11,9 +11,9 @@ import pytest
 from thalweg.ablation import planning
 from thalweg.ablation.config import read_ablation
 from thalweg.ablation.planning import plan
-from thalweg.ablation.running import is_whole_png
 from thalweg.cli.main import main
 from thalweg.config import to_toml
+from thalweg.report.pictures import check_picture
 from tiny_ablations import AXIS, PROTOCOL
 from tiny_runs import recipe
 
@@ -96,7 +96,7 @@ def test_a_signal_between_trainings_ends_with_75(command, tmp_path, capsys, monk
     monkeypatch.setattr(running, "evaluate", judged)
     before = signal.getsignal(number)
     assert main([*command, str(tmp_path / "out")]) == 75
-    assert "the same command goes on with what is done" in capsys.readouterr().err
+    assert "the same command goes on" in capsys.readouterr().err
     assert signal.getsignal(number) == before
 
 
@@ -129,11 +129,11 @@ def test_every_flipped_bit_of_the_seconds_is_noticed(again, done):
 def test_a_damaged_picture_is_named_and_left_out(again, done, cut):
     out, call = again
     (name,) = (one for one in done if one.suffix == ".png")
-    assert is_whole_png(done[name])
+    check_picture(done[name])
     (out / name).write_bytes(done[name][:cut])
     code, said = call()
     assert code == 0
-    assert f"{out / name} is damaged; the report does without it" in said
+    assert f"{out / name} is damaged (it is no whole PNG file); the report does without it" in said
     assert "data:image/png" not in (out / "report.html").read_text()
 
 

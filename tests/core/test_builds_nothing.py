@@ -8,6 +8,7 @@ import pytest
 
 import thalweg
 from evaluated import FAST, npz, pictures
+from recorded_configs import recorded
 from thalweg.cli.main import main
 from thalweg.importing import save
 
@@ -75,7 +76,7 @@ def run(tmp_path):
         facts=thalweg.Facts(shape=(1, 8, 8), classes=3),
     )
     save(folder / "model", network.state_dict(), network.composition, network.facts, run={"step": 1})
-    (folder / "config.toml").write_text(BUILT.format(url=tmp_path / "nowhere", more=""))
+    (folder / "config.toml").write_text(recorded(BUILT.format(url=tmp_path / "nowhere", more="")))
     (folder / "metrics.jsonl").write_text('{"step": 1, "loss": 1.0}\n')
     return folder
 
@@ -100,7 +101,7 @@ def test_pngs_are_drawn_without_the_data(run, tmp_path, marks):
 
 def test_padding_is_cut_off_without_the_data(run, tmp_path, marks):
     text = BUILT.format(url=tmp_path / "nowhere", more="pad = 8").replace("size = 8", "size = 6")
-    (run / "config.toml").write_text(text)
+    (run / "config.toml").write_text(recorded(text))
     assert main(["sample", str(run), str(tmp_path / "x.npz"), *QUICK]) == 0
     with np.load(tmp_path / "x.npz") as written:
         assert written["arr_0"].shape[1:3] == (6, 6)
@@ -133,7 +134,7 @@ def test_latents_that_are_no_images_are_refused_without_the_data(run, tmp_path, 
     save(run / "model", network.state_dict(), network.composition, network.facts)
     os.mkfifo(tmp_path / "index.json")
     text = BUILT.partition("[backbone]")[2]
-    (run / "config.toml").write_text(SHARDS.format(url=tmp_path) + "[backbone]" + text.format())
+    (run / "config.toml").write_text(recorded(SHARDS.format(url=tmp_path) + "[backbone]" + text.format()))
     assert main(["sample", str(run), str(tmp_path / "out"), *QUICK]) == 0
     assert main(["sample", str(run), str(tmp_path / "x.npz"), *QUICK]) == 2
     assert "are no images by themselves" in capsys.readouterr().err

@@ -15,7 +15,7 @@ from image_makers import captioned_folder
 from text_makers import random_minilm
 from thalweg.cli.main import main
 from thalweg.composition import composition_of
-from thalweg.config import RunConfig, component, dump, structure, to_toml
+from thalweg.config import RunConfig, component, dump, recorded_text, structure
 from thalweg.errors import ConfigError, DataError
 from thalweg.evaluation.captions import Prompts, captions_for, read_captions
 from thalweg.evaluation.npz import NpzImages
@@ -44,7 +44,7 @@ def written(folder, data=DATA):
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter, std=0.2, generator=draws)
     folder.mkdir()
-    (folder / "config.toml").write_text(to_toml(dump(config)))
+    (folder / "config.toml").write_text(recorded_text(dump(config)))
     save(folder / "model", network.state_dict(), network.composition, network.facts, step=1)
 
 

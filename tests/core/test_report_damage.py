@@ -10,6 +10,7 @@ import zlib
 import pytest
 from PIL import Image
 
+from recorded_configs import recorded
 from report_samples import a_passport, a_run, digit_grid
 from thalweg.cli.main import main
 from thalweg.report.runs import read_runs
@@ -119,7 +120,7 @@ def test_a_damaged_configuration_is_named_and_the_numbers_are_shown(tmp_path, ca
 
 def test_a_configuration_of_other_types_is_shown(tmp_path, capsys):
     folder = a_run(tmp_path / "a")
-    (folder / "config.toml").write_text('name = [1]\ntraining = "none"\nseed = {a = 1}\n# a last line\n')
+    (folder / "config.toml").write_text(recorded('name = [1]\ntraining = "none"\nseed = {a = 1}\n'))
     _, err = reported(tmp_path, capsys, folder)
     assert err == ""
 
@@ -309,7 +310,7 @@ def test_lines_without_seconds_tell_none(tmp_path):
 def test_long_texts_of_strangers_are_cut(tmp_path, capsys):
     folder = a_run(tmp_path / "a")
     long = "a" * 1_000_000 + "://b"
-    (folder / "config.toml").write_text(f'name = "{long}"\nseed = "{long}"\nother = ["{long}"]\n')
+    (folder / "config.toml").write_text(recorded(f'name = "{long}"\nseed = "{long}"\nother = ["{long}"]\n'))
     a_passport(folder / "score.json", folder, 1234.5, 30)
     edited(folder / "score.json", conditions={"protocol": {long: long}}, made=long)
     page, err = reported(tmp_path, capsys, folder)

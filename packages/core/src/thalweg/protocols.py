@@ -446,7 +446,11 @@ class Metric(Protocol):
 
 @runtime_checkable
 class Logger(Protocol):
-    """Follows the numbers of a run beside metrics.jsonl."""
+    """Follows the numbers of a run beside metrics.jsonl.
+
+    It may have ``sync()`` as well, which is called at each checkpoint: make what was taken outlive a power
+    cut.
+    """
 
     def log(self, step: int, numbers: Mapping[str, float]) -> None:
         """Take the numbers of one step."""

@@ -1,6 +1,5 @@
 """An ablation from beginning to end, going on cell by cell where it was interrupted."""
 
-import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,6 @@ from thalweg.ablation.config import Ablation
 from thalweg.ablation.page import markdown, page
 from thalweg.ablation.planning import Planned, plan
 from thalweg.ablation.results import Judged, Outcome, results
-from thalweg.ablation.signals import preemptible
 from thalweg.ablation.timing import keep_seconds, seconds
 from thalweg.documents import write_document, write_text
 from thalweg.errors import DataError
@@ -20,14 +18,12 @@ from thalweg.evaluation.surroundings import software
 from thalweg.folders import remove_tree
 from thalweg.regular import read_bytes
 from thalweg.report import render
+from thalweg.report.pictures import LARGEST, check_picture
 from thalweg.storage.redaction import redacted_plain
 from thalweg.training.ending import interruption
 from thalweg.training.loop import Trainer
 
 RESULTS, MARKDOWN, REPORT = "results.json", "table.md", "report.html"
-
-_LARGEST_PICTURE = 64 * 2**20
-_PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def run(ablation: Ablation, out: Path, say: Callable[[str], None], command: str = "") -> dict[str, Any]:
@@ -45,15 +41,10 @@ def run(ablation: Ablation, out: Path, say: Callable[[str], None], command: str 
 
     Raises:
         InterruptionError: Ctrl-C during training.
-        PreemptionError: SIGTERM or SIGUSR1.
+        PreemptionError: SIGTERM or SIGUSR1 during training.
         ConfigError: the folder holds another ablation, or a cell does not resolve.
         DataError: data are missing or damaged.
     """
-    with preemptible():
-        return _run_all(ablation, out, say, command)
-
-
-def _run_all(ablation: Ablation, out: Path, say: Callable[[str], None], command: str) -> dict[str, Any]:
     runs = plan(ablation, out)
     claim(ablation, out)
     outcomes: list[Outcome] = []
@@ -166,27 +157,12 @@ def _write(found: dict[str, Any], out: Path, outcomes: Sequence[Outcome], say: C
 
 
 def _picture(path: Path, say: Callable[[str], None]) -> bytes | None:
-    """A whole PNG, by the sums of its chunks; None where it is damaged, which is said."""
+    """A whole PNG; None where it is damaged, which is said."""
     try:
-        png = read_bytes(path, _LARGEST_PICTURE)
-    except OSError as error:
-        say(f"warning: {path} cannot be read ({error.strerror or error}); the report does without it")
+        png = read_bytes(path, LARGEST)
+        check_picture(png)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        say(f"warning: {path} is damaged ({reason}); the report does without it")
         return None
-    if is_whole_png(png):
-        return png
-    say(f"warning: {path} is damaged; the report does without it, 'thalweg sample' draws the like anew")
-    return None
-
-
-def is_whole_png(png: bytes) -> bool:
-    """Whether all chunks of a PNG are there and match their checksums."""
-    at, kind = len(_PNG), b""
-    if png[:at] != _PNG:
-        return False
-    while kind != b"IEND":
-        length = int.from_bytes(png[at : at + 4], "big")
-        kind, end = png[at + 4 : at + 8], at + 8 + length
-        if end + 4 > len(png) or zlib.crc32(png[at + 4 : end]) != int.from_bytes(png[end : end + 4], "big"):
-            return False
-        at = end + 4
-    return True
+    return png
