@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -33,6 +34,7 @@ def main() -> int:
     from torture import common, workshop
 
     common.only = asked.only
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     workshop.preload()
     scratch = asked.scratch / f"{os.getpid()}"
     template = workshop.make(scratch / "template")
@@ -49,9 +51,10 @@ def main() -> int:
             if asked.out:
                 write(asked.out, outcomes, asked.seed, sys.argv[1:])
     finally:
-        from torture.common import remove
+        from torture.devices import unmount_below
 
-        remove(scratch)
+        unmount_below(scratch)
+        common.remove(scratch)
     return int(any(outcome.bad for outcome in outcomes))
 
 

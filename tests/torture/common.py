@@ -118,8 +118,7 @@ def begin(task: Callable[[], int | None], folder: Path, said: str = ".said") -> 
         return child
     code = 99
     try:
-        # It goes when the one that waits for it goes.
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+        _dies_with_its_parent()
         os.setsid()
         os.chdir(folder)
         os.environ["XDG_CACHE_HOME"] = str(folder / "cache")
@@ -137,6 +136,10 @@ def begin(task: Callable[[], int | None], folder: Path, said: str = ".said") -> 
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(code)
+
+
+def _dies_with_its_parent() -> None:
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 def ended(
@@ -290,6 +293,7 @@ def shared_out(
         sys.stdout.flush()
         child = os.fork()
         if not child:
+            _dies_with_its_parent()
             try:
                 made = {}
                 for number in range(worker, len(tasks), workers):

@@ -1,6 +1,7 @@
 """Damaged files: one mutation each of one file, then the command that reads it."""
 
 import hashlib
+import json
 import shutil
 from collections.abc import Callable
 from functools import partial
@@ -201,6 +202,11 @@ def _result(reader: Case, place: Path, ended: Ended) -> dict[str, str]:
     if reader is CASES["report"]:
         text = (place / "out.html").read_bytes() if (place / "out.html").exists() else b""
         return {"out.html": hashlib.sha256(text).hexdigest()}
+    if reader is _NOTED and (place / "p.json").is_file():
+        # What is judged is named by a digest of its bytes; the numbers are what must not change.
+        told = json.loads((place / "p.json").read_text())
+        numbers = {name: f"{one['value']:.7g}" for name, one in told["numbers"].items()}
+        return {"numbers": json.dumps(numbers), "sampling": json.dumps(told["conditions"]["sampling"])}
     return contents(place, *reader.outs) if reader.outs else {"stdout": ended.out}
 
 
