@@ -25,7 +25,9 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=2, help="processes that work side by side")
     parser.add_argument("--scratch", type=Path, default=Path("/tmp/thalweg-torture"))
     parser.add_argument("--out", type=Path, help="folder that gets torture.json and torture.md")
-    parser.add_argument("--only", default="", help="of hostile: trials whose name holds this")
+    parser.add_argument(
+        "--only", default="", help="only commands, kinds of file or trials whose name holds this"
+    )
     parser.add_argument("--verbose", action="store_true", help="print every finding, not the bad ones alone")
     asked = parser.parse_args()
     unknown = [name for name in asked.scenarios if name not in SCENARIOS]

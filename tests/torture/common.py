@@ -23,7 +23,7 @@ HANG = 20.0
 """Seconds after which a command that takes a moment counts as hanging; double that with two at once."""
 
 only = ""
-"""Of hostile things, those whose name holds this are tried."""
+"""Commands, kinds of file and trials whose name holds this are tried."""
 
 _CLOCK = {
     "seconds",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import attrs
 
-from torture import stages
+from torture import common, stages
 from torture.common import (
     HANG,
     Ended,
@@ -186,6 +186,8 @@ def run(template: Path, scratch: Path, seed: int, count: int | None, workers: in
     part = (count or 1000) / sum(one.weight for one in TARGETS)
     tasks = []
     for target in TARGETS:
+        if common.only not in target.kind:
+            continue
         folder = folders[target.stage]
         files = sorted(path.relative_to(folder) for path in folder.glob(target.pattern) if path.is_file())
         if not files:
