@@ -128,6 +128,7 @@ def begin(task: Callable[[], int | None], folder: Path, said: str = ".said") -> 
         sys.stdout = open(1, "w", encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
         sys.stderr = open(2, "w", encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         code = task() or 0
     except BaseException:
         traceback.print_exc()
