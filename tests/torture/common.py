@@ -312,7 +312,13 @@ def shared_out(
         children.append((child, told))
     gathered: dict[int, list[Finding]] = {}
     for child, told in children:
-        os.waitpid(child, 0)
+        try:
+            os.waitpid(child, 0)
+        except BaseException:
+            for other, _ in children:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(other, signal.SIGKILL)
+            raise
         for number, found in json.loads(told.read_text()).items():
             gathered[int(number)] = [Finding(**one) for one in found]
         told.unlink()
