@@ -156,8 +156,11 @@ def test_folders_are_written_durably(place: Path, tmp_path: Path) -> None:
 
 
 def test_a_run_s_configuration_is_written_durably(tmp_path: Path) -> None:
-    (tmp_path / "run").mkdir()
-    text = 'name = "run"\n'
+    config = {"name": "run", "seed": 1}
+    for name in ("run", "other"):
+        (tmp_path / name).mkdir()
+    RunDirectory(tmp_path / "other").record(config)
+    text = (tmp_path / "other" / "config.toml").read_text()
 
     def look(disk: Path, done: bool) -> str:
         path = disk / "config.toml"
@@ -165,7 +168,7 @@ def test_a_run_s_configuration_is_written_durably(tmp_path: Path) -> None:
         return "" if content == text or (content is None and not done) else repr(content)
 
     act = RunDirectory(tmp_path / "run").record
-    assert cut_through(tmp_path / "run", tmp_path, lambda: act(text), look) == []
+    assert cut_through(tmp_path / "run", tmp_path, lambda: act(config), look) == []
 
 
 def test_a_checkpoint_is_whole_or_the_one_before_is_there(tmp_path: Path) -> None:

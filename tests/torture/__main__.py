@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -24,7 +25,9 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=2, help="processes that work side by side")
     parser.add_argument("--scratch", type=Path, default=Path("/tmp/thalweg-torture"))
     parser.add_argument("--out", type=Path, help="folder that gets torture.json and torture.md")
-    parser.add_argument("--only", default="", help="of hostile: trials whose name holds this")
+    parser.add_argument(
+        "--only", default="", help="only commands, kinds of file or trials whose name holds this"
+    )
     parser.add_argument("--verbose", action="store_true", help="print every finding, not the bad ones alone")
     asked = parser.parse_args()
     unknown = [name for name in asked.scenarios if name not in SCENARIOS]
@@ -33,6 +36,7 @@ def main() -> int:
     from torture import common, workshop
 
     common.only = asked.only
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     workshop.preload()
     scratch = asked.scratch / f"{os.getpid()}"
     template = workshop.make(scratch / "template")
@@ -49,9 +53,10 @@ def main() -> int:
             if asked.out:
                 write(asked.out, outcomes, asked.seed, sys.argv[1:])
     finally:
-        from torture.common import remove
+        from torture.devices import unmount_below
 
-        remove(scratch)
+        unmount_below(scratch)
+        common.remove(scratch)
     return int(any(outcome.bad for outcome in outcomes))
 
 

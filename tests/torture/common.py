@@ -23,7 +23,7 @@ HANG = 20.0
 """Seconds after which a command that takes a moment counts as hanging; double that with two at once."""
 
 only = ""
-"""Of hostile things, those whose name holds this are tried."""
+"""Commands, kinds of file and trials whose name holds this are tried."""
 
 _CLOCK = {
     "seconds",
@@ -118,8 +118,7 @@ def begin(task: Callable[[], int | None], folder: Path, said: str = ".said") -> 
         return child
     code = 99
     try:
-        # It goes when the one that waits for it goes.
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+        _dies_with_its_parent()
         os.setsid()
         os.chdir(folder)
         os.environ["XDG_CACHE_HOME"] = str(folder / "cache")
@@ -129,6 +128,7 @@ def begin(task: Callable[[], int | None], folder: Path, said: str = ".said") -> 
         sys.stdout = open(1, "w", encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
         sys.stderr = open(2, "w", encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         code = task() or 0
     except BaseException:
         traceback.print_exc()
@@ -137,6 +137,10 @@ def begin(task: Callable[[], int | None], folder: Path, said: str = ".said") -> 
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(code)
+
+
+def _dies_with_its_parent() -> None:
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 def ended(
@@ -290,6 +294,7 @@ def shared_out(
         sys.stdout.flush()
         child = os.fork()
         if not child:
+            _dies_with_its_parent()
             try:
                 made = {}
                 for number in range(worker, len(tasks), workers):
@@ -307,7 +312,13 @@ def shared_out(
         children.append((child, told))
     gathered: dict[int, list[Finding]] = {}
     for child, told in children:
-        os.waitpid(child, 0)
+        try:
+            os.waitpid(child, 0)
+        except BaseException:
+            for other, _ in children:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(other, signal.SIGKILL)
+            raise
         for number, found in json.loads(told.read_text()).items():
             gathered[int(number)] = [Finding(**one) for one in found]
         told.unlink()

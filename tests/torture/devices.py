@@ -79,6 +79,13 @@ def _unmount(at: Path) -> None:
     run("umount", "-l", at)
 
 
+def unmount_below(folder: Path) -> None:
+    """Whatever is still mounted below a folder, after an interruption."""
+    for line in Path("/proc/mounts").read_text().splitlines():
+        if line.split()[1].startswith(f"{folder}/"):
+            run("umount", "-l", line.split()[1])
+
+
 def copy(image: Path, target: Path) -> str:
     """Copy an image as it is on the device now, whatever waits in memory; a digest of it."""
     run("cp", "--sparse=always", "--reflink=auto", image, target)

@@ -6,6 +6,7 @@ import time
 from functools import partial
 from pathlib import Path
 
+from torture import common
 from torture.common import Finding, begin, contents, copied, difference, draws, ended, forked, shared_out
 from torture.watch import Watch
 from torture.workshop import CASES, QUICKSTART, Case, whole
@@ -22,6 +23,8 @@ def run(template: Path, scratch: Path, seed: int, count: int | None, workers: in
     most = count or 24
     tasks = []
     for name in (*EVERY, *RANDOM):
+        if common.only not in name:
+            continue
         case = CASES[name]
         expected = whole(template, scratch, case, _TIMES)
         left = _left(template, scratch, case)
@@ -34,6 +37,8 @@ def run(template: Path, scratch: Path, seed: int, count: int | None, workers: in
             partial(_killed, template, case, expected, left, draw.uniform(0.0, span))
             for _ in range(most // 3)
         ]
+    if common.only not in QUICKSTART.name:
+        return shared_out(tasks, scratch, workers)
     expected = whole(template, scratch, QUICKSTART, _TIMES)
     draw = draws(seed, "kills", "quickstart")
     tasks += [

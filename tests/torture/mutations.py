@@ -1,6 +1,7 @@
 """Damaged files: one mutation each of one file, then the command that reads it."""
 
 import hashlib
+import json
 import shutil
 from collections.abc import Callable
 from functools import partial
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import attrs
 
-from torture import stages
+from torture import common, stages
 from torture.common import (
     HANG,
     Ended,
@@ -51,6 +52,7 @@ _NOTED = Case(
     ),
     ("p.json",),
 )
+_NUMBERS = attrs.evolve(_NOTED, name="images in an npz")
 _PROTOCOL = Case(
     "a protocol",
     ("evaluate", "run", "--protocol", "moment.toml", "--device", "cpu", "--work", "work", "--out", "p.json"),
@@ -158,7 +160,7 @@ TARGETS = (
     Target("encode's shards, going on", "encoding", "out/shard-*.safetensors", CASES["encode"], weight=2),
     Target("index of shards", "", "shards/index.json", _STORED),
     Target("shards", "", "shards/shard-*.safetensors", _STORED, weight=2),
-    Target("npz", "", "drawn.npz", _NOTED, weight=2),
+    Target("npz", "", "drawn.npz", _NUMBERS, weight=2),
     Target("npz's note", "", "drawn.npz.json", _NOTED),
     Target("samples as tensors", "", "drawn/samples.*", Case("drawn", ("evaluate", "drawn"), ()), weight=0.5),
     Target("ablation.json", "ablated", "out/ablation.json", CASES["ablate"]),
@@ -185,6 +187,8 @@ def run(template: Path, scratch: Path, seed: int, count: int | None, workers: in
     part = (count or 1000) / sum(one.weight for one in TARGETS)
     tasks = []
     for target in TARGETS:
+        if common.only not in target.kind:
+            continue
         folder = folders[target.stage]
         files = sorted(path.relative_to(folder) for path in folder.glob(target.pattern) if path.is_file())
         if not files:
@@ -201,6 +205,13 @@ def _result(reader: Case, place: Path, ended: Ended) -> dict[str, str]:
     if reader is CASES["report"]:
         text = (place / "out.html").read_bytes() if (place / "out.html").exists() else b""
         return {"out.html": hashlib.sha256(text).hexdigest()}
+    if reader in (_NOTED, _NUMBERS) and (place / "p.json").is_file():
+        # What is judged is named by a digest of its bytes; the numbers are what must not change.
+        told = json.loads((place / "p.json").read_text())
+        numbers = {name: f"{one['value']:.7g}" for name, one in told["numbers"].items()}
+        # A note of other bytes is none, which is said; of the same images it says how they were drawn.
+        drawn = told["conditions"]["sampling"] if reader is _NOTED else ""
+        return {"numbers": json.dumps(numbers), "sampling": json.dumps(drawn)}
     return contents(place, *reader.outs) if reader.outs else {"stdout": ended.out}
 
 

@@ -4,6 +4,7 @@ import time
 from functools import partial
 from pathlib import Path
 
+from torture import common
 from torture.common import Ended, Finding, begin, copied, difference, draws, ended, shared_out
 from torture.workshop import CASES, Case, whole
 
@@ -56,6 +57,8 @@ def run(template: Path, scratch: Path, seed: int, count: int | None, workers: in
     part = (count or 90) / (sum(ALIKE.values()) + sum(times for *_, times in MEETING))
     tasks = []
     for name, times in ALIKE.items():
+        if common.only not in name:
+            continue
         case = CASES[name]
         expected = whole(template, scratch, case, _TIMES)
         draw = draws(seed, "pairs", name)
@@ -65,6 +68,8 @@ def run(template: Path, scratch: Path, seed: int, count: int | None, workers: in
             for number in range(max(1, round(times * part)))
         ]
     for name, other, times in MEETING:
+        if common.only not in name:
+            continue
         case = CASES[name]
         expected = whole(template, scratch, case, _TIMES)
         draw = draws(seed, "meeting", name, other.name)

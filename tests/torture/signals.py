@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 
+from torture import common
 from torture.common import Finding, begin, copied, difference, draws, forked, shared_out
 from torture.workshop import CASES, QUICKSTART, TWO, Case, whole
 
@@ -45,6 +46,8 @@ def run(template: Path, scratch: Path, seed: int, count: int | None, workers: in
     quick = CASES["report"]
     start = _span(template, scratch, quick, True) - _span(template, scratch, quick, False)
     for name, share in SHARES.items():
+        if common.only not in name:
+            continue
         case, draw = _CASES[name], draws(seed, "signals", name)
         begun = time.monotonic()
         expected = whole(template, scratch, case, _TIMES)
