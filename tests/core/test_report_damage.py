@@ -1,5 +1,6 @@
 """Reports of runs that are damaged, hostile or long: the rest is shown, and what is left out is named."""
 
+import hashlib
 import io
 import json
 import os
@@ -13,6 +14,7 @@ from PIL import Image
 from recorded_configs import recorded
 from report_samples import a_passport, a_run, digit_grid
 from thalweg.cli.main import main
+from thalweg.documents import DIGEST, digest_of
 from thalweg.report.runs import read_runs
 
 
@@ -223,7 +225,10 @@ def test_a_damaged_passport_is_named_and_the_others_are_shown(tmp_path, capsys, 
 
 
 def edited(path, **changes):
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    """As a stranger may write it, digest and all."""
+    data = {**json.loads(path.read_text()), **changes}
+    del data[DIGEST]
+    path.write_text(json.dumps({**data, DIGEST: digest_of(data)}))
 
 
 def test_other_json_is_passed_over_in_silence(tmp_path, capsys):
@@ -265,8 +270,10 @@ def test_a_long_run_takes_time_and_memory_in_proportion(tmp_path):
 
 def test_credentials_of_a_configuration_are_not_shown(tmp_path, capsys):
     folder = a_run(tmp_path / "a", name="at https://user:s3cr3t-word@host/x?sig=s3cr3t-word")
-    with (folder / "config.toml").open("a") as file:
-        file.write('[data]\nurl = "https://me:s3cr3t-word@host"\nstorage_options = {key = "s3cr3t-word"}\n')
+    text = (folder / "config.toml").read_text().rpartition("# sha256")[0]
+    text += '[data]\nurl = "https://me:s3cr3t-word@host"\nstorage_options = {key = "s3cr3t-word"}\n'
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    (folder / "config.toml").write_text(f'{text}# sha256 = "{digest}"\n')
     page, err = reported(tmp_path, capsys, folder)
     assert "s3cr3t-word" not in page + err
     assert "https://***@host" in page

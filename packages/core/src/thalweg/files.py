@@ -12,6 +12,7 @@ ends the process, at any operation.
 import contextlib
 import ctypes
 import errno
+import fcntl
 import hashlib
 import io
 import os
@@ -37,8 +38,8 @@ class Disk:
     """The operations that change a disk, one method each."""
 
     def create(self, path: Path) -> int:
-        """Open a file that must not be there; its descriptor."""
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        """Open a file that must not be there, and hold it while it is open; its descriptor."""
+        return held(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
 
     def write(self, descriptor: int, content: memoryview) -> int:
         """Write as much as the system takes at once; how many bytes that was."""
@@ -84,6 +85,17 @@ class Disk:
 
 
 disk = Disk()
+
+
+def held(descriptor: int) -> int:
+    """Hold an open file or folder, so that nobody takes it for what a killed process has left.
+
+    Returns:
+        The descriptor.
+    """
+    with contextlib.suppress(OSError):  # where a file system has no locks, nothing is taken for left
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return descriptor
 
 
 @attrs.frozen

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import fcntl
 import os
 import secrets
 from collections.abc import Iterator
@@ -28,9 +29,13 @@ def whole_folder(path: Path) -> Iterator[Path]:
     try:
         try:
             files.disk.make_folder(part)
-            yield part
-            sync_tree(part)
-            files.disk.move(part, path)
+            descriptor = files.held(os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+            try:
+                yield part
+                sync_tree(part)
+                files.disk.move(part, path)
+            finally:
+                os.close(descriptor)
         except BaseException:
             with contextlib.suppress(OSError):
                 remove_tree(part)
@@ -59,15 +64,41 @@ def make_folders(path: Path) -> None:
 
 
 def leftovers(path: Path) -> list[Path]:
-    """What killed writes of a file or folder have left beside its place."""
-    begun = (f".{path.name}.", PARTIAL)
+    """What killed writes of a file or folder have left beside its place; not what one is writing now."""
+    start, length = f".{path.name}.", len(path.name) + 10 + len(PARTIAL)
     return [
         other
         for other in path.parent.iterdir()
-        if other.name.startswith(begun[0])
-        and other.name.endswith(begun[1])
-        and len(other.name) == len(begun[0]) + 8 + len(begun[1])
+        if other.name.startswith(start)
+        and other.name.endswith(PARTIAL)
+        and len(other.name) == length
+        and not _is_held(other)
     ]
+
+
+def clear_leftovers(*paths: Path) -> None:
+    """Remove them, of files and folders that are about to be written.
+
+    Raises:
+        OSError: if that is not possible.
+    """
+    for path in paths:
+        for remains in leftovers(path) if path.parent.is_dir() else ():
+            remove_tree(remains)
+
+
+def _is_held(path: Path) -> bool:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return False  # a link, or gone
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def refuse_links(folder: Path, *names: str) -> None:

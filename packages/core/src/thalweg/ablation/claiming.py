@@ -1,5 +1,7 @@
 """The folder of an ablation, bound to what is judged and how."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +9,8 @@ from thalweg.ablation.config import Ablation
 from thalweg.config import dump
 from thalweg.documents import read_document, write_document
 from thalweg.errors import ConfigError, DataError, ThalwegError
+from thalweg.folders import clear_leftovers, make_folders
+from thalweg.storage.locks import locked
 from thalweg.storage.redaction import redacted_plain
 
 PLAN = "ablation.json"
@@ -47,10 +51,27 @@ def claim(ablation: Ablation, out: Path) -> None:
                 f"choose another --out, or what it had"
             )
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        make_folders(out)
+        clear_leftovers(path)
     except OSError as error:
         raise ThalwegError(f"cannot make {out}: {error.strerror}; choose another --out") from error
     write_document(path, plan, sealed=True)
+
+
+@contextmanager
+def alone(out: Path) -> Iterator[None]:
+    """Hold the lock of an ablation's folder.
+
+    Raises:
+        ConfigError: if another process has it.
+    """
+    lock = locked(out / ".lock", wait=False, create=True)
+    if lock is None:
+        raise ConfigError(f"another process works on the ablation in {out}; wait for it or end it")
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _differing(there: dict[str, Any], plan: dict[str, Any], path: Path) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from thalweg.ablation.claiming import claim
+from thalweg.ablation.claiming import alone, claim
 from thalweg.ablation.config import Ablation
 from thalweg.ablation.page import markdown, page
 from thalweg.ablation.planning import Planned, plan
@@ -15,7 +15,7 @@ from thalweg.errors import DataError
 from thalweg.evaluation.passport import Passport, read_passport
 from thalweg.evaluation.run import evaluate
 from thalweg.evaluation.surroundings import software
-from thalweg.folders import remove_tree
+from thalweg.folders import clear_leftovers, remove_tree
 from thalweg.regular import read_bytes
 from thalweg.report import render
 from thalweg.report.pictures import LARGEST, check_picture
@@ -47,6 +47,14 @@ def run(ablation: Ablation, out: Path, say: Callable[[str], None], command: str 
     """
     runs = plan(ablation, out)
     claim(ablation, out)
+    with alone(out):
+        clear_leftovers(*(out / name for name in (RESULTS, MARKDOWN, REPORT)))
+        return _run_all(ablation, runs, out, say, command)
+
+
+def _run_all(
+    ablation: Ablation, runs: Sequence[Planned], out: Path, say: Callable[[str], None], command: str
+) -> dict[str, Any]:
     outcomes: list[Outcome] = []
     better: dict[str, str | None] = {}
     for number, planned in enumerate(runs, start=1):

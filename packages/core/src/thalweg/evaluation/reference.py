@@ -5,12 +5,9 @@ extractor with weights, resizing and precision, and the statistic's name. It is 
 agrees, and refused where it was made by another extractor.
 """
 
-import contextlib
-import fcntl
 import json
 import logging
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +22,7 @@ from thalweg.evaluation.npz import members, read_array
 from thalweg.evaluation.parts import Makers, Statistics, load_state
 from thalweg.evaluation.workplace import digest
 from thalweg.files import unwritable
-from thalweg.folders import leftovers, make_folders, remove_tree
+from thalweg.folders import clear_leftovers, make_folders
 from thalweg.protocols import Statistic
 from thalweg.regular import parse_json
 from thalweg.sealed_tensors import SealedFile, write_sealed
@@ -174,7 +171,6 @@ class ReferenceCache:
         """Fill a statistic if it is here; a damaged file counts as none, and is told of."""
         path = self._path(entry)
         if not path.exists():
-            self._sweep(path)
             return False
         try:
             return ReferenceFile(path).fill(entry, statistic)
@@ -188,33 +184,16 @@ class ReferenceCache:
         Raises:
             ThalwegError: if it cannot be written.
         """
+        path = self._path(entry)
         try:
             make_folders(self._folder)
+            clear_leftovers(path)
         except OSError as error:
             raise unwritable(self._folder, error) from error
-        with self._opened() as folder:
-            # So that nobody takes what is being written for what a killed process has left.
-            with contextlib.suppress(OSError):  # of a file system without locks
-                fcntl.flock(folder, fcntl.LOCK_SH)
-            write_reference(self._path(entry), [(entry, statistic)])
+        write_reference(path, [(entry, statistic)])
 
     def _path(self, entry: Entry) -> Path:
         return self._folder / f"{digest(entry.plain())}.safetensors"
-
-    def _sweep(self, path: Path) -> None:
-        """Remove what killed writes of a file have left, unless somebody writes here just now."""
-        with contextlib.suppress(OSError), self._opened() as folder:
-            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            for remains in leftovers(path):
-                remove_tree(remains)
-
-    @contextlib.contextmanager
-    def _opened(self) -> Iterator[int]:
-        descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            yield descriptor
-        finally:
-            os.close(descriptor)
 
 
 def _entry(data: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 from thalweg import files
 from thalweg.errors import ThalwegError
 from thalweg.files import PARTIAL
-from thalweg.folders import leftovers, make_folders, remove_tree
+from thalweg.folders import clear_leftovers, make_folders
 from thalweg.plugins import registry
 from thalweg.storage import cache_folder
 
@@ -33,8 +33,7 @@ def check_writable(*paths: Path) -> None:
     for path in paths:
         try:
             make_folders(path.parent)
-            for remains in leftovers(path):
-                remove_tree(remains)
+            clear_leftovers(path)
             # Under such a name it is written, which may be too long where the path itself is not.
             probe = path.with_name(f".{path.name}.{secrets.token_hex(4)}{PARTIAL}")
             os.close(files.disk.create(probe))

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from thalweg.config import RunConfig
 from thalweg.documents import write_document, write_text
+from thalweg.folders import clear_leftovers
 from thalweg.importing import load
 from thalweg.plugins import build_component
 from thalweg.protocols import Dataset
@@ -93,6 +94,7 @@ def run(out: Path, settings: Settings, say: Callable[[str], None]) -> dict[str, 
         say(f"[{place}/5] drawing {settings.samples} samples of {name} by {settings.sampler_steps} SDE steps")
         models.append(_finish(name, trainer, trained[name], dataset, judge))
     results = _results(models, judge, settings, time.perf_counter() - begun)
+    clear_leftovers(out / RESULTS, out / REPORT)
     write_document(out / RESULTS, results, sealed=True)
     write_text(out / REPORT, render(page(models, judge, dataset, results)))
     return results

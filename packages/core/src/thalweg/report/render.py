@@ -10,7 +10,8 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from thalweg.files import write_bytes
+from thalweg.files import unwritable, write_bytes
+from thalweg.folders import clear_leftovers
 from thalweg.report.cells import cells
 from thalweg.report.charts import svg
 from thalweg.report.model import Chart, Part, Picture, Report, Table
@@ -53,6 +54,10 @@ def write(report: Report, path: str | os.PathLike[str]) -> Path:
         ThalwegError: it cannot be written there.
     """
     path = Path(path)
+    try:
+        clear_leftovers(path)
+    except OSError as error:
+        raise unwritable(path, error) from error
     # A lone surrogate, as in undecodable file names, has no UTF-8; it becomes a question mark.
     write_bytes(path, render(report).encode("utf-8", errors="replace"))
     return path
