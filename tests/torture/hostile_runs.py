@@ -1,5 +1,6 @@
 """A stranger's run: data sets, protocols and options that its config names; sizes that its model names."""
 
+import hashlib
 import json
 import threading
 from collections.abc import Callable
@@ -7,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from thalweg.documents import DIGEST, digest_of
 from torture.hostile import CANARY, JUDGE, SAMPLE, SHOW, TRAIN, Trial, quiet_port
 
 SECRET = "torture-secret-4711"
@@ -21,7 +23,10 @@ def data_of_run(table: str) -> Callable[[Path, Path], None]:
         text = path.read_text()
         start, stop = text.index("[data]"), text.index("[backbone]")
         filled = table.replace("VICTIM", str(victim)).replace("CANARY", f"{victim}/{CANARY}")
-        path.write_text(f"{text[:start]}{filled}\n\n{text[stop:]}")
+        text = f"{text[:start]}{filled}\n\n{text[stop:].rpartition('# sha256')[0]}"
+        # A stranger writes the digest too.
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        path.write_text(f'{text}# sha256 = "{digest}"\n')
         # The data set is asked for where the run's own statistics are gone.
         (folder / "run" / "passport.json").unlink()
 
@@ -110,8 +115,9 @@ def model_of_run(change: Callable[[dict[str, Any]], object]) -> Callable[[Path, 
     def prepare(folder: Path, _: Path) -> None:
         for path in [*folder.glob("run/**/model.json")]:
             data = json.loads(path.read_text())
+            sealed = data.pop(DIGEST, None) is not None
             change(data)
-            path.write_text(json.dumps(data))
+            path.write_text(json.dumps({**data, DIGEST: digest_of(data)} if sealed else data))
 
     return prepare
 

@@ -110,7 +110,8 @@ def _header(folder: Path, what: str, source: str) -> dict[str, tuple[int, ...]]:
             if not path.is_dir():
                 check_regular(path.stat(), path)
         settings = read_json(folder / _SETTINGS, _LARGEST_SETTINGS)
-    except (OSError, ValueError) as error:
+        shapes = shapes_of(open_tensors(folder / _WEIGHTS))
+    except (OSError, ValueError, DataError) as error:
         raise DataError(
             f"{folder} cannot be read as {what}: {one_line(error)}; get it from {source}"
         ) from error
@@ -119,7 +120,7 @@ def _header(folder: Path, what: str, source: str) -> dict[str, tuple[int, ...]]:
         raise DataError(
             f"{folder / _SETTINGS} states {refused}, which is not taken; get {what} from {source}"
         )
-    return shapes_of(open_tensors(folder / _WEIGHTS))
+    return shapes
 
 
 def _refused(settings: Any) -> str:

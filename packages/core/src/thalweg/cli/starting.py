@@ -7,6 +7,7 @@ initialisation of some library. Everywhere else it is raised, so that what is op
 is saved. A command that handles signals by itself, such as training, takes over while it does.
 """
 
+import atexit
 import os
 import signal
 import sys
@@ -93,6 +94,13 @@ def leave(code: int) -> None:
     for one in _HELD:
         if signal.getsignal(one) not in (signal.SIG_IGN, None):
             signal.signal(one, lambda _, __: os._exit(code))
+    atexit.register(_ignore)
+
+
+def _ignore() -> None:
+    # The interpreter gives handlers up before its end, but leaves ignored what is ignored.
+    for one in _HELD:
+        signal.signal(one, signal.SIG_IGN)
 
 
 def goes_on(arguments: Sequence[str]) -> bool:

@@ -54,7 +54,7 @@ class StartUp:
     def __init__(self, sentence: Callable[[int], str], *, last: bool = False) -> None:
         self.number, self.sentence, self._last = 0, sentence, last
         self._phase, self._came, self._echo_until, self._echo_seconds = _STARTING, 0, 0.0, 0.0
-        self._left = threading.Event()
+        self._left, self._ending = threading.Event(), threading.Event()
         self._before: dict[int, Any] = {}
 
     def hold(self) -> None:
@@ -78,6 +78,9 @@ class StartUp:
     def release(self) -> None:
         """Leave them to whoever held them before, or to nobody."""
         global _current
+        if self._ending.is_set():
+            # The processes that the main thread waited for have been ended: that is no error of theirs.
+            time.sleep(_GRACE_SECONDS)
         self._phase = _OVER
         self._left.set()
         if self._before:
@@ -127,6 +130,7 @@ class StartUp:
         if self._came == 1:
             self._echo_until = time.monotonic() + self._echo_seconds
         elif not self._left.wait(_GRACE_SECONDS / 2):
+            self._ending.set()
             _end_at_once(128 + number, "")
 
 
