@@ -87,6 +87,19 @@ def test_a_large_file_can_be_gone_back_in(tmp_path):
     assert (tmp_path / "out").read_bytes() == b"xxxyxxxxxx"
 
 
+def test_what_is_being_written_is_no_leftover_until_it_has_its_place(tmp_path, monkeypatch):
+    move, seen = files.disk.move, []
+
+    def look(source, target):
+        seen.append((len(list(tmp_path.iterdir())), leftovers(target)))
+        move(source, target)
+
+    monkeypatch.setattr(files.disk, "move", look)
+    for act in (written, filled, lambda path: write_bytes(path, b"x")):
+        act(tmp_path / f"out-{len(seen)}")
+    assert seen == [(1, []), (2, []), (3, [])]
+
+
 def test_leftovers_are_those_of_this_name(tmp_path):
     for name in (".out.0123abcd.part", ".outer.0123abcd.part", ".out.part", "out"):
         (tmp_path / name).touch()

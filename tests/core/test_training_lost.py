@@ -214,7 +214,6 @@ def test_what_a_checkpoint_and_the_model_note_is_what_the_numbers_were(tmp_path:
     (_, last) = checkpoint.checkpoints(tmp_path / "checkpoints")
     noted = json.loads((last / "state.json").read_text())["metrics"]
     assert noted["bytes"] == len(content)
-    assert json.loads((tmp_path / "model" / "model.json").read_text())["run"]["metrics"] == noted
 
 
 # Numbers, while they are written

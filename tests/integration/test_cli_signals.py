@@ -31,7 +31,7 @@ checkpoint_every = 0
 COMMANDS = {
     "train": ["train", "recipe.toml", "--run-dir", "run", "--accelerator", "cpu"],
     "sample": ["sample", "recipe.toml", "out"],
-    "evaluate": ["-p", "no:nobody", "evaluate", "recipe.toml"],
+    "evaluate": ["-p", "no:refiners", "evaluate", "recipe.toml"],
     "encode": ["encode", "recipe.toml", "out", "--size", "8"],
     "ablate": ["ablate", "recipe.toml", "--axis", "training.lr=0.1,0.2", "--out", "ablation"],
     "quickstart": ["quickstart", "--out", "quick", "--steps", "100000"],
@@ -73,9 +73,9 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1", "SIGINT"])
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(2))
 def test_training_is_stopped_at_any_moment(tmp_path, name, seed):
-    moment = random.Random(f"{name} {seed}").choice([0.002, 0.02, 0.1, 0.5, 2.0, 5.0])
+    moment = random.Random(f"{name} {seed}").choice([0.002, 0.02, 0.1, 0.5, 2.0])
     delay = moment * random.Random(seed).uniform(0.5, 1.5)
     code, err, _ = stopped(tmp_path, COMMANDS["train"], getattr(signal, name), delay)
     assert code == (130 if name == "SIGINT" else 75), (delay, err)
@@ -94,9 +94,10 @@ def test_commands_that_go_on_say_so_when_they_are_stopped_early(tmp_path, comman
         pytest.skip("the machine was faster than the signal")
     assert code == (130 if name == "SIGINT" else 75), (delay, err)
     assert "Traceback" not in err
-    said = "" if name == "SIGINT" else f"stopped by {name}; the same command goes on"
+    said = ("", "interrupted; the same command goes on")
+    said = said if name == "SIGINT" else (f"stopped by {name}; the same command goes on",)
     begun = "interrupted" if name == "SIGINT" else "pre-empted"
-    assert err.strip() == said or (command == "train" and err.startswith(f"{begun} {TRAINING}"))
+    assert err.strip() in said or (command == "train" and err.startswith(f"{begun} {TRAINING}"))
 
 
 @pytest.mark.parametrize("seed", range(4))

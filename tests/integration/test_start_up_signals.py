@@ -69,13 +69,13 @@ def signalled(command: list[str], moment: float, number: int) -> tuple[int, str]
 
 def test_a_signal_at_any_moment_is_one_sentence_and_the_same_command_goes_on(tmp_path: Path) -> None:
     command = command_of(tmp_path)
-    seed = random.randrange(10**6)
+    seed = 4711
     draws, begun = random.Random(seed), time.monotonic()
     other = tmp_path / "other"
     other.mkdir()
     assert ended(start(command_of(other)))[0] == 0
     span, codes = time.monotonic() - begun, []
-    for trial in range(12):
+    for trial in range(6):
         number = draws.choice(list(CODES))
         # Most of the time before training begins is spent in imports.
         moment = 0.0 if trial == 0 else draws.uniform(0.0, span)
@@ -86,7 +86,8 @@ def test_a_signal_at_any_moment_is_one_sentence_and_the_same_command_goes_on(tmp
         if code == 0:
             continue
         assert code == CODES[number], where
-        early = f"stopped by {signal.Signals(number).name}; the same command goes on"
+        told = "interrupted" if number == signal.SIGINT else f"stopped by {signal.Signals(number).name}"
+        early = f"{told}; the same command goes on"
         sentences = [line for line in said.splitlines() if "to go on: thalweg train" in line or line == early]
         # Ctrl-C before the command's first act is said by nothing but the exit code.
         assert len(sentences) == 1 or (code, said) == (130, ""), where

@@ -35,6 +35,7 @@ _CLOCK = {
     "platform",
     "pid",
     "bytes",
+    "metrics",
 }
 _TITLE = re.compile(rb"<(?:h\d|th|title)[^>]*>[^<]*<")
 _NUMBER = re.compile(rb"\d[\d,.]*(e-?\d+)?")
@@ -65,7 +66,7 @@ class Ended:
             return "hang"
         for word in (
             "Traceback (most recent",
-            "unexpected ",
+            "error: unexpected ",
             "Error in sys.excepthook",
             "Segmentation fault",
         ):

@@ -7,6 +7,7 @@ from typing import Any
 import attrs
 
 from thalweg.errors import ConfigError
+from thalweg.storage.redaction import excerpt
 
 MOST_CHANNELS, LONGEST_SIDE, MOST_PIXELS = 4_096, 8_192, 2**26
 """Of what a network sees; the last is channels times height times width."""
@@ -24,8 +25,7 @@ def _within(value: Any, highest: int) -> bool:
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return excerpt(repr(value), 60)
 
 
 def _check_shape(_: object, __: object, shape: tuple[int, int, int]) -> None:

@@ -10,7 +10,6 @@ ends the process, at any operation.
 """
 
 import contextlib
-import ctypes
 import errno
 import fcntl
 import hashlib
@@ -61,6 +60,8 @@ class Disk:
 
     def exchange(self, one: Path, other: Path) -> None:
         """Let two paths trade places at once; OSError where the system cannot."""
+        import ctypes  # not with the module, which the command line's help imports
+
         rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)  # Linux has it
         if rename is None:
             raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
@@ -122,7 +123,7 @@ def write_new(path: Path, parts: Iterable[bytes | memoryview]) -> Seal:
         OSError: if it cannot be written; what there is of it stays.
     """
     digest, size, hastened = hashlib.sha256(), 0, 0
-    descriptor = disk.create(path)
+    descriptor = _created(path)
     try:
         for chunk in _chunks(parts):
             size += len(chunk)
@@ -181,7 +182,7 @@ def whole(path: Path) -> Iterator[BinaryIO]:
         ThalwegError: if it cannot be written.
     """
     with replacing(path) as part:
-        descriptor = disk.create(part)
+        descriptor = _created(part)
         with io.BufferedRandom(_DiskFile(descriptor, "r+b"), _SMALL) as file:
             yield cast(BinaryIO, file)
             file.flush()
@@ -202,6 +203,7 @@ def replacing(path: Path) -> Iterator[Path]:
         ThalwegError: if it cannot be written.
     """
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}{PARTIAL}")
+    _holders[part] = []
     try:
         try:
             yield part
@@ -213,6 +215,20 @@ def replacing(path: Path) -> Iterator[Path]:
         sync_folder(path.parent)
     except OSError as error:
         raise unwritable(path, error) from error
+    finally:
+        for descriptor in _holders.pop(part):
+            os.close(descriptor)
+
+
+_holders: dict[Path, list[int]] = {}
+"""Of files that are being written beside their place: what holds them until they are there."""
+
+
+def _created(path: Path) -> int:
+    descriptor = disk.create(path)
+    if path in _holders:
+        _holders[path].append(os.dup(descriptor))
+    return descriptor
 
 
 class _DiskFile(io.FileIO):

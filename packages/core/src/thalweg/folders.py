@@ -90,8 +90,8 @@ def clear_leftovers(*paths: Path) -> None:
 def _is_held(path: Path) -> bool:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return False  # a link, or gone
+    except OSError as error:
+        return error.errno not in (errno.ELOOP, errno.ENOENT)  # a link, or gone: nobody writes it
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

@@ -8,12 +8,14 @@ from typing import Any
 from thalweg.ablation.config import Ablation
 from thalweg.config import dump
 from thalweg.documents import read_document, write_document
-from thalweg.errors import ConfigError, DataError, ThalwegError
+from thalweg.errors import ConfigError, DataError
+from thalweg.files import unwritable
 from thalweg.folders import clear_leftovers, make_folders
 from thalweg.storage.locks import locked
 from thalweg.storage.redaction import redacted_plain
 
 PLAN = "ablation.json"
+_LOCK = ".lock"
 
 
 def claim(ablation: Ablation, out: Path) -> None:
@@ -51,21 +53,26 @@ def claim(ablation: Ablation, out: Path) -> None:
                 f"choose another --out, or what it had"
             )
     try:
-        make_folders(out)
         clear_leftovers(path)
     except OSError as error:
-        raise ThalwegError(f"cannot make {out}: {error.strerror}; choose another --out") from error
+        raise unwritable(path, error) from error
     write_document(path, plan, sealed=True)
 
 
 @contextmanager
 def alone(out: Path) -> Iterator[None]:
-    """Hold the lock of an ablation's folder.
+    """Make an ablation's folder and hold its lock.
 
     Raises:
         ConfigError: if another process has it.
     """
-    lock = locked(out / ".lock", wait=False, create=True)
+    try:
+        make_folders(out)
+        lock = locked(out / _LOCK, wait=False, create=True)
+    except NotADirectoryError:
+        raise ConfigError(f"{out} is a file; choose another --out") from None
+    except OSError as error:
+        raise unwritable(out, error) from error
     if lock is None:
         raise ConfigError(f"another process works on the ablation in {out}; wait for it or end it")
     try:
@@ -92,7 +99,7 @@ def _differing(there: dict[str, Any], plan: dict[str, Any], path: Path) -> str:
 
 def _refuse_strangers(out: Path) -> None:
     try:
-        strangers = any(out.iterdir()) if out.exists() else False
+        strangers = any(path.name != _LOCK for path in out.iterdir()) if out.exists() else False
     except OSError as error:
         raise ConfigError(f"{out} cannot be read ({error.strerror}); choose another --out") from error
     if strangers:

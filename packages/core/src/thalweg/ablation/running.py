@@ -15,7 +15,7 @@ from thalweg.errors import DataError
 from thalweg.evaluation.passport import Passport, read_passport
 from thalweg.evaluation.run import evaluate
 from thalweg.evaluation.surroundings import software
-from thalweg.folders import clear_leftovers, remove_tree
+from thalweg.folders import clear_leftovers, refuse_links, remove_tree
 from thalweg.regular import read_bytes
 from thalweg.report import render
 from thalweg.report.pictures import LARGEST, check_picture
@@ -46,8 +46,9 @@ def run(ablation: Ablation, out: Path, say: Callable[[str], None], command: str 
         DataError: data are missing or damaged.
     """
     runs = plan(ablation, out)
-    claim(ablation, out)
+    refuse_links(out, ".lock", *{str(planned.folder.relative_to(out)) for planned in runs})
     with alone(out):
+        claim(ablation, out)
         clear_leftovers(*(out / name for name in (RESULTS, MARKDOWN, REPORT)))
         return _run_all(ablation, runs, out, say, command)
 
@@ -62,6 +63,9 @@ def _run_all(
         if any(passport is None for passport in passports.values()):
             say(f"[{number}/{len(runs)}] {planned.config.name}")
             passports = _run(planned, ablation, passports)
+        # The averaged weights are what was judged; checkpoints are the bulk of what a run leaves.
+        if (planned.folder / "checkpoints").is_dir():
+            remove_tree(planned.folder / "checkpoints")
         outcomes.append(_outcome(planned, passports, out, say))
         better |= _directions(passports[planned.judged[-1]])
         found = redacted_plain(
@@ -126,9 +130,6 @@ def _run(planned: Planned, ablation: Ablation, passports: Passports) -> Passport
                 # The run's own config.toml was written down without credentials.
                 data=planned.config.data,
             )
-    # The averaged weights are what was judged; checkpoints are the bulk of what a run leaves.
-    if (planned.folder / "checkpoints").is_dir():
-        remove_tree(planned.folder / "checkpoints")
     return passports
 
 

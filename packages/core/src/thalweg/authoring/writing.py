@@ -11,7 +11,7 @@ from jinja2 import Environment, StrictUndefined
 
 from thalweg import files
 from thalweg.errors import ConfigError
-from thalweg.folders import whole_folder
+from thalweg.folders import make_folders, whole_folder
 from thalweg.hookspecs import API_VERSION
 from thalweg.plugins import KINDS, registry
 from thalweg.suggestions import article, did_you_mean, known_words
@@ -54,7 +54,7 @@ def new_plugin(name: str, kind: str, parent: Path) -> Path:
     if os.path.lexists(folder):
         raise ConfigError(f"{folder} is there already; choose another name, or take it away first")
     try:
-        parent.mkdir(parents=True, exist_ok=True)
+        make_folders(parent)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ConfigError(f"{folder} cannot be written ({reason}); choose another place") from error

@@ -6,6 +6,7 @@ import click
 
 from thalweg.cli import console
 from thalweg.errors import ThalwegError
+from thalweg.storage.redaction import excerpt
 
 _SHOWN = 60
 
@@ -57,5 +58,4 @@ def _shown(value: float | None, best: bool) -> str:
 
 
 def _short(value: object) -> str:
-    text = "absent" if value is None else str(value)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+    return excerpt("absent" if value is None else str(value), _SHOWN)

@@ -16,6 +16,8 @@ import click
 from thalweg.storage.redaction import redacted, redacted_plain
 from thalweg.visible import visible, visible_json, visible_line, visible_message
 
+_WARNING, _ERROR = click.style("warning: ", fg="yellow"), click.style("error: ", fg="red", bold=True)
+
 
 def result(text: str) -> None:
     """A result: stdout."""
@@ -29,17 +31,22 @@ def result_json(data: Any) -> None:
 
 def say(text: str) -> None:
     """Progress, or what is being done: stderr."""
+    _message("", text)
+
+
+def say_lines(text: str) -> None:
+    """The same, of a text that has lines of its own, such as a traceback."""
     click.echo(visible(redacted(text)), err=True, color=_color())
 
 
 def warn(text: str) -> None:
     """Something that the user should know, and that stops nothing: stderr."""
-    _message(click.style("warning: ", fg="yellow"), text)
+    _message(_WARNING, text)
 
 
 def fail(text: str) -> None:
     """Why the command failed: stderr."""
-    _message(click.style("error: ", fg="red", bold=True), text)
+    _message(_ERROR, text)
 
 
 def columns(rows: Sequence[Sequence[str]], header: Sequence[str]) -> str:
@@ -65,7 +72,7 @@ class _Printing(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Print a message as a line of its own."""
         try:
-            _message("", record.getMessage())
+            _message(_WARNING if record.levelno < logging.ERROR else _ERROR, record.getMessage())
         except Exception:
             self.handleError(record)
 

@@ -1,6 +1,5 @@
 """``thalweg encode``: images to shards."""
 
-import shlex
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -8,7 +7,7 @@ import click
 
 from thalweg.cli import console
 from thalweg.config import FaultyConfigError, apply_override, structure
-from thalweg.errors import INTERRUPTED, ConfigError
+from thalweg.errors import ConfigError
 
 if TYPE_CHECKING:
     from thalweg.encoding import Outcome
@@ -68,10 +67,8 @@ _TABLES = ("autoencoder", "source", "teacher", "text")
     help="An option of the storage of SOURCE and OUT.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.pass_context
 def command(
-    ctx: click.Context,
-    /,
+    *,
     source: str,
     out: str,
     autoencoder: str,
@@ -113,14 +110,7 @@ def command(
     from thalweg.encoding import EncodingJob, encode
     from thalweg.encoding.progress import progress
 
-    try:
-        outcome = encode(
-            structure(EncodingJob, plain), accelerator=accelerator, devices=devices, show=progress
-        )
-    except KeyboardInterrupt:
-        again = shlex.join(["thalweg", *ctx.find_root().obj.arguments])
-        console.say(f"interrupted; the shards that are whole stay. To go on: {again}")
-        ctx.exit(INTERRUPTED)
+    outcome = encode(structure(EncodingJob, plain), accelerator=accelerator, devices=devices, show=progress)
     if as_json:
         console.result_json(attrs.asdict(outcome))
     else:

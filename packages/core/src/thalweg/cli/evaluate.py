@@ -58,26 +58,22 @@ def command(
     """
     from thalweg.evaluation.run import evaluate
 
-    try:
-        with Counter() as progress:
-            passport = evaluate(
-                subject,
-                reference=reference,
-                metrics=[] if metrics is None else [name.strip() for name in metrics.split(",")],
-                extractor=extractor,
-                protocol=protocol,
-                settings=settings,
-                out=out,
-                save_reference=save_reference,
-                devices=devices,
-                device=device,
-                batch_size=batch_size,
-                work=work,
-                progress=progress,
-            )
-    except KeyboardInterrupt:
-        console.say("interrupted; the same command goes on from here")
-        raise
+    with Counter() as progress:
+        passport = evaluate(
+            subject,
+            reference=reference,
+            metrics=[] if metrics is None else [name.strip() for name in metrics.split(",")],
+            extractor=extractor,
+            protocol=protocol,
+            settings=settings,
+            out=out,
+            save_reference=save_reference,
+            devices=devices,
+            device=device,
+            batch_size=batch_size,
+            work=work,
+            progress=progress,
+        )
     if as_json:
         console.result_json(passport.plain())
         return

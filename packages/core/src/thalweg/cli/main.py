@@ -117,7 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             try:
                 code = _ended(state)
             except KeyboardInterrupt as stop:
-                code = _stopped(stop)
+                code = _stopped(stop, state)
             if leaving:
                 starting.leave(code)
     finally:
@@ -142,7 +142,7 @@ def _run(state: _State) -> int:
         return _reader_gone()
     except click.Abort as stop:
         # What click makes of Ctrl-C, and of a signal that is handled like it.
-        return _stopped(stop.__cause__ or stop)
+        return _stopped(stop.__cause__ or stop, state)
     except SystemExit as end:
         # What click makes of a broken pipe, and what a command may do itself.
         return end.code if isinstance(end.code, int) else int(end.code is not None)
@@ -150,11 +150,13 @@ def _run(state: _State) -> int:
     return outcome if type(outcome) is int else 0
 
 
-def _stopped(stop: BaseException) -> int:
-    if not isinstance(stop, starting.PreemptedError):
-        return INTERRUPTED
-    console.say(str(stop))
-    return PREEMPTED
+def _stopped(stop: BaseException, state: _State) -> int:
+    if isinstance(stop, starting.PreemptedError):
+        console.say(str(stop))
+        return PREEMPTED
+    if starting.goes_on(state.arguments):
+        console.say("interrupted; the same command goes on")
+    return INTERRUPTED
 
 
 def _reader_gone() -> int:
@@ -165,7 +167,7 @@ def _reader_gone() -> int:
 
 def _failed(error: Exception, state: _State) -> int:
     if state.debug:
-        console.say("".join(traceback.format_exception(error)).rstrip())
+        console.say_lines("".join(traceback.format_exception(error)).rstrip())
     if isinstance(error, click.ClickException):
         return _usage(error)
     if isinstance(error, ThalwegError):

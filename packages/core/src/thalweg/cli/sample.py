@@ -88,21 +88,17 @@ def command(
     if config.prompts and "count" not in data:
         config = attrs.evolve(config, count=len(config.prompts))
 
-    try:
-        drawn = draw(
-            model,
-            out,
-            config,
-            classes=classes,
-            first=start,
-            pngs=pngs,
-            devices=devices,
-            device=device,
-            progress=lambda done, total: console.say(f"{done} of {total} samples"),
-        )
-    except KeyboardInterrupt:
-        console.say("interrupted; the same command goes on from here")
-        raise
+    drawn = draw(
+        model,
+        out,
+        config,
+        classes=classes,
+        first=start,
+        pngs=pngs,
+        devices=devices,
+        device=device,
+        progress=lambda done, total: console.say(f"{done} of {total} samples"),
+    )
     if as_json:
         console.result_json({"out": str(out), **drawn})
         return

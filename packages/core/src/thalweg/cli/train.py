@@ -132,7 +132,7 @@ def _train(
             quiet=quiet,
         )
         if trainer.leads and not quiet:
-            console.say(shown(outlook(trainer)))
+            console.say_lines(shown(outlook(trainer)))
         rank = trainer.rank
         result = trainer.train(going_on)
     except ThalwegError as error:

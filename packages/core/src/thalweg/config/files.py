@@ -21,6 +21,9 @@ from thalweg.suggestions import did_you_mean
 _LARGEST = 2**20  # bytes of a TOML file
 _DEEPEST = 64
 _DEEP = f"nested more than {_DEEPEST} levels deep"
+_PART = r"""(?:[\w-]++|"[^"\n]{0,80}+"|'[^'\n]{0,80}+')"""
+_LONG_KEY = re.compile(rf"(?<![\w-]){_PART}(?:\s*+\.\s*+{_PART}){{{_DEEPEST}}}")
+_KEY = re.compile(rf"(?<![\w-])[\w-]+(?:\s*\.\s*[\w-]+){{{_DEEPEST}}}")
 _KEY = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 
 
@@ -114,6 +117,10 @@ def parse_toml(text: str) -> dict[str, Any]:
     Raises:
         ValueError: it is no TOML, or nested too deeply.
     """
+    # The parser takes the square of a key's length, in time and in memory. A text of as many words and dots,
+    # which no recipe has, is taken for one.
+    if _LONG_KEY.search(text):
+        raise ValueError(_DEEP)
     try:
         data = tomllib.loads(text)
         _check_depth(data)

@@ -5,6 +5,7 @@ import re
 import attrs
 
 from thalweg.errors import ConfigError
+from thalweg.storage.redaction import excerpt
 from thalweg.visible import visible_line
 
 _LONGEST_PART, _LONGEST = 200, 1000
@@ -19,7 +20,7 @@ def check_name(_: object, attribute: "attrs.Attribute[str]", name: str) -> None:
     """
     problem = _problem(name) if isinstance(name, str) else "is no text"
     if problem:
-        shown = repr(name if len(name) <= 60 else f"{name[:60]}…") if isinstance(name, str) else repr(name)
+        shown = repr(excerpt(name, 60)) if isinstance(name, str) else repr(name)
         raise ConfigError(f"must be a {attribute.name} that a folder can have; {shown} {problem}")
 
 

@@ -67,6 +67,14 @@ def model_at(place: Path | str) -> Model | None:
     return Model(folder, str(description.get("sha256", "")), _step_of(description), run)
 
 
+def is_run(place: Path | str) -> bool:
+    """Whether a folder on this machine is a run's, whatever of it is left."""
+    path = Path(place)
+    return "://" not in str(place) and any(
+        (path / name).is_file() for name in (CONFIG, "metrics.jsonl", "run.lock", "saved.json")
+    )
+
+
 def _step_of(description: dict[str, Any]) -> Any:
     told = description.get("run")
     return told.get("step") if isinstance(told, dict) else description.get("step")

@@ -29,6 +29,7 @@ from thalweg.evaluation.surroundings import check_writable, default_work, softwa
 from thalweg.evaluation.tasks import makers_of, resolved
 from thalweg.facts import Facts
 from thalweg.files import sha256
+from thalweg.folders import refuse_links
 from thalweg.protocols import Statistic
 
 _MOST_CACHED = 8  # statistics of one reference
@@ -249,6 +250,7 @@ class _Evaluation:
         return statistics
 
     def _from_cache(self, side: Side, keys: Sequence[str]) -> dict[str, tuple[Entry, Statistic]]:
+        refuse_links(self._means.work, "references")
         cache = ReferenceCache(self._means.work / "references")
         found: dict[str, tuple[Entry, Statistic]] = {}
         missing: dict[str, Entry] = {}

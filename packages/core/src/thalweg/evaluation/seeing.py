@@ -21,6 +21,7 @@ from thalweg.evaluation.tasks import SeeTask, makers_of
 from thalweg.evaluation.tasks import to_plain as task_to_plain
 from thalweg.evaluation.workplace import claimed, digest, sweep
 from thalweg.facts import Facts
+from thalweg.folders import refuse_links
 
 _ATTEMPTS = 3  # on a disk that damages what was just written
 
@@ -99,6 +100,7 @@ def kept_in(work: Path, side: Side, judges: Sequence[Judge], keys: Sequence[str]
         "judges": {judge.name: dict(judge.extractor.identity) for judge in judges},
         "keys": sorted(keys),
     }
+    refuse_links(work, "unfinished")
     return work / "unfinished" / digest(request)[:32]
 
 

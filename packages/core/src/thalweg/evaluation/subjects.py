@@ -8,7 +8,7 @@ import attrs
 from thalweg.config import structure
 from thalweg.errors import ConfigError, DataError
 from thalweg.evaluation.images import First, Images, check_enough
-from thalweg.evaluation.models import Model, model_at
+from thalweg.evaluation.models import Model, is_run, model_at
 from thalweg.evaluation.networks import NetworkImages
 from thalweg.evaluation.notes import read_note
 from thalweg.evaluation.npz import IMAGES, members
@@ -23,6 +23,7 @@ from thalweg.evaluation.sets import (
     part_of,
 )
 from thalweg.evaluation.settings import EvaluationConfig
+from thalweg.storage import redacted
 
 Named = str | Path | Images
 
@@ -73,6 +74,11 @@ def open_subject(what: Named, config: EvaluationConfig, device: str, data: Any =
     model = model_at(what)
     if model is not None:
         return _network(model, config, device, data)
+    if is_run(what):
+        raise DataError(
+            f"{redacted(str(what))} is a run that holds no network, neither model/ nor a whole checkpoint; "
+            "give one that does, or a folder of images"
+        )
     stated = images_at(what, config.crop)
     images = stated.open(device)
     side = _side("samples", images, stated, config.count, str(what))

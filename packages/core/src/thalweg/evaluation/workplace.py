@@ -51,7 +51,7 @@ def claimed(folder: Path) -> Iterator[None]:
             raise unwritable(folder, error) from error
         except BaseException:
             if not _holds_work(folder):
-                with contextlib.suppress(OSError):
+                with contextlib.suppress(OSError, ConfigError):
                     _remove(folder)
             raise
 
@@ -67,7 +67,7 @@ def shared(folder: Path) -> Iterator[None]:
 def sweep(folders: Iterable[Path]) -> None:
     """Remove those folders in which nobody works and nothing of use is."""
     for folder in folders:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ConfigError):
             if folder.is_symlink() or not folder.is_dir() or _holds_work(folder):
                 continue
             with open_own(folder / _LOCK) as lock:

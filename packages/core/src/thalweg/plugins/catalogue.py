@@ -102,7 +102,7 @@ class Registry:
     def report(self, fault: Fault) -> None:
         """Record a fault that showed only after loading, and warn of it."""
         self.faults.append(fault)
-        logging.getLogger("thalweg").warning("warning: %s", fault)
+        logging.getLogger("thalweg").warning("%s", fault)
 
     def _find(self, kind: str, name: str) -> Component:
         if name not in self.names(kind):

@@ -181,8 +181,10 @@ def _imported(offer: Offer) -> Any:
     try:
         found = importlib.import_module(module)
         return attrgetter(attribute)(found) if attribute else found
-    # SystemExit too: a plugin that ends the process is as broken as any.
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    # Whatever it is, SystemExit too: a plugin that ends the process is as broken as any.
+    except BaseException as error:
         reason = f"cannot be imported: {one_line(error)}"
         named = isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}.")
         if named or isinstance(error, AttributeError):
@@ -211,8 +213,10 @@ def _near(kind: Any) -> str:
 
 
 def _guarded(what: str, function: Any) -> Any:
-    # SystemExit too: a plugin that ends the process is as broken as any.
+    # Whatever it is, SystemExit too: a plugin that ends the process is as broken as any.
     try:
         return function()
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise _RefusedError(f"{what}: {one_line(error)}") from error

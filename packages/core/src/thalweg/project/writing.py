@@ -9,6 +9,7 @@ from pathlib import Path
 from thalweg import files
 from thalweg.errors import ConfigError
 from thalweg.files import write_bytes
+from thalweg.folders import make_folders
 
 FILES = ("recipe.toml", "train.py", ".gitignore")
 
@@ -32,7 +33,7 @@ def start(folder: Path) -> list[Path]:
         if not made and (not folder.is_dir() or any(folder.iterdir())):
             what = "is not empty" if folder.is_dir() else "is no folder"
             raise ConfigError(f"{folder} {what}; name a new or an empty one for the project")
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folders(folder)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ConfigError(f"{folder} cannot be made ({reason}); choose another place") from error

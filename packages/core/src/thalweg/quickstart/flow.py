@@ -15,7 +15,7 @@ from torch import Tensor
 
 from thalweg.config import RunConfig
 from thalweg.documents import write_document, write_text
-from thalweg.folders import clear_leftovers
+from thalweg.folders import clear_leftovers, refuse_links
 from thalweg.importing import load
 from thalweg.plugins import build_component
 from thalweg.protocols import Dataset
@@ -77,6 +77,7 @@ def run(out: Path, settings: Settings, say: Callable[[str], None]) -> dict[str, 
     begun = time.perf_counter()
     configs = twins(settings)
     dataset: Dataset = build_component(next(iter(configs.values())).data)
+    refuse_links(out, *map(str.lower, configs))
     trainers = {
         name: Trainer(config, out / name.lower(), accelerator="cpu", devices=1)
         for name, config in configs.items()

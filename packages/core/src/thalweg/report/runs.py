@@ -137,7 +137,7 @@ def _config(path: Path, damages: list[str]) -> Mapping[str, Any]:
             f"restore it from a checkpoint"
         )
         return {}
-    plain: dict[str, Any] = redacted_plain(shortened(config))
+    plain: dict[str, Any] = shortened(redacted_plain(config))
     return plain
 
 

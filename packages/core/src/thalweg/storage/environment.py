@@ -19,7 +19,7 @@ from thalweg.storage.gate import (
     is_host,
     is_wait,
 )
-from thalweg.storage.redaction import register_secrets
+from thalweg.storage.redaction import excerpt, register_secrets
 
 VARIABLE = "THALWEG_STORAGE_OPTIONS"
 """JSON: ``{"s3": {...}, "s3://bucket": {...}, "https://host:8443": {"headers": {...}}}``."""
@@ -120,8 +120,8 @@ def _place(key: str, options: Mapping[str, Any], added: frozenset[str]) -> tuple
     authority = authority.rstrip("/")
     if scheme not in PROTOCOLS and scheme not in added:
         raise ConfigError(
-            f"{VARIABLE} has options for {key[:60]!r}, which is no protocol that is taken; write a protocol, "
-            "or protocol://host or protocol://bucket"
+            f"{VARIABLE} has options for {excerpt(key, 60)!r}, which is no protocol that is taken; write a "
+            "protocol, or protocol://host or protocol://bucket"
         )
     if separator and (not authority or "/" in authority or (scheme in PORTS and not is_host(authority))):
         raise ConfigError(

@@ -10,7 +10,9 @@ from thalweg.storage import redaction
 from thalweg.storage.guards import guard
 
 _OPTION = "--storage-option"
-_UNDER = re.compile(r"([\w.\"'-]*)storage[_-]options?((?:\.[^=\s]*)?)\s*=\s*(.*)", re.DOTALL | re.IGNORECASE)
+_UNDER = re.compile(
+    r"(?<![\w.\"'-])([\w.\"'-]*?)storage[_-]options?((?:\.[^=\s]*)?)\s*=\s*(.*)", re.DOTALL | re.IGNORECASE
+)
 _PAIR = re.compile(r"-*([\w.-]+)=(.*)", re.DOTALL)
 _ENVIRONMENT = "THALWEG_STORAGE_OPTIONS"
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from thalweg.errors import ConfigError
+from thalweg.storage.redaction import excerpt
 
 PROTOCOLS = ("file", "memory", "s3", "gs", "http", "https", "hf")
 """Those that are taken without being added."""
@@ -168,7 +169,7 @@ def check_protocol(scheme: str) -> None:
         if scheme in _WRAPPERS
         else f"to add it, name it in the environment variable {ADDED}"
     )
-    raise ConfigError(f"{scheme[:40]}:// is no storage that is taken; take a path, {known}; {cure}")
+    raise ConfigError(f"{excerpt(scheme, 40)}:// is no storage that is taken; take a path, {known}; {cure}")
 
 
 def added_protocols() -> frozenset[str]:
@@ -177,11 +178,12 @@ def added_protocols() -> frozenset[str]:
     Raises:
         ConfigError: if the variable holds what is no protocol, or one that may not be added.
     """
-    names = [one.strip().lower() for one in os.environ.get(ADDED, "").split(",") if one.strip()]
-    for name in names:
+    written = [one.strip() for one in os.environ.get(ADDED, "").split(",") if one.strip()]
+    names = [one.lower() for one in written]
+    for name, told in zip(names, written, strict=True):
         if not _NAME.fullmatch(name) or name in _WRAPPERS:
             raise ConfigError(
-                f"{ADDED} names {name[:40]!r}, which is no protocol that can be added; "
+                f"{ADDED} names {excerpt(told, 40)!r}, which is no protocol that can be added; "
                 "name protocols of fsspec such as abfs,sftp"
             )
     return frozenset(names)
@@ -212,7 +214,7 @@ def check_table(scheme: str, table: Mapping[str, Any], rules: Mapping[str, Any],
     """
     for name, value in table.items():
         rule = rules.get(name) if isinstance(name, str) else None
-        shown = f"{above}{str(name)[:40]!r}" if not above else f"{above}{str(name)[:40]}'"
+        shown = f"{excerpt(str(name), 40)!r}" if not above else f"{above}{excerpt(str(name), 40)}'"
         if rule is None:
             raise ConfigError(
                 f"the storage option {shown} of {scheme}:// is not taken from a configuration; taken are "

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from thalweg.storage.redaction import redacted
+from thalweg.visible import visible
 
 _guarded = threading.Event()
 
@@ -66,4 +67,4 @@ def _unraisable(args: Any) -> None:
 
 def _say(text: str) -> None:
     if sys.stderr is not None:
-        sys.stderr.write(redacted(text))
+        sys.stderr.write(visible(redacted(text)))

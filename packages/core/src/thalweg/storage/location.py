@@ -8,6 +8,7 @@ from typing import Any, BinaryIO, TypeVar
 
 from thalweg.errors import DataError, ThalwegError
 from thalweg.files import whole
+from thalweg.folders import make_folders
 from thalweg.storage.downloading import filled
 from thalweg.storage.failures import MissingError
 from thalweg.storage.options import options_for
@@ -228,7 +229,7 @@ class Location:
             ThalwegError: the path cannot be written.
         """
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folders(path.parent)
         except OSError as error:
             raise ThalwegError(f"{path} cannot be written ({error.strerror or error})") from error
         with whole(path) as part:

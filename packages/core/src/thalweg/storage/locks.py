@@ -1,12 +1,14 @@
 """Locks between processes that end with the process that holds them, however it ends."""
 
 import contextlib
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from thalweg.errors import ConfigError
+from thalweg.files import link_refused
 
 # Through no link, and without waiting for whoever may write into a FIFO of this name.
 _FLAGS = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -70,6 +72,12 @@ def locked(path: Path, *, shared: bool = False, wait: bool = True, create: bool 
             if create:
                 raise
             return None
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise link_refused(path) from error
+            if error.errno in (errno.EISDIR, errno.ENXIO):
+                raise ConfigError(f"{path} is no regular file; remove it, and it is made anew") from error
+            raise
         lock = Lock(descriptor)
         try:
             fcntl.flock(descriptor, mode)

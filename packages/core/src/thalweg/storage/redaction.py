@@ -110,6 +110,12 @@ def redacted(text: str) -> str:
     return url_texts.masked(text)
 
 
+def excerpt(text: str, most: int) -> str:
+    """The beginning of a text, masked before it is cut: half a secret is found by nothing."""
+    shown = redacted(text)
+    return shown if len(shown) <= most else f"{shown[:most]}…"
+
+
 def redacted_plain(value: Any) -> Any:
     """Plain values with all texts as :func:`redacted` gives them, and credentials masked by their names.
 

@@ -12,6 +12,7 @@ def forms_of(secret: str) -> set[str]:
     encoded = {base64.b64encode(data).decode(), base64.urlsafe_b64encode(data).decode()}
     written = {
         secret,
+        secret.lower(),  # of a URL's scheme and host
         json.dumps(secret)[1:-1],
         json.dumps(secret, ensure_ascii=False)[1:-1],
         repr(secret)[1:-1],

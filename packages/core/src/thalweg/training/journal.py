@@ -152,7 +152,7 @@ class Journal:
             except (Exception, SystemExit) as error:
                 del self._loggers[name]
                 _log.warning(
-                    "warning: the logger '%s' failed and is left out from now on, the run goes on: %s",
+                    "the logger '%s' failed and is left out from now on, the run goes on: %s",
                     name,
                     one_line(error),
                 )

@@ -228,6 +228,7 @@ class Trainer:
         """Find where to go on, and bind the folder to this configuration."""
         checkpoint.clean(self.run.checkpoints)
         start = self.newest()
+        self.run.check_model()
         # They write nothing yet; one that would write through a link says so before anything is touched.
         self._loggers = {
             name: build_component(logger, self.run.path) for name, logger in self.config.loggers.items()
@@ -235,6 +236,9 @@ class Trainer:
         self.run.record(plain)
         if start is not None:
             self.run.mark(checkpoint.step_of(start))
+            # What a kill may have kept the last save from; elsewhere than on a store, which does it itself.
+            if self.run.mirror is None:
+                checkpoint.follow(start, self.config.training.keep, self.config.training.keep_every)
         if self.run.mirror is not None:
             self.run.mirror.claim()
         return start
@@ -250,7 +254,7 @@ class Trainer:
             self.run.mirror.pull_checkpoint(Silent().say)
         start = checkpoint.newest(self.run.checkpoints, Silent().say)
         if start is None:
-            self.run.refuse_to_begin_again()
+            self.run.refuse_to_begin_again(self.config.training.checkpoint_every)
         if start is not None and checkpoint.step_of(start) > self.config.training.steps:
             raise ConfigError(
                 f"training.steps is {self.config.training.steps} and the run in {self.run.where} has done "

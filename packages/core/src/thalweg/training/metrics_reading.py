@@ -1,15 +1,18 @@
 """What an earlier sitting left in metrics.jsonl: checked before a run goes on from it."""
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from thalweg.errors import DataError, ThalwegError
 from thalweg.files import Seal
-from thalweg.regular import parse_json, read_bytes
+from thalweg.regular import opened, parse_json, read_bytes
 
 _LARGEST = 2**33
 """Bytes; a line a step of the longest runs has a tenth of it."""
+
+_TAIL = 2**16  # bytes in which the last line stands
 
 
 def lines_until(path: Path, step: int, seal: Seal | None, say: Callable[[str], None]) -> bytes:
@@ -50,6 +53,17 @@ def lines_until(path: Path, step: int, seal: Seal | None, say: Callable[[str], N
         if _step(line) <= step:
             kept.append(line)
     return b"".join(kept)
+
+
+def last_step(path: Path) -> int:
+    """The step of the last whole line of a metrics file; 0 if it cannot be told."""
+    try:
+        with opened(path) as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL))
+            lines = file.read().splitlines(keepends=True)
+        return _step(next(line for line in reversed(lines) if line.endswith(b"\n")))
+    except (OSError, ValueError, KeyError, TypeError, StopIteration):
+        return 0
 
 
 def _content(path: Path) -> bytes | None:

@@ -7,7 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 import click
 
 from thalweg.storage.redaction import redacted
-from thalweg.visible import visible
+from thalweg.visible import visible_message
 
 
 @runtime_checkable
@@ -35,7 +35,7 @@ class Silent:
 
     def say(self, text: str) -> None:
         """One line."""
-        click.echo(visible(redacted(text)), err=True)
+        click.echo(visible_message(redacted(text)), err=True)
 
     def close(self) -> None:
         """Nothing."""
@@ -59,7 +59,7 @@ class Lines:
 
     def say(self, text: str) -> None:
         """One line."""
-        click.echo(visible(redacted(text)), err=True)
+        click.echo(visible_message(redacted(text)), err=True)
 
     def close(self) -> None:
         """Nothing is left to close."""
@@ -99,7 +99,7 @@ class Bar:
 
     def say(self, text: str) -> None:
         """One line above the bar."""
-        self._bar.console.print(visible(redacted(text)), highlight=False, markup=False)
+        self._bar.console.print(visible_message(redacted(text)), highlight=False, markup=False)
 
     def close(self) -> None:
         """Leave the bar as it stands."""

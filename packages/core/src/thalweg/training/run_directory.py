@@ -19,6 +19,7 @@ from thalweg.storage.locks import locked
 from thalweg.training import checkpoint
 from thalweg.training.binding import compare
 from thalweg.training.claim import LOCK, Claim
+from thalweg.training.metrics_reading import last_step
 from thalweg.training.mirror import MARK, Mirror
 
 Resume = Literal["auto", "never"]
@@ -183,13 +184,32 @@ class RunDirectory:
         if not _is_own(self.path / MARK):
             write_document(self.path / MARK, {"first checkpoint": step})
 
-    def refuse_to_begin_again(self) -> None:
+    def check_model(self) -> None:
+        """Make sure that the model can be written in the end.
+
+        Raises:
+            DataError: if its place is taken by something else.
+        """
+        there = os.path.lexists(self.model) and not self.model.is_symlink()
+        if there and not (self.model / "model.json").is_file():
+            raise DataError(
+                f"{self.model} is no saved network, or what is left of one, and the run would write its own "
+                f"there; remove it, and the same command goes on"
+            )
+
+    def refuse_to_begin_again(self, checkpoint_every: int) -> None:
         """Make sure that a run without checkpoints never had any.
+
+        Args:
+            checkpoint_every: steps between them; 0 for the last step only.
 
         Raises:
             DataError: if it did, saying how to go on.
         """
         trained = _is_own(self.path / MARK) or (self.model / "model.json").is_file()
+        # A save ends before the next one begins, so numbers of later steps tell of one that was there.
+        reached = last_step(self.metrics) if _is_own(self.metrics) else 0
+        trained = trained or 0 < 2 * checkpoint_every < reached
         if trained or (self.mirror is not None and self.mirror.has_trained()):
             raise DataError(
                 f"the run in {self.where} has trained, but its checkpoints are gone, so it cannot go on, and "

@@ -291,18 +291,13 @@ class Session:
             if self._fabric.is_global_zero:
                 tensors[name] = full.cpu()
         if self._fabric.is_global_zero:
-            network, config, journal = self._network, self._config, self._state.journal
+            network, config = self._network, self._config
             self._run.make_room_for_model()
             save(
                 self._run.model,
                 tensors,
                 network.composition,
                 network.facts,
-                run={
-                    "name": config.name,
-                    "seed": config.seed,
-                    "step": self._state.step,
-                    "metrics": None if journal is None else attrs.asdict(journal),
-                },
+                run={"name": config.name, "seed": config.seed, "step": self._state.step},
             )
         return self._run.model

@@ -15,7 +15,7 @@ from thalweg.data.shards.header import EMPTY, ShardHeader, TensorSpec
 from thalweg.data.shards.index import INDEX, FileEntry, ShardIndex, read_index, shard_name
 from thalweg.documents import parse_document, text_of
 from thalweg.errors import ConfigError, DataError
-from thalweg.files import unwritable
+from thalweg.files import sync_folder, unwritable
 from thalweg.folders import make_folders
 from thalweg.storage import Location, MissingError
 from thalweg.suggestions import one_line
@@ -121,6 +121,8 @@ class ShardWriter:
             # Of a writer that was killed in the middle of a file there is also what it had begun.
             if name in leftovers or (name.startswith(".") and name.endswith(".part")):
                 (self._target / name).remove()
+        if self._target.local is not None:
+            sync_folder(self._target.local)
         return index
 
     def _gather(self) -> ShardIndex:

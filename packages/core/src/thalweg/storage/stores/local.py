@@ -11,9 +11,8 @@ from typing import BinaryIO
 
 import attrs
 
-from thalweg.errors import ThalwegError
-from thalweg.files import whole, write_bytes
-from thalweg.folders import remove_tree
+from thalweg.files import unwritable, whole, write_bytes
+from thalweg.folders import make_folders, remove_tree
 from thalweg.regular import check_regular, opened
 from thalweg.storage.stores.entry import Entry
 from thalweg.storage.streams import PIECE, Span
@@ -105,15 +104,11 @@ class LocalStore:
     def makedirs(self, path: str) -> None:
         """Make a folder and those above it."""
         try:
-            Path(path).mkdir(parents=True, exist_ok=True)
+            make_folders(Path(path))
         except OSError as error:
-            raise _unwritable(path, error) from error
+            raise unwritable(Path(path), error) from error
 
 
 def _entry(status: os.stat_result) -> Entry:
     version = f"{status.st_ino}-{status.st_mtime_ns}-{status.st_size}"
     return Entry(folder=False, size=status.st_size, version=version)
-
-
-def _unwritable(path: str, error: OSError) -> ThalwegError:
-    return ThalwegError(f"{path} cannot be written ({error.strerror or error}); choose another place")

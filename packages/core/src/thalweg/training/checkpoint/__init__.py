@@ -17,7 +17,7 @@ from thalweg.training.checkpoint.finding import (
 from thalweg.training.checkpoint.keeping import kept_config, kept_config_there
 from thalweg.training.checkpoint.manifest import MANIFEST, listed, verify, write_manifest
 from thalweg.training.checkpoint.pieces import Piece, file_name, write_pieces
-from thalweg.training.checkpoint.publishing import begin, discard, partial_of, publish
+from thalweg.training.checkpoint.publishing import begin, discard, follow, partial_of, publish
 from thalweg.training.checkpoint.reading import TensorGroup, read_document, write_document
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "clean",
     "discard",
     "file_name",
+    "follow",
     "kept_config",
     "kept_config_there",
     "listed",

@@ -49,6 +49,23 @@ def publish(folder: Path, step: int, keep: int, keep_every: int) -> Path:
     place = place_of(folder, step)
     # What stands there is a damaged one that the run went back behind: it makes room for its successor.
     replace_folder(place, partial_of(folder, step))
+    follow(place, keep, keep_every)
+    return place
+
+
+def follow(place: Path, keep: int, keep_every: int) -> None:
+    """Do what follows a checkpoint that is there: ``latest`` names it, and old ones are removed.
+
+    Args:
+        place: the newest whole checkpoint.
+        keep: as of :func:`publish`.
+        keep_every: as of :func:`publish`.
+
+    Raises:
+        OSError: if a file operation fails.
+        ThalwegError: if ``latest`` cannot be written.
+    """
+    folder, step = place.parent, step_of(place)
     write_bytes(folder / LATEST, f"{place.name}\n".encode())
     for old in [path for path in checkpoints(folder) if step_of(path) <= step][:-keep]:
         if not (keep_every and step_of(old) % keep_every == 0):
@@ -56,7 +73,6 @@ def publish(folder: Path, step: int, keep: int, keep_every: int) -> Path:
             # was moved elsewhere and linked back, only the link goes.
             files.disk.move(old, folder / f"{PARTIAL}old-{old.name}")
     clean(folder)
-    return place
 
 
 def discard(folder: Path, step: int) -> None:
