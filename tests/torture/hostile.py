@@ -11,7 +11,7 @@ from pathlib import Path
 
 import attrs
 
-from torture import common
+from torture import common, workshop
 from torture.common import HANG, Finding, bounded, forked, remove, shared_out, thalweg
 from torture.workshop import DRAW
 
@@ -70,18 +70,7 @@ JUDGE = (
     "--out",
     "p.json",
 )
-TRAIN = (
-    "train",
-    "tiny.toml",
-    "--run-dir",
-    "run",
-    "--accelerator",
-    "cpu",
-    "--devices",
-    "1",
-    "--quiet",
-    "training.steps=8",
-)
+TRAIN = (*workshop.TRAIN, "--run-dir", "run", "training.steps=8")
 
 
 def run(template: Path, scratch: Path, seed: int, count: int | None, workers: int) -> list[Finding]:

@@ -6,23 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from torture.hostile import JUDGE, SAMPLE, SHOW, TRAIN, Trial
+from torture.workshop import ABLATE
 
 DEEP = 100_000
 _SHOW = ("config", "show", "tiny.toml")
-_ABLATE = (
-    "ablate",
-    "tiny.toml",
-    "--axis",
-    "refiner=none,plain",
-    "--protocol",
-    "moment.toml",
-    "--seeds",
-    "1",
-    "--out",
-    "out",
-    "training.steps=2",
-    "--dry-run",
-)
+_ABLATE = (*ABLATE, "--dry-run")
 _ABLATION = ("ablate", "ablation.toml", "--out", "out", "--dry-run")
 _CHECK = ("data", "verify", "coco")
 _STORED = ("data", "verify", "shards")

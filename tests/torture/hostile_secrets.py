@@ -7,7 +7,7 @@ from pathlib import Path
 
 from secret_sweep import forms_of
 from torture.hostile import JUDGE, SAMPLE, Trial, quiet_port
-from torture.workshop import CASES
+from torture.workshop import ABLATE, CASES
 
 _AT = "http://someone:{}@127.0.0.1:{}/x"
 _IMAGES = (
@@ -25,19 +25,6 @@ def commands(secret: str) -> dict[str, Sequence[str]]:
     plain = _IMAGES.format(url=f"http://127.0.0.1:{port}/x", options=options)
     local = _IMAGES.format(url="idx", options=f'{{password="{secret}"}}')
     train = ("train", "tiny.toml", "--run-dir", "out", "--accelerator", "cpu", "--devices", "1", "--quiet")
-    ablate = (
-        "ablate",
-        "tiny.toml",
-        "--axis",
-        "refiner=none,plain",
-        "--protocol",
-        "moment.toml",
-        "--seeds",
-        "1",
-        "--out",
-        "out",
-        "training.steps=2",
-    )
     judge = JUDGE[2:]
     return {
         "train, option": (*train, plain),
@@ -52,8 +39,8 @@ def commands(secret: str) -> dict[str, Sequence[str]]:
         "config show": ("config", "show", "tiny.toml", local),
         "config validate": ("config", "validate", "tiny.toml", f"data.password={secret}"),
         "summary": ("summary", "tiny.toml", local),
-        "ablate, option": (*ablate, local),
-        "ablate, override": (*ablate, f"data.storage_options.token={secret}"),
+        "ablate, option": (*ABLATE, local),
+        "ablate, override": (*ABLATE, f"data.storage_options.token={secret}"),
         "ablate, axis": (
             "ablate",
             "tiny.toml",
@@ -62,9 +49,9 @@ def commands(secret: str) -> dict[str, Sequence[str]]:
             "--out",
             "out",
         ),
-        "ablate, address": (*ablate, f"data.url={at}"),
+        "ablate, address": (*ABLATE, f"data.url={at}"),
         "ablate, recipe": ("ablate", at, "--out", "out", "--axis", "refiner=none,plain"),
-        "ablate, protocol": (*ablate[:4], "--protocol", at, "--out", "out"),
+        "ablate, protocol": (*ABLATE[:4], "--protocol", at, "--out", "out"),
         "sample, model": ("sample", at, "out.npz"),
         "sample, autoencoder": (*SAMPLE, f"autoencoder.weights={at}"),
         "sample, autoencoder's type": (*SAMPLE, "autoencoder=sd-vae", f"autoencoder.weights={at}"),

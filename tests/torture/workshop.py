@@ -9,23 +9,16 @@ from pathlib import Path
 
 import attrs
 
+from tiny_ablations import AXIS, PROTOCOL
 from torture.common import Ended, contents, forked, remove, thalweg
 
 FAST = ("sampling.sampler=euler", "sampling.sampler.steps=2", "judges.small_classifier.extractor.steps=2")
 DRAW = ("count=12", "batch_size=4", "sampler=euler", "sampler.steps=2", "guidance=none", "--device", "cpu")
-PROTOCOL = {
-    "name": "moment",
-    "version": 1,
-    "count": 20,
-    "sampling": {"sampler": {"type": "euler", "steps": 2}, "labels": "balanced", "precision": "32-true"},
-    "reference": {"set": "validation"},
-    "judges": {
-        "small_classifier": {
-            "extractor": {"type": "small_classifier", "steps": 2, "width": 8, "features": 8},
-            "metrics": {"frechet_distance": {}, "accuracy": {}},
-        }
-    },
-}
+ABLATE = (
+    *("ablate", "tiny.toml", "--axis", AXIS, "--protocol", "moment.toml"),
+    *("--seeds", "1", "--out", "out", "training.steps=2"),
+)
+TRAIN = ("train", "tiny.toml", "--accelerator", "cpu", "--devices", "1", "--quiet")
 
 
 @attrs.frozen
@@ -196,18 +189,7 @@ def make(folder: Path) -> Path:
     folder.mkdir(parents=True)
     _inputs(folder)
     for arguments in (
-        (
-            "train",
-            "tiny.toml",
-            "--run-dir",
-            "run",
-            "--accelerator",
-            "cpu",
-            "--devices",
-            "1",
-            "--quiet",
-            "training.sample_every=3",
-        ),
+        (*TRAIN, "--run-dir", "run", "training.sample_every=3"),
         (
             "evaluate",
             "run",
