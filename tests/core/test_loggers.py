@@ -125,7 +125,7 @@ def test_a_logger_that_fails_is_left_out_and_the_run_goes_on(tmp_path, broken, c
     )
     assert trainer.train().step == 3
     (said,) = [one.getMessage() for one in caplog.records]
-    assert said.startswith("warning: the logger 'broken' failed and is left out")
+    assert said.startswith("the logger 'broken' failed and is left out")
     assert raises in said
     calls = sys.modules["zoo_logger"].calls
     assert calls[-1] == where

@@ -507,7 +507,7 @@ def test_an_observer_that_raises_costs_the_run_nothing(
     assert train(tmp_path / "run", steps=2).step == 2
     assert calls == ["started run", "step 1 of run"]
     (said,) = [one.getMessage() for one in caplog.records if "is tired" in one.getMessage()]
-    assert said.startswith("warning: plugin 'watcher' of strange 1 failed in thalweg_step_finished")
+    assert said.startswith("plugin 'watcher' of strange 1 failed in thalweg_step_finished")
 
 
 def test_an_observer_is_told_that_a_run_was_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

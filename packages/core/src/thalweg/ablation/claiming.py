@@ -1,10 +1,12 @@
 """The folder of an ablation, bound to what is judged and how."""
 
+import contextlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from thalweg import files
 from thalweg.ablation.config import Ablation
 from thalweg.config import dump
 from thalweg.documents import read_document, write_document
@@ -78,6 +80,8 @@ def alone(out: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        with contextlib.suppress(OSError):
+            files.disk.remove(out / _LOCK)  # others see to it that what they lock still has its name
         lock.release()
 
 

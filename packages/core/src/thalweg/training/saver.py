@@ -145,9 +145,10 @@ class Saver:
         }
         checkpoint.write_manifest(place, {**seals, **written})
         published = checkpoint.publish(folder, snapshot.step, self._keep, self._keep_every)
-        self._run.mark(snapshot.step)
         if self._run.mirror is not None:
             self._run.mirror.push(published, self._keep, self._keep_every)
+        # After the store has the checkpoint, too: it carries this file along with the next one.
+        self._run.mark(snapshot.step)
         self._published.append(published)
 
 
