@@ -1,7 +1,7 @@
 """Files and folders anywhere, read through fsspec: with retries, a local cache, and secrets kept.
 
-fsspec and its backends are imported when the first remote place is opened, and the modules of this package when
-they are asked for: the command line's help needs one of them.
+fsspec and its backends are imported when the first remote place is opened, and the modules of this package
+when they are asked for: the command line's help needs one of them.
 """
 
 from importlib import import_module
