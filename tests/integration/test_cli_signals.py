@@ -100,6 +100,32 @@ def test_commands_that_go_on_say_so_when_they_are_stopped_early(tmp_path, comman
     assert err.strip() in said or (command == "train" and err.startswith(f"{begun} {TRAINING}"))
 
 
+@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 75), ("SIGUSR1", 75), ("SIGINT", 130)])
+def test_a_signal_while_an_object_is_taken_apart_is_not_lost(tmp_path, name, code):
+    program = (
+        "import signal, sys, time\n"
+        "import thalweg.evaluation.run as evaluation\n"
+        "from thalweg.cli.main import main\n"
+        "class Last:\n"
+        "    def __del__(self):\n"
+        f"        signal.raise_signal(signal.{name})\n"
+        "        time.sleep(0)\n"
+        "def evaluate(*_, **__):\n"
+        "    Last()\n"
+        "    time.sleep(60)\n"
+        "evaluation.evaluate = evaluate\n"
+        "sys.argv = ['thalweg', 'evaluate', 'run']\n"
+        "sys.exit(main())\n"
+    )
+    (tmp_path / "recipe.toml").write_text(RECIPE)
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=100
+    )
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "the same command goes on" in done.stderr
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_other_commands_end_as_any_program(tmp_path, seed):
     delay = random.Random(seed).uniform(0.0, 0.2)

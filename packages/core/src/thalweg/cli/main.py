@@ -112,6 +112,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     feed(state.arguments, os.environ)
     mine = starting.hold(state.arguments, alone=alone)
     leaving = alone and starting.is_program()
+    if leaving:
+        starting.heed_lost()
     try:
         with console.logged():
             try:

@@ -25,6 +25,7 @@ GOING_ON = frozenset(["train", "sample", "evaluate", "encode", "ablate", "quicks
 _HELD = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name))
 _PROGRAMS = frozenset(["thalweg", "thalweg.exe", "thalweg-script.py", "thalweg-script.pyw"])
 _ECHO_SECONDS = 2.0
+_AGAIN_SECONDS = 0.01
 
 
 class PreemptedError(KeyboardInterrupt):
@@ -124,6 +125,23 @@ def _stop(number: int, frame: FrameType | None) -> None:
     if _State.alone and _imports(frame):
         _end(number)
     raise KeyboardInterrupt if number == signal.SIGINT else PreemptedError(number)
+
+
+def heed_lost() -> None:
+    """From now on, a signal is sent again that came while an object was taken apart, where Python drops what
+    is raised."""
+    known = sys.unraisablehook
+
+    def hook(lost: Any) -> None:
+        if _State.before is None or not isinstance(lost.exc_value, KeyboardInterrupt):
+            known(lost)
+            return
+        number = lost.exc_value.number if isinstance(lost.exc_value, PreemptedError) else signal.SIGINT
+        _State.stopped_by = 0
+        # A moment later, when that is over.
+        threading.Timer(_AGAIN_SECONDS, os.kill, (os.getpid(), number)).start()
+
+    sys.unraisablehook = hook
 
 
 def _by_default(number: int) -> None:
