@@ -121,8 +121,12 @@ class ShardWriter:
             # Of a writer that was killed in the middle of a file there is also what it had begun.
             if name in leftovers or (name.startswith(".") and name.endswith(".part")):
                 (self._target / name).remove()
-        if self._target.local is not None:
-            sync_folder(self._target.local)
+        local = self._target.local
+        if local is not None:
+            try:
+                sync_folder(local)
+            except OSError as error:
+                raise unwritable(local, error) from error
         return index
 
     def _gather(self) -> ShardIndex:
