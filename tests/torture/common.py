@@ -114,8 +114,11 @@ def begin(task: Callable[[], int | None], folder: Path, said: str = ".said") -> 
     """Fork; the process that does the task."""
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
+    # Until the child has its own handlers, a signal to it waits.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
     child = os.fork()
     if child:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return child
     code = 99
     try:
@@ -130,6 +133,7 @@ def begin(task: Callable[[], int | None], folder: Path, said: str = ".said") -> 
         sys.stderr = open(2, "w", encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         code = task() or 0
     except BaseException:
         traceback.print_exc()
