@@ -40,10 +40,18 @@ def opened(path: Path) -> BufferedReader:
         OSError: if it cannot be opened.
     """
     # A FIFO without a writer would block here, if asked to.
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    return taken_over(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), path)
+
+
+def taken_over(descriptor: int, path: Path) -> BufferedReader:
+    """What was opened without waiting, if it is a regular file; else it is closed.
+
+    Raises:
+        NotRegularError: if it is something else.
+    """
     try:
         check_regular(os.fstat(descriptor), path)
-        return open(descriptor, "rb")  # noqa: PTH123 - a descriptor
+        return open(descriptor, "rb")
     except BaseException:
         os.close(descriptor)
         raise
@@ -69,11 +77,21 @@ def read_bytes(path: Path, limit: int = LARGEST_DOCUMENT) -> bytes:
         OSError: if it cannot be read.
     """
     with opened(path) as file:
-        # As much as there should be, as all that is asked for is taken from memory first.
-        size = os.fstat(file.fileno()).st_size
-        content = file.read(min(size, limit) + 1)
-        if size < len(content) <= limit:
-            content += file.read(limit + 1 - len(content))
+        return content_of(file, limit, path)
+
+
+def content_of(file: BufferedReader, limit: int, path: Path) -> bytes:
+    """The same of an open file.
+
+    Raises:
+        TooLargeError: if it is longer than ``limit`` bytes.
+        OSError: if it cannot be read.
+    """
+    # As much as there should be, as all that is asked for is taken from memory first.
+    size = os.fstat(file.fileno()).st_size
+    content = file.read(min(size, limit) + 1)
+    if size < len(content) <= limit:
+        content += file.read(limit + 1 - len(content))
     if len(content) > limit:
         raise TooLargeError(errno.EFBIG, f"it has more than {limit:,} bytes", str(path))
     return content

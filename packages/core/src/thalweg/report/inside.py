@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from thalweg.errors import DataError
-from thalweg.regular import TooLargeError, check_regular
+from thalweg.regular import content_of, taken_over
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
@@ -39,12 +39,7 @@ def open_inside(folder: Path, path: Path) -> BufferedReader:
         descriptor = _step(name, _FILE, place, path)
     finally:
         os.close(place)
-    try:
-        check_regular(os.fstat(descriptor), path)
-        return open(descriptor, "rb")  # noqa: PTH123 - a descriptor
-    except BaseException:
-        os.close(descriptor)
-        raise
+    return taken_over(descriptor, path)
 
 
 def read_inside(folder: Path, path: Path, limit: int) -> bytes:
@@ -59,11 +54,7 @@ def read_inside(folder: Path, path: Path, limit: int) -> bytes:
         OSError: if it cannot be read, is longer, or a link stands at any place of the way.
     """
     with open_inside(folder, path) as file:
-        size = os.fstat(file.fileno()).st_size
-        content = file.read(min(size, limit) + 1)
-    if len(content) > limit:
-        raise TooLargeError(errno.EFBIG, f"it has more than {limit:,} bytes", str(path))
-    return content
+        return content_of(file, limit, path)
 
 
 def _step(name: str, flags: int, place: int, way: Path) -> int:
