@@ -9,6 +9,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
+from thalweg.told import Told
 from thalweg.types import Condition
 
 FOLDER = Path(__file__).parent / "golden"
@@ -28,6 +29,23 @@ class Golden:
             for name, tensor in self.tensors.items()
             if name.startswith("weights.")
         }
+
+    @property
+    def told(self) -> Told:
+        """What has to be told beside the weights, as options."""
+        ends = self.config.get("df_idxs")
+        return Told(
+            heads=self.config["num_heads"],
+            path="linear",
+            prediction="velocity",
+            branches_at=ends,
+            clamp=None if ends is None else "ssl_align" in self.config,
+        )
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The same as ``thalweg.import_weights`` takes it."""
+        return attrs.asdict(self.told, filter=lambda field, value: field.name != "arguments")
 
     def stacked(self, name: str) -> Tensor:
         """``name.0``, ``name.1``, ... in one tensor."""

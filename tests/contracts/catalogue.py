@@ -24,6 +24,7 @@ from thalweg.facts import StoredFeatures
 from thalweg.plugins import load
 from thalweg.testing import Subject
 from thalweg.testing import numbers as testing
+from thalweg.told import Told
 from vision_makers import EXTRACTORS, every_extractor
 
 PLUGINS = ("core", "backbones", "refiners", "samplers", "eval")
@@ -66,8 +67,14 @@ SMALL: dict[tuple[str, str], dict[str, Any]] = {
 }
 CHECKPOINTS = {"sit": "sit", "repa": "repa_sit", "repa-t2i": "repa_mmdit", "deepflow": "deepflow_2t"}
 VARIATIONS: dict[tuple[str, str], list[dict[str, Any]]] = {
-    ("backbone", "dit"): [{"qk_norm": True}, {"checkpointing": True}, {"patch": 1}],
+    ("backbone", "dit"): [
+        {"qk_norm": True},
+        {"checkpointing": True},
+        {"patch": 1},
+        {"stored_positions": True},
+    ],
     ("backbone", "mmdit"): [
+        {"stored_positions": True},
         {"qk_norm": True},
         {"checkpointing": True},
         {"patch": 1},
@@ -131,9 +138,9 @@ def everything(folder: Path) -> None:
     every_extractor(folder / "extractor")
 
 
-def _checkpoint(name: str) -> tuple[Mapping[str, Tensor], int]:
+def _checkpoint(name: str) -> tuple[Mapping[str, Tensor], Told]:
     file = golden(name)
-    return dict(file.weights), file.config["num_heads"]
+    return dict(file.weights), file.told
 
 
 def autoencoder_weights(folder: Any) -> None:

@@ -8,6 +8,7 @@ from contracts.catalogue import CHECKPOINTS, names
 from golden_files import golden
 from thalweg.config import component
 from thalweg.errors import DataError
+from thalweg.told import Told
 
 EVERY = pytest.mark.parametrize("name", names("importer"))
 
@@ -20,7 +21,7 @@ def importer(name):
 @pytest.mark.parametrize("foreign", [{}, {"layer.weight": torch.zeros(2, 2)}], ids=["empty", "other"])
 def test_a_foreign_state_dict_is_refused_by_its_first_missing_tensor(name, foreign):
     with pytest.raises(DataError, match=r"has no tensor 'x_embedder\.proj\.weight'"):
-        importer(name)(foreign, None)
+        importer(name)(foreign, Told())
 
 
 @EVERY
@@ -31,7 +32,7 @@ def test_every_missing_tensor_is_named(name):
             continue
         rest = {other: tensor for other, tensor in file.weights.items() if other != key}
         with pytest.raises(DataError, match=f"'{key}'"):
-            importer(name)(rest, file.config["num_heads"])
+            importer(name)(rest, file.told)
 
 
 @EVERY
@@ -44,4 +45,4 @@ def test_a_tensor_of_any_other_shape_is_a_clear_error(name):
             if key == "context_embedder.weight" and wrong.dim() == 2:
                 continue  # its width is the text encoder's, whatever that is
             with pytest.raises(thalweg.ThalwegError):
-                thalweg.import_weights(name, {**file.weights, key: wrong}, heads=file.config["num_heads"])
+                thalweg.import_weights(name, {**file.weights, key: wrong}, **file.options)

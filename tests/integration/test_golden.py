@@ -20,7 +20,7 @@ DEEPFLOW = ["deepflow_2t", "deepflow_3t_align"]
 
 
 def imported(source: str, file: Golden) -> FlowNetwork:
-    return thalweg.import_weights(source, file.weights, heads=file.config["num_heads"]).eval()
+    return thalweg.import_weights(source, file.weights, **file.options).eval()
 
 
 @pytest.mark.parametrize("name", DEEPFLOW)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from thalweg import protocols
 from thalweg.facts import Facts
 from thalweg.interpolant import Interpolant
+from thalweg.told import Settled, Told
 from thalweg.types import (
     Batch,
     Condition,
@@ -216,11 +217,12 @@ class Imported:
     composition: Mapping[str, Any]
     facts: Facts
     state_dict: Mapping[str, Tensor]
+    settled: Mapping[str, Settled]
 
 
 class Importer:
-    def __call__(self, state_dict: Mapping[str, Tensor], heads: int | None) -> Imported:
-        return Imported({"backbone": "dit"}, Facts(shape=(1, 2, 2)), state_dict)
+    def __call__(self, state_dict: Mapping[str, Tensor], told: Told) -> Imported:
+        return Imported({"backbone": "dit"}, Facts(shape=(1, 2, 2)), state_dict, {})
 
 
 @attrs.frozen

@@ -59,6 +59,8 @@ class DiTConfig:
         heads: attention heads.
         qk_norm: RMS-normalise queries and keys per head, against attention that diverges.
         checkpointing: recompute each block in the backward pass, for memory.
+        stored_positions: save the table of positions with the weights; released networks whose averages
+            took it along are imported with the table that they have.
     """
 
     small: ClassVar[Mapping[str, Any]] = {"width": 32, "heads": 4, "depth": 4, "patch": 2}
@@ -71,6 +73,7 @@ class DiTConfig:
     heads: int | None = attrs.field(default=None, validator=optional(and_(ge(1), le(MOST_HEADS))))
     qk_norm: bool = False
     checkpointing: bool = False
+    stored_positions: bool = False
 
     def build(self, facts: Facts) -> "DiT":
         """Build it for images of ``facts.shape``.
@@ -127,7 +130,9 @@ class DiT(nn.Module):
         self.grid = grid_of(facts.shape, config.patch)
         self._channels, self._patch = facts.shape[0], config.patch
         self._checkpointing = config.checkpointing
-        self.patches = PatchEmbedding(facts.shape[0], config.patch, self.grid, size.width)
+        self.patches = PatchEmbedding(
+            facts.shape[0], config.patch, self.grid, size.width, config.stored_positions
+        )
         self.time = TimeEmbedding(size.width)
         self.classes = class_table(facts.classes, size.width)
         self.blocks = nn.ModuleList(Block(size.width, size.heads, config.qk_norm) for _ in range(size.depth))

@@ -32,15 +32,25 @@ def positions(grid: tuple[int, int], width: int) -> Float[Tensor, "1 T D"]:
 
 
 class PatchEmbedding(nn.Module):
-    """Cuts an image into patches, maps each to a token and adds its position."""
+    """Cuts an image into patches, maps each to a token and adds its position.
+
+    Args:
+        channels: of the image.
+        patch: side of a patch.
+        grid: tokens per column and per row.
+        width: D.
+        stored: save the positions with the weights.
+    """
 
     positions: Tensor
 
-    def __init__(self, channels: int, patch: int, grid: tuple[int, int], width: int) -> None:
+    def __init__(
+        self, channels: int, patch: int, grid: tuple[int, int], width: int, stored: bool = False
+    ) -> None:
         super().__init__()
         self.patch = patch
         self.projection = linear(channels * patch * patch, width)
-        self.register_buffer("positions", positions(grid, width), persistent=False)
+        self.register_buffer("positions", positions(grid, width), persistent=stored)
 
     def forward(self, x: Float[Tensor, "N C H W"]) -> Float[Tensor, "N T D"]:
         """Tokens row by row."""

@@ -49,6 +49,8 @@ class MMDiTConfig:
         pooled: add an MLP of the caption's mean token to the condition.
         mask_padding: hide the padding of short captions from attention; REPA's models attend to it.
         checkpointing: recompute each block in the backward pass, for memory.
+        stored_positions: save the table of positions with the weights; released networks whose averages
+            took it along are imported with the table that they have.
     """
 
     small: ClassVar[Mapping[str, Any]] = {"width": 32, "heads": 4, "depth": 4, "patch": 2}
@@ -62,6 +64,7 @@ class MMDiTConfig:
     pooled: bool = False
     mask_padding: bool = True
     checkpointing: bool = False
+    stored_positions: bool = False
 
     @width.validator
     def _divides(self, _: object, width: int) -> None:
@@ -164,7 +167,9 @@ class MMDiT(nn.Module):
         self.grid = grid_of(facts.shape, config.patch)
         self._channels, self._patch = facts.shape[0], config.patch
         self._checkpointing, self._mask_padding = config.checkpointing, config.mask_padding
-        self.patches = PatchEmbedding(facts.shape[0], config.patch, self.grid, config.width)
+        self.patches = PatchEmbedding(
+            facts.shape[0], config.patch, self.grid, config.width, config.stored_positions
+        )
         self.time = TimeEmbedding(config.width)
         self.classes = class_table(facts.classes, config.width)
         self.context = linear(facts.text[1], config.width)

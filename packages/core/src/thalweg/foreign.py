@@ -6,25 +6,59 @@ import re
 import warnings
 import zipfile
 import zlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor
 
 from thalweg.errors import DataError
+from thalweg.foreign_places import arguments_in, weights_in
 from thalweg.regular import opened
+from thalweg.storage.redaction import excerpt
 from thalweg.suggestions import one_line
 from thalweg.tensor_files import read_tensors
 
-# Where a training checkpoint keeps its weights, the averaged ones first.
-_PLACES = ("ema", "model_ema", "model", "state_dict")
 _BEGIN, _PIECE = b"PK\x03\x04", 2**20
 _REPEATED = 8 * 2**30  # bytes that tensors may have beyond the file's, by repeating values
 _GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
 
 
-def read_foreign(path: Path) -> dict[str, Tensor]:
+class ForeignWeights(Mapping[str, Tensor]):
+    """The tensors of a foreign checkpoint by their names, and what else it tells.
+
+    Attributes:
+        place: where in the file they stood, such as ``ema``; empty where it holds nothing else.
+        left: where other weights stand that were not taken.
+        arguments: those of the training script that stand beside them, plain values alone.
+    """
+
+    def __init__(
+        self,
+        tensors: Mapping[str, Tensor],
+        place: str = "",
+        left: tuple[str, ...] = (),
+        arguments: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
+        self._tensors = dict(tensors)
+        self.place, self.left, self.arguments = place, left, dict(arguments)
+
+    def __getitem__(self, name: str) -> Tensor:
+        """The tensor of that name."""
+        return self._tensors[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """Their names."""
+        return iter(self._tensors)
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._tensors)
+
+
+def read_foreign(path: Path) -> ForeignWeights:
     """The averaged weights (EMA) of a foreign checkpoint, else its only weights.
 
     Reads ``.safetensors``, and ``.pt`` / ``.pth`` with ``weights_only=True``, which executes nothing. Of
@@ -43,17 +77,19 @@ def read_foreign(path: Path) -> dict[str, Tensor]:
         content: Any = read_tensors(path) if path.suffix == ".safetensors" else _plain(path)
     except Exception as fault:  # torch raises a dozen kinds of errors on a damaged file
         raise DataError(f"{path} cannot be read as plain tensors: {_reason(fault)}") from fault
-    for key in _PLACES:
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-            break
     if not isinstance(content, dict):
         raise DataError(f"{path} holds no dictionary of tensors; export its weights as safetensors")
-    tensors = {str(name): tensor for name, tensor in content.items() if isinstance(tensor, Tensor)}
-    if not tensors:
-        raise DataError(f"{path} holds no tensors; give a checkpoint of a network")
+    try:
+        found = weights_in(content)
+    except DataError as fault:
+        raise DataError(f"{path}: {fault}") from fault
+    if not found.tensors:
+        keys = excerpt(", ".join(map(str, content)), 80)
+        raise DataError(
+            f"{path} holds no tensors{f' but {keys}' if keys else ''}; give a checkpoint of a network"
+        )
     most = size + _REPEATED
-    for name, tensor in tensors.items():
+    for name, tensor in found.tensors.items():
         # One that repeats a few values, or has none, could be of any size.
         plain = tensor.layout == torch.strided and tensor.device.type == "cpu" and not tensor.is_quantized
         most -= tensor.numel() * tensor.element_size()
@@ -62,7 +98,7 @@ def read_foreign(path: Path) -> dict[str, Tensor]:
                 f"{path} does not hold {name if name.isprintable() else repr(name)} in full; export its "
                 f"weights as safetensors"
             )
-    return tensors
+    return ForeignWeights(found.tensors, found.place, found.left, arguments_in(content))
 
 
 def _check_archive(file: BinaryIO, size: int) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any
 
+import attrs
 import torch
 from torch import Tensor
 
@@ -31,31 +32,81 @@ from thalweg.plugins import build_component
 from thalweg.storage import redacted
 from thalweg.suggestions import one_line
 from thalweg.tensor_files import differences, open_tensors, read_tensors, shapes_of, write_tensors
+from thalweg.told import Settled, Told
 from thalweg.training import checkpoint
 
-__all__ = ["described", "import_weights", "load", "read_foreign", "save"]
+__all__ = ["described", "import_told", "import_weights", "load", "read_foreign", "save"]
 
 _FORMAT, _NEEDED = 2, {"composition", "facts"}
 _SHOWN = 400  # characters of what is wrong with a description
 
 
-def import_weights(source: str, state_dict: Mapping[str, Tensor], *, heads: int | None = None) -> FlowNetwork:
+@attrs.frozen(eq=False)
+class Import:
+    """A network that was imported, and what was taken from where.
+
+    Attributes:
+        network: speaks our convention.
+        settled: what the tensors alone do not tell, such as ``heads``, with what told it.
+    """
+
+    network: FlowNetwork
+    settled: Mapping[str, Settled]
+
+
+def import_weights(
+    source: str,
+    state_dict: Mapping[str, Tensor],
+    *,
+    heads: int | None = None,
+    branches_at: tuple[int, ...] | None = None,
+    path: str | None = None,
+    prediction: str | None = None,
+    clamp: bool | None = None,
+    classes: int | None = None,
+    args: Mapping[str, Any] | None = None,
+) -> FlowNetwork:
     """Read a released checkpoint's tensors as a network of ours.
 
-    The network speaks our convention (t = 0 is data, velocity = noise - data) whatever the source's.
+    The network speaks our convention (t = 0 is data, velocity = noise - data) whatever the source's. What
+    neither the tensors nor ``args`` tell has to be given; nothing is guessed.
 
     Args:
-        source: an importer's name: ``deepflow``, ``sit`` or ``repa``.
-        state_dict: the tensors under their public names.
-        heads: attention heads, where the width is none of the named sizes'.
+        source: an importer's name: ``deepflow``, ``sit``, ``repa`` or ``repa-t2i``.
+        state_dict: the tensors under their public names, or what :func:`read_foreign` gives.
+        heads: attention heads.
+        branches_at: depths after which DeepFlow's branches end, all but the last.
+        path: ``linear`` or ``cosine``, which SiT calls GVP.
+        prediction: what the network was trained to predict; only ``velocity`` can be imported.
+        clamp: whether DeepFlow bounds the time gap's scale (``legacy_scaling``).
+        classes: number of classes, without the null class.
+        args: arguments of the script that trained it; those of :func:`read_foreign` unless given.
 
     Raises:
-        DataError: if the tensors are not of that source.
-        ConfigError: if heads are needed and missing.
+        DataError: if the tensors are not of that source, or of a network that cannot be represented.
+        ConfigError: if something is needed and missing, or contradicts the file.
+    """
+    found = getattr(state_dict, "arguments", {}) if args is None else args
+    told = Told(heads, branches_at, path, prediction, clamp, classes, found)
+    return import_told(source, state_dict, told).network
+
+
+def import_told(source: str, state_dict: Mapping[str, Tensor], told: Told) -> Import:
+    """As :func:`import_weights`, with what was taken from where.
+
+    Args:
+        source: an importer's name.
+        state_dict: the tensors under their public names.
+        told: options, and arguments of the file.
+
+    Raises:
+        DataError: if the tensors are not of that source, or of a network that cannot be represented.
+        ConfigError: if something is needed and missing, or contradicts the file.
     """
     importer = build_component(component("importer", source), None)
+    _check_numbers(state_dict)
     try:
-        imported = importer(state_dict, heads)
+        imported = importer(state_dict, told)
     except (IndexError, ValueError, RuntimeError) as fault:  # what tensors of other shapes end in
         raise DataError(
             f"the checkpoint's tensors cannot be read as those of {source} ({one_line(fault)}); name its "
@@ -66,7 +117,26 @@ def import_weights(source: str, state_dict: Mapping[str, Tensor], *, heads: int 
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     _compare(network, shapes, f"the {source} checkpoint")
     network.load_state_dict(tensors)
-    return network
+    return Import(network, imported.settled)
+
+
+def _check_numbers(state_dict: Mapping[str, Tensor]) -> None:
+    if not isinstance(state_dict, Mapping):
+        raise DataError(f"a mapping of names to tensors is needed, not {type(state_dict).__name__}")
+    for name, tensor in state_dict.items():
+        if not isinstance(name, str) or not isinstance(tensor, Tensor):
+            raise DataError(f"{name!r} of the checkpoint is {type(tensor).__name__}; give tensors by names")
+        if tensor.is_quantized or not tensor.is_floating_point():
+            raise DataError(
+                f"the checkpoint's '{name}' is of {tensor.dtype}; weights are floating-point numbers, so "
+                f"export them as such"
+            )
+        # As the network will hold it: what is too large for float32 is lost there.
+        if not tensor.float().isfinite().all():
+            raise DataError(
+                f"the checkpoint's '{name}' holds numbers that are not finite, such as NaN; take a checkpoint "
+                f"from before training diverged"
+            )
 
 
 def save(

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from thalweg.facts import Facts
 from thalweg.interpolant import Interpolant
+from thalweg.told import Settled, Told
 from thalweg.types import (
     Batch,
     Condition,
@@ -469,8 +470,19 @@ class Logger(Protocol):
 class Importer(Protocol):
     """Reads a released checkpoint's tensors as a network of ours."""
 
-    def __call__(self, state_dict: Mapping[str, Tensor], heads: int | None) -> "Imported":
-        """Work out the composition and rename the tensors."""
+    def __call__(self, state_dict: Mapping[str, Tensor], told: Told) -> "Imported":
+        """Work out the composition and rename the tensors.
+
+        Nothing is guessed and nothing told is passed over: :class:`thalweg.told.Settling` sees to both.
+
+        Args:
+            state_dict: the tensors under their public names.
+            told: what options and the file's own arguments tell beside them.
+
+        Raises:
+            DataError: the tensors are of another source, or of a network that cannot be represented.
+            ConfigError: something has to be told and is not, or is of no use.
+        """
         ...
 
 
@@ -479,7 +491,7 @@ class Imported(Protocol):
 
     @property
     def composition(self) -> Mapping[str, Any]:
-        """Backbone, refiner and branches, as :func:`thalweg.compose` takes them."""
+        """Backbone, refiner, branches and interpolant, as :func:`thalweg.compose` takes them."""
         ...
 
     @property
@@ -490,6 +502,11 @@ class Imported(Protocol):
     @property
     def state_dict(self) -> Mapping[str, Tensor]:
         """The tensors under our names."""
+        ...
+
+    @property
+    def settled(self) -> Mapping[str, Settled]:
+        """What the tensors alone do not tell, with what told it: :attr:`thalweg.told.Settling.found`."""
         ...
 
 

@@ -57,7 +57,7 @@ def read_weights(place: Location, what: str, source: str, expected: str = "") ->
                 f"{place} is not {what}: its SHA-256 is {found}, which does not begin with {expected}; get "
                 f"the right file from {source}, or set 'sha256' to take this one as it is"
             )
-        return Weights(read_foreign(path), found)
+        return Weights(dict(read_foreign(path)), found)
 
 
 @contextmanager

@@ -7,10 +7,13 @@ import attrs
 from torch import Tensor
 
 from thalweg.facts import Facts
-from thalweg_backbones.importers.tensors import Imported, Tensors, dit, place, readout
+from thalweg.told import Settling, Told
+from thalweg_backbones.importers import told as stated
+from thalweg_backbones.importers.tensors import Imported, Tensors, channels_of, dit, place, readout
 
-# Models that were trained with alignment bound the time gap's scale.
-_ALIGNED_CLAMP = 5.0
+_NAME, _READOUTS = "DeepFlow", ("final_layer.0", "final_layer.1", "final_acc_layer")
+# The bound of the time gap's scale, where there is one.
+_CLAMP = 5.0
 
 
 @attrs.frozen
@@ -25,25 +28,43 @@ class DeepFlowImporterConfig:
 class DeepFlowImporter:
     """See :class:`DeepFlowImporterConfig`. Fulfils :class:`thalweg.protocols.Importer`."""
 
-    def __call__(self, state_dict: Mapping[str, Tensor], heads: int | None) -> Imported:
-        """Rename; branches and the acceleration MLP's widths follow from the tensors."""
-        tensors = Tensors("DeepFlow", state_dict)
-        backbone, facts, ours = dit(tensors, heads)
+    def __call__(self, state_dict: Mapping[str, Tensor], told: Told) -> Imported:
+        """Rename; the number of branches and the acceleration MLP's widths follow from the tensors.
+
+        Raises:
+            DataError: if the file is another's, or its network cannot be represented.
+            ConfigError: if something has to be told.
+        """
+        tensors, settling = Tensors(_NAME, state_dict), Settling(_NAME, told)
+        backbone, facts, ours = dit(tensors, settling)
         boundaries = tensors.count("df_blocks")
-        readout(tensors, "final_layer.0", ours, "intermediate_velocity")
-        readout(tensors, "final_layer.1", ours, "velocity_readout")
-        readout(tensors, "final_acc_layer", ours, "acceleration_readout")
+        for name in _READOUTS:
+            channels_of(tensors, name, backbone["patch"], _NAME, (facts.shape[0],))
+        for name, target in zip(
+            _READOUTS, ("intermediate_velocity", "velocity_readout", "acceleration_readout"), strict=True
+        ):
+            readout(tensors, name, ours, target)
         place(ours, "refiner.time_gap.mlp.layers.0", tensors.linear("dt_embedder.mlp.0"))
         place(ours, "refiner.time_gap.mlp.layers.1", tensors.linear("dt_embedder.mlp.2"))
         channels: list[int] = []
         for index in range(boundaries):
             channels = _vera_block(tensors, index, ours)
-        refiner: dict[str, Any] = {"type": "vera", "channels": channels}
-        if tensors.drop("projectors"):
-            refiner["clamp_scale"] = _ALIGNED_CLAMP
+        aligned = tensors.drop("projectors")
         tensors.finish()
-        composition = {"backbone": backbone, "refiner": refiner, "branches": boundaries + 1}
-        return Imported(composition, facts, ours)
+        refiner: dict[str, Any] = {"type": "vera", "channels": channels}
+        stated.equal_branches(settling, backbone["depth"], boundaries)
+        if stated.clamp(settling, aligned=aligned):
+            refiner["clamp_scale"] = _CLAMP
+        path = stated.path(settling)
+        stated.prediction(settling, sure=True)
+        settling.finish()
+        composition = {
+            "backbone": backbone,
+            "refiner": refiner,
+            "branches": boundaries + 1,
+            "interpolant": path,
+        }
+        return Imported(composition, facts, ours, settling.found)
 
 
 def _vera_block(tensors: Tensors, index: int, ours: dict[str, Tensor]) -> list[int]:

@@ -5,11 +5,19 @@ from collections.abc import Mapping
 import attrs
 from torch import Tensor
 
-from thalweg.errors import ConfigError
 from thalweg.facts import Facts
-from thalweg_backbones.importers.tensors import Imported, Tensors, embeddings, place, readout
-from thalweg_backbones.mmdit import MMDiTConfig
+from thalweg.told import Settling, Told
+from thalweg_backbones.importers import told as stated
+from thalweg_backbones.importers.tensors import (
+    Imported,
+    Tensors,
+    channels_of,
+    embeddings,
+    place,
+    readout,
+)
 
+_NAME = "REPA's text-to-image"
 _STREAMS = {"image": "x_block", "context": "context_block"}
 _LAYERS = {
     "modulation": "adaLN_modulation.1",
@@ -36,15 +44,16 @@ class REPATextImporterConfig:
 class REPATextImporter:
     """See :class:`REPATextImporterConfig`. Fulfils :class:`thalweg.protocols.Importer`."""
 
-    def __call__(self, state_dict: Mapping[str, Tensor], heads: int | None) -> Imported:
+    def __call__(self, state_dict: Mapping[str, Tensor], told: Told) -> Imported:
         """Rename; captions are of 77 tokens, as CLIP makes them.
 
         Raises:
-            ConfigError: if the heads cannot be told from the width.
+            DataError: if the file is another's, or its network cannot be represented.
+            ConfigError: if something has to be told.
         """
-        tensors = Tensors("REPA's text-to-image", state_dict)
-        shape, patch, ours = embeddings(tensors)
-        width = ours["backbone.patches.projection.bias"].shape[0]
+        tensors, settling = Tensors(_NAME, state_dict), Settling(_NAME, told)
+        embedded = embeddings(tensors, settling)
+        ours, width = embedded.tensors, embedded.width
         depth = tensors.count("joint_blocks")
         place(ours, "backbone.context", tensors.linear("context_embedder"))
         normed = tensors.has("joint_blocks.0.x_block.attn.ln_q.weight")
@@ -58,24 +67,24 @@ class REPATextImporter:
                     weight = tensors.take(f"{source}.{name}")
                     if not (last and norm == _UNREAD):
                         ours[f"{target}.{norm}"] = weight
+        channels_of(tensors, "final_layer", embedded.options["patch"], _NAME, (embedded.shape[0],))
         readout(tensors, "final_layer", ours, "velocity_readout")
         tensors.drop("projectors")
         tensors.finish()
-        released = MMDiTConfig()
-        if heads is None and width != released.width:
-            raise ConfigError(
-                f"the number of heads cannot be told from the tensors and width {width} is not the released "
-                f"models' {released.width}; pass heads=..."
-            )
+        path = stated.path(settling)
+        # No other program has these blocks and this condition.
+        stated.prediction(settling, sure=True)
         backbone = {
             "type": "mmdit",
             "width": width,
             "depth": depth,
-            "heads": released.heads if heads is None else heads,
-            "patch": patch,
+            "heads": stated.heads(settling, width, depth),
             "qk_norm": normed,
             # They were trained to attend to CLIP's padding.
             "mask_padding": False,
+            **embedded.options,
         }
-        text = (_CLIP_TOKENS, ours["backbone.context.weight"].shape[1])
-        return Imported({"backbone": backbone, "branches": 1}, Facts(shape=shape, text=text), ours)
+        settling.finish()
+        facts = Facts(shape=embedded.shape, text=(_CLIP_TOKENS, ours["backbone.context.weight"].shape[1]))
+        composition = {"backbone": backbone, "branches": 1, "interpolant": path}
+        return Imported(composition, facts, ours, settling.found)

@@ -1,12 +1,24 @@
 """Checkpoints of SiT: time runs the other way and the velocity points from noise to data."""
 
+import logging
 from collections.abc import Mapping
 
 import attrs
 from torch import Tensor
 
 from thalweg.facts import Facts
-from thalweg_backbones.importers.tensors import Imported, Tensors, dit, flip_time, readout
+from thalweg.told import Settling, Told
+from thalweg_backbones.importers import told as stated
+from thalweg_backbones.importers.tensors import (
+    Imported,
+    Tensors,
+    channels_of,
+    dit,
+    flip_time,
+    readout,
+)
+
+_NAME = "SiT"
 
 
 @attrs.frozen
@@ -21,13 +33,21 @@ class SiTImporterConfig:
 class SiTImporter:
     """See :class:`SiTImporterConfig`. Fulfils :class:`thalweg.protocols.Importer`."""
 
-    def __call__(self, state_dict: Mapping[str, Tensor], heads: int | None) -> Imported:
-        """Our velocity is v(x, t) = -v_SiT(x, 1 - t); both changes are absorbed by two layers."""
-        tensors = Tensors("SiT", state_dict)
-        backbone, facts, ours = dit(tensors, heads)
+    def __call__(self, state_dict: Mapping[str, Tensor], told: Told) -> Imported:
+        """Our velocity is v(x, t) = -v_SiT(x, 1 - t); both changes are absorbed by two layers.
+
+        Raises:
+            DataError: if the file is another's, or its network cannot be represented.
+            ConfigError: if something has to be told.
+        """
+        tensors, settling = Tensors(_NAME, state_dict), Settling(_NAME, told)
+        stated.refuse_another(settling, "sit", _NAME)
+        backbone, facts, ours = dit(tensors, settling)
         first = "backbone.time.mlp.layers.0.weight"
         ours[first] = flip_time(ours[first])
         patch, channels = backbone["patch"], facts.shape[0]
+        found = channels_of(tensors, "final_layer", patch, _NAME, (channels, 2 * channels))
+        variances = tensors.seen("final_layer.linear.weight").unflatten(0, (patch * patch, -1))[:, channels:]
 
         def change(projection: Tensor) -> Tensor:
             # Outputs are ordered (row, column, channel); learned variances are the last channels.
@@ -36,4 +56,25 @@ class SiTImporter:
 
         readout(tensors, "final_layer", ours, "velocity_readout", change)
         tensors.finish()
-        return Imported({"backbone": backbone, "branches": 1}, facts, ours)
+        path = stated.path(settling)
+        stated.prediction(settling, sure=False)
+        settling.finish()
+        if not stated.whose(told):
+            _doubt(found > channels, bool(variances.any()))
+        composition = {"backbone": backbone, "branches": 1, "interpolant": path}
+        return Imported(composition, facts, ours, settling.found)
+
+
+def _doubt(variances: bool, trained: bool) -> None:
+    """Say what else a file without arguments may be."""
+    if variances and trained:
+        # SiT computes variances and drops them, so that they stay at their initial zero.
+        logging.getLogger("thalweg").warning(
+            "the channels for variances have weights, which SiT never trains and DiT does: make sure that "
+            "this is no DiT, which predicts noise"
+        )
+    elif not variances:
+        logging.getLogger("thalweg").warning(
+            "nothing in the file says whose it is, and REPA's files without projectors have the same "
+            "tensors with time the other way: make sure that this is SiT's"
+        )

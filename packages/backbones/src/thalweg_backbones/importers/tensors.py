@@ -7,13 +7,18 @@ import attrs
 import torch
 from torch import Tensor
 
-from thalweg.errors import ConfigError, DataError
+from thalweg.errors import DataError
 from thalweg.facts import Facts
-from thalweg_backbones.dit import SIZES
+from thalweg.foreign_names import bare_names
+from thalweg.told import Settled, Settling
+from thalweg_backbones.importers import told
 from thalweg_backbones.layers import positions
 
-# The largest deviation of stored positions from the fixed table: they are float32 of the same numbers.
-_POSITION_TOLERANCE = 1e-4
+# What float32 leaves of one formula computed in two ways; what is farther off is the file's own.
+_SAME_POSITIONS = 1e-6
+# Averaging scales a fixed table by what rounding adds up to, and half precision rounds it: both stay within
+# these. The rows and columns of another order, or learned positions, do not.
+_CORRELATION, _SCALE = 0.999, (0.9, 1.1)
 
 
 @attrs.frozen(eq=False)
@@ -23,6 +28,7 @@ class Imported:
     composition: Mapping[str, Any]
     facts: Facts
     state_dict: Mapping[str, Tensor]
+    settled: Mapping[str, Settled]
 
 
 class Tensors:
@@ -30,7 +36,7 @@ class Tensors:
 
     def __init__(self, source: str, state_dict: Mapping[str, Tensor]) -> None:
         self._source = source
-        self._left = {_bare(name): tensor for name, tensor in state_dict.items()}
+        self._left = bare_names(state_dict)
 
     def take(self, name: str) -> Tensor:
         """The tensor of that name.
@@ -44,6 +50,12 @@ class Tensors:
                 f"name its source (sit, repa or deepflow) or check the file"
             )
         return self._left.pop(name)
+
+    def seen(self, name: str) -> Tensor:
+        """The tensor of that name, to be read later on."""
+        tensor = self.take(name)
+        self._left[name] = tensor
+        return tensor
 
     def has(self, name: str) -> bool:
         """Whether there is a tensor of that name, not read yet."""
@@ -79,42 +91,86 @@ class Tensors:
             )
 
 
-def embeddings(tensors: Tensors) -> tuple[tuple[int, int, int], int, dict[str, Tensor]]:
-    """Shape of the latents, patch, and the tensors of patch and time embedding.
+@attrs.frozen(eq=False)
+class Embedded:
+    """What the embeddings tell: the latents' shape, the backbone's patch and positions, and their tensors."""
+
+    shape: tuple[int, int, int]
+    width: int
+    options: dict[str, Any]
+    tensors: dict[str, Tensor]
+
+
+def embeddings(tensors: Tensors, settling: Settling) -> Embedded:
+    """Patches, positions and times.
 
     Raises:
         DataError: if the positions are not the fixed table.
     """
     patch_weight = tensors.take("x_embedder.proj.weight")
     width, channels, patch = patch_weight.shape[:3]
-    stored_positions = tensors.take("pos_embed")
-    side = round(stored_positions.shape[1] ** 0.5)
-    expected = positions((side, side), width)
-    if (
-        stored_positions.shape != expected.shape
-        or (stored_positions - expected).abs().max() > _POSITION_TOLERANCE
-    ):
-        raise DataError("the checkpoint's pos_embed is not the fixed 2-D sin-cos table of a square image")
+    stored = tensors.take("pos_embed")
+    side, off = _positions(stored, width)
+    options: dict[str, Any] = {"patch": patch}
     ours = {
         "backbone.patches.projection.weight": patch_weight.flatten(1),
         "backbone.patches.projection.bias": tensors.take("x_embedder.proj.bias"),
     }
+    if off > _SAME_POSITIONS:
+        options["stored_positions"] = True
+        ours["backbone.patches.positions"] = stored
+        settling.note("positions", "the file's own", f"the tensors, at most {off:.1e} off the fixed table")
+    else:
+        settling.note("positions", "the fixed table", "the tensors")
     place(ours, "backbone.time.mlp.layers.0", tensors.linear("t_embedder.mlp.0"))
     place(ours, "backbone.time.mlp.layers.1", tensors.linear("t_embedder.mlp.2"))
-    return (channels, side * patch, side * patch), patch, ours
+    return Embedded((channels, side * patch, side * patch), width, options, ours)
 
 
-def dit(tensors: Tensors, heads: int | None) -> tuple[dict[str, Any], Facts, dict[str, Tensor]]:
+def _positions(stored: Tensor, width: int) -> tuple[int, float]:
+    """The side of the grid, and how far stored positions are at most off the fixed table.
+
+    The source adds the table that its file holds, so that is what reproduces it where the two differ.
+    """
+    side = round(stored.shape[1] ** 0.5)
+    if stored.shape != (1, side**2, width):
+        raise DataError(
+            f"the checkpoint's pos_embed is of shape {tuple(stored.shape)}, which is no table of a square image "
+            f"for width {width}; only such networks can be imported"
+        )
+    found, fixed = stored.double(), positions((side, side), width).double()
+    product, norm = (found * fixed).sum(), fixed.norm()
+    correlation, scale = float(product / (found.norm() * norm)), float(product / norm**2)
+    if not (correlation > _CORRELATION and _SCALE[0] < scale < _SCALE[1]):
+        raise DataError(
+            f"the checkpoint's pos_embed is not the fixed 2-D sin-cos table of a square image (correlation "
+            f"{correlation:.3f}, scale {scale:.3f}); only networks with that table can be imported"
+        )
+    return side, float((found - fixed).abs().max())
+
+
+def dit(tensors: Tensors, settling: Settling) -> tuple[dict[str, Any], Facts, dict[str, Tensor]]:
     """Backbone config, facts and tensors of the public DiT layout."""
-    shape, patch, ours = embeddings(tensors)
+    embedded = embeddings(tensors, settling)
+    ours, width = embedded.tensors, embedded.width
     table = tensors.take("y_embedder.embedding_table.weight")
     ours["backbone.classes.weight"] = table
     depth = tensors.count("blocks")
     for index in range(depth):
+        normed = tensors.has(f"blocks.{index}.attn.q_norm.weight")
+        kind = "LayerNorm" if tensors.has(f"blocks.{index}.attn.q_norm.bias") else "a norm"
+        told.refuse_qk_norm(settling, normed, kind)
         for target, name in _BLOCK.items():
             place(ours, f"backbone.blocks.{index}.{target}", tensors.linear(f"blocks.{index}.{name}"))
-    facts = Facts(shape=shape, classes=table.shape[0] - 1)
-    return _backbone(table.shape[1], depth, patch, heads), facts, ours
+    facts = Facts(shape=embedded.shape, classes=told.classes(settling, table.shape[0]))
+    backbone = {
+        "type": "dit",
+        "width": width,
+        "depth": depth,
+        "heads": told.heads(settling, width, depth),
+        **embedded.options,
+    }
+    return backbone, facts, ours
 
 
 _BLOCK = {
@@ -124,6 +180,22 @@ _BLOCK = {
     "mlp.layers.0": "mlp.fc1",
     "mlp.layers.1": "mlp.fc2",
 }
+
+
+def channels_of(tensors: Tensors, name: str, patch: int, source: str, allowed: tuple[int, ...]) -> int:
+    """How many channels a read-out gives for a pixel.
+
+    Raises:
+        DataError: if it is another number than the source's networks give.
+    """
+    rows = tensors.seen(f"{name}.linear.weight").shape[0]
+    found, rest = divmod(rows, patch * patch)
+    if rest or found not in allowed:
+        raise DataError(
+            f"'{name}.linear.weight' has {rows} rows, and {source} has {' or '.join(map(str, allowed))} "
+            f"channels for each of {patch * patch} pixels; with learned variances it is SiT's or DiT's"
+        )
+    return found
 
 
 def readout(
@@ -147,37 +219,15 @@ def place(ours: dict[str, Tensor], target: str, parts: Mapping[str, Tensor]) -> 
         ours[f"{target}.{part}"] = tensor
 
 
-def _backbone(width: int, depth: int, patch: int, heads: int | None) -> dict[str, Any]:
-    named = next((name for name, size in SIZES.items() if size.width == width), None)
-    if heads is None and named is None:
-        known = ", ".join(str(size.width) for size in SIZES.values())
-        raise ConfigError(
-            f"the number of heads cannot be told from the tensors and width {width} is none of the named "
-            f"sizes ({known}); pass heads=..."
-        )
-    backbone: dict[str, Any] = {"type": "dit", "size": named or "B", "patch": patch, "depth": depth}
-    if named is None:
-        backbone["width"] = width
-    if heads is not None:
-        backbone["heads"] = heads
-    return backbone
-
-
-def _bare(name: str) -> str:
-    # Wrappers of data-parallel training and of the compiler leave these in front, in either order.
-    while name.startswith(("module.", "_orig_mod.")):
-        name = name.partition(".")[2]
-    return name
-
-
 def flip_time(first_layer: Tensor) -> Tensor:
     """The first layer of a time embedding that reads 1 - t, as one that reads t.
 
     cos((1-t) w) = cos w cos tw + sin w sin tw and sin((1-t) w) = sin w cos tw - cos w sin tw, so the
-    flip is a rotation of the sinusoids, which the layer's weight absorbs exactly.
+    flip is a rotation of the sinusoids, which the layer's weight absorbs exactly. In float32 whatever the
+    file's precision, since it is in float32 that the source would compute with what the file holds.
     """
     half = first_layer.shape[1] // 2
     omega = 10_000.0 ** (-torch.arange(half, dtype=torch.float64) / half)
     cosine, sine = first_layer.double().split(half, dim=1)
     flipped = [omega.cos() * cosine + omega.sin() * sine, omega.sin() * cosine - omega.cos() * sine]
-    return torch.cat(flipped, dim=1).to(first_layer.dtype)
+    return torch.cat(flipped, dim=1).float()

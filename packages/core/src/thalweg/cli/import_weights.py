@@ -1,28 +1,72 @@
 """``thalweg import``: a released checkpoint as a network of ours."""
 
 from pathlib import Path
+from typing import Any
 
+import attrs
 import click
 
 from thalweg.cli import console
 from thalweg.cli.local import LocalPath
 
 
+def _depths(_: click.Context, __: click.Parameter, value: str | None) -> tuple[int, ...] | None:
+    if value is None:
+        return None
+    words = value.split(",")
+    if not all(word.strip().isascii() and word.strip().isdecimal() for word in words):
+        raise click.BadParameter(f"'{value}' is no list of depths; write 4,8")
+    return tuple(map(int, words))
+
+
 @click.command("import")
 @click.argument("source")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.argument("out", type=LocalPath())
-@click.option("--heads", type=click.IntRange(min=1), help="Attention heads, for an unusual width.")
-def command(source: str, file: Path, out: Path, heads: int | None) -> None:
-    """Read FILE, a checkpoint of SOURCE (sit, repa, deepflow), and write the network to OUT.
+@click.option("--heads", type=click.IntRange(min=1), help="Attention heads.")
+@click.option("--path", type=click.Choice(["linear", "cosine", "GVP", "VP"], case_sensitive=False))
+@click.option("--prediction", type=click.Choice(["velocity", "noise", "score"]))
+@click.option("--classes", type=click.IntRange(min=1), help="Classes, without the null class.")
+@click.option("--branches-at", callback=_depths, metavar="DEPTHS", help="Where branches end, such as 4,8.")
+@click.option("--clamp/--no-clamp", default=None, help="Whether the time gap's scale is bounded.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(source: str, file: Path, out: Path, as_json: bool, **options: Any) -> None:
+    """Read FILE, a checkpoint of SOURCE (sit, repa, repa-t2i, deepflow), and write the network to OUT.
 
     FILE is .pt (read without executing anything) or .safetensors; the averaged weights (EMA) are taken
-    where there are any. OUT is a folder that thalweg.load and thalweg sample open.
+    where there are any. The options tell what neither the tensors nor arguments in the file do; what is
+    needed is asked for. OUT is a folder that thalweg.load and thalweg sample open.
     """
-    from thalweg.importing import check_place, import_weights, read_foreign, save
+    from thalweg.files import sha256
+    from thalweg.importing import check_place, import_told, read_foreign, save
+    from thalweg.told import Told
 
     check_place(out)
-    network = import_weights(source, read_foreign(file), heads=heads)
-    save(out, network.state_dict(), network.composition, network.facts, source=source)
+    weights = read_foreign(file)
+    imported = import_told(source, weights, Told(**options, arguments=weights.arguments))
+    network = imported.network
+    origin = {
+        "file": file.name,
+        "sha256": sha256(file),
+        "weights": weights.place,
+        "left": list(weights.left),
+        "settled": {name: attrs.asdict(one) for name, one in imported.settled.items()},
+    }
+    save(out, network.state_dict(), network.composition, network.facts, source=source, imported=origin)
     count = sum(parameter.numel() for parameter in network.parameters())
+    if as_json:
+        console.result_json(
+            {"out": str(out), "branches": network.branches, "parameters": count, "source": source, **origin}
+        )
+        return
+    left = f" ({', '.join(weights.left)} left out)" if weights.left else ""
     console.result(f"{out}: {network.branches} branches, {count / 1e6:.2f} M parameters")
+    console.result(f"weights: {weights.place or 'the only ones'}{left}")
+    for name, one in imported.settled.items():
+        console.result(f"{name}: {_text(one.value)} ({one.origin})")
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)

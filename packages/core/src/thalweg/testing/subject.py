@@ -12,6 +12,7 @@ from thalweg.errors import ConfigError
 from thalweg.facts import Facts
 from thalweg.plugins import build_component, registry
 from thalweg.testing.numbers import FACTS
+from thalweg.told import Told
 
 UNINFORMED = ("dataset", "source", "autoencoder", "text_encoder")
 """Kinds whose ``build`` takes nothing: they state the facts."""
@@ -31,8 +32,8 @@ class Subject:
         shapes: shapes of latents that it must work on.
         backend: of torch.compile; ``inductor`` needs a C++ compiler.
         folder: an empty folder, for those that write.
-        checkpoint: makes tensors and heads of a checkpoint that an importer reads; None where none is at
-            hand.
+        checkpoint: makes the tensors of a checkpoint that an importer reads, and what has to be told beside
+            them; None where none is at hand.
     """
 
     kind: str
@@ -42,7 +43,7 @@ class Subject:
     shapes: tuple[tuple[int, int, int], ...] = SHAPES
     backend: str = "aot_eager"
     folder: Path | None = None
-    checkpoint: Callable[[], tuple[Mapping[str, Tensor], int | None]] | None = None
+    checkpoint: Callable[[], tuple[Mapping[str, Tensor], Told]] | None = None
 
     def __str__(self) -> str:
         origin = registry().origin(self.kind, self.name)

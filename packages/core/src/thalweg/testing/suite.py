@@ -42,8 +42,8 @@ class ConformanceSuite:
     backend: ClassVar[str] = "aot_eager"
     expected_failures: ClassVar[Mapping[str, str]] = {}
 
-    def checkpoint(self) -> tuple[Mapping[str, Tensor], int | None]:
-        """A checkpoint that an importer reads: its tensors and its attention heads, or None.
+    def checkpoint(self) -> tuple[Mapping[str, Tensor], Told]:
+        """A checkpoint that an importer reads: its tensors, and what has to be told beside them.
 
         To be overridden by the suites of importers.
         """

@@ -1,18 +1,22 @@
 """What an importer keeps, on a checkpoint of its own source and on foreign ones."""
 
 from collections.abc import Mapping
+from typing import Any
 
+import attrs
 import torch
 from torch import Tensor
 
 import thalweg
 from thalweg.errors import DataError, ThalwegError
+from thalweg.importing import import_told
 from thalweg.testing.rules import does_not_apply, require, rule
 from thalweg.testing.subject import Subject
+from thalweg.told import OPTIONS, Told
 
 
-def checkpoint(subject: Subject) -> tuple[Mapping[str, Tensor], int | None]:
-    """Tensors and heads of a checkpoint."""
+def checkpoint(subject: Subject) -> tuple[Mapping[str, Tensor], Told]:
+    """Tensors of a checkpoint, and what has to be told beside them."""
     if subject.checkpoint is None:
         does_not_apply("no checkpoint is at hand; override ConformanceSuite.checkpoint in its tests")
     return subject.checkpoint()
@@ -23,7 +27,7 @@ def a_foreign_state_dict_is_refused_by_its_first_missing_tensor(subject: Subject
     """What is no checkpoint of its source raises DataError that names a tensor."""
     for foreign in ({}, {"layer.weight": torch.zeros(2, 2)}):
         try:
-            subject.build()(foreign, None)
+            subject.build()(foreign, Told())
         except DataError as error:
             named = "has no tensor '" in str(error)
             require(named, f"a foreign checkpoint is refused without naming a tensor: {error}")
@@ -42,8 +46,8 @@ def a_foreign_state_dict_is_refused_by_its_first_missing_tensor(subject: Subject
 @rule("importer")
 def a_checkpoint_of_its_own_fits_the_network_that_it_names(subject: Subject) -> None:
     """The renamed tensors are exactly those of the composition, in names and shapes."""
-    tensors, heads = checkpoint(subject)
-    imported = subject.build()(dict(tensors), heads)
+    tensors, told = checkpoint(subject)
+    imported = subject.build()(dict(tensors), told)
     network = thalweg.compose(**imported.composition, facts=imported.facts, device="meta")
     expected = {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
     found = {key: tuple(tensor.shape) for key, tensor in imported.state_dict.items()}
@@ -60,10 +64,10 @@ def a_checkpoint_of_its_own_fits_the_network_that_it_names(subject: Subject) -> 
 @rule("importer")
 def the_given_tensors_are_left_as_they_were(subject: Subject) -> None:
     """Neither the mapping nor its tensors are changed."""
-    tensors, heads = checkpoint(subject)
+    tensors, told = checkpoint(subject)
     given = dict(tensors)
     kept = {key: tensor.clone() for key, tensor in given.items()}
-    subject.build()(given, heads)
+    subject.build()(given, told)
     require(given.keys() == kept.keys(), "it takes tensors out of the mapping; copy it first")
     require(
         all(torch.equal(given[key], kept[key]) for key in kept), "it writes into the tensors; make new ones"
@@ -73,9 +77,9 @@ def the_given_tensors_are_left_as_they_were(subject: Subject) -> None:
 @rule("importer")
 def a_tensor_too_many_is_named(subject: Subject) -> None:
     """A tensor that it does not know is an error that names it."""
-    tensors, heads = checkpoint(subject)
+    tensors, told = checkpoint(subject)
     try:
-        subject.build()({**tensors, "extra.weight": torch.zeros(1)}, heads)
+        subject.build()({**tensors, "extra.weight": torch.zeros(1)}, told)
     except DataError as error:
         require("extra.weight" in str(error), f"a tensor too many is refused without its name: {error}")
         return
@@ -85,18 +89,56 @@ def a_tensor_too_many_is_named(subject: Subject) -> None:
 @rule("importer")
 def a_wrong_tensor_is_a_clear_error(subject: Subject) -> None:
     """A tensor of any other shape ends in a ThalwegError."""
-    tensors, heads = checkpoint(subject)
+    tensors, told = checkpoint(subject)
     for key, tensor in tensors.items():
         for wrong in (tensor.flatten()[:0], torch.zeros(())):
             try:
-                thalweg.import_weights(subject.name, {**tensors, key: wrong}, heads=heads)
+                import_told(subject.name, {**tensors, key: wrong}, told)
             except ThalwegError:
                 continue
             # What only training needs may be passed over, of whatever shape it is.
             rest = {name: one for name, one in tensors.items() if name != key}
             try:
-                thalweg.import_weights(subject.name, rest, heads=heads)
+                import_told(subject.name, rest, told)
             except ThalwegError:
                 require(
                     False, f"'{key}' of another shape is taken; rename it only, so that its shape is compared"
                 )
+
+
+@rule("importer")
+def nothing_that_is_told_is_passed_over(subject: Subject) -> None:
+    """Whatever else is told makes another network, or is refused by a ThalwegError."""
+    tensors, told = checkpoint(subject)
+    expected = subject.build()(dict(tensors), told)
+    others = {
+        "heads": 1 if told.heads != 1 else 2,
+        "branches_at": (1,) if told.branches_at != (1,) else (2,),
+        "path": "vp",
+        "prediction": "noise",
+        "clamp": not told.clamp,
+        "classes": 7 if told.classes != 7 else 8,
+    }
+    for name, value in others.items():
+        try:
+            found = subject.build()(dict(tensors), attrs.evolve(told, **{name: value}))
+        except ThalwegError:
+            continue
+        except Exception as error:
+            require(
+                False,
+                f"{OPTIONS[name]} ends in {type(error).__name__}; raise a ThalwegError where it says what no "
+                "network can be",
+            )
+        require(
+            _differs(found, expected),
+            f"{OPTIONS[name]} is passed over; settle it with thalweg.told.Settling, whose finish() refuses "
+            "what says nothing",
+        )
+
+
+def _differs(one: Any, other: Any) -> bool:
+    if (one.composition, one.facts) != (other.composition, other.facts):
+        return True
+    mine, theirs = one.state_dict, other.state_dict
+    return mine.keys() != theirs.keys() or any(not torch.equal(mine[key], theirs[key]) for key in mine)

@@ -1,0 +1,196 @@
+"""What the importers read from the arguments of training scripts, and what they refuse by name."""
+
+import re
+from typing import Any
+
+from thalweg.errors import DataError
+from thalweg.storage.redaction import excerpt
+from thalweg.told import PATHS, PREDICTIONS, Settling, Told
+from thalweg_backbones.dit import SIZES
+
+_SIZE = re.compile(r"(?:^|[-_])(S|B|L|XL)/\d+")
+_WITH_NULL, _IMAGENET = 1001, 1000
+
+# Arguments that one program's training script has and the other's lacks.
+_SIT_ALONE = ("sample_eps", "train_eps", "loss_weight")
+_REPA_ALONE = ("proj_coeff", "enc_type", "encoder_depth", "projector_dim", "projector_embed_dims", "z_dims")
+
+
+def whose(told: Told) -> str:
+    """Whose training script wrote the arguments: SiT, REPA, DiT, or nothing where they do not tell."""
+    if str(told.arguments.get("model", "")).startswith("DiT"):
+        return "DiT"
+    ours = {"SiT": _SIT_ALONE, "REPA": _REPA_ALONE}
+    marked = [name for name, marks in ours.items() if any(mark in told.arguments for mark in marks)]
+    if len(marked) == 1:
+        return marked[0]
+    path, prediction = told.arguments.get("path_type"), told.arguments.get("prediction")
+    # How each spells them.
+    if prediction == "v":
+        return "REPA"
+    if prediction in ("velocity", "noise", "score") or path in ("Linear", "GVP", "VP"):
+        return "SiT"
+    return ""
+
+
+def refuse_another(settling: Settling, name: str, source: str) -> None:
+    """Make sure that the file's arguments are those of the source that is named.
+
+    Raises:
+        DataError: if they are another's.
+    """
+    found = whose(settling.told)
+    if found in ("", source):
+        return
+    if found == "DiT":
+        raise DataError(
+            f"the file's args are those of a DiT, which predicts noise; only networks that predict the "
+            f"velocity can be imported, and {name} reads those of {source}"
+        )
+    raise DataError(f"the file's args are those of {found}, not of {source}; import it as {found.lower()}")
+
+
+def heads(settling: Settling, width: int, depth: int) -> int:
+    """Attention heads, by option or the file's arguments."""
+    value, where = settling.told.argument("num_heads", "heads")
+    model = settling.told.arguments.get("model")
+    named = _SIZE.search(model) if isinstance(model, str) else None
+    if value is None and named is not None:
+        size = SIZES[named[1]]
+        # Of a network that is not of the size it is called by, the name tells nothing.
+        if (size.width, size.depth) == (width, depth):
+            value, where = size.heads, f"the model '{model}' of the file's args"
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+        raise _meaningless(value, where)
+    known = next((size.heads for size in SIZES.values() if (size.width, size.depth) == (width, depth)), None)
+    ask = f"released models of width {width} and depth {depth} have {known}" if known else ""
+    return settling.settle("heads", argument=(value, where), ask=ask) or 1
+
+
+def path(settling: Settling) -> str:
+    """Our name of the path between data and noise.
+
+    Raises:
+        DataError: if it is none of ours.
+    """
+    stated, where = settling.told.argument("path_type", "path", "interpolant")
+    ours = PATHS.get(stated.lower()) if isinstance(stated, str) else None
+    if stated is not None and ours is None:
+        raise _meaningless(stated, where)
+    found = settling.settle("path", argument=(ours, where), ask="linear or cosine, which SiT calls GVP")
+    if found not in (None, "linear", "cosine"):
+        raise DataError(
+            f"the path is {found} by {settling.found['path'].origin}, which no network here follows; only "
+            f"linear and cosine (GVP) can be imported"
+        )
+    return found or "linear"
+
+
+def prediction(settling: Settling, *, sure: bool) -> None:
+    """Make sure that velocities are predicted.
+
+    Args:
+        settling: of the importer.
+        sure: the tensors are of a program whose networks predict nothing else.
+
+    Raises:
+        DataError: if something else is.
+    """
+    stated, where = settling.told.argument("prediction")
+    ours = PREDICTIONS.get(stated.lower()) if isinstance(stated, str) else None
+    if stated is not None and ours is None:
+        raise _meaningless(stated, where)
+    tensors = "velocity" if sure else None
+    ask = "velocity; a DiT's file has the same tensors and predicts noise"
+    found = settling.settle("prediction", argument=(ours, where), tensors=tensors, ask=ask)
+    if found not in (None, "velocity"):
+        raise DataError(
+            f"the network predicts the {found} by {settling.found['prediction'].origin}; only those that "
+            f"predict the velocity can be imported"
+        )
+
+
+def classes(settling: Settling, rows: int) -> int:
+    """How many classes a table has beside the null class, in its last row.
+
+    Raises:
+        DataError: if it has no null class.
+    """
+    stated, where = settling.told.argument("num_classes")
+    given = settling.told.classes if stated is None else stated
+    if given is not None and (not isinstance(given, int) or given < 1):
+        raise _meaningless(given, where)
+    if given == rows:
+        raise DataError(
+            f"the table of {rows} classes has no row for the null class, so the network was trained without "
+            f"hidden labels; only networks with such a row can be imported"
+        )
+    if given is not None and given != rows - 1:
+        raise DataError(
+            f"the table of classes has {rows} rows and {given} classes are told; {given + 1} are needed, "
+            f"the last for the null class"
+        )
+    # What every model released for ImageNet has.
+    tensors = _IMAGENET if rows == _WITH_NULL else None
+    ask = f"{rows - 1} if the last of the table's {rows} rows is the null class's"
+    return settling.settle("classes", argument=(stated, where), tensors=tensors, ask=ask) or 1
+
+
+def clamp(settling: Settling, *, aligned: bool) -> bool:
+    """Whether the time gap's scale is bounded: ``legacy_scaling`` of DeepFlow."""
+    stated, where = settling.told.argument("legacy_scaling")
+    if stated is not None and not isinstance(stated, bool):
+        raise _meaningless(stated, where)
+    ask = "models released with alignment have the bound" + (", as this one seems to be" if aligned else "")
+    return bool(settling.settle("clamp", argument=(stated, where), ask=ask))
+
+
+def equal_branches(settling: Settling, depth: int, boundaries: int) -> None:
+    """Make sure that branches are of equal length.
+
+    Raises:
+        DataError: if they are not.
+    """
+    stated, where = settling.told.argument("df_idxs")
+    if stated is not None and not all(isinstance(one, int) for one in _list(stated, where)):
+        raise _meaningless(stated, where)
+    ends = None if stated is None else tuple(stated)
+    equal = tuple(depth * (index + 1) // (boundaries + 1) for index in range(boundaries))
+    divided = depth % (boundaries + 1) == 0
+    ask = f"such as {_text(equal)}" if divided else f"the depths of its {boundaries} refiners"
+    found = settling.settle("branches_at", argument=(ends, where), ask=ask)
+    if found is not None and (found != equal or not divided):
+        raise DataError(
+            f"the branches end after {_text(found)} of {depth} blocks by "
+            f"{settling.found['branches_at'].origin}, and the tensors are of {boundaries + 1}; only branches "
+            f"of equal length can be imported" + (f", which end after {_text(equal)}" if divided else "")
+        )
+
+
+def refuse_qk_norm(settling: Settling, stated: bool, kind: str) -> None:
+    """Refuse normalised queries and keys, by the tensors or the file's arguments.
+
+    Raises:
+        DataError: if there are such.
+    """
+    value, where = settling.told.argument("qk_norm")
+    if stated or value:
+        raise DataError(
+            f"queries and keys are normalised with {kind} by "
+            f"{'the tensors' if stated else where}, which backbone dit does not do; such a network cannot be "
+            f"imported"
+        )
+
+
+def _list(value: Any, where: str) -> list[Any]:
+    if not isinstance(value, list | tuple):
+        raise _meaningless(value, where)
+    return list(value)
+
+
+def _text(numbers: tuple[int, ...]) -> str:
+    return ",".join(map(str, numbers)) or "none"
+
+
+def _meaningless(value: Any, where: str) -> DataError:
+    return DataError(f"{where or 'the option'} is {excerpt(repr(value), 60)}, which is not understood; check the file")

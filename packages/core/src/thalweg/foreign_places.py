@@ -1,0 +1,149 @@
+"""Where training checkpoints keep their weights: averaged ones first, and never another's in silence."""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+from torch import Tensor
+
+from thalweg.errors import DataError
+from thalweg.foreign_names import unwrapped
+from thalweg.storage.redaction import excerpt
+
+_AVERAGED = (
+    *("ema", "model_ema", "ema_model", "ema_state_dict", "model_ema_state_dict", "state_dict_ema"),
+    *("params_ema", "ema_params", "net_ema", "ema_net"),
+)
+_PLAIN = ("model", "state_dict", "model_state_dict", "module", "params", "net", "network", "weights")
+_ARGUMENTS = ("args", "config", "cfg", "hparams", "hyper_parameters")
+# A list in the order of the parameters, as torch_ema and diffusers keep it.
+_LISTED = "shadow_params"
+# Averages as a module of their own beside the network, whose tensors are then told apart by their prefix.
+_AVERAGED_PREFIXES = ("ema_model", "model_ema", "ema", "net_ema", "ema_net", "averaged_model")
+_PLAIN_PREFIXES = ("online_model", "model", "net", "network", "module")
+_COUNTERS = {"n_averaged", "initted", "step", "decay", "num_updates", "optimization_step"}
+# Some averages leave out what is never trained: only the fixed table of positions in the layouts known here.
+_FIXED = ("pos_embed",)
+_DEEPEST = 4
+
+
+@attrs.frozen(eq=False)
+class Found:
+    """Tensors and where they stood; ``left`` names other weights in the file."""
+
+    tensors: Mapping[str, Tensor]
+    place: str = ""
+    left: tuple[str, ...] = ()
+
+
+def weights_in(content: Mapping[Any, Any]) -> Found:
+    """The averaged weights of a checkpoint, else its only ones; without tensors if there are none.
+
+    Raises:
+        DataError: if there are averaged weights that cannot be read.
+    """
+    return _one_of_several(_descended(content, ()))
+
+
+def arguments_in(content: Mapping[Any, Any]) -> dict[str, Any]:
+    """The options that a training script kept beside the weights: plain values alone."""
+    for key in _ARGUMENTS:
+        stated = content.get(key)
+        table = vars(stated) if isinstance(stated, argparse.Namespace) else stated
+        if isinstance(table, Mapping):
+            return {name: one for name, one in table.items() if isinstance(name, str) and _plain(one)}
+    return {}
+
+
+def _plain(value: Any) -> bool:
+    values = value if isinstance(value, list | tuple) else [value]
+    return all(one is None or isinstance(one, str | int | float) for one in values)
+
+
+def _descended(content: Mapping[Any, Any], place: tuple[str, ...]) -> Found:
+    deep = len(place) == _DEEPEST  # a pickle may hold itself
+    present = [] if deep else [key for key in (*_AVERAGED, *_PLAIN) if _filled(content.get(key))]
+    listed = content.get(_LISTED)
+    if isinstance(listed, Sequence) and listed:
+        return _named(listed, content, content, place)
+    for key in present:
+        value, here = content[key], (*place, key)
+        if isinstance(value.get(_LISTED), Sequence) and value[_LISTED]:
+            found = _named(value[_LISTED], content, value, here)
+        else:
+            found = _descended(value, here)
+        if found.tensors:
+            left = tuple(".".join((*place, other)) for other in present if other != key)
+            return attrs.evolve(found, left=found.left + left)
+        if key in _AVERAGED:
+            raise DataError(
+                f"averaged weights stand under '{'.'.join(here)}' in a form that is not understood "
+                f"({_keys(value)}); export them as safetensors"
+            )
+    tensors = {str(name): one for name, one in content.items() if isinstance(one, Tensor)}
+    return Found(tensors, ".".join(place))
+
+
+def _filled(value: Any) -> bool:
+    return isinstance(value, Mapping) and len(value) > 0
+
+
+def _named(listed: Sequence[Any], beside: Mapping[Any, Any], own: Mapping[Any, Any], place: Any) -> Found:
+    """Averages in a list, by the names of the network beside them."""
+    here = ".".join((*place, _LISTED))
+    for key in _PLAIN:
+        if not _filled(beside.get(key)) or beside[key] is own:
+            continue
+        model = _descended(beside[key], (key,)).tensors
+        trained = [name for name in model if unwrapped(name).rpartition(".")[2] not in _FIXED]
+        for names in (list(model), trained):
+            if [tuple(model[name].shape) for name in names] == [_shape(one) for one in listed]:
+                fixed = {name: model[name] for name in model if name not in names}
+                return Found({**dict(zip(names, listed, strict=True)), **fixed}, here, (key,))
+    raise DataError(
+        f"averaged weights stand under '{here}' without names, and no network beside them has tensors of "
+        f"these shapes in this order; export them with their names as safetensors"
+    )
+
+
+def _shape(one: Any) -> tuple[int, ...] | None:
+    return tuple(one.shape) if isinstance(one, Tensor) else None
+
+
+def _one_of_several(found: Found) -> Found:
+    """Of a network and its average in one table, the average."""
+    tensors = {name: one for name, one in found.tensors.items() if not _counts(name, one)}
+    front = {name: unwrapped(name).partition(".")[0] for name in tensors}
+    average = next((one for one in _AVERAGED_PREFIXES if one in front.values()), None)
+    if average is None:
+        return attrs.evolve(found, tensors=tensors or found.tensors)
+    mine = {unwrapped(name).partition(".")[2]: tensors[name] for name in tensors if front[name] == average}
+    plain = [name for name in tensors if front[name] in _PLAIN_PREFIXES]
+    if not any("." in name for name in mine) and plain:
+        mine = _dotted(mine, {unwrapped(name).partition(".")[2]: tensors[name] for name in plain}, average)
+    rest = {name: one for name, one in tensors.items() if front[name] != average and name not in plain}
+    left = tuple(sorted({front[name] for name in plain}))
+    place = f"{found.place}.{average}" if found.place else average
+    return Found({**mine, **rest}, place, found.left + tuple(f"{one}.*" for one in left))
+
+
+def _dotted(mine: Mapping[str, Tensor], beside: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Averages whose names lost their dots, as buffers' must, by the names of the network beside them."""
+    known = {name.replace(".", ""): name for name in beside}
+    lost = [name for name in mine if name not in known]
+    if lost or len(known) != len(beside):
+        raise DataError(
+            f"averaged weights stand under '{prefix}' in a form that is not understood "
+            f"({excerpt(', '.join(lost) or 'names that fit several tensors', 80)}); export them as safetensors"
+        )
+    fixed = {name: beside[name] for name in beside if name.rpartition(".")[2] in _FIXED}
+    return {**fixed, **{known[name]: tensor for name, tensor in mine.items()}}
+
+
+def _counts(name: str, tensor: Tensor) -> bool:
+    return name.rpartition(".")[2] in _COUNTERS and tensor.numel() == 1
+
+
+def _keys(table: Mapping[Any, Any]) -> str:
+    return excerpt(", ".join(map(str, table)) or "nothing", 80)
