@@ -116,14 +116,14 @@ def test_a_foreign_folder_is_never_replaced(tmp_path, files):
     folder.mkdir()
     for name, text in files.items():
         (folder / name).write_text(text)
-    with pytest.raises(DataError, match="exists and is no saved network"):
+    with pytest.raises(DataError, match=r"exists and is no saved network"):
         write(folder, composed())
     assert {path.name: path.read_text() for path in folder.iterdir()} == files
 
 
 def test_a_file_is_never_replaced(tmp_path):
     (tmp_path / "mine").write_text("thesis")
-    with pytest.raises(DataError, match="exists and is no saved network"):
+    with pytest.raises(DataError, match=r"exists and is no saved network"):
         write(tmp_path / "mine", composed())
     assert (tmp_path / "mine").read_text() == "thesis"
 
@@ -155,7 +155,7 @@ def test_a_missing_file_is_named(saved, name):
 
 
 def test_a_missing_folder_is_named(tmp_path):
-    with pytest.raises(DataError, match="nowhere holds no network"):
+    with pytest.raises(DataError, match=r"nowhere holds no network"):
         load(tmp_path / "nowhere")
 
 
@@ -303,7 +303,7 @@ def test_a_truncated_checkpoint_is_refused(tmp_path, keep, zipped):
 @pytest.mark.parametrize("name", ["theirs.pt", "theirs.pth", "theirs.safetensors", "theirs"])
 def test_a_file_of_another_kind_is_refused(tmp_path, name):
     (tmp_path / name).write_text("<html>404</html>")
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match=r"cannot be read"):
         read_foreign(tmp_path / name)
 
 
@@ -319,7 +319,7 @@ def test_a_checkpoint_without_tensors_is_refused(tmp_path, content, words):
 
 def test_a_missing_checkpoint_and_a_folder_are_named(tmp_path):
     for path in (tmp_path / "nowhere.pt", tmp_path):
-        with pytest.raises(DataError, match="is no file"):
+        with pytest.raises(DataError, match=r"is no file"):
             read_foreign(path)
 
 
@@ -332,9 +332,9 @@ def test_a_missing_checkpoint_and_a_folder_are_named(tmp_path):
         ("deepflow", "deepflow_3t_align", 6, 3),
     ],
 )
-def test_everything_but_the_heads_is_told_by_the_tensors(source, name, depth, branches):
+def test_shapes_are_told_by_the_tensors(source, name, depth, branches):
     file = golden(name)
-    network = import_weights(source, file.weights, heads=file.config["num_heads"])
+    network = import_weights(source, file.weights, **file.options)
     assert network.facts.shape == (4, 8, 8)
     assert network.facts.classes == 1000
     assert network.facts.width == file.config["hidden_size"]
@@ -342,51 +342,88 @@ def test_everything_but_the_heads_is_told_by_the_tensors(source, name, depth, br
     assert network.composition["backbone"]["patch"] == 2
     if source == "deepflow":
         assert network.composition["refiner"]["channels"] == [32, 64, 32]
-        clamp = 5.0 if file.config.get("ssl_align") else "none"
+        clamp = 5.0 if file.options["clamp"] else "none"
         assert network.composition["refiner"]["clamp_scale"] == clamp
-
-
-@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module."])
-def test_prefixes_of_wrappers_are_passed_over(prefix):
-    weights = golden("sit").weights
-    plain = import_weights("sit", weights, heads=4).state_dict()
-    wrapped = import_weights(
-        "sit", {prefix + name: one for name, one in weights.items()}, heads=4
-    ).state_dict()
-    assert all(torch.equal(tensor, wrapped[name]) for name, tensor in plain.items())
-
-
-def test_heads_of_an_unusual_width_are_asked_for():
-    with pytest.raises(ConfigError, match=r"width 64 is none of the named sizes \(384.*pass heads="):
-        import_weights("sit", golden("sit").weights)
-    with pytest.raises(ConfigError, match="multiple of 4 and of the 5 heads"):
-        import_weights("sit", golden("sit").weights, heads=5)
 
 
 @pytest.mark.parametrize(
     ("source", "name", "words"),
     [
-        ("deepflow", "sit", r"no tensor 'final_layer\.0\..*no DeepFlow checkpoint"),
-        ("deepflow", "repa_sit", r"no tensor 'final_layer\.0\..*no DeepFlow checkpoint"),
-        ("sit", "deepflow_2t", r"no tensor 'final_layer\.adaLN.*no SiT checkpoint"),
-        ("repa", "deepflow_2t", r"no tensor 'final_layer\.adaLN.*no REPA checkpoint"),
+        ("deepflow", "sit", r"'final_layer\.0\.linear.*no DeepFlow checkpoint"),
+        ("deepflow", "repa_sit", r"'final_layer\.0\.linear.*no DeepFlow checkpoint"),
+        ("sit", "deepflow_2t", r"no tensor 'final_layer\.linear.*no SiT checkpoint"),
+        ("repa", "deepflow_2t", r"no tensor 'final_layer\.linear.*no REPA checkpoint"),
         ("sit", "repa_sit", r"not understood as SiT: projectors"),
-        ("repa", "sit", r"the repa checkpoint does not fit its architecture: velocity_readout\.projection"),
+        ("repa", "sit", r"final_layer\.linear\.weight' has 32 rows, and REPA has 4 channels"),
+        ("repa", "repa_mmdit", r"no tensor 'y_embedder"),
+        ("repa-t2i", "repa_sit", r"no tensor 'context_embedder"),
     ],
 )
 def test_another_source_than_named_is_a_clear_error(source, name, words):
     with pytest.raises(DataError, match=words):
-        import_weights(source, golden(name).weights, heads=4)
+        import_weights(source, golden(name).weights, **golden(name).options)
 
 
 def test_an_unknown_source_is_named():
-    with pytest.raises(ConfigError, match="unknown importer 'sitt', did you mean 'sit'"):
+    with pytest.raises(ConfigError, match=r"unknown importer 'sitt', did you mean 'sit'"):
         import_weights("sitt", golden("sit").weights, heads=4)
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"heads": 0}, "heads is 0; give an integer of at least 1"),
+        ({"heads": True}, "heads is True"),
+        ({"prediction": "direction"}, "prediction is 'direction'; give one of noise, score, velocity"),
+        ({"branches_at": (2, 0)}, r"branches_at is \(2, 0\); give depths"),
+        ({"heads": 5}, "multiple of 4 and of the 5 heads"),
+        ({"path": "straight"}, "path is 'straight'; give one of cosine, linear, vp"),
+        ({"clamp": False}, "nothing that --no-clamp could tell"),
+        ({"branches_at": (1,)}, "nothing that --branches-at could tell"),
+        ({"classes": -1}, "classes is -1"),
+        ({"heads": None}, "needs; give --heads"),
+        ({"path": None, "prediction": None}, r"give --path \(.*\), --prediction \("),
+    ],
+    ids=str,
+)
+def test_what_is_told_wrongly_or_missing_is_named(changed, words):
+    with pytest.raises(ConfigError, match=words):
+        import_weights("sit", golden("sit").weights, **{**golden("sit").options, **changed})
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.float64])
+def test_weights_that_are_not_finite_are_refused_by_name(value, dtype):
+    file = golden("sit")
+    damaged = file.weights["blocks.1.attn.qkv.bias"].to(dtype)
+    damaged[7] = value
+    with pytest.raises(DataError, match=r"'blocks\.1\.attn\.qkv\.bias' holds numbers that are not finite"):
+        import_weights("sit", {**file.weights, "blocks.1.attn.qkv.bias": damaged}, **file.options)
+
+
+def test_what_float32_cannot_hold_is_refused_too():
+    file = golden("sit")
+    large = file.weights["x_embedder.proj.bias"].double() + 1e300
+    with pytest.raises(DataError, match=r"'x_embedder\.proj\.bias' holds numbers that are not finite"):
+        import_weights("sit", {**file.weights, "x_embedder.proj.bias": large}, **file.options)
+
+
+@pytest.mark.parametrize(
+    ("weights", "words"),
+    [
+        ({"a": torch.ones(2).long()}, "'a' is of torch.int64; weights are floating-point"),
+        ({"a": torch.ones(2, dtype=torch.complex64)}, "'a' is of torch.complex64"),
+    ],
+    ids=["integers", "complex"],
+)
+def test_what_are_no_weights_is_refused(weights, words):
+    with pytest.raises(DataError, match=words):
+        import_weights("sit", weights, heads=4)
 
 
 def test_an_imported_network_survives_being_saved(tmp_path):
     file = golden("deepflow_2t")
-    network = import_weights("deepflow", file.weights, heads=4).eval()
+    network = import_weights("deepflow", file.weights, **file.options).eval()
     loaded = load(write(tmp_path / "model", network))
     asked = file.tensors["forward.x"], file.stacked("forward.t"), file.condition("forward.y")
     with torch.no_grad():

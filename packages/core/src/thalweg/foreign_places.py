@@ -74,8 +74,8 @@ def _descended(content: Mapping[Any, Any], place: tuple[str, ...]) -> Found:
         else:
             found = _descended(value, here)
         if found.tensors:
-            left = tuple(".".join((*place, other)) for other in present if other != key)
-            return attrs.evolve(found, left=found.left + left)
+            left = [".".join((*place, other)) for other in present if other != key]
+            return attrs.evolve(found, left=tuple(dict.fromkeys((*found.left, *left))))
         if key in _AVERAGED:
             raise DataError(
                 f"averaged weights stand under '{'.'.join(here)}' in a form that is not understood "
@@ -135,7 +135,8 @@ def _dotted(mine: Mapping[str, Tensor], beside: Mapping[str, Tensor], prefix: st
     if lost or len(known) != len(beside):
         raise DataError(
             f"averaged weights stand under '{prefix}' in a form that is not understood "
-            f"({excerpt(', '.join(lost) or 'names that fit several tensors', 80)}); export them as safetensors"
+            f"({excerpt(', '.join(lost) or 'names that fit several tensors', 80)}); export them as "
+            f"safetensors"
         )
     fixed = {name: beside[name] for name in beside if name.rpartition(".")[2] in _FIXED}
     return {**fixed, **{known[name]: tensor for name, tensor in mine.items()}}

@@ -8,7 +8,7 @@ import contextlib
 import logging
 import math
 import os
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,7 @@ def import_weights(
     state_dict: Mapping[str, Tensor],
     *,
     heads: int | None = None,
-    branches_at: tuple[int, ...] | None = None,
+    branches_at: Sequence[int] | None = None,
     path: str | None = None,
     prediction: str | None = None,
     clamp: bool | None = None,
@@ -134,8 +134,8 @@ def _check_numbers(state_dict: Mapping[str, Tensor]) -> None:
         # As the network will hold it: what is too large for float32 is lost there.
         if not tensor.float().isfinite().all():
             raise DataError(
-                f"the checkpoint's '{name}' holds numbers that are not finite, such as NaN; take a checkpoint "
-                f"from before training diverged"
+                f"the checkpoint's '{name}' holds numbers that are not finite, such as NaN; take a "
+                f"checkpoint from before training diverged"
             )
 
 

@@ -10,7 +10,6 @@ from types import MappingProxyType
 from typing import Any
 
 import attrs
-from attrs import validators
 
 from thalweg.errors import ConfigError, DataError
 from thalweg.storage.redaction import excerpt
@@ -32,18 +31,23 @@ PREDICTIONS = {"velocity": "velocity", "v": "velocity", "noise": "noise", "score
 """How predictions are called, and our names."""
 
 
-def _named(names: Mapping[str, str], field: str) -> Any:
-    def convert(value: Any) -> str | None:
-        if value is None:
-            return None
-        known = names.get(value.lower()) if isinstance(value, str) else None
-        if known is None:
-            raise ConfigError(
-                f"{field} is {excerpt(repr(value), 60)}; give one of {', '.join(sorted(set(names.values())))}"
-            )
-        return known
+def _path(value: Any) -> str | None:
+    return _named(value, PATHS, "path")
 
-    return convert
+
+def _prediction(value: Any) -> str | None:
+    return _named(value, PREDICTIONS, "prediction")
+
+
+def _named(value: Any, names: Mapping[str, str], field: str) -> str | None:
+    if value is None:
+        return None
+    known = names.get(value.lower()) if isinstance(value, str) else None
+    if known is None:
+        raise ConfigError(
+            f"{field} is {excerpt(repr(value), 60)}; give one of {', '.join(sorted(set(names.values())))}"
+        )
+    return known
 
 
 def _integers(values: Any) -> tuple[int, ...] | None:
@@ -88,13 +92,11 @@ class Told:
 
     heads: int | None = attrs.field(default=None, validator=_count)
     branches_at: tuple[int, ...] | None = attrs.field(default=None, converter=_integers)
-    path: str | None = attrs.field(default=None, converter=_named(PATHS, "path"))
-    prediction: str | None = attrs.field(default=None, converter=_named(PREDICTIONS, "prediction"))
+    path: str | None = attrs.field(default=None, converter=_path)
+    prediction: str | None = attrs.field(default=None, converter=_prediction)
     clamp: bool | None = attrs.field(default=None, validator=_switch)
     classes: int | None = attrs.field(default=None, validator=_count)
-    arguments: Mapping[str, Any] = attrs.field(
-        factory=lambda: MappingProxyType({}), validator=validators.instance_of(Mapping), eq=False
-    )
+    arguments: Mapping[str, Any] = attrs.field(factory=lambda: MappingProxyType({}), eq=False)
 
     def argument(self, *names: str) -> tuple[Any, str]:
         """The first of the file's arguments that is there and not None, and where it stands."""

@@ -135,8 +135,8 @@ def _positions(stored: Tensor, width: int) -> tuple[int, float]:
     side = round(stored.shape[1] ** 0.5)
     if stored.shape != (1, side**2, width):
         raise DataError(
-            f"the checkpoint's pos_embed is of shape {tuple(stored.shape)}, which is no table of a square image "
-            f"for width {width}; only such networks can be imported"
+            f"the checkpoint's pos_embed is of shape {tuple(stored.shape)}, which is no table of a square "
+            f"image for width {width}; only such networks can be imported"
         )
     found, fixed = stored.double(), positions((side, side), width).double()
     product, norm = (found * fixed).sum(), fixed.norm()

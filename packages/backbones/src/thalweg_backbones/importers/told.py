@@ -193,4 +193,6 @@ def _text(numbers: tuple[int, ...]) -> str:
 
 
 def _meaningless(value: Any, where: str) -> DataError:
-    return DataError(f"{where or 'the option'} is {excerpt(repr(value), 60)}, which is not understood; check the file")
+    return DataError(
+        f"{where or 'the option'} is {excerpt(repr(value), 60)}, which is not understood; check the file"
+    )

@@ -12,6 +12,7 @@ from thalweg.testing.numbers import FACTS
 from thalweg.testing.rules import BrokenRuleError, NotApplicableError, rules_of
 from thalweg.testing.running import run_rule
 from thalweg.testing.subject import SHAPES, Subject
+from thalweg.told import Told
 
 
 class ConformanceSuite:

@@ -111,7 +111,7 @@ def nothing_that_is_told_is_passed_over(subject: Subject) -> None:
     """Whatever else is told makes another network, or is refused by a ThalwegError."""
     tensors, told = checkpoint(subject)
     expected = subject.build()(dict(tensors), told)
-    others = {
+    others: dict[str, Any] = {
         "heads": 1 if told.heads != 1 else 2,
         "branches_at": (1,) if told.branches_at != (1,) else (2,),
         "path": "vp",
