@@ -376,7 +376,7 @@ def test_an_unknown_source_is_named():
         ({"heads": True}, "heads is True"),
         ({"prediction": "direction"}, "prediction is 'direction'; give one of noise, score, velocity"),
         ({"branches_at": (2, 0)}, r"branches_at is \(2, 0\); give depths"),
-        ({"heads": 5}, "multiple of 4 and of the 5 heads"),
+        ({"heads": 5}, "5 heads are told by --heads, and the width of 64 is no multiple"),
         ({"path": "straight"}, "path is 'straight'; give one of cosine, linear, vp"),
         ({"clamp": False}, "nothing that --no-clamp could tell"),
         ({"branches_at": (1,)}, "nothing that --branches-at could tell"),

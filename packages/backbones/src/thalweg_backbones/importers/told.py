@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from thalweg.errors import DataError
+from thalweg.errors import ConfigError, DataError
 from thalweg.storage.redaction import excerpt
 from thalweg.told import PATHS, PREDICTIONS, Settling, Told
 from thalweg_backbones.dit import SIZES
@@ -64,7 +64,14 @@ def heads(settling: Settling, width: int, depth: int) -> int:
         raise _meaningless(value, where)
     known = next((size.heads for size in SIZES.values() if (size.width, size.depth) == (width, depth)), None)
     ask = f"released models of width {width} and depth {depth} have {known}" if known else ""
-    return settling.settle("heads", argument=(value, where), ask=ask) or 1
+    found = settling.settle("heads", argument=(value, where), ask=ask)
+    if found is not None and width % found:
+        wrong = DataError if settling.told.heads is None else ConfigError
+        raise wrong(
+            f"{found} heads are told by {settling.found['heads'].origin}, and the width of {width} is no "
+            f"multiple of that; check the number"
+        )
+    return found or 1
 
 
 def path(settling: Settling) -> str:

@@ -24,8 +24,16 @@ def _depths(_: click.Context, __: click.Parameter, value: str | None) -> tuple[i
 @click.argument("file", type=click.Path(path_type=Path))
 @click.argument("out", type=LocalPath())
 @click.option("--heads", type=click.IntRange(min=1), help="Attention heads.")
-@click.option("--path", type=click.Choice(["linear", "cosine", "GVP", "VP"], case_sensitive=False))
-@click.option("--prediction", type=click.Choice(["velocity", "noise", "score"]))
+@click.option(
+    "--path",
+    type=click.Choice(["linear", "cosine", "GVP", "VP"], case_sensitive=False),
+    help="The path from data to noise.",
+)
+@click.option(
+    "--prediction",
+    type=click.Choice(["velocity", "noise", "score"]),
+    help="What it was trained to predict.",
+)
 @click.option("--classes", type=click.IntRange(min=1), help="Classes, without the null class.")
 @click.option("--branches-at", callback=_depths, metavar="DEPTHS", help="Where branches end, such as 4,8.")
 @click.option("--clamp/--no-clamp", default=None, help="Whether the time gap's scale is bounded.")
