@@ -109,8 +109,23 @@ def swapped(table):
         (lambda table: table[..., :-4], "no table of a square image"),
         (lambda table: positions((1, table.shape[1]), table.shape[2]), "correlation"),
         (lambda table: torch.cat([table, table]), "no table of a square image"),
+        (lambda table: table[0], "no table of a square image"),
+        (lambda table: table[:, :0], "no table of a square image"),
     ],
-    ids=["swapped", "random", "noisy", "zero", "negative", "twice", "short", "narrow", "one row", "two"],
+    ids=[
+        "swapped",
+        "random",
+        "noisy",
+        "zero",
+        "negative",
+        "twice",
+        "short",
+        "narrow",
+        "one row",
+        "two",
+        "flat",
+        "empty",
+    ],
 )
 def test_another_table_is_refused_by_name(source, changed, words):
     file = golden(LAYOUTS[source])

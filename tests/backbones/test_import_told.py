@@ -1,5 +1,7 @@
 """What tensors do not tell: the right numbers, or a sentence; never others' numbers in silence."""
 
+import argparse
+
 import pytest
 import torch
 
@@ -8,7 +10,7 @@ import thalweg
 from golden_files import golden, relative_error
 from released import DEPTH, ROWS, SIDE, WIDTH, layout
 from thalweg.errors import ConfigError, DataError, ThalwegError
-from thalweg.importing import import_told
+from thalweg.importing import import_told, read_foreign
 from thalweg.interpolant import Interpolant
 from thalweg.told import Told
 from thalweg.types import Condition
@@ -109,6 +111,20 @@ def test_variances_that_were_never_trained_raise_no_doubt(caplog):
         weights[f"final_layer.linear.{part}"].unflatten(0, (4, 8))[:, 4:] = 0
     thalweg.import_weights("sit", weights, **STATED)
     assert not caplog.text
+
+
+@torch.no_grad()
+def test_what_is_read_from_a_file_brings_its_arguments(tmp_path):
+    kind, weights = FILES["SiT"]
+    torch.save(
+        {"ema": weights, "model": layout(seed=1), "args": argparse.Namespace(**SIT)}, tmp_path / "x.pt"
+    )
+    read = read_foreign(tmp_path / "x.pt")
+    for args in (None, argparse.Namespace(**SIT), SIT):
+        network = thalweg.import_weights("sit", read, args=args)
+        assert relative_error(given_by(network), velocity_of(kind, weights)) < 1e-5
+    with pytest.raises(ConfigError, match="give --classes"):
+        thalweg.import_weights("sit", read, args={})
 
 
 @pytest.mark.parametrize(

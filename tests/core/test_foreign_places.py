@@ -5,6 +5,8 @@ from pathlib import PurePosixPath
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from thalweg.errors import DataError
 from thalweg.foreign import read_foreign
@@ -184,3 +186,18 @@ def test_plain_arguments_are_read(tmp_path, key, kind):
 def test_arguments_with_objects_are_refused_by_the_objects_name(tmp_path):
     with pytest.raises(DataError, match=r"pickled objects \(pathlib.PurePosixPath\).*never executed"):
         read(tmp_path, {"ema": NETWORK, "args": argparse.Namespace(out=PurePosixPath("results"))})
+
+
+WRAPPERS = st.sampled_from(["_orig_mod", "_checkpoint_wrapped_module", "_fsdp_wrapped_module"])
+HOLDERS = st.sampled_from(["module", "model", "net", "ema_model", "_orig_mod"])
+
+
+@given(data=st.data(), front=st.lists(HOLDERS, max_size=3))
+def test_wrappers_leave_no_trace_wherever_they_stand(data, front):
+    named = {}
+    for name, tensor in NETWORK.items():
+        *parts, last = name.split(".")
+        for part in data.draw(st.lists(WRAPPERS, max_size=3)):
+            parts.insert(data.draw(st.integers(0, len(parts))), part)
+        named[".".join([*front, *parts, last])] = tensor
+    assert is_network(named)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from torture.hostile import JUDGE, SAMPLE, SHOW, TRAIN, Trial
-from torture.workshop import ABLATE
+from torture.workshop import ABLATE, IMPORT
 
 DEEP = 100_000
 _SHOW = ("config", "show", "tiny.toml")
@@ -146,7 +146,7 @@ SPECIAL = {
     "moment.toml": ("evaluate", "run", "--protocol", "moment.toml", "--work", "work", "--device", "cpu"),
     "run/config.toml": SAMPLE,
     "run/model/model.safetensors": SAMPLE,
-    "df.pt": ("import", "deepflow", "df.pt", "out", "--heads", "4"),
+    "df.pt": IMPORT,
     "a.npz": ("evaluate", "a.npz", "--reference", "b.npz", *JUDGE[2:]),
     "reference.safetensors": ("evaluate", "run", "--reference", "reference.safetensors", *JUDGE[2:]),
     "tars/part-00.tar": ("data", "verify", "tars"),

@@ -16,8 +16,8 @@ import numpy as np
 
 from torture.bad_files import bomb, npy_header, png, safetensors, tensor, zipped
 from torture.hostile import CANARY, JUDGE, SAMPLE, TRAIN, Trial
+from torture.workshop import IMPORT, TOLD
 
-_IMPORT = ("import", "deepflow", "df.pt", "out", "--heads", "4")
 _NPZ = ("evaluate", "a.npz", "--reference", "b.npz", *JUDGE[2:])
 _MOMENTS = ("evaluate", "run", "--reference", "b.npz", *JUDGE[2:])
 _STATISTICS = ("evaluate", "run", "--reference", "reference.safetensors", *JUDGE[2:])
@@ -68,7 +68,7 @@ READ = {
     "reference.safetensors": _STATISTICS,
     "run/checkpoints/step-00000006/network.safetensors": TRAIN,
     "vae/diffusion_pytorch_model.safetensors": (*_ENCODE[:5], "--weights", "vae", "--accelerator", "cpu"),
-    "df.safetensors": ("import", "deepflow", "df.safetensors", "out", "--heads", "4"),
+    "df.safetensors": ("import", "deepflow", "df.safetensors", "out", *TOLD),
     "shards/shard-00000.safetensors": _SHARDS,
 }
 
@@ -247,7 +247,7 @@ def trials(_: int) -> list[Trial]:
         for words, content in TENSORS.items()
     ]
     for name, kind in (("df.pt", "torch"), ("df.pt", "legacy"), ("df.pt", "pickle"), ("df.pt", "tar")):
-        made.append(Trial(f"a pickle that executes, {kind}", _pickled(name, kind), (_IMPORT,), refused=True))
+        made.append(Trial(f"a pickle that executes, {kind}", _pickled(name, kind), (IMPORT,), refused=True))
     for name, command in READ.items():
         made.append(
             Trial(
@@ -261,8 +261,8 @@ def trials(_: int) -> list[Trial]:
     made.append(
         Trial("a pickle that executes in moments", _pickled("b.npz", "npz"), (_MOMENTS,), refused=True)
     )
-    made.append(Trial(".pt whose pickle is 8 GiB", _big_pt, (_IMPORT,), refused=True))
-    made.append(Trial(".pt whose storage is 8 GiB", _big_storage, (_IMPORT,), refused=True))
+    made.append(Trial(".pt whose pickle is 8 GiB", _big_pt, (IMPORT,), refused=True))
+    made.append(Trial(".pt whose storage is 8 GiB", _big_storage, (IMPORT,), refused=True))
     made += [
         Trial(f"npz, {words}", _npz(members), (_NPZ, _MOMENTS), refused=True)
         for words, members in ARRAYS.items()

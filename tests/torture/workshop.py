@@ -70,6 +70,8 @@ def _train(*more: str, devices: str = "1", name: str = "train") -> Case:
     return Case(name, arguments, outs, fresh=devices != "1")
 
 
+TOLD = ("--heads", "4", "--path", "linear", "--branches-at", "2", "--no-clamp")
+IMPORT = ("import", "deepflow", "df.pt", "out", *TOLD)
 JUDGED = ("--protocol", "quick", "count=40", *FAST, "--device", "cpu", "--batch-size", "8")
 
 CASES = {
@@ -163,7 +165,7 @@ CASES = {
             ),
             ("out/results.json", "out/table.md", "out/report.html", "out/ablation.json"),
         ),
-        Case("import", ("import", "deepflow", "df.pt", "out", "--heads", "4"), ("out",)),
+        Case("import", IMPORT, ("out",)),
         Case("report", ("report", "run", "-o", "out.html"), ("out.html",)),
     )
 }

@@ -4,6 +4,7 @@ A saved network is a folder of two files: ``model.safetensors`` with the tensors
 the composition, the facts, the tensors' SHA-256 and a digest of itself. Nothing is unpickled, ever.
 """
 
+import argparse
 import contextlib
 import logging
 import math
@@ -64,7 +65,7 @@ def import_weights(
     prediction: str | None = None,
     clamp: bool | None = None,
     classes: int | None = None,
-    args: Mapping[str, Any] | None = None,
+    args: Mapping[str, Any] | argparse.Namespace | None = None,
 ) -> FlowNetwork:
     """Read a released checkpoint's tensors as a network of ours.
 
@@ -87,6 +88,7 @@ def import_weights(
         ConfigError: if something is needed and missing, or contradicts the file.
     """
     found = getattr(state_dict, "arguments", {}) if args is None else args
+    found = vars(found) if isinstance(found, argparse.Namespace) else found
     told = Told(heads, branches_at, path, prediction, clamp, classes, found)
     return import_told(source, state_dict, told).network
 

@@ -132,8 +132,8 @@ def _positions(stored: Tensor, width: int) -> tuple[int, float]:
 
     The source adds the table that its file holds, so that is what reproduces it where the two differ.
     """
-    side = round(stored.shape[1] ** 0.5)
-    if stored.shape != (1, side**2, width):
+    side = round((stored.numel() / width) ** 0.5) if width else 0
+    if stored.shape != (1, side**2, width) or side == 0:
         raise DataError(
             f"the checkpoint's pos_embed is of shape {tuple(stored.shape)}, which is no table of a square "
             f"image for width {width}; only such networks can be imported"
