@@ -105,6 +105,16 @@ def test_a_bare_file_of_which_all_is_told_is_right_and_doubts_are_said(name, sou
     assert doubt in caplog.text if doubt else not caplog.text
 
 
+def test_projectors_and_anothers_arguments_contradict_each_other():
+    _, weights = FILES["REPA"]
+    with pytest.raises(DataError, match=r"args are those of SiT, not of REPA; import it as sit"):
+        thalweg.import_weights("repa", weights, args=SIT)
+    spelt = {"path_type": "Linear", "prediction": "velocity", "num_heads": HEADS, "num_classes": 10}
+    assert thalweg.import_weights("repa", weights, args=spelt).branches == 1
+    with pytest.raises(DataError, match=r"args are those of SiT"):
+        thalweg.import_weights("repa", FILES["REPA without projectors"][1], args=spelt)
+
+
 def test_variances_that_were_never_trained_raise_no_doubt(caplog):
     weights = layout(variances=True)
     for part in ("weight", "bias"):

@@ -35,8 +35,8 @@ class REPAImporter:
         """
         tensors, settling = Tensors(_NAME, state_dict), Settling(_NAME, told)
         aligned = tensors.drop("projectors")
-        if not aligned:
-            stated.refuse_another(settling, "repa", _NAME)
+        # With projectors, only arguments that are another's alone speak against it.
+        stated.refuse_another(settling, "repa", _NAME, spelling=not aligned)
         backbone, facts, ours = dit(tensors, settling)
         channels_of(tensors, "final_layer", backbone["patch"], _NAME, (facts.shape[0],))
         readout(tensors, "final_layer", ours, "velocity_readout")

@@ -16,16 +16,22 @@ _SIT_ALONE = ("sample_eps", "train_eps", "loss_weight")
 _REPA_ALONE = ("proj_coeff", "enc_type", "encoder_depth", "projector_dim", "projector_embed_dims", "z_dims")
 
 
-def whose(told: Told) -> str:
-    """Whose training script wrote the arguments: SiT, REPA, DiT, or nothing where they do not tell."""
+def whose(told: Told, *, spelling: bool = True) -> str:
+    """Whose training script wrote the arguments: SiT, REPA, DiT, or nothing where they do not tell.
+
+    Args:
+        told: with the file's arguments.
+        spelling: judge by how values are spelt, too, where no argument is one's alone.
+    """
     if str(told.arguments.get("model", "")).startswith("DiT"):
         return "DiT"
     ours = {"SiT": _SIT_ALONE, "REPA": _REPA_ALONE}
     marked = [name for name, marks in ours.items() if any(mark in told.arguments for mark in marks)]
     if len(marked) == 1:
         return marked[0]
+    if not spelling:
+        return ""
     path, prediction = told.arguments.get("path_type"), told.arguments.get("prediction")
-    # How each spells them.
     if prediction == "v":
         return "REPA"
     if prediction in ("velocity", "noise", "score") or path in ("Linear", "GVP", "VP"):
@@ -33,13 +39,19 @@ def whose(told: Told) -> str:
     return ""
 
 
-def refuse_another(settling: Settling, name: str, source: str) -> None:
+def refuse_another(settling: Settling, name: str, source: str, *, spelling: bool = True) -> None:
     """Make sure that the file's arguments are those of the source that is named.
+
+    Args:
+        settling: with the file's arguments.
+        name: of the importer.
+        source: whose checkpoints it reads.
+        spelling: as in :func:`whose`.
 
     Raises:
         DataError: if they are another's.
     """
-    found = whose(settling.told)
+    found = whose(settling.told, spelling=spelling)
     if found in ("", source):
         return
     if found == "DiT":
