@@ -51,7 +51,7 @@ BACKBONE = {"type": "dit", "patch": 4, "depth": 2, "width": 16, "heads": 2}
 def stored(place):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
-        assert run("stored", *OPTIONS, "--grid", "3", "--shard-samples", "5") == 0
+        assert run("stored", *OPTIONS, "--grid", "3", "--shard-samples", "5", "--flips") == 0
     return place / "stored"
 
 

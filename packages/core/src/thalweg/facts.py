@@ -58,8 +58,8 @@ def _check_text(_: object, __: object, text: tuple[int, int] | None) -> None:
 def _check_condition_dropout(_: object, __: object, condition_dropout: bool) -> None:
     if not isinstance(condition_dropout, bool):
         raise ConfigError(
-            f"facts.condition_dropout is {_shown(condition_dropout)}; it must be True if conditions were hidden "
-            "now and then in training, else False"
+            f"facts.condition_dropout is {_shown(condition_dropout)}; it must be True if conditions were "
+            "hidden now and then in training, else False"
         )
 
 

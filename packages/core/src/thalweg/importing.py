@@ -213,7 +213,9 @@ def _built(
 def _facts(stated: Any) -> Facts:
     needed = {"shape", "classes", "condition_dropout"}
     if not isinstance(stated, dict) or not needed <= stated.keys() <= {*needed, "text"}:
-        raise ConfigError(f"its facts must be a table of {', '.join(sorted(needed))}, and text where it is read")
+        raise ConfigError(
+            f"its facts must be a table of {', '.join(sorted(needed))}, and text where it is read"
+        )
     facts = dict(stated)
     if isinstance(facts.get("text"), list):
         facts["text"] = tuple(facts["text"])

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from thalweg.training.fully_sharded import local
 
-
 _WARMUP = 10
 """(1 + n) / (10 + n) averages over the last ninth of a run, whatever its length: the power profile n^8 of
 EDM2 (Karras et al. 2024), of relative width 0.09."""
