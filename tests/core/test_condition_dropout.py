@@ -68,7 +68,9 @@ def test_sampling_and_judging_are_refused_and_leave_nothing(
 ) -> None:
     out = tmp_path / "out"
     words = {
-        "sample": ["sample", str(shown), str(out), "count=4", "sampler=euler", "sampler.steps=2", "guidance=cfg"],
+        "sample": [
+            "sample", str(shown), str(out), "count=4", "sampler=euler", "sampler.steps=2", "guidance=cfg",
+        ],
         "evaluate": [
             "evaluate", str(shown), "--protocol", "quick", "--out", str(out), "count=20",
             "sampling.sampler=euler", "sampling.sampler.steps=2", "sampling.guidance=cfg",

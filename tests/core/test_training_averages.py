@@ -80,7 +80,7 @@ def test_the_weight_of_each_step_is_that_of_its_number(tmp_path: Path) -> None:
             "over about the last 10,000 steps (decay 0.9999)",
             True,
         ),
-        (["training.ema=0.2", "training.ema_warmup=false"], "over about the last 1 steps", False),
+        (["training.ema=0.2", "training.ema_warmup=false"], "over about the last step (decay 0.2)", False),
         (["training.ema=0"], "none, the weights themselves", False),
     ],
     ids=["warm-up", "constant", "fitting", "none"],

@@ -123,8 +123,8 @@ def test_cross_space_attention_starts_as_one_joint_projection():
     # and more tell standard deviations apart by far less than the 1.155 and 1.414 of matrices drawn apart.
     width = 256
     torch.manual_seed(0)
-    theirs = nn.MultiheadAttention(width, 4).in_proj_weight
-    attention = CrossSpaceAttention(width, 4)
+    theirs = nn.MultiheadAttention(width, 4).in_proj_weight.detach()
+    attention = CrossSpaceAttention(width, 4).requires_grad_(False)
     q, kv = theirs.split([width, 2 * width])
     for ours, published in ((attention.q.weight, q), (attention.kv.weight, kv)):
         assert float(ours.std() / published.std()) == pytest.approx(1, abs=0.01)

@@ -15,7 +15,7 @@ EDM2 (Karras et al. 2024), of relative width 0.09."""
 
 
 def decay_at(step: int, decay: float, *, warmup: bool) -> float:
-    """The decay of a step, counted from 0: min(decay, (1 + step) / (10 + step)) under warm-up, else ``decay``."""
+    """The decay of a step, counted from 0: min(decay, (1 + step) / (10 + step)) under warm-up."""
     return min(decay, (1 + step) / (_WARMUP + step)) if warmup else decay
 
 
@@ -26,7 +26,7 @@ def warmup_steps(decay: float) -> int:
 
 
 def initial_share(steps: int, decay: float, *, warmup: bool) -> float:
-    """What part of the averaged weights is the initial ones after so many steps: the product of the decays."""
+    """How much of the averaged weights is the initial ones after so many steps: all decays' product."""
     warming = min(steps, warmup_steps(decay)) if warmup else 0
     rising = math.lgamma(warming + 1) + math.lgamma(_WARMUP) - math.lgamma(warming + _WARMUP)
     return math.exp(rising) * decay ** (steps - warming)

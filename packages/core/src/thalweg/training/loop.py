@@ -296,8 +296,8 @@ def _untrained(training: TrainingConfig) -> str | None:
     if training.steps == 1 or share < _NOTICEABLE:
         return None
     return (
-        f"after {training.steps:,} steps {share:.0%} of the averaged weights, which samples are drawn with, will "
-        f"be the untrained ones (training.ema is {training.ema:g}); lower training.ema or set "
+        f"after {training.steps:,} steps {share:.0%} of the averaged weights, which samples are drawn with, "
+        f"will be the untrained ones (training.ema is {training.ema:g}); lower training.ema or set "
         f"training.ema_warmup=true"
     )
 

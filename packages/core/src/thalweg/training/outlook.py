@@ -82,7 +82,9 @@ def _averages(training: TrainingConfig) -> str:
         return "none, the weights themselves (training.ema is 0)"
     last = decay_at(training.steps - 1, training.ema, warmup=training.ema_warmup)
     warmup = ", with warm-up" if training.ema_warmup else ""
-    return f"over about the last {round(1 / (1 - last)):,} steps (decay {training.ema:g}{warmup})"
+    count = round(1 / (1 - last))
+    over = f"{count:,} steps" if count > 1 else "step"
+    return f"over about the last {over} (decay {training.ema:g}{warmup})"
 
 
 def _strategy(trainer: Trainer) -> str:

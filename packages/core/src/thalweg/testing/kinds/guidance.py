@@ -103,7 +103,7 @@ def it_asks_for_no_hidden_condition_that_training_never_hid(subject: Subject) ->
     def watched(x: Tensor, t: Tensor, condition: Condition) -> Tensor:
         require(
             condition.labels is not None and not condition.hidden().any(),
-            "it asks a network for a velocity without a condition that was trained with every condition shown; "
+            "it asks a network that was trained with every condition shown for a velocity without one; "
             "raise thalweg.ConfigError from build where facts.condition_dropout is False",
         )
         return network(x, t, condition)
