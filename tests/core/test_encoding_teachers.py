@@ -142,7 +142,7 @@ def test_several_teachers_in_two_processes_as_in_one(place):
 
 
 def test_the_same_command_finds_it_complete_and_another_teacher_is_refused(stored, capsys):
-    words = ["--grid", "3", "--shard-samples", "5"]
+    words = ["--grid", "3", "--shard-samples", "5", "--flips"]
     assert run("stored", *OPTIONS, *words) == 0
     assert "nothing was encoded" in capsys.readouterr().out
     assert run("stored", *OPTIONS, "--set", "teacher.precision=bf16-mixed", *words) == 2
