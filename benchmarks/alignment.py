@@ -107,7 +107,7 @@ class Step:
         nn.utils.clip_grad_norm_(self._losses.parameters(), 1.0)
         self._optimizer.step()
         self._optimizer.zero_grad()
-        self._ema.update()
+        self._ema.update(0)
         self._count += 1
 
 

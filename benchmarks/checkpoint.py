@@ -55,7 +55,7 @@ class Run:
         self.state.settle()
         self.waited = time.perf_counter() - begun
         self._optimizer.step()
-        self.state.ema.update()
+        self.state.ema.update(0)
         self.state.step += 1
 
 

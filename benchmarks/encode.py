@@ -33,7 +33,7 @@ def write_weights(folder: Path) -> None:
     folder.mkdir()
     draws = torch.Generator().manual_seed(0)
     with torch.device("meta"):
-        shapes = SDVAE(PUBLISHED, scale=1.0, sha256="", precision="auto").state_dict()
+        shapes = SDVAE(PUBLISHED, scale=1.0, sha256="", precision="auto", rounding="nearest").state_dict()
     tensors = {
         name: torch.randn(one.shape, generator=draws) * 0.02 + float("norm" in name and "weight" in name)
         for name, one in shapes.items()

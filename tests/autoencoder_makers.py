@@ -17,7 +17,7 @@ SMALL = Architecture(channels=3, latent_channels=4, widths=(8, 16), residuals=1,
 def sd_vae_tensors(sizes: Architecture = SMALL, seed: int = 0) -> dict[str, Tensor]:
     """Random weights of a small sd-vae that halves images once."""
     with torch.device("meta"):
-        shapes = SDVAE(sizes, scale=1.0, sha256="", precision="32-true").state_dict()
+        shapes = SDVAE(sizes, scale=1.0, sha256="", precision="32-true", rounding="nearest").state_dict()
     draws = torch.Generator().manual_seed(seed)
     return {
         name: (torch.randn(one.shape, generator=draws) * 0.1 + float("norm" in name and "weight" in name))

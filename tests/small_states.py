@@ -33,7 +33,7 @@ class Small:
             parameter.grad = (parameter.detach() * 0.3 + 0.01 * (1 + self.state.step)).clone()
         self.state.settle()
         self.optimizer.step()
-        self.state.ema.update()
+        self.state.ema.update(0)
         self.state.step += 1
 
     def tensors(self) -> dict[str, Tensor]:

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from autoencoder_makers import SMALL, sd_vae_tensors, write_sd_vae
-from thalweg.config import dump
+from thalweg.config import component, dump
 from thalweg.errors import ConfigError, DataError
 from thalweg_backbones.autoencoder.architecture import architecture_of
 from thalweg_backbones.autoencoder.loading import FILE
@@ -127,6 +127,19 @@ def test_bfloat16_is_close_and_says_so(tmp_path):
     reference = exact.encode(photographs())[0]
     assert 0 < float((mean - reference).norm() / reference.norm()) < 0.03
     assert quick.identity == {**exact.identity, "precision": "bf16-mixed"}
+
+
+def test_bytes_are_rounded_or_cut_off_and_the_identity_says_which(tmp_path):
+    folder = write_sd_vae(tmp_path)
+    nearest, down = sd_vae(folder), sd_vae(folder, rounding="down")
+    latents = torch.randn(2, 4, 4, 4, generator=torch.Generator().manual_seed(0))
+    difference = nearest.decode(latents).int() - down.decode(latents).int()
+    assert set(difference.flatten().tolist()) == {0, 1}
+    # Every value but those that are clipped has a fraction, and half of these are rounded up.
+    assert 0.3 < float(difference.float().mean()) < 0.6
+    assert down.identity == {**nearest.identity, "rounding": "down"}
+    with pytest.raises(ConfigError, match="rounding"):
+        component("autoencoder", {"type": "sd-vae", "rounding": "up"})
 
 
 def test_the_identity_holds_the_files_checksum(tmp_path):

@@ -24,7 +24,7 @@ from tiny_runs import TINY, TRAINING
 BACKBONE = {"type": "dit", "width": 16, "depth": 2, "heads": 2}
 VERA = {"type": "vera", "channels": [8]}
 COMPOSITION = {"backbone": BACKBONE, "refiner": VERA, "branches": 2}
-FACTS = {"shape": [2, 4, 4], "classes": 3}
+FACTS = {"shape": [2, 4, 4], "classes": 3, "condition_dropout": True}
 
 
 @pytest.fixture(scope="module")

@@ -52,16 +52,17 @@ def test_options_reach_autoencoder_source_and_shards(place, capsys):
     assert run("--weights", "vae", "--set", "source.limit_pixels=10") == 4
     assert "8x8 pixels, beyond the limit of 10" in capsys.readouterr().err
     chosen = ["--set", "autoencoder.precision=bf16-mixed", "--set", "autoencoder.scale=0.5"]
-    assert run("--weights", "vae", "--dtype", "float32", "--seed", "3", "--no-flips", *chosen) == 0
+    assert run("--weights", "vae", "--dtype", "float32", "--seed", "3", "--flips", *chosen) == 0
     header = read_index(Location("out")).header
     assert (header.scale, header.seed) == (0.5, 3)
-    assert (header.dtype, header.flips) == ("float32", False)
+    assert (header.dtype, header.flips) == ("float32", True)
     assert header.autoencoder["precision"] == "bf16-mixed"
 
 
 def test_pixels_need_no_weights(place):
     assert run("--autoencoder", "identity") == 0
-    assert read_index(Location("out")).header.kind == "pixels"
+    header = read_index(Location("out")).header
+    assert (header.kind, header.flips) == ("pixels", False)
 
 
 @pytest.mark.parametrize(
@@ -140,7 +141,7 @@ def test_no_secret_is_written_or_said(place, capfd):
         "--storage-option", "key=option-secret", "--accelerator", "cpu",
     ]  # fmt: skip
     assert main(words) == 0
-    assert main([*words, "--no-flips"]) == 2
+    assert main([*words, "--flips"]) == 2
     printed = capfd.readouterr()
     written = Location(words[2])
     contents = [(written / name).read() for name in written.children()]

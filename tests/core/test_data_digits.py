@@ -92,6 +92,8 @@ def test_splits_that_make_no_sense_are_refused() -> None:
 def test_pixels_round_trip_and_clip() -> None:
     every = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16)
     assert torch.equal(to_images(from_images(every)), every)
-    assert to_images(torch.tensor([-9.0, 0.0, 9.0]).view(1, 1, 1, 3)).flatten().tolist() == [0, 128, 255]
+    values = torch.tensor([-9.0, -1.0, 2 * 100.7 / 255 - 1, 0.0, 1.0, 9.0]).view(1, 1, 1, 6)
+    assert to_images(values).flatten().tolist() == [0, 0, 101, 128, 255, 255]
+    assert to_images(values, "down").flatten().tolist() == [0, 0, 100, 127, 255, 255]
     with pytest.raises(ThalwegError, match="not finite"):
         to_images(torch.full((1, 1, 1, 1), float("nan")))

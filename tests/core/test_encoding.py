@@ -50,6 +50,7 @@ def job(place, target, **changes):
         "autoencoder": {"type": "sd-vae", "weights": str(place / "vae"), "precision": "32-true"},
         "batch_size": 3,
         "shard_samples": 7,
+        "flips": True,
     }
     return EncodingJob(**{**options, **changes})
 
@@ -125,6 +126,11 @@ def test_the_index_says_how_it_was_made(place, reference):
     assert index.shard_samples == 7
     assert verify(Location(str(place / "reference"))).damaged == ()
     assert set(reference) == {"index.json", *(f"shard-{number:05}.safetensors" for number in range(5))}
+
+
+def test_mirror_images_are_asked_for(place):
+    assert not EncodingJob(size=SIZE, autoencoder={"type": "identity"}, source="a", target="b").flips
+    assert job(place, "").flips
 
 
 def test_without_flips_there_are_none_and_float32_is_exact(place, tmp_path):

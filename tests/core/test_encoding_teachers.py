@@ -51,7 +51,7 @@ BACKBONE = {"type": "dit", "patch": 4, "depth": 2, "width": 16, "heads": 2}
 def stored(place):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
-        assert run("stored", *OPTIONS, "--grid", "3", "--shard-samples", "5") == 0
+        assert run("stored", *OPTIONS, "--grid", "3", "--shard-samples", "5", "--flips") == 0
     return place / "stored"
 
 
@@ -142,7 +142,7 @@ def test_several_teachers_in_two_processes_as_in_one(place):
 
 
 def test_the_same_command_finds_it_complete_and_another_teacher_is_refused(stored, capsys):
-    words = ["--grid", "3", "--shard-samples", "5"]
+    words = ["--grid", "3", "--shard-samples", "5", "--flips"]
     assert run("stored", *OPTIONS, *words) == 0
     assert "nothing was encoded" in capsys.readouterr().out
     assert run("stored", *OPTIONS, "--set", "teacher.precision=bf16-mixed", *words) == 2

@@ -166,10 +166,10 @@ def test_a_foreign_description_is_refused(saved, text):
         load(saved)
 
 
-@pytest.mark.parametrize("version", [0, 1, 3, "2", [2]])
+@pytest.mark.parametrize("version", [0, 2, 4, "3", [3]])
 def test_another_format_is_named(saved, version):
     describe(saved, format=version)
-    with pytest.raises(DataError, match=r"model\.json has format .*, this version reads 2"):
+    with pytest.raises(DataError, match=r"model\.json has format .*, this version reads 3"):
         load(saved)
 
 
@@ -189,9 +189,11 @@ def test_an_incomplete_description_is_refused(saved, key):
         {"composition": {"backbone": {**BACKBONE, "widht": 3}}},
         {"composition": {"backbone": BACKBONE, "eval": "x"}},
         {"facts": {}},
-        {"facts": {"shape": [2, 4]}},
-        {"facts": {"shape": [2, 4, 4], "classes": "3"}},
-        {"facts": {"shape": [2, 4, 4], "colour": 3}},
+        {"facts": {"shape": [2, 4, 4], "classes": 3}},
+        {"facts": {"shape": [2, 4], "classes": 3, "condition_dropout": True}},
+        {"facts": {"shape": [2, 4, 4], "classes": "3", "condition_dropout": True}},
+        {"facts": {"shape": [2, 4, 4], "classes": 3, "condition_dropout": "no"}},
+        {"facts": {"shape": [2, 4, 4], "classes": 3, "condition_dropout": True, "colour": 3}},
     ],
     ids=str,
 )
@@ -204,7 +206,10 @@ def test_a_description_of_nothing_we_know_is_refused(saved, changes):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"facts": {"shape": [2, 4, 4], "classes": 4}}, r"backbone\.classes\.weight is \(4, 16\), expected"),
+        (
+            {"facts": {"shape": [2, 4, 4], "classes": 4, "condition_dropout": True}},
+            r"backbone\.classes\.weight is \(4, 16\), expected",
+        ),
         ({"composition": {"backbone": BACKBONE}}, r"unknown .*acceleration_readout"),
         (
             {"composition": {"backbone": {**BACKBONE, "depth": 4}, "refiner": "plain", "branches": 2}},

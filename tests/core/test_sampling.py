@@ -12,6 +12,7 @@ from thalweg.randomness import SampleNoise
 from thalweg.sampling import _check_choices, sample
 from thalweg_samplers.dopri5 import Dopri5Config
 from thalweg_samplers.euler import Euler, EulerConfig
+from thalweg_samplers.guidance import ClassifierFreeConfig
 
 SHAPE = (1, 3, 5)
 DATA = [Gaussian(LINEAR, mu, s) for mu, s in [(2.0, 0.1), (-2.0, 0.2), (0.0, 0.05)]]
@@ -243,3 +244,35 @@ def test_bad_input_is_refused_in_one_sentence(options, message):
     with pytest.raises(ConfigError, match=message) as caught:
         draw(**options)
     assert "\n" not in str(caught.value).strip()
+
+
+def shown(**more):
+    """A network that was trained with every label shown."""
+    network = Network()
+    network.facts = Facts(shape=SHAPE, classes=2, condition_dropout=False, **more)
+    return network
+
+
+@pytest.mark.parametrize(
+    "guidance",
+    [
+        "cfg",
+        {"type": "cfg", "scale": 0.5},
+        ClassifierFreeConfig(scale=1.5),
+        # Built elsewhere, so it does not know the network.
+        ClassifierFreeConfig(scale=1.5).build(Facts(shape=SHAPE, classes=2)),
+    ],
+    ids=["name", "table", "config", "built"],
+)
+def test_guidance_of_a_network_that_was_shown_every_label_is_refused(guidance):
+    network = shown()
+    with pytest.raises(ConfigError, match="trained with every condition shown"):
+        draw(network, guidance=guidance)
+    assert network.seen == []
+    assert draw(network, guidance={"type": "cfg", "scale": 1.0}).x.isfinite().all()
+    assert draw(Network(), guidance=guidance).x.isfinite().all()
+
+
+def test_samples_without_labels_of_a_network_that_was_shown_every_label_are_refused():
+    with pytest.raises(ConfigError, match="give the samples labels"):
+        draw(shown(), labels=None)

@@ -400,5 +400,9 @@ def test_a_run_that_is_not_complete_opens_as_its_newest_averages(
 def test_a_checkpoint_describes_its_network_and_its_run(tmp_path: Path, one: Small) -> None:
     place = saved(tmp_path, one)
     assert json.loads((place / "config.json").read_text()) == CONFIG
-    assert json.loads((place / "model.json").read_text())["facts"] == {"shape": [1, 8, 8], "classes": 3}
+    assert json.loads((place / "model.json").read_text())["facts"] == {
+        "shape": [1, 8, 8],
+        "classes": 3,
+        "condition_dropout": True,
+    }
     assert json.loads((place / "state.json").read_text())["shards"] == 6

@@ -128,9 +128,24 @@ def test_aligned_recipes_are_those_without_alignment_and_nothing_else(folder):
             assert config.refiner == attrs.evolve(plain.refiner, clamp_scale=5.0)
         objectives = {name: one for name, one in config.objectives.items() if name != "alignment"}
         data = attrs.evolve(config.data, expected=attrs.evolve(config.data.expected, teachers={}))
+        if path.stem.endswith("-repa"):
+            # REPA's own: times as SiT has them, and labels hidden by the training loop and by the network.
+            assert type(config.plan.time_sampler).__name__ == "UniformConfig"
+            assert config.plan.label_dropout == pytest.approx(1 - 0.9**2)
+            config = attrs.evolve(config, plan=plain.plan)
         assert plain == attrs.evolve(
             config, name=plain.name, objectives=objectives, refiner=plain.refiner, data=data
         )
+
+
+@pytest.mark.parametrize("folder", [*IMAGENET, "mscoco"])
+def test_the_papers_recipes_average_with_a_constant_decay(folder):
+    for path in (FOLDER / folder).glob("*.toml"):
+        training = load_config(path).training
+        assert (training.ema, training.ema_warmup) == (0.9999, False)
+        assert (training.lr, training.betas, training.weight_decay, training.clip) == (
+            1e-4, (0.9, 0.999), 0.0, 1.0,
+        )  # fmt: skip
 
 
 def test_text_to_image_recipes_are_the_papers():

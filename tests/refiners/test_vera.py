@@ -1,3 +1,5 @@
+import math
+
 import attrs
 import pytest
 import torch
@@ -5,6 +7,7 @@ from torch import nn
 
 from thalweg.config import component
 from thalweg.facts import Facts
+from thalweg_refiners.vera import CrossSpaceAttention
 
 FACTS = Facts(shape=(4, 8, 8), classes=10, branches=3, width=32, heads=4, grid=(4, 4))
 RUNGS = {
@@ -113,6 +116,24 @@ def test_gradients_reach_every_parameter():
 def test_bad_options_are_named(option, value):
     with pytest.raises(Exception, match=option):
         component("refiner", {"type": "vera", option: value})
+
+
+def test_cross_space_attention_starts_as_one_joint_projection():
+    # torch's own attention draws queries, keys and values as one Xavier matrix of 3 D x D. 256 x 256 numbers
+    # and more tell standard deviations apart by far less than the 1.155 and 1.414 of matrices drawn apart.
+    width = 256
+    torch.manual_seed(0)
+    theirs = nn.MultiheadAttention(width, 4).in_proj_weight.detach()
+    attention = CrossSpaceAttention(width, 4).requires_grad_(False)
+    q, kv = theirs.split([width, 2 * width])
+    for ours, published in ((attention.q.weight, q), (attention.kv.weight, kv)):
+        assert float(ours.std() / published.std()) == pytest.approx(1, abs=0.01)
+        assert float(ours.abs().max()) == pytest.approx(math.sqrt(6 / (4 * width)), rel=1e-3)
+        assert float(published.abs().max()) == pytest.approx(math.sqrt(6 / (4 * width)), rel=1e-3)
+    # What leaves it is an ordinary linear layer of D x D.
+    assert float(attention.out.weight.abs().max()) == pytest.approx(math.sqrt(6 / (2 * width)), rel=1e-3)
+    for layer in (attention.q, attention.kv, attention.out):
+        assert not layer.bias.any()
 
 
 def test_plain_hands_the_tokens_on():

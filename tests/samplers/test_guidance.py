@@ -173,3 +173,23 @@ def test_unconditional_data_are_refused():
         ClassifierFreeConfig().build(Facts(shape=(2, 3, 3)))
     with pytest.raises(ConfigError, match="give the samples labels"):
         ClassifierFreeConfig().build(FACTS)(Network(), Condition())
+
+
+def test_a_network_that_was_shown_every_condition_is_refused():
+    for facts in (FACTS, Facts(shape=(2, 3, 3), text=(4, 5))):
+        shown = attrs.evolve(facts, condition_dropout=False)
+        for scale in (0.0, 0.5, 1.8):
+            with pytest.raises(ConfigError, match=r"trained with every condition shown.*plan\.label_dropout"):
+                ClassifierFreeConfig(scale=scale).build(shown)
+        # It never asks for the half that the network does not know.
+        ClassifierFreeConfig(scale=1.0).build(shown)
+
+
+@pytest.mark.parametrize(("scale", "half"), [(0.0, 1.0), (0.25, 0.75)])
+def test_a_scale_below_one_weakens_the_condition(scale, half):
+    # Not cut off at 1, as some implementations have it.
+    x, t = noise(3), times(0.5, 0.5, 0.5)
+    conditional, unconditional = Network()(x, t, Condition(LABELS)), Network()(x, t, Condition(LABELS).null())
+    found = guided(Network(), scale)(x, t)
+    torch.testing.assert_close(found, half * unconditional + (1 - half) * conditional)
+    assert not torch.allclose(found, conditional)

@@ -10,7 +10,7 @@ from jaxtyping import Float, Float32
 from torch import Tensor, nn
 
 from thalweg.config import component
-from thalweg.errors import ThalwegError
+from thalweg.errors import ConfigError, ThalwegError
 from thalweg.facts import Facts
 from thalweg.interpolant import Interpolant
 from thalweg.machine import FLOP_PER_WEIGHT_FORWARD, compiler, compiling_pays, native_precision
@@ -69,7 +69,13 @@ class Boundary:
     def __call__(
         self, x: Float[Tensor, "N C H W"], t: Float[Tensor, " N"], condition: Condition
     ) -> Float[Tensor, "N C H W"]:
-        """The network's velocity in the dtype and on the device of x."""
+        """The network's velocity in the dtype and on the device of x.
+
+        Raises:
+            ConfigError: it is asked for a velocity without a condition, and was trained with every one shown.
+        """
+        if not self.network.facts.condition_dropout:
+            _check_shown(self.network.facts, condition)
         self.evaluated += len(x)
         mixed = torch.autocast(self.device.type, torch.bfloat16)
         with mixed if self.mixed else nullcontext():
@@ -157,6 +163,17 @@ def _check_finite(x: Tensor, indices: Sequence[int]) -> None:
         raise ThalwegError(
             f"sample {indices[bad[0]]} is not finite; the network's weights are damaged, have diverged or "
             "overflow in this precision: take an earlier checkpoint or precision '32-true'"
+        )
+
+
+def _check_shown(facts: Facts, condition: Condition) -> None:
+    # Looking makes a device wait, which only such networks pay for.
+    conditional = facts.classes is not None or facts.text is not None
+    absent = condition.labels is None and condition.text is None
+    if conditional and (absent or bool(condition.hidden().any())):
+        raise ConfigError(
+            "the network was trained with every condition shown, so it knows no velocity without one; leave "
+            "the guidance out and give every sample its condition"
         )
 
 

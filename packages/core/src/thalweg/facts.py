@@ -55,6 +55,14 @@ def _check_text(_: object, __: object, text: tuple[int, int] | None) -> None:
         )
 
 
+def _check_condition_dropout(_: object, __: object, condition_dropout: bool) -> None:
+    if not isinstance(condition_dropout, bool):
+        raise ConfigError(
+            f"facts.condition_dropout is {_shown(condition_dropout)}; it must be True if conditions were "
+            "hidden now and then in training, else False"
+        )
+
+
 def _check_branches(_: object, __: object, branches: int) -> None:
     if not _within(branches, MOST_BRANCHES):
         raise ConfigError(
@@ -82,14 +90,16 @@ class StoredFeatures:
 class Facts:
     """Facts that a component is built with; hyperparameters stay in its own config.
 
-    The data set states the first four, :func:`thalweg.compose` adds the others once the backbone
-    stands, so a refiner may rely on all but the last.
+    The data set states the first four, training or an importer the fifth, :func:`thalweg.compose` adds
+    the others once the backbone stands, so a refiner may rely on all but the last.
 
     Attributes:
         shape: channels, height and width of what the network sees.
         classes: number of classes; None for data without classes.
         text: L and E, tokens of a caption and their width; None for data without captions.
         features: what the data set stores of teachers, by their names.
+        condition_dropout: whether labels and captions were hidden now and then in training, so that the
+            network knows its velocity without a condition. Guidance and unconditional samples need that.
         branches: k, the number of branches of the network.
         depth: number of blocks of the backbone.
         width: D, the width of the backbone's tokens.
@@ -102,6 +112,7 @@ class Facts:
     classes: int | None = attrs.field(default=None, validator=_check_classes)
     text: tuple[int, int] | None = attrs.field(default=None, validator=_check_text)
     features: Mapping[str, StoredFeatures] = attrs.field(factory=dict)
+    condition_dropout: bool = attrs.field(default=True, validator=_check_condition_dropout)
     branches: int = attrs.field(default=1, validator=_check_branches)
     depth: int = 0
     width: int = 0

@@ -38,7 +38,7 @@ from thalweg.training import checkpoint
 
 __all__ = ["described", "import_told", "import_weights", "load", "read_foreign", "save"]
 
-_FORMAT, _NEEDED = 2, {"composition", "facts"}
+_FORMAT, _NEEDED = 3, {"composition", "facts"}
 _SHOWN = 400  # characters of what is wrong with a description
 
 
@@ -202,7 +202,11 @@ def check_place(path: Path) -> None:
 
 def described(composition: Mapping[str, Any], facts: Facts) -> dict[str, Any]:
     """What it takes to compose a network again, as JSON values."""
-    stated = {"shape": list(facts.shape), "classes": facts.classes}
+    stated = {
+        "shape": list(facts.shape),
+        "classes": facts.classes,
+        "condition_dropout": facts.condition_dropout,
+    }
     if facts.text is not None:
         stated["text"] = list(facts.text)
     return {"format": _FORMAT, "composition": dict(composition), "facts": stated}
@@ -279,9 +283,11 @@ def _built(
 
 
 def _facts(stated: Any) -> Facts:
-    known = {"shape", "classes", "text"}
-    if not isinstance(stated, dict) or not stated.keys() <= known or "shape" not in stated:
-        raise ConfigError(f"its facts must be a table of {', '.join(sorted(known))}")
+    needed = {"shape", "classes", "condition_dropout"}
+    if not isinstance(stated, dict) or not needed <= stated.keys() <= {*needed, "text"}:
+        raise ConfigError(
+            f"its facts must be a table of {', '.join(sorted(needed))}, and text where it is read"
+        )
     facts = dict(stated)
     if isinstance(facts.get("text"), list):
         facts["text"] = tuple(facts["text"])

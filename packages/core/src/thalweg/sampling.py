@@ -131,6 +131,11 @@ def check_samples(
     if batch_size < 1:
         raise ConfigError(f"batch_size is {batch_size}; it must be at least 1")
     if labels is None:
+        if facts.classes is not None and not facts.condition_dropout:
+            raise ConfigError(
+                "the network was trained with every label shown, so it knows no velocity without one; give "
+                "the samples labels"
+            )
         return
     if facts.classes is None:
         raise ConfigError("labels were given, but the network is unconditional; leave them out")

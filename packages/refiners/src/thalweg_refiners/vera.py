@@ -1,5 +1,6 @@
 """VeRA, the velocity refiner with acceleration (DeepFlow, section 3.2.2)."""
 
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -49,7 +50,11 @@ class VeraConfig:
 
 
 class CrossSpaceAttention(nn.Module):
-    """Patch tokens look at refined velocity tokens (equation 9); one affine norm for both."""
+    """Patch tokens look at refined velocity tokens (equation 9); one affine norm for both.
+
+    Queries, keys and values start as one Xavier-uniform matrix of 3 D x D, as torch.nn.MultiheadAttention
+    and the published models draw them: with Var = 2 / (D + 3 D), not as matrices of their own.
+    """
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -58,6 +63,9 @@ class CrossSpaceAttention(nn.Module):
         self.q = linear(width, width)
         self.kv = linear(width, 2 * width)
         self.out = linear(width, width)
+        bound = math.sqrt(6 / (width + 3 * width))
+        for projection in (self.q, self.kv):
+            nn.init.uniform_(projection.weight, -bound, bound)
 
     def forward(
         self, patch_tokens: Float[Tensor, "N T D"], refined: Float[Tensor, "N T D"]

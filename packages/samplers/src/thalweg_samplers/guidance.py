@@ -13,6 +13,11 @@ _UNCONDITIONAL = (
     "classifier-free guidance needs a condition to leave out, but these data are unconditional; "
     "remove the guidance, or give the samples labels or captions"
 )
+_ALWAYS_SHOWN = (
+    "classifier-free guidance needs a network that knows its velocity without a condition, and this one was "
+    "trained with every condition shown, or has no null class; remove the guidance, or train with "
+    "plan.label_dropout above 0"
+)
 # A time of a grid such as linspace(1, 0, 11)[3] misses 0.7 by a rounding error; it counts as 0.7.
 _ROUNDING = 1e-9
 
@@ -27,7 +32,8 @@ class ClassifierFree:
     2024).
 
     Attributes:
-        scale: 1 leaves the conditional velocity as it is, 0 gives the unconditional one.
+        scale: 1 leaves the conditional velocity as it is, 0 gives the unconditional one; between the two
+            the condition is weakened.
         interval: low and high, both included.
     """
 
@@ -111,7 +117,8 @@ class ClassifierFreeConfig:
     """Classifier-free guidance within an interval of time.
 
     Attributes:
-        scale: 1 is no guidance; larger ones trade diversity for fidelity.
+        scale: 1 is no guidance; larger ones trade diversity for fidelity, smaller ones weaken the
+            condition, down to 0, which leaves it out.
         interval: low and high between which it acts (0 is data, 1 is noise), both included; the network
             is evaluated twice a step inside, once outside.
     """
@@ -127,8 +134,11 @@ class ClassifierFreeConfig:
         """The guidance.
 
         Raises:
-            ConfigError: the data are unconditional.
+            ConfigError: the data are unconditional, or the network was trained with every condition shown.
         """
         if facts.classes is None and facts.text is None:
             raise ConfigError(_UNCONDITIONAL)
+        # A scale of 1 never asks for the unconditional half.
+        if self.scale != 1 and not facts.condition_dropout:
+            raise ConfigError(_ALWAYS_SHOWN)
         return ClassifierFree(self.scale, self.interval)

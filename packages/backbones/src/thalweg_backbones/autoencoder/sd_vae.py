@@ -2,16 +2,16 @@
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, get_args
 
 import attrs
 import torch
-from attrs.validators import gt, optional
+from attrs.validators import gt, in_, optional
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from thalweg.config import secret_field, url_field
-from thalweg.data.pixels import from_images, to_images
+from thalweg.data.pixels import Rounding, from_images, to_images
 from thalweg.errors import ConfigError, DataError
 from thalweg.machine import native_precision
 from thalweg.sampling import SamplingPrecision
@@ -37,12 +37,14 @@ class SDVAEConfig:
         scale: factor that brings latents to unit variance; None: what config.json states, else 0.18215.
         precision: bf16-mixed evaluates under bfloat16 autocast, 32-true in float32; auto is the former
             where the device computes in bfloat16 itself.
+        rounding: of decoded images to bytes: nearest, as SiT has it, or down, as REPA and DeepFlow do.
     """
 
     weights: str = url_field(default="")
     storage_options: dict[str, Any] = secret_field()
     scale: float | None = attrs.field(default=None, validator=optional(gt(0.0)))
     precision: SamplingPrecision = "auto"
+    rounding: Rounding = attrs.field(default="nearest", validator=in_(get_args(Rounding)))
 
     def build(self) -> "SDVAE":
         """Read the weights; the module is on the CPU.
@@ -60,6 +62,7 @@ class SDVAEConfig:
                 scale=self.scale or weights.scaling or _SCALE,
                 sha256=weights.sha256,
                 precision=self.precision,
+                rounding=self.rounding,
             )
         _check(autoencoder, weights.tensors, weights.where)
         autoencoder.load_state_dict(weights.tensors, assign=True)
@@ -74,15 +77,22 @@ class SDVAE(nn.Module):
         scale: factor that brings latents to unit variance.
         sha256: of the file of weights.
         precision: as the config has it.
+        rounding: as the config has it.
     """
 
     def __init__(
-        self, architecture: Architecture, *, scale: float, sha256: str, precision: SamplingPrecision
+        self,
+        architecture: Architecture,
+        *,
+        scale: float,
+        sha256: str,
+        precision: SamplingPrecision,
+        rounding: Rounding,
     ) -> None:
         super().__init__()
         self.architecture = architecture
         self.scale = scale
-        self._sha256, self._precision = sha256, precision
+        self._sha256, self._precision, self._rounding = sha256, precision, rounding
         channels = architecture.latent_channels
         self.encoder = Encoder(architecture)
         self.decoder = Decoder(architecture)
@@ -91,11 +101,12 @@ class SDVAE(nn.Module):
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """Type, SHA-256 of the weights' file, and the precision on the device that it is on."""
+        """Type, SHA-256 of the weights' file, precision on the device that it is on, and rounding."""
         return {
             "type": "sd-vae",
             "sha256": self._sha256,
             "precision": self._resolved(),
+            "rounding": self._rounding,
         }
 
     def shape(self, channels: int, height: int, width: int) -> tuple[int, int, int]:
@@ -144,7 +155,7 @@ class SDVAE(nn.Module):
         )
         with self._autocast():
             images = self.decoder(self.post_quant_conv(latents))
-        return to_images(images.float())
+        return to_images(images.float(), self._rounding)
 
     @property
     def _device(self) -> torch.device:

@@ -54,11 +54,12 @@ def plan(ablation: Ablation, out: Path) -> list[Planned]:
             or its settings are wrong.
         PluginError: a component's plugin is missing or broken.
     """
-    read_protocol(ablation.judge.protocol, ablation.judge.settings)
+    judged_by = read_protocol(ablation.judge.protocol, ablation.judge.settings).config.sampling
     first, runs, costs = None, [], _Costs(ablation)
     for number, cell in enumerate(ablation.cells):
         try:
             config, cost, left_out = _resolved(ablation, cell, costs)
+            _check_guidance(config, cost.facts, config.sampling.guidance, judged_by.guidance)
         except ConfigError as fault:
             raise ConfigError(redacted(f"cell '{cell.name}': {fault}")) from fault
         gflop = cost.gflop
@@ -148,6 +149,14 @@ def _resolved(ablation: Ablation, cell: Cell, costs: _Costs) -> tuple[RunConfig,
             left_out.append(name)
     kept = {name: one for name, one in config.objectives.items() if name not in left_out}
     return attrs.evolve(config, objectives=kept), cost, tuple(left_out)
+
+
+def _check_guidance(config: RunConfig, facts: Facts, *guidances: Any) -> None:
+    """Make sure that what is trained can be guided, whether for a look or to be judged."""
+    trained = attrs.evolve(facts, condition_dropout=config.plan.label_dropout > 0)
+    for guidance in guidances:
+        if guidance is not None:
+            build_component(guidance, trained)
 
 
 def _judged(config: RunConfig, times: int) -> tuple[RunConfig, tuple[int, ...]]:

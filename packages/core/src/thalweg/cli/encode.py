@@ -44,7 +44,7 @@ _TABLES = ("autoencoder", "source", "teacher", "text")
 )
 @click.option("--grid", type=int, help="Tokens a side that teachers see.  [default: for patches of 2]")
 @click.option(
-    "--flips/--no-flips", default=True, show_default=True, help="Whether mirrored images count too."
+    "--flips/--no-flips", default=False, show_default=True, help="Whether mirrored images count too."
 )
 @click.option("--channels", type=int, help="1 or 3.  [default: what images and autoencoder have]")
 @click.option(

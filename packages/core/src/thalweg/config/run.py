@@ -52,6 +52,8 @@ class TrainingConfig:
         weight_decay: its weight decay.
         clip: largest norm of the gradient; none for no clipping.
         ema: decay per step of the averaged weights; 0 copies them.
+        ema_warmup: let that decay rise as min(ema, (1 + step) / (10 + step)), so that the average fits runs
+            of any length; off, it is constant, as in the papers.
         precision: of the computation; ``auto`` is bf16-mixed where the processor has it.
         compile: whether torch.compile is used; ``auto`` where it pays and a compiler is there.
         log_every: steps between lines of numbers.
@@ -81,6 +83,7 @@ class TrainingConfig:
     weight_decay: float = attrs.field(default=0.0, validator=ge(0.0))
     clip: float | None = attrs.field(default=1.0, validator=_POSITIVE_OR_NONE)
     ema: float = attrs.field(default=0.9999, validator=_DECAY)
+    ema_warmup: bool = True
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
     compile: Literal["auto", "on", "off"] = "auto"
     log_every: int = attrs.field(default=50, validator=_STEPS)

@@ -1,5 +1,7 @@
 """Between images 0..255 and what a network in pixel space sees: values in [-1, 1]."""
 
+from typing import Literal
+
 import attrs
 import numpy as np
 import torch
@@ -8,16 +10,24 @@ from torch import Tensor
 
 from thalweg.errors import ThalwegError
 
+Rounding = Literal["nearest", "down"]
 
-def to_images(x: Float[Tensor, "N C H W"]) -> UInt8[Tensor, "N C H W"]:
-    """Values in [-1, 1] as 0..255, rounded to the nearest and clipped at the ends.
+
+def to_images(x: Float[Tensor, "N C H W"], rounding: Rounding = "nearest") -> UInt8[Tensor, "N C H W"]:
+    """Values in [-1, 1] as 0..255, clipped at the ends.
+
+    Args:
+        x: the values.
+        rounding: to the ``nearest`` byte, as SiT's samples are; ``down``, as REPA's and DeepFlow's are, is
+            darker by half a byte.
 
     Raises:
         ThalwegError: for values that are not finite, which no rounding can show honestly.
     """
     if not bool(torch.isfinite(x).all()):
         raise ThalwegError("the samples hold values that are not finite, so there is no image to show")
-    return ((x.double() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+    levels = (x.double() + 1) * 127.5
+    return (levels.round() if rounding == "nearest" else levels.floor()).clamp(0, 255).to(torch.uint8)
 
 
 @attrs.frozen

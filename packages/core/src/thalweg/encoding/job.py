@@ -41,7 +41,7 @@ class EncodingJob:
     text: Mapping[str, Any] | None = attrs.field(default=None, repr=False)
     grid: int | None = attrs.field(default=None, validator=optional(ge(1)))
     channels: int | None = attrs.field(default=None, validator=optional(in_((1, 3))))
-    flips: bool = True
+    flips: bool = False
     batch_size: int = attrs.field(default=16, validator=ge(1))
     shard_samples: int | None = attrs.field(default=None, validator=optional(ge(1)))
     dtype: Literal["float16", "float32"] = "float16"

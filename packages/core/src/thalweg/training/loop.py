@@ -10,7 +10,7 @@ from lightning_fabric import Fabric
 from lightning_fabric.strategies.model_parallel import ModelParallelStrategy
 from torch import distributed
 
-from thalweg.config import RunConfig, dump
+from thalweg.config import RunConfig, TrainingConfig, dump
 from thalweg.errors import ConfigError, ThalwegError
 from thalweg.machine import (
     FLOP_PER_WEIGHT_TRAINED,
@@ -24,6 +24,7 @@ from thalweg.plugins import build_component
 from thalweg.protocols import Dataset, Logger, Objective
 from thalweg.storage.redaction import redacted_plain
 from thalweg.training import checkpoint
+from thalweg.training.ema import initial_share
 from thalweg.training.fabric import (
     is_first_process,
     launch,
@@ -44,6 +45,7 @@ TIMEOUT = 600.0
 """Seconds after which a process gives the others up; longer than anything that one does alone."""
 
 _LEAVING_SECONDS = 5.0
+_NOTICEABLE = 0.05
 
 
 class RefusedError(ThalwegError):
@@ -102,8 +104,9 @@ class Trainer:
         self.parts: Parts = build(config, dataset=dataset, network=network, objectives=objectives)
         self.run = RunDirectory(run_dir)
         recorded = self.run.recorded() or {}
-        if self.run.warning and is_first_process():
-            Silent().say(f"warning: {self.run.warning}")
+        for warning in filter(None, (self.run.warning, _untrained(config.training))):
+            if is_first_process():
+                Silent().say(f"warning: {warning}")
         self._loggers: dict[str, Logger] = {}
         self._quiet = quiet
         settings = dict(recorded.get("training", {}))
@@ -285,6 +288,18 @@ def _looked_after(workers: Workers | None, world: int) -> Iterator[None]:
         if loss is not None:
             raise loss from error
         raise
+
+
+def _untrained(training: TrainingConfig) -> str | None:
+    """What is wrong with averages that reach back to before training; None if they don't."""
+    share = initial_share(training.steps, training.ema, warmup=training.ema_warmup)
+    if training.steps == 1 or share < _NOTICEABLE:
+        return None
+    return (
+        f"after {training.steps:,} steps {share:.0%} of the averaged weights, which samples are drawn with, "
+        f"will be the untrained ones (training.ema is {training.ema:g}); lower training.ema or set "
+        f"training.ema_warmup=true"
+    )
 
 
 def _refused(message: str, exit_code: int) -> RefusedError:

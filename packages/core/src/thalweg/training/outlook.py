@@ -5,6 +5,7 @@ import math
 from thalweg.config import TrainingConfig
 from thalweg.summary import BYTES_PER_PARAMETER
 from thalweg.training import checkpoint
+from thalweg.training.ema import decay_at
 from thalweg.training.loop import Trainer
 
 SAVED_BYTES_PER_PARAMETER = 16
@@ -25,6 +26,7 @@ def outlook(trainer: Trainer) -> dict[str, str]:
         "data": f"{samples:,} samples of shape {'x'.join(map(str, network.facts.shape))}",
         "length": f"{length}, {epochs:.{_digits(epochs)}f} epochs",
         "batch": _shares(training, trainer.world),
+        "averages": _averages(training),
         "devices": f"{trainer.devices}{_strategy(trainer)}, precision {training.precision}, "
         + ("compiled" if trainer.compiled else "not compiled"),
         "memory": f"{gib(state_bytes(trainer))} for weights, gradients, optimiser and averages on each "
@@ -73,6 +75,16 @@ def _shares(training: TrainingConfig, world: int) -> str:
     if training.accumulate > 1:
         parts.append(f"{training.accumulate} parts accumulated")
     return f"{training.batch_size} = {' x '.join([*parts, f'{share} samples'])}"
+
+
+def _averages(training: TrainingConfig) -> str:
+    if training.ema == 0:
+        return "none, the weights themselves (training.ema is 0)"
+    last = decay_at(training.steps - 1, training.ema, warmup=training.ema_warmup)
+    warmup = ", with warm-up" if training.ema_warmup else ""
+    count = round(1 / (1 - last))
+    over = f"{count:,} steps" if count > 1 else "step"
+    return f"over about the last {over} (decay {training.ema:g}{warmup})"
 
 
 def _strategy(trainer: Trainer) -> str:

@@ -54,7 +54,8 @@ def build(
     dataset = build_component(config.data) if dataset is None else dataset
     if network is None:
         network = compose(**composition_of(config), facts=dataset.facts, seed=config.seed)
-    facts = network.facts
+    # What this run makes of the network, whatever it knew before.
+    facts = attrs.evolve(network.facts, condition_dropout=config.plan.label_dropout > 0)
     if (facts.shape, facts.classes) != (dataset.facts.shape, dataset.facts.classes):
         raise ConfigError(
             f"the network is built for shape {facts.shape} and {facts.classes} classes, the data have shape "
@@ -76,13 +77,15 @@ def build(
     interpolant = Interpolant.named(config.plan.interpolant)
     time_sampler = build_component(config.plan.time_sampler, facts)
     sampling = config.sampling
+    guidance = None if sampling.guidance is None else build_component(sampling.guidance, facts)
+    network.facts = facts
     return Parts(
         dataset=dataset,
         network=network,
         objectives=objectives,
         planner=Planner(interpolant, time_sampler, facts.branches, config.plan.max_time_gap),
         sampler=build_component(sampling.sampler, facts),
-        guidance=None if sampling.guidance is None else build_component(sampling.guidance, facts),
+        guidance=guidance,
     )
 
 

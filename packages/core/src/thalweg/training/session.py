@@ -109,7 +109,9 @@ class Session:
             fused=training.precision != "16-mixed",
         )
         shards = fabric.world_size * training.accumulate
-        self._state = RunState(losses, optimizer, EMA(parts.network, training.ema), shards)
+        self._state = RunState(
+            losses, optimizer, EMA(parts.network, training.ema, warmup=training.ema_warmup), shards
+        )
         if start is not None:
             # Every machine has a mirror of its own.
             self._state.load(start if run.mirror is None else run.mirror.fetched(start.name), fabric)

@@ -69,7 +69,7 @@ class TrainingStep:
         admitted = self._admits(step, means)
         if admitted:
             self._optimizer.step()
-            self._ema.update()
+            self._ema.update(step)
         self._optimizer.zero_grad(set_to_none=True)
         return means if admitted else None
 

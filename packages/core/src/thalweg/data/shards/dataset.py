@@ -272,8 +272,8 @@ def _check_features(expected: Facts, there: Facts, location: Location) -> None:
 
 
 def _lasting(identity: Mapping[str, Any]) -> dict[str, Any]:
-    # In which precision it was evaluated when encoding is of no account to decoding.
-    return {key: value for key, value in identity.items() if key != "precision"}
+    # In which precision it encoded is of no account to decoding, and how it rounds of none to encoding.
+    return {key: value for key, value in identity.items() if key not in ("precision", "rounding")}
 
 
 def _shown(facts: Facts) -> str:

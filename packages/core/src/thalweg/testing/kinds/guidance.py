@@ -93,6 +93,25 @@ def a_sample_does_not_depend_on_its_neighbours(subject: Subject) -> None:
 
 
 @rule("guidance")
+def it_asks_for_no_hidden_condition_that_training_never_hid(subject: Subject) -> None:
+    """Where every condition was shown in training it raises ConfigError, or asks for no hidden one."""
+    try:
+        guidance = subject.build(attrs.evolve(subject.facts, condition_dropout=False))
+    except ConfigError:
+        return
+
+    def watched(x: Tensor, t: Tensor, condition: Condition) -> Tensor:
+        require(
+            condition.labels is not None and not condition.hidden().any(),
+            "it asks a network that was trained with every condition shown for a velocity without one; "
+            "raise thalweg.ConfigError from build where facts.condition_dropout is False",
+        )
+        return network(x, t, condition)
+
+    guidance(watched, LABELS)(draws(3, *subject.facts.shape), TIMES)
+
+
+@rule("guidance")
 def without_a_condition_it_works_or_says_why_not(subject: Subject) -> None:
     """On unconditional data it either works or raises ConfigError, when it is built or when it is called."""
     x = draws(3, *subject.facts.shape)
