@@ -107,6 +107,7 @@ def _shards(location: Location) -> dict[str, Any]:
     header = index.header
     described = dump(header)
     text = described.pop("text")
+    described.pop("contents")
     return {
         "type": "shards",
         **{name: None if value == "none" else value for name, value in described.items()},
