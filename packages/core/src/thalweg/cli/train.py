@@ -28,6 +28,11 @@ from thalweg.training.start_up import StartUp, Stopped, exit_code
     show_default=True,
     help="Go on with the run in the folder, or refuse to.",
 )
+@click.option(
+    "--accept-changed-data",
+    is_flag=True,
+    help="Go on though the data are not what the run was trained on so far.",
+)
 @click.option("--accelerator", default="auto", show_default=True, help="cpu, cuda, mps or auto.")
 @click.option(
     "--devices", default="auto", show_default=True, help="How many processes train together on a machine."
@@ -85,6 +90,7 @@ def _train(
     *,
     run_dir: str | None,
     resume: str,
+    accept_changed_data: bool,
     accelerator: str,
     devices: str,
     nodes: int,
@@ -113,6 +119,7 @@ def _train(
                 config,
                 folder,
                 resume=going_on,
+                accept_changed_data=accept_changed_data,
                 accelerator=accelerator,
                 devices=devices,
                 nodes=nodes,
@@ -134,7 +141,7 @@ def _train(
         if trainer.leads and not quiet:
             console.say_lines(shown(outlook(trainer)))
         rank = trainer.rank
-        result = trainer.train(going_on)
+        result = trainer.train(going_on, accept_changed_data=accept_changed_data)
     except ThalwegError as error:
         if is_first_process():
             raise

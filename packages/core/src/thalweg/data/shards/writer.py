@@ -235,11 +235,7 @@ class ShardWriter:
             raise ConfigError(
                 f"{self._target} holds shards of other data than the source holds now: {'; '.join(changed)}; "
                 "choose another folder, or remove this one to encode all images anew"
-                + (
-                    ""
-                    if finished
-                    else "; if the shards that are there are right, --accept-changed-data keeps them"
-                )
+                + ("" if finished else ", or keep the shards that it holds by --accept-changed-data")
             )
         difference = _difference(ours, theirs)
         if difference:
