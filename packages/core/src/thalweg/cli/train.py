@@ -109,6 +109,7 @@ def _train(
     from thalweg.training.fabric import is_first_process
     from thalweg.training.loop import RefusedError, Trainer
     from thalweg.training.outlook import outlook, shown
+    from thalweg.training.reading import UnreadableError
 
     folder = Path("runs") / config.name if run_dir is None else run_dir
     going_on: Literal["auto", "never"] = "never" if resume == "never" else "auto"
@@ -146,7 +147,7 @@ def _train(
         if is_first_process():
             raise
         # What all processes find, the first one says for all.
-        if rank is not None and not isinstance(error, DivergenceError | RefusedError):
+        if rank is not None and not isinstance(error, DivergenceError | RefusedError | UnreadableError):
             console.fail(f"process {rank}: {error}")
         ctx.exit(error.exit_code)
     if result.interrupted:

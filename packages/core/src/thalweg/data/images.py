@@ -43,6 +43,8 @@ class ImagesConfig:
             effect where there is a ``validation_source``.
         validation_source: another source, held out as a whole.
         text: encoder of the source's captions; none leaves them out.
+        on_damaged: what a damaged image does: ``stop`` ends the run, its state saved; ``skip`` reads the next
+            image of the same part in its place.
     """
 
     source: Any = component_field("source")
@@ -55,6 +57,7 @@ class ImagesConfig:
     validation: float = attrs.field(default=0.05, validator=[gt(0.0), lt(1.0)])
     validation_source: Any = component_field("source", None, optional=True)
     text: Any = component_field("text_encoder", None, optional=True)
+    on_damaged: Literal["stop", "skip"] = "stop"
 
     @pad.validator
     def _at_least_the_size(self, _: object, pad: int | None) -> None:
@@ -86,17 +89,18 @@ class ImagesConfig:
         """
         source = build_component(self.source)
         fitting = self._fitting(source)
+        skip = self.on_damaged == "skip"
         pictures, captions = Pictures(source, fitting, source.classes), self._captions(source)
         other = None if self.validation_source is None else build_component(self.validation_source)
         if other is None:
             mask_N = held_out(_labels(source), self.validation).numpy()
-            train = PictureSplit(pictures, np.flatnonzero(~mask_N), self.flip, captions)
-            validation = PictureSplit(pictures, np.flatnonzero(mask_N), False, captions)
+            train = PictureSplit(pictures, np.flatnonzero(~mask_N), self.flip, captions, skip=skip)
+            validation = PictureSplit(pictures, np.flatnonzero(mask_N), False, captions, skip=skip)
         else:
             _same_classes(source, other)
-            train = PictureSplit(pictures, np.arange(len(source)), self.flip, captions)
+            train = PictureSplit(pictures, np.arange(len(source)), self.flip, captions, skip=skip)
             held = Pictures(other, fitting, source.classes)
-            validation = PictureSplit(held, np.arange(len(other)), False, self._captions(other))
+            validation = PictureSplit(held, np.arange(len(other)), False, self._captions(other), skip=skip)
         return Images(self._facts(source, fitting), train, validation, fitting, self._told(source, other))
 
     def _told(self, source: Source, other: Source | None) -> "Told":
