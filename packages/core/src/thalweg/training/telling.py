@@ -22,8 +22,8 @@ def ended(fault: UnreadableError, data: Any, step: int) -> UnreadableError:
     skips = fault.damaged and getattr(data, "on_damaged", None) == "stop"
     skip = ", or at once and without such images by data.on_damaged=skip" if skips else ""
     return UnreadableError(
-        f"{fault}; {stands}, and the same command goes on once that is put right, by --accept-changed-data if "
-        f"the data are others then{skip}",
+        f"{fault}; {stands}, and the same command goes on once that is put right, by --accept-changed-data "
+        f"if the data are others then{skip}",
         fault.exit_code,
         fault.damaged,
     )
