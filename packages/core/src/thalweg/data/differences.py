@@ -77,10 +77,10 @@ def _blocks(before: Contents, now: Contents) -> list[str]:
     if before.images != now.images:
         found.append(f"it holds {now.images:,} images and held {before.images:,}")
         pairs = zip(before.class_counts, now.class_counts, strict=False)
-        for label, (theirs, ours) in enumerate(pairs):
-            if theirs != ours and before.class_names == now.class_names:
+        for label, (had, has) in enumerate(pairs):
+            if had != has and before.class_names == now.class_names:
                 name = repr(now.class_names[label]) if now.class_names else str(label)
-                found.append(f"the class {name} has {ours:,} of them and had {theirs:,}")
+                found.append(f"the class {name} has {has:,} of them and had {had:,}")
                 break
         return found
     for aspect, words in {"names": "the names, or their order,", **_ASPECTS}.items():

@@ -194,7 +194,7 @@ class ShardWriter:
 
     def _claim(self) -> None:
         """Bind the folder to this header, or find that it is bound to another."""
-        ours = {"header": dump(self.header), "shard_samples": self.shard_samples}
+        ours: dict[str, Any] = {"header": dump(self.header), "shard_samples": self.shard_samples}
         if (self._target / INDEX).exists():
             index = read_index(self._target)
             theirs = {"header": dump(index.header), "shard_samples": index.shard_samples}
