@@ -65,7 +65,8 @@ def _each(before: Contents, now: Contents) -> list[str]:
         elif theirs:
             other = [key for key in old if key in new and theirs[old[key]] != ours[new[key]]]
             if other:
-                found.append(f"{words} of {len(other):,} images changed, {_first(other)}")
+                what = f"{words[:-1]} of 1 image" if len(other) == 1 else f"{words} of {len(other):,} images"
+                found.append(f"{what} changed, {_first(other)}")
     if not found and before.keys != now.keys:
         found.append("the images stand in another order")
     return found

@@ -75,7 +75,7 @@ def other_data_have_another_identity(subject: Subject) -> None:
 
 @rule("source")
 def its_identity_is_of_what_it_holds_and_not_of_the_place(subject: Subject) -> None:
-    """Copied elsewhere it is the same; with a changed label or caption, or without an image, it is another."""
+    """Copied elsewhere it is the same; with another label or caption, or without an image, it is another."""
     place = Path(str(getattr(subject.config(), "url", "")))
     if not subject.has("url") or not place.exists():
         does_not_apply("it reads no file or folder of this machine")
