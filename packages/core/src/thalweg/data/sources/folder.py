@@ -7,8 +7,9 @@ import attrs
 from attrs.validators import ge, le
 
 from thalweg.config import secret_field, url_field
+from thalweg.data.contents import Contents, contents_of
 from thalweg.data.decoding import LARGEST_IMAGE, LIMIT_PIXELS, MOST_PIXELS, decode
-from thalweg.data.sources.names import files_below, identity, is_image, report_ignored, sizes
+from thalweg.data.sources.names import files_below, is_image, report_ignored, told_of
 from thalweg.errors import DataError
 from thalweg.protocols import Record
 from thalweg.storage import Location
@@ -71,9 +72,20 @@ class FolderSource:
         self.labels = [numbers[name] for name in folders] if labelled else None
 
     @cached_property
+    def contents(self) -> Contents:
+        """Names, sizes, labels and class names of all images, and the content of some."""
+        return contents_of(
+            [file.name for file in self._files],
+            files=told_of(self._files),
+            labels=self.labels,
+            classes=self.classes,
+            class_names=self.class_names,
+        )
+
+    @property
     def identity(self) -> str:
-        """A hash of the images' names and sizes."""
-        return identity("folder", sizes(self._files))
+        """What the source is: a hash of its contents."""
+        return self.contents.identity("folder")
 
     def __len__(self) -> int:
         return len(self._files)

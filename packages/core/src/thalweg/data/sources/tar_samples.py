@@ -18,7 +18,7 @@ class Sample(NamedTuple):
     Attributes:
         key: the name that its members share.
         image: the image's member.
-        text: the member that holds captions, to be read with the image.
+        text: the member that holds captions.
         label: its class.
         captions: those that stood in its ``.json``.
     """
@@ -36,8 +36,8 @@ class Sample(NamedTuple):
 
 
 def is_sidecar(name: str) -> bool:
-    """Whether a member is small and says what the classes are, so that it is read with the headers."""
-    return _split(name)[1] in (".cls", ".json")
+    """Whether a member is small and says something of an image, so that it is read with the headers."""
+    return _split(name)[1] in _SIDECARS
 
 
 def samples(members: Sequence[Member], where: str) -> tuple[list[Sample], list[str]]:
