@@ -13,6 +13,7 @@ from thalweg.data.shards import verify as verify_shards
 from thalweg.data.shards.index import shard_name
 from thalweg.data.sources import source_of, type_of
 from thalweg.data.sources.braces import is_pattern
+from thalweg.data.sources.refusals import is_folder_here
 from thalweg.errors import DataError
 from thalweg.protocols import Source
 from thalweg.storage import Location
@@ -96,7 +97,7 @@ def _holds_shards(url: str, storage_options: Mapping[str, Any]) -> bool:
     if is_pattern(url):
         return False
     location = Location(url, storage_options)
-    if location.name.lower().endswith(".tar"):
+    if location.name.lower().endswith(".tar") and not is_folder_here(location):
         return False
     if location.local is not None and not location.is_dir():
         return False

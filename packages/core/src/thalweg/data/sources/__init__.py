@@ -11,7 +11,7 @@ from thalweg.data.sources.braces import is_pattern
 from thalweg.data.sources.listed import LIST
 from thalweg.data.sources.names import is_image, key_of
 from thalweg.data.sources.passed_over import is_hidden
-from thalweg.data.sources.refusals import check_place, is_compressed_tar
+from thalweg.data.sources.refusals import check_place, is_compressed_tar, is_folder_here
 from thalweg.plugins import build_component, registry
 from thalweg.protocols import Source
 from thalweg.storage import Location
@@ -55,10 +55,9 @@ def type_of(url: str, storage_options: Mapping[str, Any] | None = None) -> str:
         return "tar"
     location = Location(url, storage_options)
     check_place(location)
-    folder = location.is_dir()
-    if location.name.lower().endswith(".tar") and not folder:
+    if location.name.lower().endswith(".tar") and not is_folder_here(location):
         return "tar"
-    names = [name for name in location.children() if not is_hidden(name)] if folder else []
+    names = [name for name in location.children() if not is_hidden(name)] if location.is_dir() else []
     if any(_IDX.fullmatch(name) for name in names):
         return "idx"
     if any(name.lower().endswith(".tar") for name in names):

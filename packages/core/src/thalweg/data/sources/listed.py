@@ -3,8 +3,8 @@
 Its images lie in folders of a thousand, ``00000/img00000000.png``, which mean nothing:
 ``{"labels": [["00000/img00000000.png", 6], ...]}``, or ``{"labels": null}`` where there are no classes.
 
-T. Karras et al., Elucidating the Design Space of Diffusion-Based Generative Models, 2022, who took it over from
-Training Generative Adversarial Networks with Limited Data, 2020.
+T. Karras et al., Elucidating the Design Space of Diffusion-Based Generative Models, 2022, who took it over
+from Training Generative Adversarial Networks with Limited Data, 2020.
 """
 
 from collections.abc import Sequence

@@ -63,6 +63,11 @@ def zipped(where: Location | str) -> DataError:
     )
 
 
+def is_folder_here(location: Location) -> bool:
+    """Whether this is a folder on this machine; servers are not asked, as some answer with the whole file."""
+    return location.local is not None and location.is_dir()
+
+
 def check_place(location: Location) -> None:
     """Refuse what is named like an archive that is not read.
 
@@ -70,7 +75,7 @@ def check_place(location: Location) -> None:
         DataError: naming it and what to do.
     """
     archive = location.name.lower().endswith(_ARCHIVES)
-    if (archive or is_compressed_tar(location.name)) and not location.is_dir():
+    if (archive or is_compressed_tar(location.name)) and not is_folder_here(location):
         raise zipped(location) if archive else compressed(location)
 
 

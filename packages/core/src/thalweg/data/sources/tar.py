@@ -16,7 +16,13 @@ from thalweg.data.sources.listed import LARGEST_LIST, LIST, Listing, listing
 from thalweg.data.sources.names import identity
 from thalweg.data.sources.numbering import classes_of
 from thalweg.data.sources.passed_over import PassedOver, is_hidden
-from thalweg.data.sources.refusals import check_place, compressed, is_compressed_tar, no_images
+from thalweg.data.sources.refusals import (
+    check_place,
+    compressed,
+    is_compressed_tar,
+    is_folder_here,
+    no_images,
+)
 from thalweg.data.sources.tar_samples import Sample, is_list, is_sidecar, samples
 from thalweg.data.sources.tar_scan import Member, scan
 from thalweg.errors import DataError
@@ -156,7 +162,8 @@ def _scanned(location: Location) -> tuple[_Tar, list[Sample], PassedOver]:
     for member in scan(location, tar.version, is_sidecar):
         one = _listing(tar, member) if is_list(member.name) else None
         if one is None:
-            members.append(member)
+            # What is called dataset.json and is no such list is a sample's own.
+            members.append(member._replace(content=tar.read(member)) if is_list(member.name) else member)
         elif told is not None:
             raise DataError(f"{location} holds {told[0].where} and another {LIST}; pack each set for itself")
         else:
@@ -192,7 +199,7 @@ def _files(url: str, storage_options: dict[str, Any], passed: PassedOver) -> lis
         places = (Location(one, storage_options) for one in urls)
         return list(zip(names_of(url, urls), places, strict=True))
     location = Location(urls[0], storage_options)
-    if location.name.lower().endswith(".tar") and not location.is_dir():
+    if location.name.lower().endswith(".tar") and not is_folder_here(location):
         return [(location.name, location)]
     check_place(location)
     if not location.is_dir():
@@ -200,11 +207,12 @@ def _files(url: str, storage_options: dict[str, Any], passed: PassedOver) -> lis
     every = {one.relative(location): one for one in location.find(closed=is_hidden)}
     kept = passed.take_hidden(every)
     found = [(name, every[name]) for name in kept if name.lower().endswith(".tar")]
+    packed = [name for name in kept if is_compressed_tar(name)]
+    if packed:
+        raise compressed(every[packed[0]])
     if not found:
-        raise next(
-            (compressed(every[name]) for name in kept if is_compressed_tar(name)),
-            DataError(f"the folder {location} holds no .tar file; put at least one there"),
-        )
+        raise DataError(f"the folder {location} holds no .tar file; put at least one there")
+    passed.add("that are no tar files", (name for name in kept if not name.lower().endswith(".tar")))
     return found
 
 
