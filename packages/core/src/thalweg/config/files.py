@@ -79,6 +79,7 @@ def structured(
     problems: list[Problem] = []
     for item in overrides:
         try:
+            _check_text(item)
             apply_override(data, item)
         except FaultyConfigError as faults:
             problems += faults.problems
@@ -130,6 +131,18 @@ def parse_toml(text: str) -> dict[str, Any]:
     except RecursionError:
         raise ValueError(_DEEP) from None
     return data
+
+
+def _check_text(item: str) -> None:
+    """An override goes into the run's recorded configuration, which is UTF-8."""
+    try:
+        item.encode()
+    except UnicodeEncodeError:
+        key = item.partition("=")[0].strip()
+        path = tuple(key.split(".")) if _KEY.fullmatch(key) else ()
+        raise FaultyConfigError(
+            [Problem(path, "holds bytes that are no UTF-8 text; rename what it names, or give a link to it")]
+        ) from None
 
 
 def _check_depth(data: Any) -> None:
