@@ -69,8 +69,8 @@ def to_toml(data: Mapping[str, Any]) -> str:
     except UnicodeEncodeError as error:
         line = text[text.rfind("\n", 0, error.start) + 1 : error.end].encode(errors="backslashreplace")
         raise ConfigError(
-            f"the configuration holds bytes that are no UTF-8 text, at {line.decode()}; rename what it names, or "
-            "give a link to it"
+            f"the configuration holds bytes that are no UTF-8 text, at {line.decode()}; rename what it "
+            "names, or give a link to it"
         ) from None
     return text
 
