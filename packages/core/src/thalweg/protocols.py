@@ -283,12 +283,12 @@ class Source(Protocol):
     One that knows all classes without reading an image may offer ``labels``, a list of them in order; one
     with captions may offer ``captions(index)``, which reads them without the image. ``attribution`` says whom
     to name for the images, and ``held_out`` names what was kept back to be tested on; listings and shards
-    state both.
+    state both. ``passed_over`` counts what lies there and is not read, by the reason why; listings state it.
 
     Attributes:
         classes: number of classes; None where images bear no labels.
         class_names: their names in the order of labels; empty where they have none.
-        captioned: whether records bear captions.
+        captioned: whether records bear captions; single ones may have none.
         identity: what the source is, without secrets: equal for equal contents, as far as names and sizes
             tell.
     """

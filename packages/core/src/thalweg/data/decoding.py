@@ -85,7 +85,8 @@ def _pixel_chunks(data: bytes) -> bytes:
     Pillow unpacks these when it opens a file, up to a bound beyond which it takes the whole for damaged, and
     valid ones do go beyond it.
     """
-    view, kept, place = memoryview(data), [data[:8]], 8
+    view, place = memoryview(data), 8
+    kept = [view[:place]]
     while place + 8 <= len(data):
         stop = place + 12 + int.from_bytes(data[place : place + 4])
         kind = data[place + 4 : place + 8]

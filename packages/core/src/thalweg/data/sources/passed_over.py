@@ -71,7 +71,8 @@ class PassedOver:
 
     def take_hidden(self, names: Iterable[str]) -> list[str]:
         """The names that are not hidden; the others are noted."""
-        kept, hidden = [], {}
+        kept: list[str] = []
+        hidden: dict[str, None] = {}
         for name in names:
             found = hidden_in(name)
             if found is None:
