@@ -26,13 +26,13 @@ def test_sub_folders_are_classes_by_name(tmp_path):
 
 
 def test_images_may_lie_deep_and_bear_any_suffix(tmp_path):
-    names = ["b/x.JPEG", "b/deep/er/y.webp", "b-2/z.jpg", "a/w.PNG"]
+    names = ["b/x.JPEG", "b/deep/er/y.webp", "b-2/z.jfif", "a/w.PNG"]
     for name in names:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(encoded(pixels(0)))
     found = source(tmp_path)
-    assert [found[i].key for i in range(4)] == ["a/w.PNG", "b/deep/er/y.webp", "b/x.JPEG", "b-2/z.jpg"]
+    assert [found[i].key for i in range(4)] == ["a/w.PNG", "b/deep/er/y.webp", "b/x.JPEG", "b-2/z.jfif"]
     assert found.class_names == ("a", "b", "b-2")
     assert found.labels == [0, 1, 1, 2]
 
@@ -74,6 +74,13 @@ def test_nothing_to_read_is_an_error(tmp_path):
     (tmp_path / "notes.txt").write_text("x")
     with pytest.raises(DataError, match="holds no jpg, png or webp image"):
         source(tmp_path)
+    for name, hint in (
+        ("x.parquet", "store each as a file of its own"),
+        ("a.bmp", "convert images such as a"),
+    ):
+        (tmp_path / name).touch()
+        with pytest.raises(DataError, match=hint):
+            source(tmp_path)
     with pytest.raises(DataError, match="is a file, not a folder"):
         source(tmp_path / "notes.txt")
 

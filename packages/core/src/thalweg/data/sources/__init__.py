@@ -70,7 +70,7 @@ def type_of(url: str, storage_options: Mapping[str, Any] | None = None) -> str:
     if chunk is not None and not any(is_image(name) for name in names):
         # As img2dataset writes files: folders of running numbers, which are no classes.
         inside = location / chunk
-        if inside.is_dir() and _has_captions(inside.children()):
+        if inside.is_dir() and _has_captions([name for name in inside.children() if not is_hidden(name)]):
             return "captioned"
     if any(is_compressed_tar(name) for name in names) and not any(map(is_image, names)):
         return "tar"  # which says what is to be done with them
@@ -79,7 +79,7 @@ def type_of(url: str, storage_options: Mapping[str, Any] | None = None) -> str:
 
 def _has_captions(names: Sequence[str]) -> bool:
     """Whether there is a text beside an image."""
-    described = {key_of(name) for name in names if name.endswith(".txt")}
+    described = {key_of(name) for name in names if name.lower().endswith(".txt")}
     return any(is_image(name) and key_of(name) in described for name in names)
 
 

@@ -152,7 +152,7 @@ def _captions_file(folder: Location, files: Iterable[File]) -> File | None:
 
 def _texts_beside(folder: Location, files: Iterable[File], images: Iterable[File]) -> list[File]:
     """The text of each image, in their order."""
-    texts = {key_of(file.name): file for file in files if file.name.endswith(".txt")}
+    texts = {key_of(file.name): file for file in files if file.name.lower().endswith(".txt")}
     by_key: dict[str, str] = {}
     for image in images:
         other = by_key.setdefault(key_of(image.name), image.name)

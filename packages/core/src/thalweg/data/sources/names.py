@@ -6,11 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
-from thalweg.data.sources.passed_over import PassedOver, hidden_in, is_hidden
+from thalweg.data.sources.passed_over import PassedOver, is_hidden
 from thalweg.data.sources.refusals import no_folder
 from thalweg.storage import Location
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp")
 
 _AT_ONCE = 16
 
@@ -28,8 +28,8 @@ class File(NamedTuple):
 
 
 def is_image(name: str) -> bool:
-    """Whether a path is that of an image; neither hidden files are, nor any in a hidden folder."""
-    return PurePosixPath(name).suffix.lower() in SUFFIXES and hidden_in(name) is None
+    """Whether a name, which is not hidden, is that of an image that can be read."""
+    return name.lower().endswith(SUFFIXES)
 
 
 def key_of(name: str) -> str:

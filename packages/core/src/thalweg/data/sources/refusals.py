@@ -20,6 +20,7 @@ _COMPRESSED_TARS = (
     ".tar.z",
 )
 _ARCHIVES = (".zip", ".7z", ".rar")
+_OTHER_IMAGES = (".avif", ".bmp", ".gif", ".heic", ".jp2", ".jxl", ".pgm", ".ppm", ".tif", ".tiff")
 _MAGIC = {
     b"\x1f\x8b": "gzip",
     b"BZh": "bzip2",
@@ -107,5 +108,8 @@ def no_images(where: Location | str, names: Iterable[str]) -> DataError:
             break
         if base.lower().endswith((".parquet", ".arrow", ".tfrecord", ".npy", ".npz", ".h5", ".hdf5")):
             hint = f"of files such as {name} no image is read: store each as a file of its own"
+            break
+        if base.lower().endswith(_OTHER_IMAGES):
+            hint = f"convert images such as {name}"
             break
     return DataError(f"{where} holds no jpg, png or webp image; {hint}")
