@@ -124,6 +124,22 @@ def test_no_caption_is_the_empty_one():
     assert table.words(np.array([1, 0]), torch.zeros(2)) == ["", "picture 3"]
 
 
+def test_images_without_a_caption_are_counted_and_not_all_may_be(tmp_path, caplog):
+    captioned_folder(tmp_path, count=4)
+    for number in (1, 2):
+        (tmp_path / f"{number:03d}.txt").write_text(" \n")
+    source = {"type": "captioned", "url": str(tmp_path)}
+    data = images(source=source).build()
+    texts = [read(data.train), read(data.validation)]
+    empty = [torch.equal(tokens, text.empty_tokens) for text in texts for tokens in text.tokens]
+    assert (empty.count(True), len(empty)) == (2, 4)
+    assert caplog.messages == ["2 of 4 images have no caption, and are learnt under the empty one"]
+    for number in (0, 3):
+        (tmp_path / f"{number:03d}.txt").write_text("")
+    with pytest.raises(DataError, match="all captions of the 4 images are empty"):
+        read(images(source=source).build().train)
+
+
 def test_a_source_without_captions_and_too_many_captions_are_refused(monkeypatch):
     image_folder(Path("plain"))
     with pytest.raises(DataError, match="no captions for its text encoder"):
@@ -173,6 +189,22 @@ def test_encoding_goes_on_and_refuses_another_encoder(stored, capsys):
     assert "complete already" in capsys.readouterr().out
     assert encode(stored, "--set", "text.length=7") == 2
     assert "shards that were made otherwise (header.text.identity.length" in capsys.readouterr().err
+
+
+def test_images_without_a_caption_are_stored_without_one(tmp_path, monkeypatch, caplog):
+    monkeypatch.chdir(tmp_path)
+    captioned_folder(Path("photos"), count=6)
+    random_minilm(Path("minilm"), ["picture", "number", "again", *map(str, range(6))])
+    Path("photos/001.txt").write_text("")
+    assert encode("out") == 0
+    assert "1 of 6 images have no caption, and are learnt under the empty one" in caplog.messages
+    data = ShardsConfig(url="out", validation=1).build()
+    empty = [
+        torch.equal(tokens, text.empty_tokens)
+        for text in (read(data.train), read(data.validation))
+        for tokens in text.tokens
+    ]
+    assert empty.count(True) == 1
 
 
 @pytest.mark.parametrize("processes", ["1", "2"])

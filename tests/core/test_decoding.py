@@ -2,6 +2,7 @@
 
 import io
 import struct
+import tracemalloc
 import zlib
 
 import numpy as np
@@ -137,15 +138,48 @@ def _chunk(kind, data):
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-@pytest.mark.parametrize("kind", [b"zTXt", b"iTXt", b"iCCP"])
-def test_texts_that_unpack_to_hundreds_of_megabytes_are_refused_unread(kind):
+PARTS = [
+    _chunk(b"IHDR", struct.pack(">IIBBBBB", 4, 4, 8, 2, 0, 0, 0)),
+    _chunk(b"IDAT", zlib.compress(bytes(4 * 13))),
+    _chunk(b"IEND", b""),
+]
+
+
+@pytest.mark.parametrize("kind", [b"zTXt", b"iTXt", b"iCCP", b"tEXt", b"eXIf"])
+def test_texts_and_profiles_of_any_length_are_never_unpacked(kind):
     packed = zlib.compress(bytes(64 << 20), 9)
     head = b"a\0\1\0\0\0" if kind == b"iTXt" else b"a\0\0"
-    parts = [
-        _chunk(b"IHDR", struct.pack(">IIBBBBB", 4, 4, 8, 2, 0, 0, 0)),
-        _chunk(kind, head + packed),
-        _chunk(b"IDAT", zlib.compress(bytes(4 * 13))),
-        _chunk(b"IEND", b""),
-    ]
-    with pytest.raises(DataError, match=r"^bomb\.png is damaged or cut off \(Decompressed data too large"):
-        decode(b"\x89PNG\r\n\x1a\n" + b"".join(parts), "bomb.png")
+    data = b"\x89PNG\r\n\x1a\n" + b"".join([PARTS[0], _chunk(kind, head + packed), *PARTS[1:]])
+    tracemalloc.start()
+    try:
+        assert decode(data, "x").tolist() == np.zeros((4, 4, 3)).tolist()
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 << 20
+
+
+def test_profiles_of_other_types_may_be_large():
+    profile = bytes(3_000_000)
+    for form, options in FORMS.items():
+        assert decode(encoded(NOISE, form, icc_profile=profile, **options), "x").shape == NOISE.shape
+
+
+def test_the_pixels_of_a_png_are_checked_as_before():
+    """Damage within a chunk that pixels depend on is seen by its checksum, as is a chunk without an end."""
+    good = b"\x89PNG\r\n\x1a\n" + b"".join([PARTS[0], _chunk(b"tEXt", b"a\0b"), *PARTS[1:]])
+    for place in (good.index(b"IHDR") + 8, good.index(b"IDAT") + 6):
+        damaged = bytearray(good)
+        damaged[place] ^= 1
+        with pytest.raises(DataError, match="damaged or cut off"):
+            decode(bytes(damaged), "x")
+    endless = good.replace(struct.pack(">I", 3) + b"tEXt", struct.pack(">I", 2**31 - 1) + b"tEXt")
+    with pytest.raises(DataError, match="damaged or cut off"):
+        decode(endless, "x")
+
+
+def test_of_an_animated_png_it_is_the_first_frame():
+    frames = [Image.fromarray(pixels(number)) for number in range(3)]
+    data = file_of(frames[0], save_all=True, append_images=frames[1:])
+    assert b"acTL" in data
+    assert np.array_equal(decode(data, "x"), pixels(0))

@@ -7,6 +7,7 @@ import pytest
 
 from image_makers import captioned_folder, encoded, pixels
 from thalweg.config import component
+from thalweg.data.sources import source_of
 from thalweg.errors import ConfigError, DataError
 
 LAYOUTS = pytest.mark.parametrize("layout", ["txt", "coco"])
@@ -63,16 +64,56 @@ def test_a_caption_without_an_image_is_an_error(tmp_path, layout):
 
 def test_an_empty_caption_is_none(tmp_path):
     captioned_folder(tmp_path / "txt")
-    (tmp_path / "txt/001.txt").write_text("\n \n")
-    with pytest.raises(DataError, match=r"001\.txt holds no caption"):
-        source(tmp_path / "txt")[1]
+    for content in (b"", b"\n \n", b"\xef\xbb\xbf\r\n"):
+        (tmp_path / "txt/001.txt").write_bytes(content)
+        assert source(tmp_path / "txt")[1].captions == ()
     (tmp_path / "txt/001.txt").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(DataError, match=r"001\.txt is no UTF-8 text"):
         source(tmp_path / "txt")[1]
     captioned_folder(tmp_path / "coco", layout="coco")
-    coco(tmp_path / "coco", lambda told: [one.update(caption=" ") for one in told["annotations"][:2]])
-    with pytest.raises(DataError, match=r"1 images have no caption, the first is 000\.png"):
-        source(tmp_path / "coco")
+    for text in (" ", "", None):
+        coco(
+            tmp_path / "coco",
+            lambda told, text=text: [one.update(caption=text) for one in told["annotations"][:2]],
+        )
+        found = source(tmp_path / "coco")
+        assert [len(found[number].captions) for number in range(3)] == [0, 2, 2]
+
+
+IDS = [
+    (str, str),
+    (str, int),
+    (int, str),
+    (float, int),
+    ("{:012d}".format, float),
+    ("x{}".format, "x{}".format),
+]
+
+
+@pytest.mark.parametrize(("image", "annotation"), IDS)
+def test_ids_may_be_texts_and_numbers(tmp_path, image, annotation):
+    captioned_folder(tmp_path, layout="coco")
+    before = [source(tmp_path).captions(number) for number in range(3)]
+
+    def change(told):
+        for one in told["images"]:
+            one["id"] = image(one["id"])
+        for one in told["annotations"]:
+            one["image_id"] = annotation(one["image_id"])
+
+    coco(tmp_path, change)
+    assert [source(tmp_path).captions(number) for number in range(3)] == before
+
+
+def test_the_files_of_img2dataset_are_captioned(tmp_path):
+    captioned_folder(tmp_path / "00000")
+    for number in range(3):
+        for suffix in ("png", "txt"):
+            path = tmp_path / f"00000/{number:03d}.{suffix}"
+            path.rename(path.with_name(f"00000{number:04d}.{suffix}"))
+    (tmp_path / "00000.parquet").touch()
+    found = source_of(str(tmp_path))
+    assert (found.captioned, found.classes, found[1].captions[0]) == (True, None, "picture 1")
 
 
 def test_two_images_cannot_share_a_text(tmp_path):

@@ -1,10 +1,13 @@
 """Folders whose sub-folders are classes."""
 
+import os
+
 import numpy as np
 import pytest
 
 from image_makers import encoded, image_folder, pixels
 from thalweg.config import component
+from thalweg.data.sources import source_of, type_of
 from thalweg.errors import DataError
 
 
@@ -23,13 +26,13 @@ def test_sub_folders_are_classes_by_name(tmp_path):
 
 
 def test_images_may_lie_deep_and_bear_any_suffix(tmp_path):
-    names = ["b/x.JPEG", "b/deep/er/y.webp", "b-2/z.jpg", "a/w.PNG"]
+    names = ["b/x.JPEG", "b/deep/er/y.webp", "b-2/z.jfif", "a/w.PNG"]
     for name in names:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(encoded(pixels(0)))
     found = source(tmp_path)
-    assert [found[i].key for i in range(4)] == ["a/w.PNG", "b/deep/er/y.webp", "b/x.JPEG", "b-2/z.jpg"]
+    assert [found[i].key for i in range(4)] == ["a/w.PNG", "b/deep/er/y.webp", "b/x.JPEG", "b-2/z.jfif"]
     assert found.class_names == ("a", "b", "b-2")
     assert found.labels == [0, 1, 1, 2]
 
@@ -50,9 +53,17 @@ def test_other_files_are_passed_over_with_one_line(tmp_path, caplog):
     for name in ("README.txt", "beside.png", "cat/notes.md", "dog/._002.png"):
         (tmp_path / name).write_bytes(encoded(pixels(0)))
     assert len(source(tmp_path)) == 3
-    (line,) = caplog.messages
-    assert "ignored 4 files" in line
-    assert "README.txt" in line
+    found = source(tmp_path)
+    assert found.passed_over == {
+        "hidden or of a system": 1,
+        "that are no images": 2,
+        "images outside of the folders": 1,
+    }
+    assert (
+        "passed over 1 hidden or of a system (the first dog/._002.png), 2 that are no images (the first "
+        "README.txt), 1 images outside of the folders (the first beside.png)"
+    ) in caplog.messages[0]
+    assert len(caplog.messages) == 2
 
 
 def test_nothing_to_read_is_an_error(tmp_path):
@@ -63,8 +74,73 @@ def test_nothing_to_read_is_an_error(tmp_path):
     (tmp_path / "notes.txt").write_text("x")
     with pytest.raises(DataError, match="holds no jpg, png or webp image"):
         source(tmp_path)
-    with pytest.raises(DataError, match="no folder"):
+    for name, hint in (
+        ("x.parquet", "store each as a file of its own"),
+        ("a.bmp", "convert images such as a"),
+    ):
+        (tmp_path / name).touch()
+        with pytest.raises(DataError, match=hint):
+            source(tmp_path)
+    with pytest.raises(DataError, match="is a file, not a folder"):
         source(tmp_path / "notes.txt")
+
+
+def test_a_sub_folder_without_images_is_no_class_and_is_said(tmp_path, caplog):
+    image_folder(tmp_path, each=1)
+    (tmp_path / "cow").mkdir()
+    (tmp_path / "zebra").mkdir()
+    (tmp_path / "zebra/list.csv").touch()
+    found = source(tmp_path)
+    assert found.class_names == ("cat", "dog", "newt")
+    assert found.passed_over == {"that are no images": 1, "folders without images": 2}
+    assert "2 folders without images (the first cow)" in caplog.messages[0]
+
+
+def test_a_folder_under_two_names_is_two_classes(tmp_path):
+    image_folder(tmp_path / "there", each=2)
+    (tmp_path / "linked").mkdir()
+    for name in ("n01", "n02"):
+        (tmp_path / "linked" / name).symlink_to(tmp_path / "there/cat")
+    found = source(tmp_path / "linked")
+    assert (found.class_names, found.labels) == (("n01", "n02"), [0, 0, 1, 1])
+
+
+def test_links_that_lead_nowhere_or_round_are_refused_by_name(tmp_path):
+    image_folder(tmp_path, each=1)
+    (tmp_path / "eel").symlink_to(tmp_path / "gone")
+    with pytest.raises(DataError, match="eel is a link that leads nowhere"):
+        source(tmp_path)
+    (tmp_path / "eel").unlink()
+    (tmp_path / "cat/all").symlink_to(tmp_path)
+    with pytest.raises(DataError, match="cat/all is a link to a folder that it lies in"):
+        source(tmp_path)
+    (tmp_path / "cat/all").rename(tmp_path / "cat/.all")
+    assert source(tmp_path).classes == 3
+
+
+def test_names_need_not_be_utf_8(tmp_path):
+    folder = image_folder(tmp_path / os.fsdecode(b"caf\xe9"), each=1)
+    (folder / "cat/000.png").rename(folder / "cat" / os.fsdecode(b"\xe9.png"))
+    found = source(folder)
+    assert (found.class_names, found[0].image.shape) == (("cat", "dog", "newt"), (8, 8, 3))
+    assert found.identity != source(image_folder(tmp_path / "other", each=1)).identity
+
+
+@pytest.mark.parametrize("name", ["a b", "a#b", "a%20b", "a*b", "a[b]", "a?b", "a{b}", "a{1..2}", "~x", "ü"])
+def test_any_name_is_a_folders(tmp_path, monkeypatch, name):
+    image_folder(tmp_path / name, each=1)
+    monkeypatch.chdir(tmp_path)
+    for url in (name, str(tmp_path / name), (tmp_path / name).as_uri()):
+        assert type_of(url) == "folder"
+        assert source_of(url).class_names == ("cat", "dog", "newt")
+
+
+def test_the_home_folder_has_a_short_name(tmp_path, monkeypatch):
+    image_folder(tmp_path / "pets", each=1)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert len(source("~/pets")) == 3
+    with pytest.raises(DataError, match="no folder ~nobody-of-this-name/pets"):
+        source("~nobody-of-this-name/pets")
 
 
 def test_a_damaged_image_is_named_and_spoils_no_other(tmp_path):

@@ -8,6 +8,7 @@ import pytest
 
 from image_makers import idx, idx_folder, pixels
 from thalweg.config import component
+from thalweg.data.sources import source_of
 from thalweg.data.sources.idx_file import parse
 from thalweg.errors import ConfigError, DataError
 
@@ -32,6 +33,17 @@ def test_images_and_labels_come_as_they_were_stored(tmp_path, zipped):
         assert (record.key, record.label) == (f"{part}/00004", 1)
         assert np.array_equal(record.image, pixels(offset + 4, 6, 6, 1))
     assert source(tmp_path, part="train").identity != source(tmp_path, part="test").identity
+
+
+@ZIPPED
+def test_names_may_have_a_dot(tmp_path, zipped):
+    idx_folder(tmp_path, zipped=zipped)
+    before = source(tmp_path)[4].image
+    for path in list(tmp_path.iterdir()):
+        path.rename(path.with_name(path.name.replace("-idx", ".idx")))
+    found = source_of(str(tmp_path))
+    assert (len(found), found.classes) == (12, 3)
+    assert np.array_equal(found[4].image, before)
 
 
 def test_files_that_are_not_there_are_named(tmp_path):

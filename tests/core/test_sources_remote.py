@@ -7,7 +7,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 
-from image_makers import every_source, idx_folder, image_tars
+from image_makers import every_source, idx_folder, image_folder, image_tars
 from thalweg.data.sources import source_of
 from thalweg.data.sources.braces import expanded
 from thalweg.errors import ConfigError, DataError
@@ -69,6 +69,35 @@ def test_idx_files_and_tars_come_over_http(web, tmp_path):
     same(source_of(f"{web}/tars/part-00.tar"), source_of(str(tmp_path / "tars/part-00.tar")))
     with pytest.raises(DataError, match="there is no train-images-idx3-ubyte"):
         source_of(f"{web}/tars", type="idx")
+
+
+def test_hidden_folders_that_a_server_lists_are_passed_over(web, tmp_path):
+    image_folder(tmp_path / "images", each=1)
+    (tmp_path / "images/.ipynb_checkpoints").mkdir()
+    (tmp_path / "images/.ipynb_checkpoints/0.png").write_bytes((tmp_path / "images/cat/000.png").read_bytes())
+    found = source_of(f"{web}/images")
+    same(found, source_of(str(tmp_path / "images")))
+    assert found.class_names == ("cat", "dog", "newt")
+    assert found.passed_over == {"hidden or of a system": 1}
+
+
+def test_a_server_is_not_asked_whether_a_tar_is_a_folder(tmp_path):
+    asked = []
+
+    class Asked(_Quiet):
+        def do_GET(self):
+            asked.append(self.path)
+            super().do_GET()
+
+    image_tars(tmp_path)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Asked, directory=tmp_path))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        assert len(source_of(f"http://127.0.0.1:{server.server_port}/part-00.tar")) == 6
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert set(asked) == {"/part-00.tar"}
 
 
 def test_what_a_url_hides_stays_hidden(web):

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import tarfile
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from image_makers import encoded, image_tars, pixels, tar
 from thalweg.config import component
+from thalweg.data.sources import source_of
 from thalweg.data.sources.braces import expanded
 from thalweg.errors import ConfigError, DataError
 
@@ -75,9 +77,9 @@ def test_other_members_are_passed_over_with_one_line(tmp_path, caplog):
     members = {"README": b"x", "a.png": IMAGES[0], "a.seg.png": IMAGES[1], "._a.png": b"x", "a.npy": b"x"}
     found = source(tar(tmp_path / "x.tar", members))
     assert [found[0].key, len(found)] == ["a", 1]
+    assert found.passed_over == {"hidden or of a system": 1, "that are no images, labels or captions": 3}
     (line,) = caplog.messages
-    assert "ignored 4 files" in line
-    assert "README" in line
+    assert "3 that are no images, labels or captions (the first README)" in line
 
 
 def test_long_names_and_folders_are_no_trouble(tmp_path):
@@ -150,12 +152,31 @@ def test_what_is_no_tar_is_refused(tmp_path):
             source(path)
     with tarfile.open(path, "w:gz") as archive:
         archive.addfile(tarfile.TarInfo("a.png"))
-    with pytest.raises(DataError, match=r"x\.tar is no tar file"):
+    with pytest.raises(DataError, match=r"x\.tar is compressed with gzip.*gunzip"):
         source(path)
     with pytest.raises(DataError, match=r"nowhere\.tar"):
         source(tmp_path / "nowhere.tar")
     with pytest.raises(DataError, match=r"neither a \.tar file nor a folder"):
-        source(tmp_path / "x.tar.gz")
+        source(tmp_path / "x.txt")
+
+
+@pytest.mark.parametrize("ending", ["tar.gz", "tgz", "tar.bz2", "tar.xz", "tar.zst", "TAR.GZ"])
+def test_compressed_tars_are_refused_by_name(tmp_path, ending):
+    tar(tmp_path / "a.tar", {"a.png": IMAGES[0]})
+    path = tmp_path / f"b.{ending}"
+    path.write_bytes(b"x")
+    for url in (path, tmp_path):  # beside others too, whose images would else be all there are
+        for read in (source, source_of):
+            with pytest.raises(DataError, match=rf"b\.{ending} is a compressed tar.*decompress it"):
+                read(str(url))
+
+
+@pytest.mark.parametrize(("mode", "method"), [("w:gz", "gzip"), ("w:bz2", "bzip2"), ("w:xz", "xz")])
+def test_what_compressed_a_tar_is_told_whatever_its_name(tmp_path, mode, method):
+    with tarfile.open(tmp_path / "x.tar", mode) as archive:
+        archive.addfile(tarfile.TarInfo("a.png"))
+    with pytest.raises(DataError, match=f"compressed with {method}"):
+        source(tmp_path / "x.tar")
 
 
 def test_damage_after_the_first_member_is_seen(tmp_path):
@@ -226,6 +247,7 @@ def test_zero_samples_are_an_error(tmp_path):
             "2 of 3 samples .* no label, the first is b",
         ),
         ({"a.txt": b"x", "b.png": IMAGES[1]}, "1 of 2 samples .* no caption, the first is b"),
+        ({"a.json": b'{"status": "ok"}', "c.json": b"{}"}, "1 samples .* no jpg"),
     ],
 )
 def test_samples_that_make_no_sense_are_refused(tmp_path, sidecars, reason):
@@ -248,6 +270,118 @@ def test_a_tar_that_was_replaced_is_not_read_at_the_old_places(tmp_path):
     tar(path, {"b.png": IMAGES[1], "a.png": IMAGES[0], "c.png": IMAGES[2]})
     with pytest.raises(DataError, match="was replaced"):
         found[1]
+
+
+def sample(key, caption, **said):
+    """A sample as img2dataset writes it."""
+    said = {"caption": caption, "key": key, "status": "success", **said}
+    return {
+        f"{key}.png": IMAGES[0],
+        f"{key}.txt": (caption or "").encode(),
+        f"{key}.json": json.dumps(said).encode(),
+    }
+
+
+def test_a_caption_in_text_and_json_is_one(tmp_path):
+    members = {
+        **sample("0", "a photo"),
+        **sample("1", " two\n lines "),
+        **sample("2", "a photo\u2028of one line"),
+        "3.png": IMAGES[0],
+        "3.txt": b"\xef\xbb\xbfone\r\ntwo\r\n\r\n",
+        "3.json": b'{"caption": ["two", "three", " ", null]}',
+    }
+    found = source(tar(tmp_path / "x.tar", members))
+    assert [found.captions(index) for index in range(4)] == [
+        ("a photo",),
+        ("two\n lines",),
+        ("a photo\u2028of one line",),
+        ("one", "two", "three"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"a.txt": b""},
+        {"a.txt": b" \n\t\r\n"},
+        {"a.txt": b"\xef\xbb\xbf"},
+        {"a.json": b'{"caption": null}'},
+        {"a.json": b'{"caption": ""}'},
+        {"a.json": b'{"caption": " "}'},
+        {"a.json": b'{"caption": []}'},
+        {"a.json": b'{"caption": [null, ""]}'},
+        {"a.txt": b"", "a.json": b'{"caption": null}'},
+    ],
+)
+def test_an_empty_caption_is_none_wherever_it_stands(tmp_path, members):
+    found = source(
+        tar(tmp_path / "x.tar", {"a.png": IMAGES[0], **members, "b.png": IMAGES[1], "b.txt": b"b"})
+    )
+    assert found.captioned
+    assert [found[0].captions, found[1].captions] == [(), ("b",)]
+
+
+def test_what_could_not_be_downloaded_is_counted(tmp_path):
+    failed = sample("1", "gone", status="failed_to_download")
+    for without in ((), ("1.png",)):
+        members = {**sample("0", "x"), **failed, **sample("2", "y", status="ok")}
+        found = source(tar(tmp_path / "x.tar", {n: c for n, c in members.items() if n not in without}))
+        assert [found[index].key for index in range(len(found))] == ["0", "2"]
+        assert found.passed_over == {"whose download failed": 1}
+
+
+def test_a_byte_order_mark_is_no_part_of_a_class_or_json(tmp_path):
+    mark = b"\xef\xbb\xbf"
+    members = {
+        "a.png": IMAGES[0],
+        "a.cls": mark + b"2",
+        "b.png": IMAGES[1],
+        "b.json": mark + b'{"label": 1}',
+    }
+    assert source(tar(tmp_path / "x.tar", members)).labels == [2, 1]
+
+
+def test_classes_that_no_image_has_are_told_of(tmp_path, caplog):
+    found = source(
+        tar(tmp_path / "x.tar", {"a.png": IMAGES[0], "a.cls": b"1", "b.png": IMAGES[1], "b.cls": b"4"})
+    )
+    assert (found.labels, found.classes) == ([1, 4], 5)
+    assert "there are 5 classes; of 3 there is no image, the first is 0" in caplog.messages[0]
+
+
+def test_names_in_a_tar_need_not_be_utf_8(tmp_path):
+    name = os.fsdecode(b"caf\xe9.png")
+    with tarfile.open(tmp_path / "x.tar", "w", errors="surrogateescape") as archive:
+        info = tarfile.TarInfo(name)
+        info.size = len(IMAGES[0])
+        archive.addfile(info, io.BytesIO(IMAGES[0]))
+    found = source(tmp_path / "x.tar")
+    assert found[0].key == name.removesuffix(".png")
+    assert found.identity
+
+
+def test_names_of_tars_may_look_like_patterns_and_queries(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("what?.tar", "a{1..2}.tar", "a{b}.TAR"):
+        tar(tmp_path / name, {"a.png": IMAGES[0]})
+        for url in (name, str(tmp_path / name), (tmp_path / name).as_uri()):
+            assert len(source_of(url)) == 1
+    folder = tmp_path / "in{1..2}{b}"
+    folder.mkdir()
+    image_tars(folder)
+    every = source(folder)
+    pattern = source(folder / "part-{00..01}.tar")
+    assert [pattern[n].key for n in range(12)] == [every[n].key for n in range(12)]
+
+
+def test_what_macos_leaves_beside_tars_is_passed_over(tmp_path):
+    image_tars(tmp_path)
+    (tmp_path / "._part-00.tar").write_bytes(b"Mac OS X        " * 20)
+    (tmp_path / "part-00_stats.json").write_bytes(b"{}")
+    found = source_of(str(tmp_path))
+    assert (len(found), found.classes) == (12, 3)
+    assert found.passed_over == {"hidden or of a system": 1, "that are no tar files": 1}
 
 
 def test_patterns_count_as_they_are_written():

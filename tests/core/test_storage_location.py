@@ -1,9 +1,11 @@
+import errno
 import functools
 import http.server
 import io
 import os
 import pickle
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -154,14 +156,49 @@ def test_local_paths(tmp_path):
         location.relative(Location("s3://b"))
 
 
-def test_linked_folders_are_followed_once(tmp_path):
+def test_linked_folders_are_followed_under_each_name_and_never_round(tmp_path):
     (tmp_path / "real").mkdir()
     (tmp_path / "real/x").touch()
+    data = tmp_path / "data"
+    data.mkdir()
+    for name in ("one", "two"):
+        (data / name).symlink_to(tmp_path / "real")
+    assert [one.relative(Location(data)) for one in Location(data).find()] == ["one/x", "two/x"]
     (tmp_path / "real/loop").symlink_to(tmp_path / "real")
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data/linked").symlink_to(tmp_path / "real")
-    found = Location(tmp_path / "data").find()
-    assert [one.relative(Location(tmp_path / "data")) for one in found] == ["linked/x"]
+    with pytest.raises(DataError, match="loop is a link to a folder that it lies in"):
+        Location(data).find()
+    found = Location(data).find(closed=lambda name: name == "loop")
+    assert [one.relative(Location(data)) for one in found] == ["one/loop", "one/x", "two/loop", "two/x"]
+    (tmp_path / "real/loop").unlink()
+    (tmp_path / "real/loop").symlink_to("loop")
+    with pytest.raises(DataError, match="loop is a link that leads nowhere"):
+        Location(data).find()
+
+
+def test_a_closed_folder_need_not_be_readable(tmp_path, monkeypatch):
+    (tmp_path / "lost+found").mkdir()
+    (tmp_path / "x").touch()
+    scan = os.scandir
+
+    def refused(folder):
+        if str(folder).endswith("lost+found"):
+            raise PermissionError(errno.EACCES, "denied", str(folder))
+        return scan(folder)
+
+    monkeypatch.setattr("thalweg.storage.stores.local.os.scandir", refused)
+    with pytest.raises(DataError, match="may not be accessed"):
+        Location(tmp_path).find()
+    found = Location(tmp_path).find(closed=lambda name: name == "lost+found")
+    assert [one.name for one in found] == ["lost+found", "x"]
+
+
+def test_the_home_folder_is_written_out(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert Location("~/x").local == tmp_path / "x"
+    assert Location(Path("~")).local == tmp_path
+    assert Location("~nobody-of-this-name/x").local == Path("~nobody-of-this-name/x")
+    assert Location("x/~/y").local == Path("x/~/y")
+    assert (Location(tmp_path) / "~").local == tmp_path / "~"
 
 
 @pytest.mark.parametrize("name", ["a*", "a?", "[a]b", "ab?token=x"])

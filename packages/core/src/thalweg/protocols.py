@@ -291,12 +291,13 @@ class Source(Protocol):
     with captions may offer ``captions(index)``, which reads them without the image. ``attribution`` says whom
     to name for the images, and ``held_out`` names what was kept back to be tested on; listings and shards
     state both. ``contents``, made by :func:`thalweg.data.contents.contents_of`, says what it holds, so that
-    a difference can be named.
+    a difference can be named. ``passed_over`` counts what lies there and is not read, by the reason why;
+    listings state it.
 
     Attributes:
         classes: number of classes; None where images bear no labels.
         class_names: their names in the order of labels; empty where they have none.
-        captioned: whether records bear captions.
+        captioned: whether records bear captions; single ones may have none.
         identity: what the source is, without secrets, ``TYPE:`` and a hash: equal for equal contents wherever
             they lie, and another if the images, their order, labels, class names or captions are. Nothing
             of it should take reading all images.

@@ -7,7 +7,7 @@ import attrs
 import click
 
 from thalweg.cli import console
-from thalweg.cli.local import LocalPath
+from thalweg.cli.local import HomePath, LocalPath
 
 
 def _depths(_: click.Context, __: click.Parameter, value: str | None) -> tuple[int, ...] | None:
@@ -21,7 +21,7 @@ def _depths(_: click.Context, __: click.Parameter, value: str | None) -> tuple[i
 
 @click.command("import")
 @click.argument("source")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=HomePath())
 @click.argument("out", type=LocalPath())
 @click.option("--heads", type=click.IntRange(min=1), help="Attention heads.")
 @click.option(

@@ -9,6 +9,7 @@ import tomli_w
 
 from thalweg.config.secret import is_secret, is_url
 from thalweg.config.slots import slot_of
+from thalweg.errors import ConfigError
 from thalweg.plugins import Registry
 from thalweg.plugins import registry as process_registry
 from thalweg.storage.redaction import redacted
@@ -57,8 +58,21 @@ def dump_component(
 
 
 def to_toml(data: Mapping[str, Any]) -> str:
-    """Plain values as TOML text."""
-    return tomli_w.dumps(data)
+    """Plain values as TOML text.
+
+    Raises:
+        ConfigError: a text among them is no UTF-8, as paths need not be.
+    """
+    text = tomli_w.dumps(data)
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        line = text[text.rfind("\n", 0, error.start) + 1 : error.end].encode(errors="backslashreplace")
+        raise ConfigError(
+            f"the configuration holds bytes that are no UTF-8 text, at {line.decode()}; rename what it "
+            "names, or give a link to it"
+        ) from None
+    return text
 
 
 def plain(value: Any, registry: Registry | None = None, *, secrets: bool = False) -> Any:

@@ -16,6 +16,7 @@ from thalweg.plugins import Registry
 from thalweg.regular import read_text
 from thalweg.storage.feeding import feed_argument
 from thalweg.storage.redaction import redacted, register_secrets, register_text
+from thalweg.storage.urls import local_path
 from thalweg.suggestions import did_you_mean
 
 _LARGEST = 2**20  # bytes of a TOML file
@@ -78,6 +79,7 @@ def structured(
     problems: list[Problem] = []
     for item in overrides:
         try:
+            _check_text(item)
             apply_override(data, item)
         except FaultyConfigError as faults:
             problems += faults.problems
@@ -96,9 +98,9 @@ def read_toml(path: Path | str) -> dict[str, Any]:
     Raises:
         ConfigError: it is missing, unreadable or no TOML.
     """
-    file, shown = Path(path), redacted(str(path))
+    file, shown = local_path(path), redacted(str(path))
     try:
-        text = read_text(file, _LARGEST)
+        text = read_text(file, _LARGEST).removeprefix("\ufeff")  # a byte order mark, as some editors write it
         # Before anything is said of it, also where it is no TOML.
         register_text(text)
         return parse_toml(text)
@@ -107,6 +109,8 @@ def read_toml(path: Path | str) -> dict[str, Any]:
         raise ConfigError(f"{shown} does not exist{did_you_mean(str(file), beside)}") from None
     except OSError as error:
         raise ConfigError(f"{shown} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{shown} is no UTF-8 text ({error.reason}); save it as UTF-8") from error
     except ValueError as error:
         raise ConfigError(f"{shown} is no valid TOML: {redacted(str(error))}") from error
 
@@ -127,6 +131,18 @@ def parse_toml(text: str) -> dict[str, Any]:
     except RecursionError:
         raise ValueError(_DEEP) from None
     return data
+
+
+def _check_text(item: str) -> None:
+    """An override goes into the run's recorded configuration, which is UTF-8."""
+    try:
+        item.encode()
+    except UnicodeEncodeError:
+        key = item.partition("=")[0].strip()
+        path = tuple(key.split(".")) if _KEY.fullmatch(key) else ()
+        raise FaultyConfigError(
+            [Problem(path, "holds bytes that are no UTF-8 text; rename what it names, or give a link to it")]
+        ) from None
 
 
 def _check_depth(data: Any) -> None:

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from thalweg.data.sources.captions import captions_in_order
+from thalweg.data.sources.captions import captions_to_learn
 from thalweg.errors import DataError
 from thalweg.plugins import build_component
 from thalweg.protocols import Source, TextEncoder
@@ -96,7 +96,7 @@ class CaptionTable:
 
     @cached_property
     def _captions(self) -> list[tuple[str, ...]]:
-        return captions_in_order(self._source)
+        return captions_to_learn(self._source)
 
     @cached_property
     def _encoded(self) -> _Encoded:

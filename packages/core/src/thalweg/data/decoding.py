@@ -21,6 +21,7 @@ MOST_PIXELS = 1_000_000_000
 """What ``limit_pixels`` may be raised to."""
 
 _GREY = ("1", "L", "LA", "I", "I;16", "I;16B")
+_ANCILLARY = 0x20  # of the first letter of a PNG chunk's name: a decoder may leave it out
 _WHITE = (255, 255, 255, 255)
 
 
@@ -67,7 +68,7 @@ def _opened(data: bytes, name: str) -> JpegImageFile | PngImageFile | WebPImageF
         if data.startswith(b"\xff\xd8\xff"):
             return JpegImageFile(file)
         if data.startswith(b"\x89PNG\r\n\x1a\n"):
-            return PngImageFile(file)
+            return PngImageFile(io.BytesIO(_pixel_chunks(data)))
         if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
             return WebPImageFile(file)
     except Image.DecompressionBombError as error:
@@ -76,6 +77,26 @@ def _opened(data: bytes, name: str) -> JpegImageFile | PngImageFile | WebPImageF
         raise _damaged(name, error) from error
     kind = "is empty" if not data else f"begins with {data[:8]!r}"
     raise DamagedError(f"{name} {kind}, so it is no jpg, png or webp image; convert it or take it away")
+
+
+def _pixel_chunks(data: bytes) -> bytes:
+    """A PNG without what no pixel depends on, such as texts and colour profiles.
+
+    Pillow unpacks these when it opens a file, up to a bound beyond which it takes the whole for damaged, and
+    valid ones do go beyond it.
+    """
+    view, place = memoryview(data), 8
+    kept = [view[:place]]
+    while place + 8 <= len(data):
+        stop = place + 12 + int.from_bytes(data[place : place + 4])
+        kind = data[place + 4 : place + 8]
+        if kind == b"IEND":
+            break
+        if kind == b"tRNS" or not kind[0] & _ANCILLARY:
+            kept.append(view[place:stop])
+        place = stop
+    # What is cut off at its end is the decoder's to see.
+    return b"".join([*kept, view[place:]])
 
 
 def _pixels(image: Image.Image, mode: str | None) -> UInt8[np.ndarray, "height width channels"]:

@@ -12,6 +12,8 @@ from thalweg.data.shards import INDEX, read_index
 from thalweg.data.shards import verify as verify_shards
 from thalweg.data.shards.index import shard_name
 from thalweg.data.sources import source_of, type_of
+from thalweg.data.sources.braces import is_pattern
+from thalweg.data.sources.refusals import is_folder_here
 from thalweg.errors import DataError
 from thalweg.protocols import Source
 from thalweg.storage import Location, redacted
@@ -42,6 +44,7 @@ def inspect(url: str, storage_options: Mapping[str, Any]) -> dict[str, Any]:
         "class_names": list(source.class_names),
         "captioned": source.captioned,
         "first_sizes": [f"{width}x{height}x{channels}" for height, width, channels in first],
+        "passed_over": dict(getattr(source, "passed_over", {})),
         "identity": source.identity,
         "held_out": list(getattr(source, "held_out", ())),
         "attribution": getattr(source, "attribution", ""),
@@ -92,9 +95,11 @@ def _undecodable(source: Source, progress: Progress) -> Iterator[dict[str, str]]
 
 def _holds_shards(url: str, storage_options: Mapping[str, Any]) -> bool:
     # A pattern or a file has nothing below it.
-    if "{" in url or url.partition("?")[0].endswith(".tar"):
+    if is_pattern(url):
         return False
     location = Location(url, storage_options)
+    if location.name.lower().endswith(".tar") and not is_folder_here(location):
+        return False
     if location.local is not None and not location.is_dir():
         return False
     if (location / INDEX).exists():

@@ -5,7 +5,7 @@ from torch import nn
 
 from thalweg.config import component
 from thalweg.data.shards import TextHeader
-from thalweg.data.sources.captions import captions_in_order
+from thalweg.data.sources.captions import captions_to_learn
 from thalweg.encoding.job import EncodingJob
 from thalweg.errors import DataError
 from thalweg.plugins import build_component
@@ -34,5 +34,5 @@ def text_encoder(job: EncodingJob, source: Source, place: torch.device) -> TextE
 
 def text_header(encoder: TextEncoder, source: Source) -> TextHeader:
     """Room for the captions of the image that has the most."""
-    most = max(map(len, captions_in_order(source)))
+    most = max(map(len, captions_to_learn(source)))
     return TextHeader(encoder.identity, encoder.length, encoder.width, captions=max(most, 1))

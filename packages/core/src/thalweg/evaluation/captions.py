@@ -89,11 +89,12 @@ def read_captions(url: str) -> tuple[str, ...]:
         DataError: if it is missing, damaged or holds none.
     """
     place = Location(url)
-    if not url.partition("?")[0].endswith(".json"):
-        return captions_of(place.read(), redacted(url))
-    by_file = captions_by_file(place.read(), redacted(url))
-    found = tuple(by_file[name][0] for name in sorted(by_file, key=lambda name: name.split("/"))
-                  if by_file[name])  # fmt: skip
+    if place.suffix != ".json":
+        found = captions_of(place.read(), redacted(url))
+    else:
+        by_file = captions_by_file(place.read(), redacted(url))
+        found = tuple(by_file[name][0] for name in sorted(by_file, key=lambda name: name.split("/"))
+                      if by_file[name])  # fmt: skip
     if not found:
         raise DataError(f"{redacted(url)} holds no caption; give a file that does")
     return found

@@ -15,6 +15,7 @@ from thalweg.storage.options import options_for
 from thalweg.storage.redaction import redacted
 from thalweg.storage.retrying import retried
 from thalweg.storage.stores import Entry, Store, store_for
+from thalweg.storage.stores.entry import Closed, opens_all
 from thalweg.storage.transferring import Transfer
 from thalweg.storage.urls import Address, address_of
 
@@ -137,16 +138,19 @@ class Location:
         """
         return sorted(self._call(lambda store, path: store.children(path)))
 
-    def find(self, suffixes: tuple[str, ...] = ()) -> list["Location"]:
+    def find(self, suffixes: tuple[str, ...] = (), closed: Closed = opens_all) -> list["Location"]:
         """All files below the folder, sorted by their paths.
 
         Args:
             suffixes: which ones, such as ``(".jpg", ".png")``, in small letters; none for all.
+            closed: which names of files and folders are not asked for. On a disk such a folder is given
+                itself and not looked into, so that it need not be readable.
 
         Raises:
             MissingError: there is no such folder.
+            DataError: links in it lead nowhere, or to a folder above.
         """
-        names = self._call(lambda store, path: store.find(path))
+        names = self._call(lambda store, path: store.find(path, closed))
         wanted = (name for name in names if not suffixes or name.lower().endswith(suffixes))
         return [self / name for name in sorted(wanted)]
 

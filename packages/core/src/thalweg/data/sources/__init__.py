@@ -1,20 +1,25 @@
 """Images as they lie somewhere: folders, tar files, idx files, images with captions."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
 
 from thalweg.config import component
+from thalweg.data.sources.braces import is_pattern
+from thalweg.data.sources.listed import LIST
 from thalweg.data.sources.names import is_image, key_of
+from thalweg.data.sources.passed_over import is_hidden
+from thalweg.data.sources.refusals import check_place, is_compressed_tar, is_folder_here
 from thalweg.plugins import build_component, registry
 from thalweg.protocols import Source
 from thalweg.storage import Location
 
 __all__ = ["source_of", "type_of"]
 
-_IDX = re.compile(r"(train|t10k)-images-idx3-ubyte(\.gz)?")
+_IDX = re.compile(r"(train|t10k)-images[-.]idx3-ubyte(\.gz)?")
+_CHUNK = re.compile(r"\d{5,}")
 _COCO = re.compile(r"captions_.*\.json")
 
 
@@ -46,19 +51,36 @@ def type_of(url: str, storage_options: Mapping[str, Any] | None = None) -> str:
     """The type of the source that lies at a URL, or that is named, as :func:`source_of` tells it."""
     if _is_placeless(url):
         return url
-    if "{" in url or url.partition("?")[0].endswith(".tar"):
+    if is_pattern(url):
         return "tar"
     location = Location(url, storage_options)
-    names = location.children() if location.is_dir() else []
+    check_place(location)
+    if location.name.lower().endswith(".tar") and not is_folder_here(location):
+        return "tar"
+    names = [name for name in location.children() if not is_hidden(name)] if location.is_dir() else []
     if any(_IDX.fullmatch(name) for name in names):
         return "idx"
-    if any(name.endswith(".tar") for name in names):
+    if any(name.lower().endswith(".tar") for name in names):
         return "tar"
-    described = {key_of(name) for name in names if name.endswith(".txt")}
-    beside = any(is_image(name) and key_of(name) in described for name in names)
-    if beside or any(_COCO.fullmatch(name) for name in names):
+    if LIST in names:
+        return "folder"
+    if _has_captions(names) or any(_COCO.fullmatch(name) for name in names):
         return "captioned"
+    chunk = next((name for name in names if _CHUNK.fullmatch(name)), None)
+    if chunk is not None and not any(is_image(name) for name in names):
+        # As img2dataset writes files: folders of running numbers, which are no classes.
+        inside = location / chunk
+        if inside.is_dir() and _has_captions([name for name in inside.children() if not is_hidden(name)]):
+            return "captioned"
+    if any(is_compressed_tar(name) for name in names) and not any(map(is_image, names)):
+        return "tar"  # which says what is to be done with them
     return "folder"
+
+
+def _has_captions(names: Sequence[str]) -> bool:
+    """Whether there is a text beside an image."""
+    described = {key_of(name) for name in names if name.lower().endswith(".txt")}
+    return any(is_image(name) and key_of(name) in described for name in names)
 
 
 def _is_placeless(what: str) -> bool:

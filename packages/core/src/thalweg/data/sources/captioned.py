@@ -19,9 +19,10 @@ from thalweg.data.sources.names import (
     is_image,
     key_of,
     leads_astray,
-    report_ignored,
     told_of,
 )
+from thalweg.data.sources.passed_over import hidden_in
+from thalweg.data.sources.refusals import no_images
 from thalweg.errors import ConfigError, DataError
 from thalweg.protocols import Record
 from thalweg.storage import Location
@@ -38,7 +39,8 @@ def _inside(_: object, field: "attrs.Attribute[Any]", path: str | None) -> None:
 class CaptionedConfig:
     """A folder of images and what is said of each: a captions file as MS-COCO has it, or texts beside them.
 
-    Every image needs a caption, and every caption its image.
+    Every image needs a text or annotation, and every caption its image. An empty caption is none, and an
+    image without one is learnt under the encoder's empty caption.
 
     Attributes:
         url: the folder.
@@ -76,6 +78,9 @@ class CaptionedSource:
         images: the folder of images below it; empty for the folder itself.
         limit_pixels: height times width above which an image is refused.
 
+    Attributes:
+        passed_over: how many files and folders are no part of it, by the reason why.
+
     Raises:
         DataError: as :meth:`CaptionedConfig.build`.
     """
@@ -90,10 +95,11 @@ class CaptionedSource:
     ) -> None:
         self._limit_pixels = limit_pixels
         folder = root / images if images else root
-        files = files_below(folder)
+        files, passed = files_below(folder)
         self._files = [file for file in files if is_image(file.name)]
         if not self._files:
-            raise DataError(f"{folder} holds no jpg, png or webp image; put at least one there")
+            passed.report(folder)
+            raise no_images(folder, [file.name for file in files])
         beside = None if captions is not None else _captions_file(folder, files)
         self._told = beside.location if beside is not None else root / captions if captions else None
         self._texts: list[File] = []
@@ -102,11 +108,13 @@ class CaptionedSource:
         else:
             self._captions = captions_by_file(self._told.read(), str(self._told))
             there = {file.name for file in self._files}
-            bare = [name for name in sorted(there) if not self._captions.get(name)]
-            _together(str(self._told), bare, [name for name in self._captions if name not in there])
+            bare = [name for name in sorted(there) if name not in self._captions]
+            lost = [name for name in self._captions if name not in there and hidden_in(name) is None]
+            _together(str(self._told), bare, lost)
         used = {file.name for file in (*self._files, *self._texts, *([beside] if beside else []))}
-        ignored = [file.name for file in files if file.name not in used]
-        report_ignored(folder, ignored, "images or captions")
+        passed.add("that are no images or captions", (file.name for file in files if file.name not in used))
+        passed.report(folder)
+        self.passed_over = passed.counts
 
     @cached_property
     def contents(self) -> Contents:
@@ -134,7 +142,7 @@ class CaptionedSource:
         """What is said of an image, which is not read.
 
         Raises:
-            DataError: if the text beside it is damaged or empty.
+            DataError: if the text beside it is damaged.
         """
         if self._told is not None:
             return self._captions[self._files[index].name]
@@ -152,7 +160,7 @@ def _captions_file(folder: Location, files: Iterable[File]) -> File | None:
 
 def _texts_beside(folder: Location, files: Iterable[File], images: Iterable[File]) -> list[File]:
     """The text of each image, in their order."""
-    texts = {key_of(file.name): file for file in files if file.name.endswith(".txt")}
+    texts = {key_of(file.name): file for file in files if file.name.lower().endswith(".txt")}
     by_key: dict[str, str] = {}
     for image in images:
         other = by_key.setdefault(key_of(image.name), image.name)

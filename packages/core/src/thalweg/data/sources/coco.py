@@ -6,13 +6,15 @@ T.-Y. Lin et al., Microsoft COCO: Common Objects in Context, 2014.
 
 from typing import Any
 
+from thalweg.data.sources.captions import stripped
 from thalweg.data.sources.names import leads_astray
 from thalweg.errors import DataError
 from thalweg.regular import parse_json
 
 
 def captions_by_file(data: bytes, name: str) -> dict[str, tuple[str, ...]]:
-    """The captions of each image by its file's name, in the order of the file.
+    """The captions of each image that has annotations, by its file's name, in the order of the file; none for
+    an image whose captions are empty.
 
     Args:
         data: the JSON.
@@ -27,29 +29,34 @@ def captions_by_file(data: bytes, name: str) -> dict[str, tuple[str, ...]]:
         files = {_id(one, "id"): _file_name(one, name) for one in said["images"]}
         if len(files) < len(said["images"]) or len(set(files.values())) < len(files):
             raise DataError(f"{name} lists an image twice; list each once")
-        captions: dict[str, list[str]] = {file: [] for file in files.values()}
+        captions: dict[str, list[str | None]] = {}
         for one in said["annotations"]:
-            captions[files[_id(one, "image_id")]] += _caption(one)
+            captions.setdefault(files[_id(one, "image_id")], []).append(_caption(one))
     except (ValueError, TypeError, KeyError) as error:
         raise DataError(
             f"{name} is no captions file of MS-COCO's layout ({type(error).__name__}: {error}); it needs "
             "images with id and file_name, and annotations with the image_id of one of them and caption"
         ) from error
-    return {file: tuple(each) for file, each in captions.items()}
+    return {file: stripped(captions[file]) for file in files.values() if file in captions}
 
 
-def _id(entry: Any, field: str) -> int | str:
-    number = entry[field]
-    if not isinstance(number, int | str):
-        raise TypeError(f"{field} is {number!r}")
-    return number
+def _id(entry: Any, field: str) -> str:
+    """An id as text, since some tools write numbers as such, or with a fraction of 0."""
+    found = entry[field]
+    if isinstance(found, float) and found.is_integer():
+        found = int(found)
+    if isinstance(found, bool) or not isinstance(found, int | str):
+        raise TypeError(f"{field} is {found!r}")
+    text = str(found).strip()
+    # 139 and "000000000139", as the file's name has it, are one image.
+    return str(int(text)) if text.isascii() and text.isdecimal() else text
 
 
-def _caption(entry: Any) -> list[str]:
+def _caption(entry: Any) -> str | None:
     text = entry["caption"]
-    if not isinstance(text, str):
+    if text is not None and not isinstance(text, str):
         raise TypeError(f"a caption is {text!r}")
-    return [text.strip()] if text.strip() else []
+    return text
 
 
 def _file_name(entry: Any, name: str) -> str:
@@ -58,4 +65,4 @@ def _file_name(entry: Any, name: str) -> str:
         raise TypeError(f"file_name is {file!r}")
     if leads_astray(file):
         raise DataError(f"{name} names the file {file!r}, which leads out of the folder; use relative names")
-    return file
+    return file.removeprefix("./")

@@ -12,6 +12,7 @@ from jaxtyping import UInt8
 from thalweg.config import secret_field, url_field
 from thalweg.data.contents import Contents, contents_of
 from thalweg.data.sources.idx_file import parse
+from thalweg.data.sources.numbering import classes_of
 from thalweg.errors import DataError
 from thalweg.protocols import Record
 from thalweg.storage import Location
@@ -22,7 +23,8 @@ _PREFIX = {"train": "train", "test": "t10k"}
 
 @attrs.frozen
 class IdxConfig:
-    """MNIST, Fashion-MNIST and their kin: ``{train,t10k}-{images-idx3,labels-idx1}-ubyte``, gzipped or not.
+    """MNIST, Fashion-MNIST and their kin: ``{train,t10k}-{images-idx3,labels-idx1}-ubyte``, gzipped or not,
+    also with a dot before ``idx``.
 
     Attributes:
         url: the folder that holds the files; over http, its address.
@@ -59,12 +61,12 @@ class IdxSource:
 
     def __init__(self, root: Location, part: Part) -> None:
         self._part = part
-        self._images_at = _found(root, f"{_PREFIX[part]}-images-idx3-ubyte")
-        self._labels_at = _found(root, f"{_PREFIX[part]}-labels-idx1-ubyte")
+        self._images_at = _found(root, f"{_PREFIX[part]}-images", "idx3-ubyte")
+        self._labels_at = _found(root, f"{_PREFIX[part]}-labels", "idx1-ubyte")
         self._lock = Lock()
         self._images: UInt8[np.ndarray, "N height width"] | None = None
         self.labels: list[int] = parse(self._labels_at.read(), str(self._labels_at), 1).tolist()
-        self.classes = max(self.labels) + 1
+        self.classes = classes_of(str(self._labels_at), self.labels)
 
     @cached_property
     def contents(self) -> Contents:
@@ -106,10 +108,12 @@ class IdxSource:
             return self._images
 
 
-def _found(root: Location, name: str) -> Location:
-    for candidate in (root / name, root / f"{name}.gz"):
-        if candidate.exists():
-            return candidate
+def _found(root: Location, start: str, end: str) -> Location:
+    # With a dot as on the page that MNIST was first published on, unpacked by some browsers.
+    names = [f"{start}{mark}{end}{suffix}" for mark in "-." for suffix in ("", ".gz")]
+    for name in names:
+        if (root / name).exists():
+            return root / name
     raise DataError(
-        f"there is no {name} or {name}.gz in {root}; set the source's url to the folder of idx files"
+        f"there is no {' or '.join(names[:2])} in {root}; set the source's url to the folder of idx files"
     )

@@ -1,20 +1,18 @@
 """Names of files: which are images, which belong together, and what all of them together are."""
 
-import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from thalweg.data.contents import told
-from thalweg.errors import DataError
+from thalweg.data.sources.passed_over import PassedOver, is_hidden
+from thalweg.data.sources.refusals import no_folder
 from thalweg.storage import Location
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp")
 
 _AT_ONCE = 16
-
-_log = logging.getLogger("thalweg")
 
 
 class File(NamedTuple):
@@ -30,9 +28,8 @@ class File(NamedTuple):
 
 
 def is_image(name: str) -> bool:
-    """Whether a name is that of an image; hidden files, as some systems put beside each, are none."""
-    path = PurePosixPath(name)
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+    """Whether a name, which is not hidden, is that of an image that can be read."""
+    return name.lower().endswith(SUFFIXES)
 
 
 def key_of(name: str) -> str:
@@ -47,27 +44,19 @@ def leads_astray(name: str) -> bool:
     return absolute or ".." in parts or any(ord(letter) < 32 for letter in name)
 
 
-def files_below(root: Location) -> list[File]:
-    """Every file of a folder, folder by folder.
+def files_below(root: Location) -> tuple[list[File], PassedOver]:
+    """Every file of a folder that is not hidden, folder by folder, and what is passed over.
 
     Raises:
-        DataError: if there is no such folder.
+        DataError: if there is no such folder, or links in it lead nowhere or round in circles.
     """
     if not root.is_dir():
-        raise DataError(
-            f"there is no folder {root}; set the source's url to the folder that holds the images"
-        )
-    files = [File(one.relative(root), one) for one in root.find()]
+        raise no_folder(root)
+    passed = PassedOver()
+    every = {one.relative(root): one for one in root.find(closed=is_hidden)}
+    files = [File(name, every[name]) for name in passed.take_hidden(every)]
     # By parts: as text, "a-b/x" would stand between "a" and "a/x".
-    return sorted(files, key=lambda file: file.name.split("/"))
-
-
-def report_ignored(where: Location | str, ignored: Sequence[str], what: str) -> None:
-    """One line on files that are passed over, if any are."""
-    if ignored:
-        _log.warning(
-            "%s: ignored %d files that are no %s, the first %s", where, len(ignored), what, ignored[0]
-        )
+    return sorted(files, key=lambda file: file.name.split("/")), passed
 
 
 def sizes(files: Sequence[File]) -> list[tuple[str, int]]:

@@ -11,10 +11,19 @@ from attrs.validators import and_, ge, le, optional
 from thalweg.config import secret_field, url_field
 from thalweg.data.contents import Contents, contents_of, told
 from thalweg.data.decoding import LARGEST_IMAGE, LIMIT_PIXELS, MOST_PIXELS, decode
-from thalweg.data.sources.braces import expanded
-from thalweg.data.sources.captions import captions_of
-from thalweg.data.sources.names import report_ignored
-from thalweg.data.sources.tar_samples import Sample, is_sidecar, samples
+from thalweg.data.sources.braces import expanded, names_of
+from thalweg.data.sources.captions import joined, text_of
+from thalweg.data.sources.listed import LARGEST_LIST, LIST, Listing, listing
+from thalweg.data.sources.numbering import classes_of
+from thalweg.data.sources.passed_over import PassedOver, is_hidden
+from thalweg.data.sources.refusals import (
+    check_place,
+    compressed,
+    is_compressed_tar,
+    is_folder_here,
+    no_images,
+)
+from thalweg.data.sources.tar_samples import Sample, is_list, is_sidecar, samples
 from thalweg.data.sources.tar_scan import Member, scan
 from thalweg.errors import DataError
 from thalweg.facts import MOST_CLASSES
@@ -29,7 +38,9 @@ class TarConfig:
     """Tar files, not compressed, whose members belong to one sample if they share a name up to its first dot.
 
     A sample is an image (jpg, png, webp) with, if they are there, its class in ``.cls``, captions in
-    ``.txt``, one a line, or both in ``.json`` as ``label`` and ``caption``. Nothing is ever unpacked.
+    ``.txt``, one a line, or both in ``.json`` as ``label`` and ``caption``; or a ``dataset.json`` as EDM,
+    StyleGAN and REPA have it states the classes of all. A caption that stands in both is one, an empty one is
+    none. Hidden members and those of systems are passed over. Nothing is ever unpacked.
 
     Attributes:
         url: a tar file, a folder of them, or a pattern such as ``shard-{000..011}.tar``.
@@ -50,7 +61,9 @@ class TarConfig:
             DataError: if there is no such file, if one is damaged, cut off or holds what no data set does,
                 or if samples differ in having labels or captions.
         """
-        return TarSource(_files(self.url, self.storage_options), self.classes, self.limit_pixels)
+        passed = PassedOver()
+        files = _files(self.url, self.storage_options, passed)
+        return TarSource(files, self.classes, self.limit_pixels, passed)
 
 
 class _Tar(NamedTuple):
@@ -59,9 +72,9 @@ class _Tar(NamedTuple):
     location: Location
     version: str
 
-    def read(self, member: Member) -> bytes:
+    def read(self, member: Member, limit: int = LARGEST_IMAGE) -> bytes:
         stop = member.start + member.size
-        return self.location.read(member.start, stop, version=self.version, limit=LARGEST_IMAGE)
+        return self.location.read(member.start, stop, version=self.version, limit=limit)
 
 
 class _Place(NamedTuple):
@@ -78,6 +91,10 @@ class TarSource:
         files: the tar files by name; the names are part of the records' keys if there are several.
         classes: number of classes; None for one more than the largest label.
         limit_pixels: height times width above which an image is refused.
+        passed: what was passed over before.
+
+    Attributes:
+        passed_over: how many members and files are no part of it, by the reason why.
 
     Raises:
         DataError: as :meth:`TarConfig.build`.
@@ -86,26 +103,31 @@ class TarSource:
     class_names: tuple[str, ...] = ()
 
     def __init__(
-        self, files: Sequence[tuple[str, Location]], classes: int | None, limit_pixels: int = LIMIT_PIXELS
+        self,
+        files: Sequence[tuple[str, Location]],
+        classes: int | None,
+        limit_pixels: int = LIMIT_PIXELS,
+        passed: PassedOver | None = None,
     ) -> None:
         self._limit_pixels = limit_pixels
         self._places: list[_Place] = []
         where = str(files[0][1]) if len(files) == 1 else f"{files[0][1]} and {len(files) - 1} more"
-        ignored: list[str] = []
+        passed = PassedOver() if passed is None else passed
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             scanned = pool.map(lambda file: _scanned(file[1]), files)
             for (name, _), (tar, found, others) in zip(files, scanned, strict=True):
                 prefix = f"{name}/" if len(files) > 1 else ""
                 self._places += [_Place(tar, one._replace(key=prefix + one.key)) for one in found]
-                ignored += [prefix + other for other in others]
-        report_ignored(where, ignored, "images, labels or captions")
+                passed.merge(others, prefix)
+        passed.report(where)
+        self.passed_over = passed.counts
         if not self._places:
-            raise DataError(f"{where} holds no jpg, png or webp image; put at least one there")
+            raise no_images(where, [])
         each = [place.sample for place in self._places]
         self.captioned = _all_or_none(where, "caption", [(one.key, one.described) for one in each])
         labelled = _all_or_none(where, "label", [(one.key, one.label is not None) for one in each])
         self.labels = [one.label for one in each if one.label is not None] if labelled else None
-        self.classes = None if self.labels is None else _classes(where, self.labels, classes)
+        self.classes = None if self.labels is None else classes_of(where, self.labels, classes)
 
     @cached_property
     def contents(self) -> Contents:
@@ -137,13 +159,13 @@ class TarSource:
         """What is said of an image, which is not read.
 
         Raises:
-            DataError: if its text is damaged or empty.
+            DataError: if its text is damaged.
         """
         tar, sample = self._places[index]
         if sample.text is None:
             return sample.captions
         name = f"{sample.text.name} in {tar.location}"
-        return (*captions_of(sample.text.content or b"", name), *sample.captions)
+        return joined(text_of(sample.text.content or b"", name), sample.captions)
 
     def _first(self, index: int, count: int) -> bytes:
         """The first bytes of an image."""
@@ -151,27 +173,63 @@ class TarSource:
         return tar.read(sample.image._replace(size=count))
 
 
-def _scanned(location: Location) -> tuple[_Tar, list[Sample], list[str]]:
+def _scanned(location: Location) -> tuple[_Tar, list[Sample], PassedOver]:
     tar = _Tar(location, location.version())
-    return tar, *samples(scan(location, tar.version, is_sidecar), str(location))
+    members, told = [], None
+    for member in scan(location, tar.version, is_sidecar):
+        one = _listing(tar, member) if is_list(member.name) else None
+        if one is None:
+            # What is called dataset.json and is no such list is a sample's own.
+            members.append(member._replace(content=tar.read(member)) if is_list(member.name) else member)
+        elif told is not None:
+            raise DataError(f"{location} holds {told[0].where} and another {LIST}; pack each set for itself")
+        else:
+            told = one, member.name.rpartition("/")[0]
+    found, passed = samples(members, str(location))
+    if told is not None:
+        found = _labelled(found, *told, where=str(location))
+    return tar, found, passed
 
 
-def _files(url: str, storage_options: dict[str, Any]) -> list[tuple[str, Location]]:
+def _listing(tar: _Tar, member: Member) -> Listing | None:
+    return listing(tar.read(member, LARGEST_LIST), f"{member.name} in {tar.location}")
+
+
+def _labelled(found: list[Sample], told: Listing, folder: str, where: str) -> list[Sample]:
+    """Samples with the classes that the list beside them states."""
+    prefix = f"{folder}/" if folder else ""
+    outside = [one.image.name for one in found if not one.image.name.startswith(prefix)]
+    if outside:
+        raise DataError(f"{where} holds {outside[0]} outside of {folder}, whose {LIST} is read; take it out")
+    labels = told.labels_of([one.image.name.removeprefix(prefix) for one in found])
+    if labels is None:
+        return found
+    for one, label in zip(found, labels, strict=True):
+        if one.label not in (None, label):
+            raise DataError(f"{one.key} in {where} has label {one.label}, and {label} in {LIST}; correct one")
+    return [one._replace(label=label) for one, label in zip(found, labels, strict=True)]
+
+
+def _files(url: str, storage_options: dict[str, Any], passed: PassedOver) -> list[tuple[str, Location]]:
     urls = expanded(url)
     if len(urls) > 1:
-        # From the folder on that the pattern's first range stands in, so that the names differ.
-        start = url.rfind("/", 0, url.index("{")) + 1
-        return [(one[start:].partition("?")[0], Location(one, storage_options)) for one in urls]
+        places = (Location(one, storage_options) for one in urls)
+        return list(zip(names_of(url, urls), places, strict=True))
     location = Location(urls[0], storage_options)
-    if urls[0].partition("?")[0].endswith(".tar"):
+    if location.name.lower().endswith(".tar") and not is_folder_here(location):
         return [(location.name, location)]
+    check_place(location)
     if not location.is_dir():
-        raise DataError(
-            f"{location} is neither a .tar file nor a folder of them; tars must not be compressed"
-        )
-    found = [(one.relative(location), one) for one in location.find((".tar",))]
+        raise DataError(f"{location} is neither a .tar file nor a folder of them; give one of both")
+    every = {one.relative(location): one for one in location.find(closed=is_hidden)}
+    kept = passed.take_hidden(every)
+    found = [(name, every[name]) for name in kept if name.lower().endswith(".tar")]
+    packed = [name for name in kept if is_compressed_tar(name)]
+    if packed:
+        raise compressed(every[packed[0]])
     if not found:
-        raise DataError(f"the folder {location} holds no .tar file; tars must not be compressed")
+        raise DataError(f"the folder {location} holds no .tar file; put at least one there")
+    passed.add("that are no tar files", (name for name in kept if not name.lower().endswith(".tar")))
     return found
 
 
@@ -183,10 +241,3 @@ def _all_or_none(where: str, what: str, having: list[tuple[str, bool]]) -> bool:
             f"give every sample a {what}, or none"
         )
     return not without
-
-
-def _classes(where: str, labels: Sequence[int], classes: int | None) -> int:
-    largest = max(labels)
-    if classes is not None and largest >= classes:
-        raise DataError(f"{where} holds the label {largest}, beyond {classes} classes; correct the number")
-    return largest + 1 if classes is None else classes

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from thalweg.data.sources.names import leads_astray
+from thalweg.data.sources.refusals import of_content
 from thalweg.errors import DataError
 from thalweg.storage import Location
 
@@ -47,16 +48,26 @@ def scan(location: Location, version: str, wanted: Callable[[str], bool]) -> lis
     """
     window = _Window(location, version)
     try:
-        with tarfile.open(fileobj=window, mode="r:", errors="strict") as archive:  # type: ignore[call-overload]
+        # Names are UTF-8 whatever the locale; other bytes in them are kept as the system does.
+        with tarfile.open(  # type: ignore[call-overload]
+            fileobj=window, mode="r:", encoding="utf-8", errors="surrogateescape"
+        ) as archive:
             found = [_checked(info, location, window, wanted) for info in _headers(archive, location)]
             end = archive.offset
+    except tarfile.ReadError as error:
+        other = of_content(location, window.content(0, 8))
+        raise other or _damaged(location, error) from error
     except (tarfile.TarError, ValueError, IndexError, OverflowError, RecursionError) as error:
-        raise DataError(f"{location} is no tar file, damaged or cut off ({error}); copy it again") from error
+        raise _damaged(location, error) from error
     # tarfile takes a damaged header, or the file's end, for the end of the archive. That end has a mark.
     mark = window.content(end, tarfile.BLOCKSIZE)
     if len(mark) < tarfile.BLOCKSIZE or any(mark):
         raise DataError(f"{location} is damaged or cut off at byte {end}; copy it again")
     return [member for member in found if member is not None]
+
+
+def _damaged(location: Location, error: Exception) -> DataError:
+    return DataError(f"{location} is no tar file, damaged or cut off ({error}); copy it again")
 
 
 def _headers(archive: tarfile.TarFile, location: Location) -> Iterator[tarfile.TarInfo]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from thalweg.storage.stores.entry import Entry
+from thalweg.storage.stores.entry import Closed, Entry, opens_all
 from thalweg.storage.streams import Stream
 
 
@@ -21,8 +21,12 @@ class Store(Protocol):
     def children(self, path: str) -> list[str]:
         """Names of what lies directly in a folder."""
 
-    def find(self, path: str) -> list[str]:
-        """Paths of all files below a folder, relative to it."""
+    def find(self, path: str, closed: Closed = opens_all) -> list[str]:
+        """Paths of all files below a folder, relative to it.
+
+        Whatever has a name that is closed need not be looked into: the folder itself stands for all below, or
+        all below is listed where one request lists everything.
+        """
 
     def write(self, path: str, data: bytes) -> None:
         """Put a file there, whole or not at all."""

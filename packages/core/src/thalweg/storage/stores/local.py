@@ -11,10 +11,11 @@ from typing import BinaryIO
 
 import attrs
 
+from thalweg.errors import DataError
 from thalweg.files import unwritable, whole, write_bytes
 from thalweg.folders import make_folders, remove_tree
 from thalweg.regular import check_regular, opened
-from thalweg.storage.stores.entry import Entry
+from thalweg.storage.stores.entry import Closed, Entry, opens_all
 from thalweg.storage.streams import PIECE, Span
 
 MOST_FILES = 50_000_000
@@ -60,27 +61,39 @@ class LocalStore:
         """Names in a folder."""
         return [one.name for one in Path(path).iterdir()]
 
-    def find(self, path: str) -> list[str]:
-        """Regular files below a folder; linked folders are followed, each folder once."""
+    def find(self, path: str, closed: Closed = opens_all) -> list[str]:
+        """Regular files below a folder, and the names of folders in it that are not looked into.
+
+        Linked folders are followed, each under all of its names.
+
+        Raises:
+            DataError: a link leads nowhere, or to a folder above.
+        """
         if not Path(path).is_dir():
             raise FileNotFoundError(path)
         found: list[str] = []
-        seen: set[tuple[int, int]] = set()
-        waiting = [""]
+        folders = 0
+        waiting: list[tuple[str, frozenset[tuple[int, int]]]] = [("", frozenset())]
         while waiting:
-            prefix = waiting.pop()
+            prefix, above = waiting.pop()
             folder = Path(path, prefix)
             status = folder.stat()
-            if (status.st_dev, status.st_ino) in seen:
-                continue
-            seen.add((status.st_dev, status.st_ino))
+            itself = (status.st_dev, status.st_ino)
+            if itself in above:
+                raise DataError(f"{folder} is a link to a folder that it lies in; take it away")
             with os.scandir(folder) as entries:
                 for entry in entries:
-                    if entry.is_dir():
-                        waiting.append(f"{prefix}{entry.name}/")
+                    name = prefix + entry.name
+                    if closed(entry.name):
+                        found.append(name)
+                    elif _leads_nowhere(entry):
+                        raise DataError(f"{entry.path} is a link that leads nowhere; mend it or take it away")
+                    elif entry.is_dir():
+                        waiting.append((f"{name}/", above | {itself}))
                     elif entry.is_file():  # no FIFO or device, on which a read may wait for ever
-                        found.append(prefix + entry.name)
-            if len(found) > MOST_FILES:
+                        found.append(name)
+            folders += 1
+            if len(found) + folders > MOST_FILES:
                 raise OSError(errno.EFBIG, f"it has more than {MOST_FILES:,} files", path)
         return found
 
@@ -112,3 +125,8 @@ class LocalStore:
 def _entry(status: os.stat_result) -> Entry:
     version = f"{status.st_ino}-{status.st_mtime_ns}-{status.st_size}"
     return Entry(folder=False, size=status.st_size, version=version)
+
+
+def _leads_nowhere(entry: "os.DirEntry[str]") -> bool:
+    """Whether an entry of a folder is a link without an end."""
+    return entry.is_symlink() and not Path(entry.path).exists()

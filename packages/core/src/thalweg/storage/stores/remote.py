@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 
 from thalweg.storage.failures import TransientError
-from thalweg.storage.stores.entry import Entry
+from thalweg.storage.stores.entry import Closed, Entry, opens_all
 from thalweg.storage.streams import Span, Stream
 
 _RANGE = 8 << 20
@@ -80,7 +80,7 @@ class RemoteStore:
         """Names in a folder."""
         return children(self._files, path)
 
-    def find(self, path: str) -> list[str]:
+    def find(self, path: str, closed: Closed = opens_all) -> list[str]:  # noqa: ARG002
         """Files below a folder."""
         return find(self._files, path)
 

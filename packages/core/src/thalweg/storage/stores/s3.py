@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from thalweg.storage.failures import TransientError
-from thalweg.storage.stores.entry import Entry
+from thalweg.storage.stores.entry import Closed, Entry, opens_all
 from thalweg.storage.stores.remote import children, find, remove
 from thalweg.storage.streams import LoopStream, range_header, span_of
 
@@ -45,7 +45,7 @@ class S3Store:
         """Names in a folder."""
         return children(self._files, path)
 
-    def find(self, path: str) -> list[str]:
+    def find(self, path: str, closed: Closed = opens_all) -> list[str]:  # noqa: ARG002
         """Objects below a folder."""
         return find(self._files, path)
 

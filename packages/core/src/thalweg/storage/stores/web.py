@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 from thalweg.errors import ConfigError
 from thalweg.storage.redaction import redacted
-from thalweg.storage.stores.entry import Entry
+from thalweg.storage.stores.entry import Closed, Entry, opens_all
 from thalweg.storage.stores.remote import children, find
 from thalweg.storage.streams import LoopStream, Span, range_header, span_of
 
@@ -54,7 +54,7 @@ class WebStore:
         """Names that the folder's page links to."""
         return [unquote(name) for name in children(self._files, f"{path}/") if "?" not in name]
 
-    def find(self, path: str) -> list[str]:
+    def find(self, path: str, closed: Closed = opens_all) -> list[str]:  # noqa: ARG002
         """Files that the pages of a folder and of those below it link to."""
         return [unquote(name) for name in find(self._files, f"{path}/") if "?" not in name]
 
