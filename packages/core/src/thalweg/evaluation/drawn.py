@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from thalweg.config import structure
-from thalweg.errors import ConfigError, DataError, ThalwegError
+from thalweg.errors import DataError, ThalwegError
 from thalweg.evaluation import ranges as spans
 from thalweg.evaluation.blocks import Blocks, DamagedBlockError, Drawing
 from thalweg.evaluation.models import model_at
@@ -23,6 +23,7 @@ from thalweg.evaluation.settings import SamplesConfig
 from thalweg.evaluation.surroundings import check_writable
 from thalweg.evaluation.tasks import DrawTask, resolved, to_plain
 from thalweg.evaluation.workplace import claimed, digest, sweep
+from thalweg.integers import INDEX, PROCESSES, Integers
 from thalweg.storage import redacted
 
 _ATTEMPTS = 3  # on a disk that damages what was just written
@@ -70,8 +71,8 @@ def draw(
         ThalwegError: a sample is not finite, or a file cannot be written.
     """
     check_alone()
-    if first < 0 or devices < 1:
-        raise ConfigError(f"start is {first} and devices is {devices}; they must be at least 0 and 1")
+    Integers(0, INDEX.high - config.count).check("start", first)
+    PROCESSES.check("devices", devices)
     place = resolved(device)
     target = target_of(out, place, pngs=pngs)
     target.check()

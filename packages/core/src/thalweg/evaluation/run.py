@@ -30,6 +30,7 @@ from thalweg.evaluation.tasks import makers_of, resolved
 from thalweg.facts import Facts
 from thalweg.files import sha256
 from thalweg.folders import refuse_links
+from thalweg.integers import AT_ONCE, PROCESSES
 from thalweg.protocols import Statistic
 
 _MOST_CACHED = 8  # statistics of one reference
@@ -88,8 +89,8 @@ def evaluate(
         ThalwegError: samples are not finite, or a file cannot be written.
     """
     check_alone()
-    if devices < 1 or batch_size < 1:
-        raise ConfigError(f"devices is {devices} and batch_size is {batch_size}; both must be at least 1")
+    PROCESSES.check("devices", devices)
+    AT_ONCE.check("batch_size", batch_size)
     begun = time.perf_counter()
     judged = chosen(metrics, extractor) if metrics else None
     read = read_protocol(protocol, settings, judged)

@@ -55,6 +55,6 @@ def start(folder: Path) -> list[Path]:
 def _text(name: str, project: str) -> str:
     if name == ".gitignore":
         return "/runs/\n__pycache__/\n"
-    text = resources.files("thalweg.project").joinpath(name).read_text()
+    text = resources.files("thalweg.project").joinpath(name).read_text(encoding="utf-8")
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", project).strip("-.")[:100] or "project"
     return text.replace('"NAME"', f'"{name}"')
