@@ -44,7 +44,7 @@ class _Stream(io.FileIO):
         super().__init__(descriptor, "w", closefd=False)
         self._lost = False
 
-    def write(self, content: Any, /) -> int | None:
+    def write(self, content: Any, /) -> int:
         """Write it, or drop it."""
         if self._lost:
             return memoryview(content).nbytes

@@ -25,6 +25,7 @@ from thalweg.evaluation.tasks import DrawTask, resolved, to_plain
 from thalweg.evaluation.workplace import claimed, digest, sweep
 from thalweg.integers import INDEX, PROCESSES, Integers
 from thalweg.storage import redacted
+from thalweg.storage.places import local_path, plain_place
 
 _ATTEMPTS = 3  # on a disk that damages what was just written
 
@@ -33,7 +34,7 @@ _log = logging.getLogger("thalweg")
 
 def draw(
     model: Path | str,
-    out: Path,
+    out: Path | str,
     config: SamplesConfig,
     *,
     classes: Sequence[int] | None = None,
@@ -52,7 +53,8 @@ def draw(
 
     Args:
         model: a saved network, or a run that holds one; a path or a URL.
-        out: ``.npz`` and ``.tar`` get images; any other name is a new folder, of tensors.
+        out: a path; ``.npz`` and ``.tar`` get images, any other name is a new folder, of tensors, and may
+            not be called like a file.
         config: how, and how many.
         classes: those to draw; all by default.
         first: index of the first sample.
@@ -73,6 +75,7 @@ def draw(
     check_alone()
     Integers(0, INDEX.high - config.count).check("start", first)
     PROCESSES.check("devices", devices)
+    model, out = plain_place(model), local_path(out, "out")
     place = resolved(device)
     target = target_of(out, place, pngs=pngs)
     target.check()

@@ -14,9 +14,9 @@ from thalweg.errors import ConfigError, DataError
 from thalweg.files import PARTIAL, link_refused
 from thalweg.folders import make_folders, remove_tree
 from thalweg.regular import read_bytes
-from thalweg.storage import Location
 from thalweg.storage.holders import is_holder
 from thalweg.storage.locks import cure, locked
+from thalweg.storage.places import check_folder, is_url, plain_place
 from thalweg.training import checkpoint
 from thalweg.training.binding import compare
 from thalweg.training.claim import LOCK, Claim
@@ -49,12 +49,13 @@ class RunDirectory:
     """
 
     def __init__(self, place: Path | str) -> None:
-        local = Location(place).local if "://" in str(place) else Path(place)
+        named = plain_place(place)
         self.mirror: Mirror | None = None
-        if local is not None:
-            self.path, self.where = local, str(local)
+        if not is_url(named):
+            self.path, self.where = Path(named), named
+            check_folder(self.path, "the run directory")
         else:
-            self.mirror = Mirror(str(place))
+            self.mirror = Mirror(named)
             self.path, self.where = self.mirror.here, str(self.mirror.there)
         self.checkpoints = self.path / "checkpoints"
         self.samples = self.path / "samples"
