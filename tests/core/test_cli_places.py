@@ -7,7 +7,9 @@ from pathlib import Path
 import click
 import numpy as np
 import pytest
+from safetensors.torch import save_file
 
+from golden_files import golden
 from thalweg.ablation.config import read_ablation
 from thalweg.ablation.running import run as run_ablation
 from thalweg.authoring.writing import new_plugin
@@ -238,3 +240,17 @@ def test_evaluations_read_files_behind_urls(samples, scheme, capsys):
     assert main(command) == 0, capsys.readouterr().err
     assert json.loads((samples / "passport.json").read_text(encoding="utf-8"))["numbers"]
     assert (samples / "work").is_dir()
+
+
+def test_released_weights_are_read_from_a_url(tmp_path, capsys):
+    released = tmp_path / "sit.safetensors"
+    save_file(golden("sit").weights, released)
+    Location("memory://released/sit.safetensors").write(released.read_bytes())
+    heads = ("--heads", "4")
+    assert main(["import", "sit", str(released), str(tmp_path / "a"), *heads]) == 0, capsys.readouterr().err
+    there = "memory://released/sit.safetensors"
+    assert main(["import", "sit", there, str(tmp_path / "b"), *heads]) == 0, capsys.readouterr().err
+    networks = [(tmp_path / name / "model.safetensors").read_bytes() for name in "ab"]
+    assert networks[0] == networks[1]
+    assert main(["import", "sit", "memory://released/none.pt", str(tmp_path / "c"), *heads]) == 4
+    assert "memory://released/none.pt" in capsys.readouterr().err
