@@ -7,7 +7,7 @@ import attrs
 from attrs.validators import and_, ge, le
 from torch import Tensor, nn
 
-from thalweg.storage import local_path
+from thalweg.storage.places import folder_at
 from thalweg_backbones.text.folders import encoder_in, setting
 from thalweg_backbones.text.frozen import FrozenTextEncoder
 
@@ -39,10 +39,7 @@ class ClipTextConfig:
         Raises:
             DataError: if config.json is missing or states no width.
         """
-        return (
-            self.length,
-            setting(local_path(self.weights), ("text_config", "hidden_size"), "CLIP", SOURCE),
-        )
+        return (self.length, setting(folder_at(self.weights), ("text_config", "hidden_size"), "CLIP", SOURCE))
 
     def build(self) -> FrozenTextEncoder:
         """Load it.
@@ -52,7 +49,7 @@ class ClipTextConfig:
             DataError: if the folder is missing, damaged or holds no CLIP.
         """
         return encoder_in(
-            local_path(self.weights),
+            folder_at(self.weights),
             "clip",
             ("CLIPTextModel", "CLIPTokenizer"),
             "CLIP",

@@ -4,7 +4,7 @@ transformer, 2020), and others in its layout."""
 import attrs
 from attrs.validators import and_, ge, le
 
-from thalweg.storage import local_path
+from thalweg.storage.places import folder_at
 from thalweg_backbones.text.folders import encoder_in, masked, setting
 from thalweg_backbones.text.frozen import FrozenTextEncoder
 
@@ -32,7 +32,7 @@ class T5Config:
         Raises:
             DataError: if config.json is missing or states no width.
         """
-        return (self.length, setting(local_path(self.weights), ("d_model",), "T5", SOURCE))
+        return (self.length, setting(folder_at(self.weights), ("d_model",), "T5", SOURCE))
 
     def build(self) -> FrozenTextEncoder:
         """Load it.
@@ -42,7 +42,7 @@ class T5Config:
             DataError: if the folder is missing, damaged or holds no T5.
         """
         return encoder_in(
-            local_path(self.weights),
+            folder_at(self.weights),
             "t5",
             ("T5EncoderModel", "AutoTokenizer"),
             "T5",

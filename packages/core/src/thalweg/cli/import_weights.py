@@ -7,7 +7,7 @@ import attrs
 import click
 
 from thalweg.cli import console
-from thalweg.cli.local import HomePath, LocalPath
+from thalweg.cli.local import LocalPath, Place
 
 
 def _depths(_: click.Context, __: click.Parameter, value: str | None) -> tuple[int, ...] | None:
@@ -21,7 +21,7 @@ def _depths(_: click.Context, __: click.Parameter, value: str | None) -> tuple[i
 
 @click.command("import")
 @click.argument("source")
-@click.argument("file", type=HomePath())
+@click.argument("file", type=Place())
 @click.argument("out", type=LocalPath())
 @click.option("--heads", type=click.IntRange(min=1), help="Attention heads.")
 @click.option(
@@ -38,24 +38,29 @@ def _depths(_: click.Context, __: click.Parameter, value: str | None) -> tuple[i
 @click.option("--branches-at", callback=_depths, metavar="DEPTHS", help="Where branches end, such as 4,8.")
 @click.option("--clamp/--no-clamp", default=None, help="Whether the time gap's scale is bounded.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(source: str, file: Path, out: Path, as_json: bool, **options: Any) -> None:
+def command(source: str, file: str, out: Path, as_json: bool, **options: Any) -> None:
     """Read FILE, a checkpoint of SOURCE (sit, repa, repa-t2i, deepflow), and write the network to OUT.
 
-    FILE is .pt (read without executing anything) or .safetensors; the averaged weights (EMA) are taken
-    where there are any. The options tell what neither the tensors nor arguments in the file do; what is
-    needed is asked for. OUT is a folder that thalweg.load and thalweg sample open.
+    FILE, a path or a URL, is .pt (read without executing anything) or .safetensors; the averaged weights
+    (EMA) are taken where there are any. The options tell what neither the tensors nor arguments in the file
+    do; what is needed is asked for. OUT is a folder that thalweg.load and thalweg sample open.
     """
     from thalweg.files import sha256
     from thalweg.importing import check_place, import_told, read_foreign, save
+    from thalweg.storage import Location
     from thalweg.told import Told
+    from thalweg.weights import local_copy
 
     check_place(out)
-    weights = read_foreign(file)
+    where = Location(file)
+    with local_copy(where) as path:
+        weights = read_foreign(path)
+        digest = sha256(path)
     imported = import_told(source, weights, Told(**options, arguments=weights.arguments))
     network = imported.network
     origin = {
-        "file": file.name,
-        "sha256": sha256(file),
+        "file": where.name,
+        "sha256": digest,
         "weights": weights.place,
         "left": list(weights.left),
         "settled": {name: attrs.asdict(one) for name, one in imported.settled.items()},

@@ -13,10 +13,11 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import attrs
 
 from thalweg.config.faults import FaultyConfigError, Problem, one_of, shown
-from thalweg.storage.urls import local_path
+from thalweg.storage.places import plain_place
 
 Nested = Callable[[type[Any], Any], Any]
 
+_BITS = 64
 _WORDS = {
     int: "an integer",
     float: "a number",
@@ -69,9 +70,11 @@ def _scalar(annotation: Any, data: Any) -> Any:
             raise _unfit(f"expected a finite number, got {data}")
         return float(data)
     if annotation is Path and isinstance(data, str | Path):
-        return local_path(data)
+        return Path(plain_place(data))
     # By type(), as True is an int to isinstance.
     if type(data) is annotation:
+        if type(data) is int and data.bit_length() >= _BITS:
+            raise _unfit(f"expected an integer of less than {_BITS} bits, got one of {data.bit_length()}")
         return data
     raise _unfit(f"expected {_WORDS[annotation]}, got {shown(data)}")
 

@@ -1,5 +1,6 @@
 """The two sides of an evaluation: from what users name to open sets."""
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,13 @@ from thalweg.evaluation.sets import (
     part_of,
 )
 from thalweg.evaluation.settings import EvaluationConfig
-from thalweg.storage import redacted
-from thalweg.storage.urls import local_path
+from thalweg.storage import Location, redacted
+from thalweg.storage.places import is_url, plain_place
+from thalweg.weights import local_copy
 
 Named = str | Path | Images
+
+_RANDOM = (".npz", ".safetensors")
 
 
 @attrs.frozen(eq=False)
@@ -61,6 +65,19 @@ class Reference:
     teaching: ImageSet | None = None
 
 
+def brought(what: Any, copies: ExitStack) -> Any:
+    """What a user names; a URL of a file that is read here and there in it, as a copy on this machine.
+
+    Raises:
+        DataError: if it cannot be read.
+    """
+    if not isinstance(what, str | Path) or not is_url(what):
+        return what
+    if not str(what).partition("?")[0].endswith(_RANDOM):
+        return what
+    return str(copies.enter_context(local_copy(Location(what))))
+
+
 def open_subject(what: Named, config: EvaluationConfig, device: str, data: Any = None) -> Subject:
     """Open what is judged; a network is loaded, and nothing is drawn yet. With ``data``, the data set of its
     run is that one.
@@ -83,7 +100,7 @@ def open_subject(what: Named, config: EvaluationConfig, device: str, data: Any =
     stated = images_at(what, config.crop)
     images = stated.open(device)
     side = _side("samples", images, stated, config.count, str(what))
-    return Subject(side, read_note(local_path(what), images.identity), None)
+    return Subject(side, read_note(Path(plain_place(what)), images.identity), None)
 
 
 def open_reference(what: Named | None, subject: Subject, config: EvaluationConfig, device: str) -> Reference:
@@ -103,7 +120,8 @@ def open_reference(what: Named | None, subject: Subject, config: EvaluationConfi
     elif not isinstance(what, str | Path):
         return Reference(_side("reference", what, None, count, "the reference"))
     elif str(what).endswith(".safetensors"):
-        return Reference(file=ReferenceFile(local_path(what)), teaching=_part(subject.data, "train", config))
+        file = ReferenceFile(Path(plain_place(what)))
+        return Reference(file=file, teaching=_part(subject.data, "train", config))
     else:
         name = str(what)
         stated = part_of(what, config.autoencoder)
@@ -160,9 +178,9 @@ def _moments(name: str, config: EvaluationConfig) -> Path | None:
         if config.reference.moments == "stored":
             raise ConfigError(f"stored moments are asked for, and {name} is no .npz that could hold them")
         return None
-    there = members(local_path(name))
+    there = members(Path(plain_place(name)))
     if not {"mu", "sigma"} <= there:
         if config.reference.moments == "stored":
             raise DataError(f"stored moments are asked for, and {name} has no mu and sigma")
         return None
-    return local_path(name) if config.reference.moments == "stored" or IMAGES not in there else None
+    return Path(plain_place(name)) if config.reference.moments == "stored" or IMAGES not in there else None

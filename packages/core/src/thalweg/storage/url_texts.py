@@ -1,5 +1,6 @@
 """URLs as they stand in texts: their user info and query values, masked or told apart."""
 
+import os
 import re
 from collections.abc import Iterator
 from urllib.parse import unquote
@@ -19,6 +20,14 @@ _USER = re.compile(r"[^/?#]*@|[^/?#@:]*:(?!\d*(?:[/?#]|$)).*@")
 _REMOTE = frozenset(["http", "https", "s3", "s3a", "gs", "gcs", "hf", "ftp", "ftps"])
 _LONG = 16
 _LONGEST = 2048  # of a URL with secrets to be made known; masked it is at any length
+
+
+def at_home(path: str) -> str:
+    """A path with the user's home folder for ``~``, and another's for ``~name``.
+
+    A name that begins so and is no user's stays what it is; a folder that is called ``~`` is ``./~``.
+    """
+    return os.path.expanduser(path)  # noqa: PTH111 - which leaves what is no user's
 
 
 def masked(text: str) -> str:

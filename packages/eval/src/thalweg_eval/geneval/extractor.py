@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from thalweg.errors import ConfigError, DataError, PluginError
 from thalweg.facts import Facts
-from thalweg.storage import local_path
+from thalweg.storage.places import folder_at, local_path
 from thalweg.suggestions import one_line
 from thalweg.types import Features
 from thalweg.vision.pixels import rgb
@@ -52,9 +52,13 @@ class GenEvalExtractorConfig:
             PluginError: if transformers is not installed, or the loader cannot be imported.
             DataError: if a folder or file is missing or damaged.
         """
-        prompts = read_prompts(local_path(self.prompts)) if self.prompts else standard_prompts()
-        detector = _imported(self.loader)(local_path(self.detector))
-        clip = load_clip(local_path(self.clip))
+        prompts = (
+            read_prompts(local_path(self.prompts, "prompts", "copy it to this machine first"))
+            if self.prompts
+            else standard_prompts()
+        )
+        detector = _imported(self.loader)(folder_at(self.detector))
+        clip = load_clip(folder_at(self.clip))
         identity = {
             "type": "geneval",
             "prompts": len(prompts),

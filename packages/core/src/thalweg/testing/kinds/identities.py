@@ -27,7 +27,8 @@ def variations(subject: Subject) -> Iterator[tuple[str, Any]]:
         if type(value) not in (bool, int):
             continue
         try:
-            yield name, subject.build(**{name: not value if isinstance(value, bool) else value + 1})
+            changed: dict[str, Any] = {name: not value if isinstance(value, bool) else value + 1}
+            yield name, subject.build(**changed)
         except ThalwegError:
             continue
 
