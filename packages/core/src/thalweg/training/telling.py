@@ -42,9 +42,5 @@ def left_out(replaced: int, split: Split, reading: Reading) -> str:
     known = json.dumps(getattr(split, "damaged", [])[:SHOWN])
     every = dict.fromkeys(one for text in reading.gather(known) for one in json.loads(text))
     names = f"; this session met: {'; '.join(list(every)[:SHOWN])}" if every else ""
-    what = (
-        "1 sample stood in for a damaged image"
-        if replaced == 1
-        else f"{replaced:,} samples stood in for damaged images"
-    )
-    return f"{what}{names}"
+    many = f"{replaced:,} samples stood in for damaged images"
+    return f"{'1 sample stood in for a damaged image' if replaced == 1 else many}{names}"
