@@ -245,7 +245,7 @@ def command(place, target, *more):
     return [
         "encode", str(place / "images"), str(target), "--size", str(SIZE), "--weights", str(place / "vae"),
         "--set", "autoencoder.precision=32-true", "--batch-size", "3", "--shard-samples", "7",
-        "--accelerator", "cpu", *more,
+        "--accelerator", "cpu", "--flips", *more,
     ]  # fmt: skip
 
 
