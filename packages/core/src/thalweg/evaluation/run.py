@@ -11,9 +11,11 @@ from typing import Any
 import attrs
 import torch
 
+from thalweg.arguments import check_integer, check_texts
 from thalweg.config import dump_component
 from thalweg.errors import ConfigError
 from thalweg.evaluation.choosing import chosen
+from thalweg.evaluation.given import check_given
 from thalweg.evaluation.judges import Judge, build_judges
 from thalweg.evaluation.outputs import check_outputs
 from thalweg.evaluation.parts import Makers, Statistics
@@ -88,8 +90,9 @@ def evaluate(
         ThalwegError: samples are not finite, or a file cannot be written.
     """
     check_alone()
-    if devices < 1 or batch_size < 1:
-        raise ConfigError(f"devices is {devices} and batch_size is {batch_size}; both must be at least 1")
+    check_given(subject, reference, metrics, extractor, protocol, out, save_reference, work, progress)
+    settings = check_texts("settings", settings, "['count=10']")
+    devices, batch_size = check_integer("devices", devices, 1), check_integer("batch_size", batch_size, 1)
     begun = time.perf_counter()
     judged = chosen(metrics, extractor) if metrics else None
     read = read_protocol(protocol, settings, judged)

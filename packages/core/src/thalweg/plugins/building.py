@@ -41,8 +41,7 @@ def build_with(registry: Registry, config: Any, *arguments: Any) -> Any:
 
 def _whose(registry: Registry, config: Any) -> str:
     cls = type(config)
-    target = f"{cls.__module__}:{cls.__qualname__}"
     for one in registry:
-        if one.config in (cls, target) or registry.is_loaded_as(one, cls):
+        if registry.is_config_of(one, cls):
             return str(one)
     return f"{cls.__qualname__} of {cls.__module__}"
