@@ -1,10 +1,12 @@
-"""Whether the README, the five minutes and the tutorials can be typed as they stand: python3 .ci/docs.py VENV [PAGE]...
+"""Whether what the README, the five minutes and the tutorials say can be typed as it stands.
 
-VENV is the environment that the README makes (`make venv`) and nothing more. Each page is worked through in order, in a
-folder of its own: files are written, commands run in a shell in which VENV is active, Python runs in one
-interpreter a page and must print what it says. What does not run as it stands is in the tables below with the
-reason; an entry that no page has is a fault, and so is a command in a block that nobody runs. What a page
-installs is taken out again.
+    python3 .ci/docs.py VENV [PAGE]...
+
+VENV is the environment that the README makes (`make venv`) and nothing more. Each page is worked through in
+order, in a folder of its own: files are written, commands run in a shell in which VENV is active, Python runs
+in one interpreter a page and must print what it says. What does not run as it stands is in the tables below
+with the reason; an entry that no page has is a fault, and so is a command in a block that nobody runs. What a
+page installs is taken out again.
 """
 
 import json
@@ -33,21 +35,23 @@ SKIPPED = {
     "uv run thalweg quickstart": "needs uv",
     "thalweg train project/recipe.toml --devices 8": "needs eight accelerators",
     "torchrun --nnodes 2 --nproc-per-node 8 --rdzv-backend c10d --rdzv-endpoint host-1:29400 "
-    "-m thalweg train project/recipe.toml --strategy fsdp --run-dir /shared/runs/project": "needs two machines",
+    "-m thalweg train project/recipe.toml --strategy fsdp --run-dir /shared/runs/project": "needs machines",
     "thalweg evaluate runs/deepflow-xl --protocol sit-sde-250 "
-    "--reference VIRTUAL_imagenet256_labeled.npz --devices 8": "needs ADM's file, weights and eight accelerators",
+    "--reference VIRTUAL_imagenet256_labeled.npz --devices 8": "needs ADM's file and eight accelerators",
 }
 
 SHORTENED = {
     "thalweg quickstart": "--steps 4 --samples 20 --sampler-steps 4",
     "thalweg train recipes/digits-deepflow-2t.toml refiner.residual=true training.steps=900 "
     "--run-dir runs/residual": "training.steps=4 training.validate_every=0 training.sample_every=0",
-    "thalweg sample runs/residual samples/residual guidance=cfg guidance.scale=1.8": "count=4 sampler.steps=4",
+    "thalweg sample runs/residual samples/residual guidance=cfg guidance.scale=1.8": (
+        "count=4 sampler.steps=4"
+    ),
 }
 """Commands that take minutes, and what is added so that they take seconds."""
 
 ELSEWHERE = {"s3://pictures": "pictures"}
-"""Places that are not here, and what stands in for them. A bucket's are read by tests/integration/test_tutorials.py."""
+"""Places that are not here, and what stands in for them; tests/integration/test_tutorials.py has a bucket."""
 
 TYPED = {"thalweg", "pip", "python", "python3", "make", "uv", "torchrun", "srun", "sbatch", "."}
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -127,9 +131,8 @@ class Reader:
                 elif any(line.split()[:1] and line.split()[0] in TYPED for line in block.splitlines()):
                     raise FaultError(f"a block of {language} holds commands, which nobody runs:\n{block}")
         finally:
-            if self.python is not None and self.python.stdin is not None:
-                self.python.stdin.close()
-                self.python.wait(60)
+            if self.python is not None:
+                self.python.communicate(timeout=60)
 
     def type(self, words: str, line: str) -> None:
         """One command."""

@@ -28,7 +28,7 @@ PAGES = {
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"# ([\w./-]+\.(?:toml|py))\n")
 
-# What the environment of these tests has already; .ci/docs.py types all of it in the environment of the README.
+# What the environment of these tests has already; .ci/docs.py types it all in the environment of the README.
 THERE = {
     "python3 -m venv .venv", ". .venv/bin/activate", "pip install -r requirements.txt", "thalweg quickstart",
     "pip install 'thalweg-core[s3]'",
