@@ -2,11 +2,16 @@
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
+import tomllib
+from importlib.metadata import version
 
 import pytest
 from click.testing import CliRunner
+from packaging.requirements import Requirement
 
 from plugin_makers import site_at
 from thalweg.authoring.writing import new_plugin, template_kinds
@@ -39,22 +44,15 @@ def test_there_is_a_template_of_every_kind_that_is_used():
     assert set(template_kinds()) == set(KINDS)
 
 
-def test_a_package_of_every_kind_passes_its_own_tests_and_is_listed(tmp_path):
-    environment = installed(tmp_path, template_kinds())
-    run = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--import-mode=importlib"]
-    folders = [
-        str(tmp_path / f"thalweg-{name_of(kind).replace('_', '-')}" / "tests") for kind in template_kinds()
-    ]
-    # An ini file of its own, as the packages' would be another one each.
-    (tmp_path / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
-    tested = subprocess.run(
-        [*run, "-c", str(tmp_path / "pytest.ini"), *folders],
-        capture_output=True,
-        text=True,
-        env=environment,
-        cwd=tmp_path,
-    )
-    assert tested.returncode == 0, tested.stdout[-6000:]
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory):
+    """One of each kind, installed together; where they are, and the environment that sees them."""
+    parent = tmp_path_factory.mktemp("packages")
+    return parent, installed(parent, template_kinds())
+
+
+def test_all_of_them_are_listed(packages):
+    _, environment = packages
     listing = [sys.executable, "-m", "thalweg", "plugins", "list", "--json"]
     done = subprocess.run(listing, capture_output=True, text=True, env=environment, check=True)
     said = json.loads(done.stdout)
@@ -62,6 +60,31 @@ def test_a_package_of_every_kind_passes_its_own_tests_and_is_listed(tmp_path):
     assert {(one["kind"], one["name"]) for one in said["components"]} >= {
         (kind, name_of(kind)) for kind in template_kinds()
     }
+
+
+def commands_of(readme):
+    """The commands that a package's README names, in its order."""
+    return [line.strip() for line in re.findall(r"^    (?! ).*$", readme.read_text(), re.MULTILINE)]
+
+
+@pytest.mark.parametrize("kind", template_kinds())
+def test_what_its_readme_names_runs(kind, packages):
+    """As an author types it, but for the installation, which the fixture has made without a network."""
+    parent, environment = packages
+    folder = parent / f"thalweg-{name_of(kind).replace('_', '-')}"
+    install, *commands = commands_of(folder / "README.md")
+    assert install == 'pip install -e ".[test]"'
+    extras = tomllib.loads((folder / "pyproject.toml").read_text())["project"]["optional-dependencies"][
+        "test"
+    ]
+    for one in map(Requirement, extras):
+        assert one.specifier.contains(version(one.name)), f"{one} is not what the tests run with"
+    assert {command.split()[0] for command in commands} == {"thalweg", "pytest"}
+    environment = {**environment, "PYTHONDONTWRITEBYTECODE": "1", "PYTEST_ADDOPTS": "-p no:cacheprovider"}
+    for command in commands:
+        words = [sys.executable, "-W", "error", "-m", *shlex.split(command)]
+        done = subprocess.run(words, capture_output=True, text=True, env=environment, cwd=folder)
+        assert done.returncode == 0, f"{command}\n{(done.stdout + done.stderr)[-6000:]}"
 
 
 def test_a_package_installs_with_pip_and_is_sound(tmp_path):

@@ -10,16 +10,21 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+import thalweg.plugins
 from broken_components import ALL
+from plugin_makers import plugin, site_at
 from thalweg.authoring.writing import template_kinds
-from thalweg.cli.main import cli
+from thalweg.cli.main import cli, main
 from thalweg.errors import ConfigError, PluginError
 from thalweg.testing import (
     ConformanceError,
     ConformanceSuite,
+    Subject,
     check,
+    check_logger,
     check_sampler,
     check_time_sampler,
+    outcomes,
     rules_of,
 )
 
@@ -158,6 +163,12 @@ def test_expected_failures_of_a_suite_must_fail_and_be_rules(tmp_path):
         (["nobody"], PluginError, "no plugin 'nobody' is installed"),
         (["thalweg-sampler"], PluginError, "did you mean 'thalweg-samplers'"),
         (["source", "folder"], ConfigError, "cannot be built without url"),
+        (["sampler"], ConfigError, "'sampler' is a kind; name one of its components too (known: dopri5,"),
+        (["sampler", "euler", "--rule", "noise"], ConfigError, "sampler has no rule 'noise'"),
+        (["samplers", "--rule", "noise_becomes_date"], ConfigError, "sampler or guidance has no rule"),
+        (["samplers", "--rule", "scale_one_is_the_conditional_field"], 0, "1 rules, none is broken"),
+        (["sampler", "euler", "steps"], ConfigError, "is not of the form key.path=value"),
+        (["logger", "csv"], 0, "10 rules, none is broken"),
     ],
 )
 def test_the_command_says_what_is_broken(words, code, said):
@@ -184,3 +195,110 @@ def test_the_command_checks_all_of_a_plugin_and_prints_json(tmp_path, monkeypatc
         ("guidance", "cfg"),
     ]
     assert {one["result"] for one in rows} == {"kept"}
+
+
+PARTICULAR = """
+import attrs
+import torch
+from thalweg.errors import DataError, PluginError
+
+@attrs.frozen
+class Reading:
+    '''Reads a network.
+
+    Attributes:
+        model: its folder.
+    '''
+
+    model: str = "/nonexistent"
+
+    def build(self, facts):
+        raise DataError(f"{self.model} holds no network; give a saved one")
+
+@attrs.frozen
+class Needing:
+    '''Needs a package.'''
+
+    def build(self, facts):
+        raise PluginError("it needs oars: pip install oars")
+
+@attrs.frozen
+class Unnamed:
+    '''Reads a network that has to be named.
+
+    Attributes:
+        model: its folder.
+    '''
+
+    model: str
+
+    def build(self, facts):
+        return lambda network, condition: lambda x, t: network(x, t, condition)
+
+@attrs.frozen
+class Threaded:
+    '''Takes the machine for itself.'''
+
+    def build(self, facts):
+        torch.set_num_threads(torch.get_num_threads() + 1)
+        return lambda network, condition: lambda x, t: network(x, t, condition)
+"""
+
+
+@pytest.fixture
+def particular(tmp_path):
+    """Guidances that cannot be built everywhere, or should not be."""
+    names = {"reading": "Reading", "needing": "Needing", "unnamed": "Unnamed", "threaded": "Threaded"}
+    registrations = [f"'guidance', '{name}', 'particular:{cls}'" for name, cls in names.items()]
+    with site_at(tmp_path) as site:
+        site.install("thalweg-particular", plugin(*registrations), particular=PARTICULAR)
+        thalweg.plugins.block()
+        yield
+    thalweg.plugins.block()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["reading"], 2, "cannot be built with what it was given: /nonexistent holds no network"),
+        (
+            ["reading", "model=elsewhere"],
+            2,
+            "cannot be built with what it was given: elsewhere holds no network",
+        ),
+        (["reading", "model=3"], 2, "guidance.model: expected a string, got 3"),
+        (["reading", "modle=x"], 2, "guidance.modle: unknown key, did you mean 'model'?"),
+        (["unnamed"], 2, "guidance 'unnamed' cannot be built without model=..."),
+        (["needing"], 3, "it needs oars: pip install oars"),
+    ],
+)
+@pytest.mark.parametrize("how", [[], ["--json"]])
+def test_what_cannot_be_built_is_told_once(words, code, said, how, particular, capsys):
+    assert main(["plugins", "check", "guidance", *words, *how]) == code
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("error: ")
+    assert said in err
+    assert err.count("\n") == 1
+
+
+def test_the_rest_of_a_plugin_is_checked_beside_what_cannot_be_built(particular, capsys):
+    rule = "an_unknown_key_is_refused"
+    assert main(["plugins", "check", "thalweg-particular", "--rule", rule, "--json"]) == 3
+    out, err = capsys.readouterr()
+    assert [(one["name"], one["rule"], one["result"]) for one in json.loads(out)] == [
+        ("threaded", rule, "kept")
+    ]
+    assert "3 of 4 components were not checked" in err.splitlines()[-1]
+    assert len(err.splitlines()) == 4
+
+
+def test_no_rule_hides_what_another_would_find(particular):
+    found = {one.rule: one.result for one in outcomes(Subject("guidance", "threaded"))}
+    assert found["it_keeps_the_protocol_of_its_kind"] == "kept"
+    assert found["the_process_is_left_alone"] == "broken"
+
+
+def test_a_logger_gets_a_run_directory_of_its_own_unless_one_is_stated(tmp_path):
+    assert {one.result for one in check_logger("csv")} == {"kept"}
+    assert {one.result for one in check_logger("csv", folder=tmp_path)} == {"kept"}

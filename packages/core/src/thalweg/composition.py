@@ -8,10 +8,12 @@ from typing import Any
 import attrs
 import torch
 
+from thalweg.arguments import check_instance
 from thalweg.config import RunConfig, component, dump_component
+from thalweg.devices import usable_device
 from thalweg.facts import Facts
 from thalweg.integers import SEED
-from thalweg.interpolant import InterpolantName
+from thalweg.interpolant import Interpolant, InterpolantName
 from thalweg.network import FlowNetwork, check_branches
 from thalweg.plugins import build_component
 
@@ -41,7 +43,12 @@ def compose(
         ConfigError: if fields are unknown, out of range or do not go together.
         PluginError: if a component is unknown or its plugin broken.
     """
+    example = "thalweg.Facts(shape=(4, 32, 32), classes=1000)"
+    check_instance("facts", facts, Facts, f"those of the data, such as {example}")
     facts = attrs.evolve(facts, branches=branches)
+    seed = SEED.check("seed", seed)
+    Interpolant.named(interpolant)
+    device = usable_device("cpu" if device is None else device)
     backbone_config = component("backbone", backbone)
     refiner_config = component("refiner", refiner, optional=True)
     composition = {

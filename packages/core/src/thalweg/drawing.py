@@ -10,6 +10,7 @@ from jaxtyping import Float, Float32
 from torch import Tensor, nn
 
 from thalweg.config import component
+from thalweg.devices import usable_device
 from thalweg.errors import ConfigError, ThalwegError
 from thalweg.facts import Facts
 from thalweg.integers import SEED
@@ -111,7 +112,7 @@ class Drawer:
     ) -> None:
         SEED.check("seed", seed)
         path = getattr(network, "interpolant", "linear") if interpolant is None else interpolant
-        self._path = Interpolant.named(path) if isinstance(path, str) else path
+        self._path = path if isinstance(path, Interpolant) else Interpolant.named(path)
         self._sampler: Sampler = _built("sampler", sampler, network.facts)
         guide: Guidance | None = _built("guidance", guidance, network.facts)
         self._guide: Guidance = ConditionedField if guide is None else guide
@@ -154,8 +155,8 @@ class Drawer:
 
 
 def _built(kind: str, given: Any, facts: Facts) -> Any:
-    named = isinstance(given, str | Mapping)
-    config = component(kind, given, optional=kind == "guidance") if named else given
+    ready = callable(given) and not isinstance(given, type) and not hasattr(given, "build")
+    config = given if ready else component(kind, given, optional=kind == "guidance")
     return build_component(config, facts) if hasattr(config, "build") else config
 
 
@@ -180,11 +181,12 @@ def _check_shown(facts: Facts, condition: Condition) -> None:
 
 
 def _place(network: VelocityNetwork, device: torch.device | str | None) -> torch.device:
+    home = None if device is None else usable_device(device)
     if not isinstance(network, nn.Module):
-        return torch.device(device or "cpu")
-    if device is not None:
-        network.to(device)
-        return torch.device(device)
+        return torch.device("cpu") if home is None else home
+    if home is not None:
+        network.to(home)
+        return home
     first = next(network.parameters(), None)
     return torch.device("cpu") if first is None else first.device
 

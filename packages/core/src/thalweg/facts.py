@@ -17,7 +17,8 @@ LONGEST_CAPTION, WIDEST_TOKEN = 4_096, 65_536
 
 
 def _as_shape(shape: Iterable[int]) -> tuple[int, int, int]:
-    return tuple(shape)  # type: ignore[return-value]  # the validator counts them
+    # The validator counts them, and says what else it may be given.
+    return tuple(shape) if isinstance(shape, Iterable) else shape  # type: ignore[return-value]
 
 
 def _within(value: Any, highest: int) -> bool:
@@ -30,7 +31,7 @@ def _shown(value: Any) -> str:
 
 def _check_shape(_: object, __: object, shape: tuple[int, int, int]) -> None:
     limits = (MOST_CHANNELS, LONGEST_SIDE, LONGEST_SIDE)
-    fits = len(shape) == 3 and all(map(_within, shape, limits))
+    fits = isinstance(shape, tuple) and len(shape) == 3 and all(map(_within, shape, limits))
     if not fits or math.prod(shape) > MOST_PIXELS:
         raise ConfigError(
             f"facts.shape is {_shown(shape)}; it must be (channels, height, width), each at least 1, at most "
@@ -48,7 +49,8 @@ def _check_classes(_: object, __: object, classes: int | None) -> None:
 
 def _check_text(_: object, __: object, text: tuple[int, int] | None) -> None:
     limits = (LONGEST_CAPTION, WIDEST_TOKEN)
-    if text is not None and not (len(text) == 2 and all(map(_within, text, limits))):
+    pair = isinstance(text, tuple | list) and len(text) == 2
+    if text is not None and not (pair and all(map(_within, text, limits))):
         raise ConfigError(
             f"facts.text is {_shown(text)}; it must be tokens of a caption and their width, at most "
             f"{LONGEST_CAPTION:,} and {WIDEST_TOKEN:,}, or None for data without captions"

@@ -18,9 +18,11 @@ import torch
 from torch import Tensor
 
 from thalweg import files
+from thalweg.arguments import check_instance, check_path
 from thalweg.bounding import TooLargeError, at_most, check_description
 from thalweg.composition import compose
 from thalweg.config import component
+from thalweg.devices import usable_device
 from thalweg.documents import write_document
 from thalweg.errors import ConfigError, DataError, PluginError, ThalwegError
 from thalweg.facts import Facts
@@ -106,8 +108,12 @@ def import_told(source: str, state_dict: Mapping[str, Tensor], told: Told) -> Im
         DataError: if the tensors are not of that source, or of a network that cannot be represented.
         ConfigError: if something is needed and missing, or contradicts the file.
     """
-    importer = build_component(component("importer", source), None)
+    mapping = "a mapping of names to tensors, as thalweg.importing.read_foreign reads it from a file"
+    check_instance("state_dict", state_dict, Mapping, mapping)
+    for name, tensor in state_dict.items():
+        check_instance(f"state_dict[{name!r}]", tensor, Tensor, "a tensor")
     _check_numbers(state_dict)
+    importer = build_component(component("importer", source), None)
     try:
         imported = importer(state_dict, told)
     except (IndexError, ValueError, RuntimeError) as fault:  # what tensors of other shapes end in
@@ -230,6 +236,8 @@ def load(path: str | Path, *, device: torch.device | str | None = None) -> FlowN
     Raises:
         DataError: if it is missing, damaged or of another architecture than it says.
     """
+    check_path("path", path, "a saved network, a run or a checkpoint")
+    home = usable_device("cpu" if device is None else device)
     folder = on_this_machine(path)
     if folder is None:
         raise DataError(f"{redacted(str(path))} holds no network; give a saved one, a run or a checkpoint")
@@ -254,7 +262,7 @@ def load(path: str | Path, *, device: torch.device | str | None = None) -> FlowN
         {name: group.read(name) for name in shapes} if saved is not None else read_tensors(folder / TENSORS)
     )
     network.load_state_dict(tensors)
-    return network.to(device or "cpu").eval()
+    return network.to(home).eval()
 
 
 def _built(

@@ -4,11 +4,11 @@ In one place, as they all reach generators and tensors of 64 bits in the end, wh
 error of another library's, or the memory is at an end.
 """
 
-import operator
 from typing import Any
 
 import attrs
 
+from thalweg.arguments import integer
 from thalweg.errors import ConfigError
 
 
@@ -28,23 +28,21 @@ class Integers:
         """Validate a field."""
         self.check(attribute.name, value)
 
-    def check(self, name: str, value: Any) -> None:
-        """Raise unless a value is one of them.
+    def check(self, name: str, value: Any) -> int:
+        """A value that is one of them, as Python's own.
 
         Args:
             name: what it is called in the message.
             value: an integer of Python, NumPy or PyTorch.
 
         Raises:
-            ConfigError: naming the bound.
+            ConfigError: it is no integer, or beyond a bound, which is named.
         """
-        try:
-            value = operator.index(value)
-        except TypeError:
-            raise ConfigError(f"'{name}' must be an integer, got {value!r}") from None
-        if not self.low <= value <= self.high:
-            bound = f"at least {self.low}" if value < self.low else f"at most {self.high}"
-            raise ConfigError(f"'{name}' must be {bound}, got {_shown(value)}")
+        number = integer(name, value)
+        if not self.low <= number <= self.high:
+            bound = f"at least {self.low}" if number < self.low else f"at most {self.high}"
+            raise ConfigError(f"'{name}' must be {bound}, got {_shown(number)}")
+        return number
 
 
 SEED = Integers(0, 2**63 - 1)

@@ -107,7 +107,7 @@ class Interpolant:
             ConfigError: there is no such interpolant.
         """
         schedules: dict[str, type[Schedule]] = {"linear": Linear, "cosine": Cosine}
-        if name not in schedules:
+        if not isinstance(name, str) or name not in schedules:
             raise ConfigError(f"there is no interpolant {name!r}; take 'linear' or 'cosine'")
         return cls(schedules[name]())
 

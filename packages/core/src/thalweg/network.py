@@ -12,7 +12,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from thalweg.errors import ConfigError, DataError, PluginError
+from thalweg import asked
+from thalweg.errors import ConfigError, PluginError
 from thalweg.facts import Facts
 from thalweg.interpolant import Interpolant, InterpolantName
 from thalweg.plugins import registry
@@ -100,21 +101,40 @@ class FlowNetwork(nn.Module):
             taps: depths after which to keep the tokens; at a boundary, what the next branch reads.
 
         Raises:
-            DataError: if a label on the CPU lies outside 0..classes-1. (Labels on a device are checked
-                where they enter, since reading them back would stall it.)
+            DataError: if a shape or type does not fit, or a label or time on the CPU lies outside its range.
+                (Those on a device are checked where they enter, since reading them back would stall it.)
             ConfigError: if a tap lies outside 1..depth.
         """
         condition = Condition() if condition is None else condition
-        self._check_labels(condition)
-        depth = self.branches * self._stride
-        if any(not 1 <= tap <= depth for tap in taps):
-            raise ConfigError(f"taps are {taps}; tokens can be read after 1 to {depth} blocks")
-        return self._flow(x_t, times, condition, last_only, tuple(sorted(set(taps))))
+        if torch.compiler.is_compiling():
+            return self._flow(x_t, times, condition, last_only, tuple(sorted(set(taps))))
+        asked.check_samples("x_t", x_t, self.facts)
+        what = "a time of each branch and sample"
+        asked.check_times("times", times, (self.branches, len(x_t)), what)
+        asked.check_condition(condition, self.facts, x_t)
+        tapped = asked.check_taps(taps, self.branches * self._stride)
+        try:
+            return self._flow(x_t, times, condition, last_only, tapped)
+        except (RuntimeError, TypeError) as error:
+            inputs = {"x_t": x_t, "times": times, "condition.dropped": condition.dropped}
+            if condition.text is not None:
+                inputs["condition.text"] = condition.text.tokens
+            fault = asked.explain(error, next(self.parameters(), None), inputs)
+            if fault is None:
+                raise
+            raise fault from error
 
     def velocity(
         self, x: Float[Tensor, "N C H W"], t: Float[Tensor, " N"], condition: Condition
     ) -> Float[Tensor, "N C H W"]:
-        """The last branch's velocity with all branches at the same time, as in sampling."""
+        """The last branch's velocity with all branches at the same time, as in sampling.
+
+        Raises:
+            DataError: if an argument does not fit, as of :meth:`forward`.
+        """
+        if not torch.compiler.is_compiling():
+            asked.check_samples("x", x, self.facts)
+            asked.check_times("t", t, (len(x),), "a time of each sample")
         t = t.to(device=x.device, dtype=x.dtype)
         times_kN = t.expand(self.branches, -1)
         prediction: Prediction = self(x, times_kN, condition, last_only=True)
@@ -185,18 +205,3 @@ class FlowNetwork(nn.Module):
             f"{whose} gives {what} of shape {tuple(found.shape)} where {tuple(like.shape)} is needed; "
             "mend it, and run thalweg plugins check on it"
         )
-
-    def _check_labels(self, condition: Condition) -> None:
-        labels, classes = condition.labels, self.facts.classes
-        if labels is None:
-            return
-        if classes is None:
-            raise DataError("the network is unconditional and was given labels; leave them out")
-        if labels.device.type != "cpu" or torch.compiler.is_compiling():
-            return
-        outside = (labels < 0) | (labels >= classes)
-        if outside.any():
-            raise DataError(
-                f"label {int(labels[outside][0])} lies outside 0..{classes - 1}; "
-                f"to hide a label use Condition(labels, dropped) or Condition()"
-            )

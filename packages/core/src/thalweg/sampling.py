@@ -9,16 +9,18 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor
 
+from thalweg.arguments import check_instance, check_integers, described
+from thalweg.asked import check_text
 from thalweg.drawing import Compile, Drawer, SamplingPrecision, VelocityNetwork
 from thalweg.errors import ConfigError
 from thalweg.facts import Facts
-from thalweg.integers import AT_ONCE, INDEX
+from thalweg.integers import AT_ONCE, INDEX, SEED
 from thalweg.interpolant import Interpolant
 from thalweg.machine import compiler
 from thalweg.protocols import Guidance, Sampler
 from thalweg.types import Condition, Text
 
-__all__ = ["Samples", "SamplingPrecision", "VelocityNetwork", "check_samples", "sample"]
+__all__ = ["Samples", "SamplingPrecision", "VelocityNetwork", "sample"]
 
 
 @attrs.frozen(eq=False)
@@ -84,13 +86,22 @@ def sample(
 
     Raises:
         ConfigError: labels, indices, text or another argument do not fit each other or the network, or
-            there is no such sampler or guidance.
+            there is no such sampler, guidance or device.
+        DataError: captions are of another shape than the network reads.
         PluginError: the sampler or guidance cannot be imported.
         ThalwegError: samples are not finite, or an adaptive sampler did not arrive.
     """
-    check_samples(network.facts, labels, indices, batch_size)
+    check_instance(
+        "network", network, VelocityNetwork, "a network, as thalweg.compose or thalweg.load return it"
+    )
+    indices = check_integers("indices", indices, "range(5)")
+    labels = None if labels is None else check_integers("labels", labels, "[3, 7], one a sample")
+    seed, batch_size = SEED.check("seed", seed), AT_ONCE.check("batch_size", batch_size)
+    _check_samples(network.facts, labels, indices)
     _check_text(network.facts, text, indices)
     _check_choices(precision, compile)
+    if progress is not None and not callable(progress):
+        raise ConfigError(f"progress is {described(progress)}; give a function of (drawn, total), or None")
     drawer = Drawer(
         network,
         count=len(indices),
@@ -116,19 +127,11 @@ def sample(
     return Samples(torch.cat(drawn), drawer.evaluated, time.perf_counter() - begun, drawer.precision)
 
 
-def check_samples(
-    facts: Facts, labels: Sequence[int] | None, indices: Sequence[int], batch_size: int
-) -> None:
-    """Raise unless these samples can be drawn of a network.
-
-    Raises:
-        ConfigError: naming what does not fit.
-    """
+def _check_samples(facts: Facts, labels: Sequence[int] | None, indices: Sequence[int]) -> None:
     if len(indices) == 0:
         raise ConfigError("indices is empty: there is nothing to draw; give at least one index")
     for position, index in enumerate(indices):
         INDEX.check(f"indices[{position}]", index)
-    AT_ONCE.check("batch_size", batch_size)
     if labels is None:
         if facts.classes is not None and not facts.condition_dropout:
             raise ConfigError(
@@ -152,8 +155,9 @@ def _check_text(facts: Facts, text: Text | None, indices: Sequence[int]) -> None
         return
     if facts.text is None:
         raise ConfigError("captions were given, but the network reads none; leave them out")
-    if len(text.tokens) != len(indices):
+    if isinstance(text, Text) and len(text.tokens) != len(indices):
         raise ConfigError(f"{len(text.tokens)} captions for {len(indices)} indices; give one per sample")
+    check_text("text", text, facts, len(indices))
 
 
 def _check_choices(precision: str, compile: str) -> None:

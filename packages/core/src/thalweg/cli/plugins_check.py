@@ -1,6 +1,7 @@
 """``thalweg plugins check``: whether components keep the rules of their kinds."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import click
@@ -10,6 +11,9 @@ from thalweg.config import apply_override
 from thalweg.errors import ConfigError, PluginError
 from thalweg.plugins import KINDS, Component, Registry, registry
 from thalweg.suggestions import did_you_mean, known_words
+
+if TYPE_CHECKING:
+    from thalweg.testing import Outcome, Subject
 
 _MARKS = {"kept": "ok", "broken": "BROKEN", "not applicable": "-", "expected": "expected"}
 
@@ -31,32 +35,75 @@ def command(what: tuple[str, ...], rules: tuple[str, ...], backend: str, as_json
     """Check a component against the rules of its kind, or all components of a plugin.
 
     KEY=VALUE make the component small, or give what it cannot be built without. A plugin is named by its
-    entry point or its distribution. Exit code 1 if a rule is broken, 3 if the plugin does not load.
+    entry point or its distribution. Exit code 1 if a rule is broken, 2 if a component cannot be built with
+    what is given, 3 if the plugin does not load.
     """
     known = registry()
     chosen, options = _chosen(known, what)
-    from thalweg.testing import Subject, outcomes
+    wanted = _wanted(chosen, rules)
+    from thalweg.testing import Subject
 
-    found = []
-    for one in chosen:
+    found: list[tuple[Component, Outcome]] = []
+    unbuilt: list[ConfigError | PluginError] = []
+    for one, only in wanted.items():
         subject = Subject(one.kind, one.name, options=options, backend=backend)
-        if not as_json:
-            console.result(str(subject))
-        for outcome in outcomes(subject, only=rules):
-            found.append((one, outcome))
-            if not as_json:
-                console.result(f"  {_MARKS[outcome.result]:<8} {outcome.rule}")
-                if outcome.message:
-                    console.result(f"           {outcome.message}")
+        try:
+            found += [(one, outcome) for outcome in _checked(subject, only, aloud=not as_json)]
+        except (ConfigError, PluginError) as error:
+            if len(chosen) == 1:
+                raise
+            unbuilt.append(error)
     if as_json:
         console.result_json(
             [{"kind": one.kind, "name": one.name, **attrs.asdict(outcome)} for one, outcome in found]
         )
+    for fault in unbuilt:
+        console.fail(str(fault))
     broken = sum(outcome.result == "broken" for _, outcome in found)
     if broken:
         console.fail(f"{broken} of {len(found)} rules are broken")
         raise click.exceptions.Exit(1)
+    if unbuilt:
+        missing = any(isinstance(fault, PluginError) for fault in unbuilt)
+        raise (PluginError if missing else ConfigError)(
+            f"{len(unbuilt)} of {len(wanted)} components were not checked, and no rule of the others is "
+            "broken; check each of them by its kind and name, with KEY=VALUE"
+        )
     console.say(f"{len(found)} rules, none is broken")
+
+
+def _checked(subject: "Subject", only: Sequence[str], *, aloud: bool) -> list["Outcome"]:
+    """What became of the rules; each is printed as it comes, beneath the component's name."""
+    from thalweg.testing import outcomes
+
+    found: list[Outcome] = []
+    for outcome in outcomes(subject, only=only):
+        if aloud and not found:
+            console.result(str(subject))
+        found.append(outcome)
+        if aloud:
+            console.result(f"  {_MARKS[outcome.result]:<8} {outcome.rule}")
+            if outcome.message:
+                console.result(f"           {outcome.message}")
+    return found
+
+
+def _wanted(chosen: list[Component], rules: tuple[str, ...]) -> dict[Component, list[str]]:
+    """The rules to check each component by, empty for all. Components of other kinds are left out."""
+    from thalweg.testing import rules_of
+
+    if not rules:
+        return {one: [] for one in chosen}
+    there = {one: [rule.name for rule in rules_of(one.kind)] for one in chosen}
+    known = {name for names in there.values() for name in names}
+    for name in rules:
+        if name not in known:
+            kinds = " or ".join(dict.fromkeys(one.kind for one in chosen))
+            raise ConfigError(
+                f"{kinds} has no rule '{name}'{did_you_mean(name, known) or known_words(known)}"
+            )
+    wanted = {one: [name for name in rules if name in names] for one, names in there.items()}
+    return {one: names for one, names in wanted.items() if names}
 
 
 def _chosen(known: Registry, what: tuple[str, ...]) -> tuple[list[Component], dict[str, Any]]:
@@ -77,14 +124,16 @@ def _of_plugin(known: Registry, name: str) -> list[Component]:
     if faults:
         raise PluginError("; ".join(map(str, faults)))
     chosen = [one for one in known if name in (one.origin.plugin, one.origin.distribution)]
-    if not chosen:
-        there = {one.origin.plugin for one in known.plugins} | {
-            one.origin.distribution for one in known.plugins
-        }
-        if name in there:
-            raise PluginError(f"the plugin '{name}' registers no component; there is nothing to check")
-        raise PluginError(
-            f"no plugin '{name}' is installed{did_you_mean(name, there) or known_words(there)}; install it,"
-            " or name a kind and a component"
+    if chosen:
+        return chosen
+    there = {one.origin.plugin for one in known.plugins} | {one.origin.distribution for one in known.plugins}
+    if name in there:
+        raise PluginError(f"the plugin '{name}' registers no component; there is nothing to check")
+    if name in KINDS:
+        raise ConfigError(
+            f"'{name}' is a kind; name one of its components too{known_words(known.names(name))}"
         )
-    return chosen
+    raise PluginError(
+        f"no plugin '{name}' is installed{did_you_mean(name, there) or known_words(there)}; install it,"
+        " or name a kind and a component"
+    )

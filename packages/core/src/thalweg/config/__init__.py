@@ -22,7 +22,7 @@ from thalweg.config.recorded import CONFIG, parse_recorded, read_recorded, recor
 from thalweg.config.run import PlanConfig, RunConfig, SamplingConfig, TrainingConfig
 from thalweg.config.secret import secret_field, url_field
 from thalweg.config.slots import Slot, component_field, component_table, slot_of
-from thalweg.config.structuring import component, structure
+from thalweg.config.structuring import check_made, component, structure
 
 __all__ = [
     "CONFIG",
@@ -34,6 +34,7 @@ __all__ = [
     "Slot",
     "TrainingConfig",
     "apply_override",
+    "check_made",
     "component",
     "component_field",
     "component_table",

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from thalweg.arguments import check_path, check_texts
 from thalweg.config.faults import FaultyConfigError, Problem
 from thalweg.config.run import RunConfig
 from thalweg.config.secret import SECRET_KEY
@@ -42,7 +43,9 @@ def load_config(
         ConfigError: the file cannot be read.
         PluginError: a component that is asked for cannot be imported.
     """
-    return structured(path, read_recipe(path), overrides, registry)
+    check_path("path", path, "a recipe")
+    texts = check_texts("overrides", overrides, "['training.steps=4']")
+    return structured(path, read_recipe(path), texts, registry)
 
 
 def read_recipe(path: Path | str) -> dict[str, Any]:

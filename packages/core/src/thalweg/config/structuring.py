@@ -45,8 +45,8 @@ def component(
 
     Args:
         kind: one of :data:`thalweg.plugins.KINDS`.
-        data: a bare name, a mapping with ``type``, a config instance, which is returned as it is, or
-            None or ``"none"`` if ``optional``.
+        data: a bare name, a mapping with ``type``, a config instance, which is returned as it is once its
+            values are of the types that its class states, or None or ``"none"`` if ``optional``.
         registry: where it is looked up; the process's own by default.
         optional: return None for None and ``"none"``.
         default: the type of a mapping without one.
@@ -59,6 +59,18 @@ def component(
         return _Reader(registry).component(Slot(kind, optional), data, default)
     except FaultyConfigError as faults:
         raise faults.under(kind) from None
+
+
+def check_made(config: Any) -> None:
+    """A config that Python code has made holds what its class states.
+
+    Args:
+        config: a frozen attrs instance, of a component or of a run.
+
+    Raises:
+        FaultyConfigError: with all values that are of other types.
+    """
+    _Reader(None).check_made(config)
 
 
 def components(kind: str, data: Any, registry: Registry | None = None) -> dict[str, Any]:
@@ -108,7 +120,11 @@ class _Reader:
         if slot.optional and (data is None or data == "none"):
             return None
         if attrs.has(type(data)):
+            self.check_kind(slot, data)
+            self.check_made(data)
             return data
+        if isinstance(data, type):
+            raise _problem(f"expected {article(slot.kind)}, got the class {data.__name__}; make one of it")
         if isinstance(data, str):
             data = {"type": data}
         if not isinstance(data, Mapping):
@@ -123,6 +139,31 @@ class _Reader:
         if name not in names:
             raise _problem(self.registry.unknown(slot.kind, name), "type")
         return self.config(self.registry.config_class(slot.kind, name), options)
+
+    def check_kind(self, slot: Slot, made: Any) -> None:
+        """A config that Python code has made is one of this kind."""
+        kinds = {one.kind for one in self.registry if self.registry.is_config_of(one, type(made))}
+        if (kinds and slot.kind not in kinds) or not callable(getattr(made, "build", None)):
+            what = " and ".join(map(article, sorted(kinds))) or "none of any component"
+            name = type(made).__name__
+            raise _problem(f"expected the config of {article(slot.kind)}, and {name} is {what}")
+
+    def check_made(self, made: Any) -> None:
+        """The values of a config that Python code has made: its class has looked at no types."""
+        attrs.resolve_types(type(made))
+        problems: list[Problem] = []
+        for field in attrs.fields(type(made)):
+            value = getattr(made, field.name)
+            if not field.init or is_secret(field):
+                continue
+            try:
+                self._value(field, value)
+                if slot_of(field) is None and attrs.has(type(value)):
+                    self.check_made(value)
+            except FaultyConfigError as faults:
+                problems += faults.under(field.alias or field.name).problems
+        if problems:
+            raise FaultyConfigError(problems)
 
     def table(self, kind: str, data: Any) -> dict[str, Any]:
         """Components by name."""

@@ -12,9 +12,11 @@ from typing import Any
 import attrs
 import torch
 
+from thalweg.arguments import check_texts
 from thalweg.config import dump_component
 from thalweg.errors import ConfigError
 from thalweg.evaluation.choosing import chosen
+from thalweg.evaluation.given import check_given
 from thalweg.evaluation.judges import Judge, build_judges
 from thalweg.evaluation.outputs import check_outputs
 from thalweg.evaluation.parts import Makers, Statistics
@@ -91,8 +93,9 @@ def evaluate(
         ThalwegError: samples are not finite, or a file cannot be written.
     """
     check_alone()
-    PROCESSES.check("devices", devices)
-    AT_ONCE.check("batch_size", batch_size)
+    check_given(subject, reference, metrics, extractor, protocol, out, save_reference, work, progress)
+    settings = check_texts("settings", settings, "['count=10']")
+    devices, batch_size = PROCESSES.check("devices", devices), AT_ONCE.check("batch_size", batch_size)
     begun = time.perf_counter()
     subject, reference = _named(subject), _named(reference)
     judged = chosen(metrics, extractor) if metrics else None

@@ -8,7 +8,7 @@ import attrs
 import torch
 
 from thalweg.config import dump, structure
-from thalweg.errors import ConfigError
+from thalweg.devices import usable_device
 from thalweg.evaluation.blocks import Drawing, Form
 from thalweg.evaluation.judges import Judge, build_judges
 from thalweg.evaluation.parts import Makers, Parts
@@ -123,13 +123,7 @@ def resolved(device: str) -> str:
         if torch.cuda.is_available():
             return "cuda"
         return "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise ConfigError(
-            f"the device {device!r} cannot be used here: {str(error).splitlines()[0]}"
-        ) from error
-    return device
+    return str(usable_device(device))
 
 
 def device_of(device: str, rank: int) -> str:

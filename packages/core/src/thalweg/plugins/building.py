@@ -7,6 +7,10 @@ from thalweg.plugins.catalogue import Registry
 from thalweg.suggestions import one_line
 
 
+class BrokenBuildError(PluginError):
+    """A component's own ``build`` is at fault, and not what it was given or what is installed."""
+
+
 def build_with(registry: Registry, config: Any, *arguments: Any) -> Any:
     """Call a config's ``build``.
 
@@ -16,19 +20,19 @@ def build_with(registry: Registry, config: Any, *arguments: Any) -> Any:
         *arguments: what its kind is built from: facts, the run directory, or nothing.
 
     Raises:
-        PluginError: ``build`` raised what is no :class:`ThalwegError`, or returned nothing.
+        BrokenBuildError: ``build`` raised what is no :class:`ThalwegError`, or returned nothing.
     """
     try:
         built = config.build(*arguments)
     except ThalwegError:
         raise
     except Exception as error:
-        raise PluginError(
+        raise BrokenBuildError(
             f"{_whose(registry, config)} cannot be built: its build raises {one_line(error)}; "
             f"mend {type(config).__qualname__}.build in {type(config).__module__}"
         ) from error
     if built is None:
-        raise PluginError(
+        raise BrokenBuildError(
             f"{_whose(registry, config)} cannot be built: its build returns None; return the component from "
             f"{type(config).__qualname__}.build in {type(config).__module__}"
         )
@@ -37,8 +41,7 @@ def build_with(registry: Registry, config: Any, *arguments: Any) -> Any:
 
 def _whose(registry: Registry, config: Any) -> str:
     cls = type(config)
-    target = f"{cls.__module__}:{cls.__qualname__}"
     for one in registry:
-        if one.config in (cls, target) or registry.is_loaded_as(one, cls):
+        if registry.is_config_of(one, cls):
             return str(one)
     return f"{cls.__qualname__} of {cls.__module__}"

@@ -72,6 +72,11 @@ class Registry:
         """Whether this class is what a component's lazy string was resolved to."""
         return self._classes.get((component.kind, component.name)) is config_cls
 
+    def is_config_of(self, component: Component, config_cls: type) -> bool:
+        """Whether a component is registered with this class, be it imported by now or not."""
+        target = f"{config_cls.__module__}:{config_cls.__qualname__}"
+        return component.config in (config_cls, target) or self.is_loaded_as(component, config_cls)
+
     def name_of(self, kind: str, config_cls: type) -> str:
         """The name under which a config class is registered.
 

@@ -1,6 +1,9 @@
 """Checking a component against all rules of its kind."""
 
+import tempfile
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Literal
 
 import attrs
@@ -8,6 +11,8 @@ import attrs
 from thalweg.errors import ConfigError, PluginError, ThalwegError
 from thalweg.plugins import registry
 from thalweg.suggestions import did_you_mean, known_words, one_line
+from thalweg.testing import process
+from thalweg.testing.making import check_it_builds
 from thalweg.testing.rules import BrokenRuleError, NotApplicableError, Rule, rules_of
 from thalweg.testing.subject import Subject
 
@@ -40,10 +45,11 @@ def run_rule(one: Rule, subject: Subject) -> None:
     Raises:
         BrokenRuleError: the component breaks it, or raised something of its own.
         NotApplicableError: it says nothing of this component.
-        ConfigError: the subject cannot be built with the options it has.
     """
+    before = process.state()
     try:
-        one.function(subject)
+        with _placed(subject) as placed:
+            one.function(placed)
     except (BrokenRuleError, NotApplicableError, KeyboardInterrupt):
         raise
     except PluginError as error:
@@ -52,6 +58,9 @@ def run_rule(one: Rule, subject: Subject) -> None:
         raise BrokenRuleError(f"{subject} refuses what the rule asks of it: {error}") from error
     except Exception as error:
         raise BrokenRuleError(f"{subject} raises {one_line(error)}, {_line(error)}; mend it there") from error
+    finally:
+        # What one rule finds changed would be there already for the next.
+        process.restore(before)
 
 
 def outcomes(
@@ -66,7 +75,7 @@ def outcomes(
 
     Raises:
         ConfigError: there is no such rule, or the component cannot be built with the options given.
-        PluginError: there is no such component, or its config is broken.
+        PluginError: there is no such component, its config is broken, or what it needs is not installed.
     """
     expected = expected or {}
     rules = rules_of(subject.kind)
@@ -78,6 +87,8 @@ def outcomes(
             )
     registry().config_class(subject.kind, subject.name)
     subject.config()
+    with _placed(subject) as placed:
+        check_it_builds(placed)
     for one in rules:
         if not only or one.name in only:
             yield _outcome(one, subject, expected.get(one.name))
@@ -114,7 +125,7 @@ def check(
     Raises:
         ConformanceError: it breaks rules; all of them are named, with what to change.
         ConfigError: a rule or kind is unknown, or it cannot be built with the options given.
-        PluginError: there is no such component, or its config is broken.
+        PluginError: there is no such component, its config is broken, or what it needs is not installed.
     """
     one = Subject(kind, name, **subject)
     found = list(outcomes(one, expected))
@@ -123,6 +134,16 @@ def check(
         lines = "".join(f"\n  {outcome.rule}: {outcome.message}" for outcome in broken)
         raise ConformanceError(f"{one} breaks {len(broken)} of {len(found)} rules:{lines}")
     return found
+
+
+@contextmanager
+def _placed(subject: Subject) -> Iterator[Subject]:
+    """The subject with a folder to write in: its own, or an empty one for a while."""
+    if subject.folder is not None:
+        yield subject
+        return
+    with tempfile.TemporaryDirectory() as name:
+        yield attrs.evolve(subject, folder=Path(name))
 
 
 def _line(error: BaseException) -> str:

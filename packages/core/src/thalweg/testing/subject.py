@@ -31,7 +31,7 @@ class Subject:
         facts: what it is built for.
         shapes: shapes of latents that it must work on.
         backend: of torch.compile; ``inductor`` needs a C++ compiler.
-        folder: an empty folder, for those that write.
+        folder: an empty folder, for those that write; each rule gets one of its own unless it is stated.
         checkpoint: makes the tensors of a checkpoint that an importer reads, and what has to be told beside
             them; None where none is at hand.
     """

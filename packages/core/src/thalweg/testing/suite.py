@@ -51,7 +51,7 @@ class ConformanceSuite:
         raise NotApplicableError("no checkpoint is at hand; override the suite's method checkpoint")
 
     def subject(self, folder: Path) -> Subject:
-        """The component; ``folder`` is empty and stays from one rule to the next."""
+        """The component; ``folder`` is empty, and another one for each rule."""
         return Subject(
             self.kind,
             self.name,

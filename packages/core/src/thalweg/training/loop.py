@@ -35,6 +35,7 @@ from thalweg.training.fabric import (
     native_precision,
     precision_of,
 )
+from thalweg.training.given import check_given
 from thalweg.training.interruption import Interruption
 from thalweg.training.parts import Parts, build, check_shares
 from thalweg.training.progress import Silent
@@ -103,6 +104,17 @@ class Trainer:
         timeout: float = TIMEOUT,
         quiet: bool = False,
     ) -> None:
+        check_given(
+            config,
+            run_dir,
+            network=network,
+            dataset=dataset,
+            objectives=objectives,
+            fabric=fabric,
+            devices=devices,
+            nodes=nodes,
+            timeout=timeout,
+        )
         self.parts: Parts = build(config, dataset=dataset, network=network, objectives=objectives)
         self.run = RunDirectory(run_dir)
         recorded = self.run.recorded() or {}

@@ -13,12 +13,10 @@ from typing import Any
 import attrs
 
 from thalweg import protocols
-from thalweg.composition import seeded
 from thalweg.config import FaultyConfigError, component, dump, dump_component, structure, to_toml
 from thalweg.plugins import KINDS, registry
 from thalweg.testing import process
-from thalweg.testing.networks import network
-from thalweg.testing.reference import ReferenceBackboneConfig
+from thalweg.testing.making import made
 from thalweg.testing.rules import require, rule, rules_of
 from thalweg.testing.subject import Subject
 
@@ -192,20 +190,6 @@ def the_process_is_left_alone(subject: Subject) -> None:
         f"building or calling it changes {' and '.join(changed)} for the whole process; draw from a"
         " torch.Generator of your own, and set nothing that outlives a call",
     )
-
-
-def made(subject: Subject) -> Any:
-    """A small one, made as a run makes it: whatever draws initial weights, under a seed."""
-    if subject.kind == "backbone":
-        return network(subject.config(), None, 1, subject.facts).backbone
-    if subject.kind == "refiner":
-        return network(ReferenceBackboneConfig(), subject.config(), 2, subject.facts).refiner
-    import torch
-
-    if subject.kind == "objective":
-        with seeded(0, torch.device("cpu")):
-            return subject.build()
-    return subject.build()
 
 
 def _use(subject: Subject) -> None:

@@ -1,0 +1,53 @@
+"""What the Trainer is given, looked at before anything is built."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from lightning_fabric import Fabric
+
+from thalweg.arguments import check_instance, check_path, described
+from thalweg.config import RunConfig, check_made
+from thalweg.errors import ConfigError
+from thalweg.integers import PROCESSES
+from thalweg.network import FlowNetwork
+from thalweg.protocols import Dataset, Objective
+
+
+def check_given(
+    config: Any,
+    run_dir: Any,
+    *,
+    network: Any,
+    dataset: Any,
+    objectives: Any,
+    fabric: Any,
+    devices: Any,
+    nodes: Any,
+    timeout: Any,
+) -> None:
+    """Arguments of :class:`thalweg.Trainer` are of the types that it takes.
+
+    Raises:
+        ConfigError: one is not; the message names it.
+    """
+    check_instance(
+        "config", config, RunConfig, "a thalweg.RunConfig, as thalweg.load_config('recipe.toml') returns it"
+    )
+    check_made(config)
+    check_path("run_dir", run_dir, "the run's folder")
+    if network is not None:
+        check_instance("network", network, FlowNetwork, "a network, as thalweg.compose returns it, or None")
+    if dataset is not None:
+        check_instance("dataset", dataset, Dataset, "a data set that is built, or None for the config's own")
+    if objectives is not None:
+        check_instance("objectives", objectives, Mapping, "a mapping of names to objectives, or None")
+        for name, one in objectives.items():
+            check_instance(f"objectives[{name!r}]", one, Objective, "an objective that is built")
+    if fabric is not None:
+        check_instance("fabric", fabric, Fabric, "a lightning_fabric.Fabric, or None")
+    # Fabric's own words, such as "auto" or "0,1", are left to it.
+    if not isinstance(devices, str):
+        PROCESSES.check("devices", devices)
+    PROCESSES.check("nodes", nodes)
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout > 0:
+        raise ConfigError(f"timeout is {described(timeout)}; it must be a number of seconds above 0")
