@@ -37,7 +37,8 @@ class RunState:
     Attributes:
         step: steps done.
         skipped: how many of them were left out.
-        seconds: spent so far, over all sessions.
+        spent: seconds so far, over all sessions, by what they were spent on: see
+            :class:`thalweg.training.clock.Clock`.
         means: numbers of the steps since the last line.
         journal: what metrics.jsonl is at this step; None where nobody keeps one.
     """
@@ -45,7 +46,8 @@ class RunState:
     def __init__(self, losses: Losses, optimizer: torch.optim.Optimizer, ema: EMA, shards: int) -> None:
         self._losses, self.ema, self._shards = losses, ema, shards
         self._moments = Moments(losses, optimizer)
-        self.step, self.skipped, self.seconds, self.means = 0, 0, 0.0, Means()
+        self.step, self.skipped, self.means = 0, 0, Means()
+        self.spent: dict[str, float] = {}
         self.journal: Seal | None = None
         self._copied: threading.Event | None = None
 
@@ -68,7 +70,7 @@ class RunState:
         state = {
             "step": self.step,
             "skipped": self.skipped,
-            "seconds": self.seconds,
+            "seconds": dict(self.spent),
             "shards": self._shards,
             "means": self.means.state(fabric),
             "metrics": None if self.journal is None else attrs.asdict(self.journal),
@@ -100,7 +102,8 @@ class RunState:
         advice = "use the network that the run began with, or another run directory"
         try:
             self._check_shards(state["shards"])
-            step, skipped, seconds = int(state["step"]), int(state["skipped"]), float(state["seconds"])
+            step, skipped = int(state["step"]), int(state["skipped"])
+            spent = {str(what): float(seconds) for what, seconds in state["seconds"].items()}
             self.means.restore(state["means"])
             noted = state["metrics"]
             journal = None if noted is None else Seal(int(noted["bytes"]), str(noted["sha256"]))
@@ -120,7 +123,7 @@ class RunState:
                     here = held(tensor, fabric.global_rank).piece
                     saved[name].read_into(key, here.tensor, here.offset)
             self._moments.load(moments)
-            self.step, self.skipped, self.seconds, self.journal = step, skipped, seconds, journal
+            self.step, self.skipped, self.spent, self.journal = step, skipped, spent, journal
             if state["precision"]:
                 fabric.strategy.precision.load_state_dict(state["precision"])
         except (RuntimeError, KeyError, TypeError, ValueError, AttributeError) as error:
