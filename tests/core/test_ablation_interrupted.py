@@ -22,7 +22,14 @@ from tiny_runs import recipe
 def command(tmp_path_factory):
     folder = tmp_path_factory.mktemp("signals")
     (folder / "moment.toml").write_text(to_toml(PROTOCOL))
-    asked = ["ablate", str(recipe(folder, steps=4)), "--axis", "refiner=plain", "--seeds", "1"]
+    asked = [
+        "ablate",
+        str(recipe(folder, steps=4, sample_every=4)),
+        "--axis",
+        "refiner=plain",
+        "--seeds",
+        "1",
+    ]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
         yield [*asked, "--times", "2", "--protocol", str(folder / "moment.toml"), "--out"]

@@ -15,6 +15,11 @@ from thalweg.time_samplers.uniform import UniformConfig
 RECIPES = Path(__file__).parents[2] / "recipes"
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
 TWIN = RECIPES / "digits-deepflow-2t.toml"
+MADE = {
+    "software": {"python": "3.11.7", "packages": {"torch": "2.14"}, "plugins": {"thalweg-core": "0.1"}},
+    "made": ["2026-11-29T10:00:00+00:00", "2026-11-29T11:30:00+00:00"],
+    "machines": ["Linux, cpu, 2 threads"],
+}
 NUMBERS = {
     "refiner=plain": ((10.0, 6.0), (12.0, 8.0), (14.0, 10.0)),
     "refiner=vera": ((9.0, 5.0), (11.0, 7.0), (13.0, 9.0)),
@@ -29,6 +34,7 @@ def outcomes(runs):
     return [
         Outcome(
             run,
+            {"samples": 2.0},
             [
                 Judged(step, 0.1 * step, {"distance": number}, f"{run.seed}.json")
                 for step, number in zip(run.judged, NUMBERS[run.cell][run.seed], strict=True)
@@ -41,7 +47,7 @@ def outcomes(runs):
 def found(done=6, out=Path("out")):
     asked = ablation()
     runs = plan(asked, out)
-    more = {"better": {"distance": "lower"}, "command": "thalweg ablate", "software": {"packages": {}}}
+    more = {"better": {"distance": "lower"}, "command": "thalweg ablate", **MADE}
     return results(asked, runs, outcomes(runs[:done]), **more)
 
 
@@ -105,7 +111,7 @@ def test_table_and_reading_say_what_differs_by_more_than_its_interval():
     assert "| refiner=vera | 7 ± 5 | -1 ± 0 |" in text
     assert "differ from refiner=plain by more than their interval: refiner=vera (-1 ± 0, better)." in text
     html = render(page(found(), []))
-    assert "Steps to reach distance" in html
+    assert "Steps until distance is as good as" in html
     json.dumps(found(), allow_nan=False)
 
 

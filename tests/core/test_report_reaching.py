@@ -20,20 +20,26 @@ def test_a_score_that_is_not_finite_reaches_nothing():
     assert best(Scores("none", (1.0,), (math.nan,))) is None
 
 
-def test_ratios_say_how_many_times_sooner():
-    rows = {name: (target, at, ratios) for name, target, at, ratios in reaching([SLOW, FAST])}
-    assert rows["slow"] == (5.0, 400.0, {"fast": 4.0})
-    assert rows["fast"] == (4.0, 150.0, {"slow": None})
+def test_where_each_run_reaches_the_best_of_each():
+    slow, fast = reaching([SLOW, FAST])
+    assert (slow.name, slow.target, slow.places) == ("slow", 5.0, {"slow": 400.0, "fast": 100.0})
+    assert (fast.name, fast.target, fast.places) == ("fast", 4.0, {"slow": None, "fast": 150.0})
+    (none,) = reaching([Scores("none", (1.0,), (math.nan,))])
+    assert (none.target, none.places) == (None, {"none": None})
 
 
-def test_the_table_names_who_gets_there():
+def test_the_table_says_who_gets_where_and_how_much_sooner_or_later():
     (table,) = reach_table([SLOW, FAST], "distance", "steps", higher=False)
-    assert table.header == ("", "best distance", "steps there", "slow gets there", "fast gets there")
+    assert table.title == "Steps until distance is as good as"
+    assert table.header == ("", "slow", "fast")
     assert table.rows == (
-        ("slow", 5.0, 400.0, "", "4.00 times sooner"),
-        ("fast", 4.0, 150.0, "never", ""),
+        ("5.000, slow at its best", "400", "100 (4.00× sooner)"),
+        ("4.000, fast at its best", "never", "150"),
     )
     twin = Scores("twin", SLOW.at, SLOW.values)
     (table,) = reach_table([SLOW, twin], "distance", "steps", higher=False)
-    assert [row[3:] for row in table.rows] == [("", "as soon"), ("as soon", "")]
+    assert [row[1:] for row in table.rows] == [("400", "400"), ("400", "400")]
+    late = Scores("late", (1000.0,), (5.0,))
+    (table,) = reach_table([SLOW, late], "distance", "seconds", higher=False)
+    assert table.rows[0] == ("5.000, slow at its best", "400", "1,000 (2.50× later)")
     assert reach_table([SLOW], "distance", "steps", higher=False) == []

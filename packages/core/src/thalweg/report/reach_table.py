@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 
 from thalweg.report.model import Cell, Table
-from thalweg.report.reaching import Scores, reaching
+from thalweg.report.numbers import readable
+from thalweg.report.reaching import Reach, Scores, reaching
 
 
 def reach_table(runs: Sequence[Scores], number: str, unit: str, *, higher: bool) -> list[Table]:
-    """How many times fewer steps, or seconds, each run needs to reach each other's best score.
+    """Where each run is as good as each run at its best: a row a score to be reached, a column a run.
 
     Args:
         runs: of names that differ.
@@ -22,23 +23,28 @@ def reach_table(runs: Sequence[Scores], number: str, unit: str, *, higher: bool)
         return []
     names = [run.name for run in runs]
     rows: list[tuple[Cell, ...]] = []
-    for name, best, at, ratios in reaching(runs, higher=higher):
-        cells = [_times(ratios[other]) if other != name else "" for other in names]
-        rows.append((name, best, at, *cells))
+    for reach in reaching(runs, higher=higher):
+        target = "no score" if reach.target is None else readable(float(reach.target))
+        rows.append((f"{target}, {reach.name} at its best", *(_told(reach, name) for name in names)))
     return [
         Table(
-            f"{unit.capitalize()} to reach {number}",
-            ("", f"best {number}", f"{unit} there", *(f"{name} gets there" for name in names)),
+            f"{unit.capitalize()} until {number} is as good as",
+            ("", *names),
             tuple(rows),
-            f"How many times fewer {unit} the run of a column needs to be as good as the run of a row at its "
-            "best: below 1 it needs more; 'never' says that it did not get there. Coarse by the distance "
-            "between two judgements.",
+            "Where each run is first as good as the run that a row names is at its best, and how many times "
+            "sooner or later that is. Coarse by the distance between two evaluations.",
         )
     ]
 
 
-def _times(ratio: float | None) -> str:
-    if ratio is None:
+def _told(reach: Reach, name: str) -> str:
+    place, own = reach.places[name], reach.places[reach.name]
+    if place is None:
         return "never"
-    told = f"{ratio:.2f}"
-    return "as soon" if told == "1.00" else f"{told} times sooner" if ratio > 1 else told
+    at = readable(int(place) if place == int(place) else float(place))
+    if name == reach.name or own is None or not place or not own:
+        return at
+    ratio, late = f"{own / place:.2f}", f"{place / own:.2f}"
+    if ratio == "1.00":
+        return at
+    return f"{at} ({ratio}× sooner)" if own > place else f"{at} ({late}× later)"

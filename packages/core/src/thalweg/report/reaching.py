@@ -1,7 +1,7 @@
 """How soon a curve reaches a score."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import attrs
 
@@ -45,25 +45,28 @@ def best(scores: Scores, *, higher: bool = False) -> float | None:
     return None if not finite else (max(finite) if higher else min(finite))
 
 
-def reaching(
-    runs: Sequence[Scores], *, higher: bool = False
-) -> list[tuple[str, float | None, float | None, dict[str, float | None]]]:
-    """Each run's best score, where it is first reached, and how many times sooner the others get there.
+@attrs.frozen
+class Reach:
+    """Where runs reach the best score of one of them.
 
-    Returns:
-        one row a run: its name, its best score, where, and by name of every other run the ratio of
-        this run's place to the other's: 2.0 says that the other needs half as many; None says that it
-        never gets there.
+    Attributes:
+        name: whose best score.
+        target: what it is; None if that run has none that is finite.
+        places: where each run first has one as good, by its name; None if it never does.
     """
-    rows = []
+
+    name: str
+    target: float | None
+    places: Mapping[str, float | None]
+
+
+def reaching(runs: Sequence[Scores], *, higher: bool = False) -> list[Reach]:
+    """Where each run reaches each other's best score, one entry a run."""
+    found = []
     for run in runs:
         target = best(run, higher=higher)
-        own = None if target is None else reached(run, target, higher=higher)
-        ratios: dict[str, float | None] = {}
-        for other in runs:
-            if other is run:
-                continue
-            place = None if target is None else reached(other, target, higher=higher)
-            ratios[other.name] = None if own is None or not place else own / place
-        rows.append((run.name, target, own, ratios))
-    return rows
+        places = {
+            other.name: None if target is None else reached(other, target, higher=higher) for other in runs
+        }
+        found.append(Reach(run.name, target, places))
+    return found
