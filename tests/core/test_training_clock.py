@@ -127,9 +127,14 @@ def test_an_error_inside_ends_what_was_counted(monkeypatch):
     time = Time()
     monkeypatch.setattr(clock, "time", time)
     found = Clock({})
-    with pytest.raises(ValueError, match="bad"), found.on(TRAINING):
-        time.now += 1.0
-        raise ValueError("bad")
+
+    def fails():
+        with found.on(TRAINING):
+            time.now += 1.0
+            raise ValueError("bad")
+
+    with pytest.raises(ValueError, match="bad"):
+        fails()
     time.now += 1.0
     assert found.spent[TRAINING] == 1.0
 

@@ -12,6 +12,8 @@ from thalweg.report.reach_table import reach_table
 from thalweg.report.reaching import Scores
 from thalweg.training.clock import TRAINING, told
 
+_COSTS = ("training s", "steps", "parameters", "GFLOP")
+
 
 def page(found: Mapping[str, Any], pictures: Sequence[tuple[str, bytes]]) -> Report:
     """The report.
@@ -20,10 +22,12 @@ def page(found: Mapping[str, Any], pictures: Sequence[tuple[str, bytes]]) -> Rep
         found: what :func:`thalweg.ablation.results.results` gives.
         pictures: a name and a whole PNG each, such as one grid of samples a network.
     """
-    table, caption = rows(found), _caption(found)
-    header, body = table[0], table[1:]
-    cells = tuple(tuple(row) for row in body)
-    scores = Table("", tuple(header), cells, caption)
+    table = rows(found)
+    split = len(table[0]) - len(_COSTS)
+    scores = Table(
+        "", tuple(table[0][:split]), tuple(tuple(row[:split]) for row in table[1:]), _caption(found)
+    )
+    costs = tuple((row[0], *row[split:]) for row in table[1:])
     sections = [
         Section("Scores", (scores, Text("", (*reading(found), *ranking(found))))),
         Section("On the way", tuple(_curves(found))),
@@ -34,7 +38,8 @@ def page(found: Mapping[str, Any], pictures: Sequence[tuple[str, bytes]]) -> Rep
                 for name, png in pictures
             ),
         ),
-        Section("How it was made", (Text("", (*_making(found), *_times(found))),)),
+        Section("What it cost", (Table("", ("", *_COSTS), costs, ""), Text("", _times(found)))),
+        Section("How it was made", (Text("", _making(found)),)),
     ]
     return Report(
         title=f"Ablation: {found['name']}",
@@ -49,7 +54,7 @@ def rows(found: Mapping[str, Any]) -> list[list[str]]:
     names = list(next((cell["numbers"] for cell in found["cells"] if cell["numbers"]), {}))
     first = names[:1]
     head = ["", *names, *(f"{name}, less the first cell's" for name in first)]
-    table = [[*head, "training s", "steps", "parameters", "GFLOP"]]
+    table = [[*head, *_COSTS]]
     for cell in found["cells"]:
         table.append(
             [

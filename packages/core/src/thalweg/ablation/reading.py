@@ -1,9 +1,12 @@
 """What an ablation's table says, in sentences."""
 
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 from thalweg.ablation.spread import Spread
+
+_SAMPLING = "sampling."
 
 
 def reading(found: Mapping[str, Any]) -> tuple[str, ...]:
@@ -49,18 +52,27 @@ def ranking(found: Mapping[str, Any]) -> tuple[str, ...]:
     texts = []
     for network in dict.fromkeys(cell["network"] for cell in found["cells"]):
         ways = [cell for cell in found["cells"] if cell["network"] == network and cell["numbers"]]
-        if len(ways) > 1:
-            texts += [_ranked(network, ways, name, found["better"].get(name)) for name in ways[0]["numbers"]]
-    return tuple(text for text in texts if text)
+        names = [name for name in (ways[0]["numbers"] if ways else ()) if found["better"].get(name)]
+        if len(ways) > 1 and names:
+            ranked = [_ranked(ways, name, higher=found["better"][name] == "higher") for name in names]
+            texts.append(f"Ways of sampling from {network}, the best first. {'. '.join(ranked)}.")
+    return tuple(texts)
 
 
-def _ranked(network: str, ways: Sequence[Mapping[str, Any]], name: str, better: str | None) -> str:
-    if better is None:
-        return ""
-    sign = -1 if better == "higher" else 1
-    ordered = sorted(ways, key=lambda cell: sign * cell["numbers"][name]["mean"])
-    listed = "; ".join(f"{cell['name']} ({Spread(**cell['numbers'][name])})" for cell in ordered)
-    return f"Of {network}, from the best {name} to the worst: {listed}."
+def _ranked(ways: Sequence[Mapping[str, Any]], name: str, *, higher: bool) -> str:
+    def mean(cell: Mapping[str, Any]) -> float:
+        return float(cell["numbers"][name]["mean"])
+
+    alike = groupby(sorted(ways, key=mean, reverse=higher), key=mean)
+    places = [list(cells) for _, cells in alike]
+    listed = [f"{' and '.join(map(_way, cells))} ({Spread(**cells[0]['numbers'][name])})" for cells in places]
+    return f"{name}: {', then '.join(listed)}"
+
+
+def _way(cell: Mapping[str, Any]) -> str:
+    """What tells it from the others; the name where it states nothing."""
+    sampling = [one.strip() for one in cell["overrides"] if one.strip().startswith(_SAMPLING)]
+    return ", ".join(one.removeprefix(_SAMPLING) for one in sampling) or str(cell["name"])
 
 
 def _verdict(better: str | None, difference: Spread) -> str:

@@ -18,6 +18,7 @@ from thalweg.evaluation.surroundings import software
 from thalweg.folders import clear_leftovers, refuse_links, remove_tree
 from thalweg.regular import read_bytes
 from thalweg.report import render
+from thalweg.report.facts import machine
 from thalweg.report.pictures import LARGEST, check_picture
 from thalweg.storage.redaction import redacted_plain
 from thalweg.training.ending import interruption
@@ -154,12 +155,9 @@ def _outcome(planned: Planned, passports: Passports, out: Path, say: Callable[[s
 
 def surroundings(passports: Sequence[Passport]) -> dict[str, Any]:
     """When and on what machines passports were made."""
-    machines = [
-        f"{one.get('platform')}, {one.get('device')}, {one.get('threads')} threads"
-        for one in (passport.machine for passport in passports)
-    ]
+    machines = {machine(passport.machine) for passport in passports}
     made = sorted(passport.made for passport in passports)
-    return {"made": [made[0], made[-1]], "machines": sorted(set(machines))}
+    return {"made": [made[0], made[-1]], "machines": sorted(machines)}
 
 
 def _directions(passport: Passport | None) -> dict[str, str | None]:

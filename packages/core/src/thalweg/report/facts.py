@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+_LONGEST = 200
+
 
 def facts(
     made: Sequence[str], machines: Sequence[str], software: Mapping[str, Any]
@@ -28,6 +30,13 @@ def facts(
         "Versions": ", ".join(stated),
     }
     return tuple((label, value) for label, value in found.items() if value)
+
+
+def machine(stated: Mapping[str, Any]) -> str:
+    """The machine of a passport in words; empty if it does not say."""
+    threads = stated.get("threads")
+    words = [stated.get("platform"), stated.get("device"), None if threads is None else f"{threads} threads"]
+    return ", ".join(str(word)[:_LONGEST] for word in words if word)
 
 
 def _table(software: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -1,7 +1,6 @@
 """How soon a curve reaches a score."""
 
 import math
-from collections.abc import Mapping, Sequence
 
 import attrs
 
@@ -43,30 +42,3 @@ def best(scores: Scores, *, higher: bool = False) -> float | None:
     """The best score of a run; None if it has none that is finite."""
     finite = [value for value in scores.values if math.isfinite(value)]
     return None if not finite else (max(finite) if higher else min(finite))
-
-
-@attrs.frozen
-class Reach:
-    """Where runs reach the best score of one of them.
-
-    Attributes:
-        name: whose best score.
-        target: what it is; None if that run has none that is finite.
-        places: where each run first has one as good, by its name; None if it never does.
-    """
-
-    name: str
-    target: float | None
-    places: Mapping[str, float | None]
-
-
-def reaching(runs: Sequence[Scores], *, higher: bool = False) -> list[Reach]:
-    """Where each run reaches each other's best score, one entry a run."""
-    found = []
-    for run in runs:
-        target = best(run, higher=higher)
-        places = {
-            other.name: None if target is None else reached(other, target, higher=higher) for other in runs
-        }
-        found.append(Reach(run.name, target, places))
-    return found
