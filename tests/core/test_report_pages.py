@@ -45,7 +45,7 @@ def test_scores_come_before_everything_and_facts_after(pages):
         first = body.partition("<tbody")[2].partition("</tr>")[0]
         label = re.search(r'data-label="([^"]*)"', first)[1]
         assert label in ("distance", "frechet_distance"), "the first column is a score"
-        assert body.index("<tbody") < body.index("<footer>") < body.index("2026-")
+        assert body.index("<tbody") < body.index("<footer>") < body.index("<dt>Date</dt><dd>2026-")
 
 
 def test_every_cell_says_its_column_where_rows_are_stacked(pages):

@@ -20,8 +20,8 @@ COLOURS = ("#1b62b5", "#dd6008", "#0b9a86", "#7a1566", "#4a3a05")
 # As many patterns as colours would repeat in step with them; four and five give twenty looks.
 _PATTERNS = ("", "7 3", "2 3", "9 3 2 3")
 
-_WIDTH = 480.0
-_PLOT_HEIGHT = 230.0
+_WIDTH = 420.0
+_PLOT_HEIGHT = 210.0
 _TOP = 30.0
 _LABEL = 20.0
 _RIGHT = 18.0

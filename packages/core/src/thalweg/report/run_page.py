@@ -244,7 +244,9 @@ def _passports(runs: Sequence[Run], judged: Mapping[str, Sequence[Judgement]]) -
         for one in judged[run.name]:
             plain = {**flat(one.passport.conditions), **flat({"software": one.passport.software})}
             rows: tuple[tuple[Cell, ...], ...] = tuple((key, _written(value)) for key, value in plain.items())
-            parts.append(Table(f"{run.name}, step {one.step:,}", ("field", "value"), rows, one.passport.made))
+            parts.append(
+                Table(f"Scores of {run.name}, step {one.step:,}", ("field", "value"), rows, one.passport.made)
+            )
     return [Section("How the scores were made", tuple(parts))] if parts else []
 
 
