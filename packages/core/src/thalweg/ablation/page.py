@@ -29,7 +29,7 @@ def page(found: Mapping[str, Any], pictures: Sequence[tuple[str, bytes]]) -> Rep
     )
     costs = tuple((row[0], *row[split:]) for row in table[1:])
     sections = [
-        Section("Scores", (scores, Text("", (*reading(found), *ranking(found))))),
+        Section("Scores", (scores, *_text(*reading(found), *ranking(found)))),
         Section("On the way", tuple(_curves(found))),
         Section(
             "Samples",
@@ -38,8 +38,8 @@ def page(found: Mapping[str, Any], pictures: Sequence[tuple[str, bytes]]) -> Rep
                 for name, png in pictures
             ),
         ),
-        Section("What it cost", (Table("", ("", *_COSTS), costs, ""), Text("", _times(found)))),
-        Section("How it was made", (Text("", _making(found)),)),
+        Section("What it cost", (Table("", ("", *_COSTS), costs, ""), *_text(*_times(found)))),
+        Section("How it was made", _text(*_making(found))),
     ]
     return Report(
         title=f"Ablation: {found['name']}",
@@ -47,6 +47,10 @@ def page(found: Mapping[str, Any], pictures: Sequence[tuple[str, bytes]]) -> Rep
         sections=tuple(section for section in sections if section.parts),
         facts=facts(found["made"], found["machines"], found["software"]),
     )
+
+
+def _text(*paragraphs: str) -> tuple[Text, ...]:
+    return (Text("", paragraphs),) if paragraphs else ()
 
 
 def rows(found: Mapping[str, Any]) -> list[list[str]]:

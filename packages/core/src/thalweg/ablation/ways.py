@@ -18,7 +18,8 @@ def split(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
     Raises:
         ConfigError: one of ``sampling`` is of nothing that a score depends on.
     """
-    training, sampling = [], []
+    training: list[str] = []
+    sampling: list[str] = []
     for override in overrides:
         key = override.partition("=")[0].strip()
         (sampling if key.split(".")[0] == _SAMPLING else training).append(override)

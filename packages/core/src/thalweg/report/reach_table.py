@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from thalweg.report.model import Cell, Table
+from thalweg.report.model import Best, Cell, Table
 from thalweg.report.numbers import readable
 from thalweg.report.reaching import Scores, best, reached
 
@@ -30,7 +30,7 @@ def reach_table(runs: Sequence[Scores], number: str, unit: str, *, higher: bool)
         until = None if its_best is None else reached(run, its_best, higher=higher)
         against = "" if run.name == first else _against(place, own)
         rows.append((run.name, "never" if place is None else _place(place), against, its_best, _place(until)))
-    way = "max" if higher else "min"
+    way: Best = "max" if higher else "min"
     return [
         Table(
             f"{unit.capitalize()} until {number} is {readable(float(target))}, the best of {first}",

@@ -88,14 +88,12 @@ def _overview(runs: Sequence[Run]) -> Table:
 
 def _times(runs: Sequence[Run]) -> list[Part]:
     """What the time of each run went to."""
-    spent = {run.name: {TRAINING: run.newest.get("seconds"), **run.beside} for run in runs}
-    stated = {
-        name: {what: float(number) for what, number in one.items()}
-        for name, one in spent.items()
-        if isinstance(one[TRAINING], int | float)
-    }
-    told_ = tuple(f"{name}: {told(one)}." for name, one in stated.items())
-    return [Text("", told_)] if told_ else []
+    paragraphs = []
+    for run in runs:
+        seconds = run.newest.get("seconds")
+        if isinstance(seconds, int | float):
+            paragraphs.append(f"{run.name}: {told({TRAINING: float(seconds), **run.beside})}.")
+    return [Text("", tuple(paragraphs))] if paragraphs else []
 
 
 def damages(runs: Sequence[Run]) -> list[str]:
