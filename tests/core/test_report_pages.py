@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -118,3 +119,10 @@ def test_the_heading_of_a_section_serves_a_table_without_title():
     (named,) = set(re.findall(r'<table role="table" aria-labelledby="(section-1)"', text))
     assert f'<h2 id="{named}">Scores</h2>' in text
     assert "<h3" not in text.partition("</table>")[0]
+
+
+def test_one_spelling_of_frechet():
+    root = Path(__file__).parents[2]
+    files = [root / "README.md", *(root / "docs").rglob("*.md"), *(root / "packages").rglob("*.py")]
+    assert len(files) > 400
+    assert not [path for path in files if "fréchet" in path.read_text(encoding="utf-8").lower()]
