@@ -61,13 +61,13 @@ def sample_report() -> Report:
     )
     scores = Table(
         "Scores",
-        ("model", "seed", "parameters", "steps", "seconds", "accuracy", "Fréchet distance", "evaluations"),
+        ("model", "seed", "parameters", "steps", "seconds", "accuracy", "Frechet distance", "evaluations"),
         (
             ("SiT", "0", 1_234_570, 3000, 62.31, 0.9512, 13.42, 498),
             ("DeepFlow-2T", "0", 1_467_914, 3000, 71.08, 0.9631, 12.97, 498),
             ("real digits", None, None, None, None, 0.9889, 2.318, None),
         ),
-        "Accuracy of a small classifier on class-conditional samples, and the Fréchet distance in its "
+        "Accuracy of a small classifier on class-conditional samples, and the Frechet distance in its "
         "features. It is trained on real digits here and is not Inception, so the distance is no FID.",
         best=(None, None, "min", None, "min", "max", "min", None),
         reference=(2,),
@@ -78,7 +78,7 @@ def sample_report() -> Report:
         (
             "The model with two branches drew digits that the classifier recognised slightly more often. "
             "One seed each says little: the difference is within what another seed can change.",
-            "Both models stay clearly behind real digits in the Fréchet distance, which also sees a lack of "
+            "Both models stay clearly behind real digits in the Frechet distance, which also sees a lack of "
             "variety that accuracy cannot see.",
         ),
     )

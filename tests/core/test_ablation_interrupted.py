@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from thalweg.ablation import planning
+from thalweg.ablation import costs
 from thalweg.ablation.config import read_ablation
 from thalweg.ablation.planning import plan
 from thalweg.cli.main import main
@@ -22,7 +22,14 @@ from tiny_runs import recipe
 def command(tmp_path_factory):
     folder = tmp_path_factory.mktemp("signals")
     (folder / "moment.toml").write_text(to_toml(PROTOCOL))
-    asked = ["ablate", str(recipe(folder, steps=4)), "--axis", "refiner=plain", "--seeds", "1"]
+    asked = [
+        "ablate",
+        str(recipe(folder, steps=4, sample_every=4)),
+        "--axis",
+        "refiner=plain",
+        "--seeds",
+        "1",
+    ]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
         yield [*asked, "--times", "2", "--protocol", str(folder / "moment.toml"), "--out"]
@@ -166,8 +173,8 @@ def test_a_damaged_plan_is_named_whatever_the_damage(command, tmp_path, capsys, 
 
 def test_cells_of_one_composition_are_composed_once(command, tmp_path, monkeypatch):
     counted = []
-    known = planning.forward_flop
-    monkeypatch.setattr(planning, "forward_flop", lambda network: counted.append(1) or known(network))
+    known = costs.forward_flop
+    monkeypatch.setattr(costs, "forward_flop", lambda network: counted.append(1) or known(network))
     rates = ",".join(f"{0.001 * (1 + step):.4f}" for step in range(20))
     ablation = read_ablation(
         recipe(tmp_path), axes=(f"training.lr={rates}", AXIS), protocol=command[-2], seeds=1

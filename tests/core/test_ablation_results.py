@@ -3,46 +3,16 @@ from pathlib import Path
 
 import pytest
 
+from found_ablations import RECIPES, TWIN, ablation, found
 from image_makers import idx_folder
 from thalweg.ablation.config import read_ablation
 from thalweg.ablation.page import markdown, page, rows
 from thalweg.ablation.planning import plan
-from thalweg.ablation.results import Judged, Outcome, results
 from thalweg.errors import ConfigError
 from thalweg.report import render
 from thalweg.time_samplers.uniform import UniformConfig
 
-RECIPES = Path(__file__).parents[2] / "recipes"
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
-TWIN = RECIPES / "digits-deepflow-2t.toml"
-NUMBERS = {
-    "refiner=plain": ((10.0, 6.0), (12.0, 8.0), (14.0, 10.0)),
-    "refiner=vera": ((9.0, 5.0), (11.0, 7.0), (13.0, 9.0)),
-}
-
-
-def ablation(*axes, **options):
-    return read_ablation(TWIN, axes=axes or ("refiner=plain,vera",), times=2, **options)
-
-
-def outcomes(runs):
-    return [
-        Outcome(
-            run,
-            [
-                Judged(step, 0.1 * step, {"distance": number}, f"{run.seed}.json")
-                for step, number in zip(run.judged, NUMBERS[run.cell][run.seed], strict=True)
-            ],
-        )
-        for run in runs
-    ]
-
-
-def found(done=6, out=Path("out")):
-    asked = ablation()
-    runs = plan(asked, out)
-    more = {"better": {"distance": "lower"}, "command": "thalweg ablate", "software": {"packages": {}}}
-    return results(asked, runs, outcomes(runs[:done]), **more)
 
 
 def test_runs_come_seed_by_seed_with_a_checkpoint_wherever_they_are_judged(tmp_path):
@@ -105,7 +75,11 @@ def test_table_and_reading_say_what_differs_by_more_than_its_interval():
     assert "| refiner=vera | 7 ± 5 | -1 ± 0 |" in text
     assert "differ from refiner=plain by more than their interval: refiner=vera (-1 ± 0, better)." in text
     html = render(page(found(), []))
-    assert "Steps to reach distance" in html
+    assert "Steps until distance is 8.000, the best of refiner=plain" in html
+    assert "2026-11-29 10:00 UTC to 2026-11-29 11:30 UTC" in html
+    assert "Linux, cpu, 2 threads" in html
+    assert "Python 3.11.7, thalweg-core 0.1, torch 2.14" in html
+    assert "refiner=plain: 120 s for training, besides 6.0 s for sample grids" in html
     json.dumps(found(), allow_nan=False)
 
 

@@ -10,7 +10,7 @@ from thalweg.cli.main import main
 from thalweg.config import to_toml
 from thalweg.errors import ThalwegError
 from tiny_ablations import AXIS, PROTOCOL
-from tiny_runs import recipe
+from tiny_runs import lines, recipe
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +18,11 @@ def asked(tmp_path_factory):
     """Two cells of the tiny run, each under two seeds and judged twice."""
     folder = tmp_path_factory.mktemp("ablation")
     (folder / "moment.toml").write_text(to_toml(PROTOCOL))
-    return {"recipe": recipe(folder, steps=4), "protocol": str(folder / "moment.toml"), "folder": folder}
+    return {
+        "recipe": recipe(folder, steps=4, sample_every=4),
+        "protocol": str(folder / "moment.toml"),
+        "folder": folder,
+    }
 
 
 @pytest.fixture(autouse=True)
@@ -143,3 +147,79 @@ def test_a_faulty_judge_is_named_before_anything_is_trained(
     assert main(arguments) in (2, 3)
     assert says in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+WAYS = "sampling.seed=1,4"  # noise is all that tells the samples of networks so young apart
+
+
+@pytest.fixture(scope="module")
+def ways(asked):
+    """Two ways of sampling, of two networks."""
+    out = asked["folder"] / "ways"
+    command = ["ablate", str(asked["recipe"]), "--axis", WAYS, "--axis", AXIS, "--seeds", "1", "--times", "2"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(asked["folder"] / "cache"))
+        assert main([*command, "--protocol", asked["protocol"], "--out", str(out)]) == 0
+    return out
+
+
+def test_ways_of_sampling_judge_one_network_and_are_ranked(asked, ways):
+    trained = sorted(path.parent.relative_to(ways) for path in ways.rglob("metrics.jsonl"))
+    assert [str(path) for path in trained] == ["cells/01/seed-0", "cells/02/seed-0"]
+    found = json.loads((ways / "results.json").read_text())
+    assert [cell["name"] for cell in found["cells"]] == [
+        f"sampling.seed={seed}, refiner={name}" for seed in (1, 4) for name in ("none", "plain")
+    ]
+    assert [cell["network"] for cell in found["cells"]] == ["refiner=none", "refiner=plain"] * 2
+    few, many = found["cells"][0], found["cells"][2]
+    assert few["numbers"] != many["numbers"], "they were drawn otherwise"
+    assert few["seconds"] == many["seconds"], "it was trained once"
+    assert many["difference"]["fd_small_classifier"]["mean"] != 0
+    for cell in (few, many):
+        for one in cell["runs"][0]["judged"]:
+            drawn = json.loads((ways / one["passport"]).read_text())["conditions"]["sampling"]
+            assert drawn["seed"] == int(cell["name"].partition("=")[2].partition(",")[0])
+            assert drawn["sampler"]["steps"] == 2, "the rest is the protocol's"
+    best = min((few, many), key=lambda cell: cell["numbers"]["fd_small_classifier"]["mean"])["name"]
+    assert (
+        f"Of refiner=none, from the best fd_small_classifier to the worst: {best} ("
+        in (ways / "table.md").read_text()
+    )
+    page = (ways / "report.html").read_text()
+    assert page.count('src="data:image/png') == 2, "a grid of samples for each network"
+    assert not list(ways.rglob("checkpoints"))
+
+
+def test_ways_of_sampling_go_on_where_they_were(asked, ways):
+    out, said = asked["folder"] / "ways-interrupted", []
+    ablation_ = ablation(asked, axes=(WAYS, AXIS), seeds=1)
+
+    def until_the_third(text):
+        said.append(text)
+        if text.startswith("[3/4]"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(ablation_, out, until_the_third)
+    trained = {path: path.read_bytes() for path in out.rglob("metrics.jsonl")}
+    assert len(trained) == 2
+    assert len(list(out.rglob("checkpoints"))) == 2, "what is still to be judged is kept"
+    said.clear()
+    found = run(ablation_, out, said.append)
+    assert [text[:5] for text in said] == ["[3/4]", "[4/4]"]
+    assert {path: path.read_bytes() for path in out.rglob("metrics.jsonl")} == trained
+    assert numbers(found) == numbers(json.loads((ways / "results.json").read_text()))
+    assert not list(out.rglob("checkpoints"))
+
+
+def test_no_grid_is_drawn_that_the_recipe_does_not_ask_for(asked, tmp_path):
+    asked = {**asked, "recipe": recipe(tmp_path, steps=2)}
+    run(ablation(asked, axes=("refiner=plain",), seeds=1, times=1), tmp_path / "out", print)
+    assert not list(tmp_path.rglob("*.png"))
+    (trained,) = tmp_path.rglob("metrics.jsonl")
+    assert lines(trained.parent)
+    found = json.loads((tmp_path / "out/results.json").read_text())
+    (one,) = found["cells"][0]["runs"]
+    assert one["beside"]["samples"] == 0.0
+    assert one["beside"]["validation"] > 0.0
+    assert "for training, besides" in (tmp_path / "out/table.md").read_text()

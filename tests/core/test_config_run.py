@@ -220,3 +220,52 @@ def test_python_takes_names_and_tables():
     assert config.backbone.patch == 2
     with pytest.raises(ConfigError, match="2 branches need a refiner"):
         attrs.evolve(config, branches=2)
+
+
+TABLES = """
+name = "tables"
+branches = 2
+data = { type = "images", size = 8, channels = 1, source = { type = "folder", url = "pictures" } }
+backbone = { type = "dit", patch = 2, width = 16, depth = 4, heads = 2 }
+refiner = { type = "vera", channels = [16] }
+plan = { time_sampler = { mean = 0.5 } }
+objectives = { velocity = { beta = 0.4 }, second = { type = "acceleration", weight = 0.3 } }
+training = { steps = 10, batch_size = 4 }
+sampling = { sampler = { steps = 7 }, guidance = { type = "cfg", scale = 1.8 } }
+loggers = { csv = { file = "numbers.csv" } }
+"""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "refiner=vera",
+        "backbone=dit",
+        "data=images",
+        "data.source=folder",
+        # The type is not stated there: it is the place's default, or the name in the table.
+        "plan.time_sampler=lognormal",
+        "sampling.sampler=euler_maruyama",
+        "sampling.guidance=cfg",
+        "objectives.velocity=velocity",
+        "objectives.second=acceleration",
+        "loggers.csv=csv",
+    ],
+)
+def test_the_name_of_what_is_there_already_keeps_its_table(tmp_path, name):
+    file = tmp_path / "tables.toml"
+    file.write_text(TABLES)
+    assert load_config(file, [name]) == load_config(file)
+    key, _, value = name.partition("=")
+    if not key.startswith(("data", "loggers", "sampling.guidance")):
+        assert load_config(file, [f'{key}={{type="{value}"}}', "backbone.patch=2"]) != load_config(file)
+
+
+def test_the_name_of_another_component_takes_its_defaults(tmp_path):
+    file = tmp_path / "tables.toml"
+    file.write_text(TABLES)
+    config = load_config(file, ["sampling.sampler=euler", "refiner=plain", "objectives.second=none"])
+    assert config.sampling.sampler == load_config(file, ['sampling.sampler={type="euler"}']).sampling.sampler
+    assert type(config.refiner).__name__ == "PlainConfig"
+    config = load_config(file, ["refiner=none", "refiner=vera"])
+    assert config.refiner.channels != (16,), "what was taken out is gone"

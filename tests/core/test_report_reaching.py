@@ -1,7 +1,7 @@
 import math
 
 from thalweg.report.reach_table import reach_table
-from thalweg.report.reaching import Scores, best, reached, reaching
+from thalweg.report.reaching import Scores, best, reached
 
 SLOW = Scores("slow", (100.0, 200.0, 300.0, 400.0), (9.0, 7.0, 6.0, 5.0))
 FAST = Scores("fast", (50.0, 100.0, 150.0), (8.0, 5.0, 4.0))
@@ -20,20 +20,31 @@ def test_a_score_that_is_not_finite_reaches_nothing():
     assert best(Scores("none", (1.0,), (math.nan,))) is None
 
 
-def test_ratios_say_how_many_times_sooner():
-    rows = {name: (target, at, ratios) for name, target, at, ratios in reaching([SLOW, FAST])}
-    assert rows["slow"] == (5.0, 400.0, {"fast": 4.0})
-    assert rows["fast"] == (4.0, 150.0, {"slow": None})
-
-
-def test_the_table_names_who_gets_there():
+def test_the_table_says_how_soon_each_is_as_good_as_the_first():
     (table,) = reach_table([SLOW, FAST], "distance", "steps", higher=False)
-    assert table.header == ("", "best distance", "steps there", "slow gets there", "fast gets there")
-    assert table.rows == (
-        ("slow", 5.0, 400.0, "", "4.00 times sooner"),
-        ("fast", 4.0, 150.0, "never", ""),
-    )
-    twin = Scores("twin", SLOW.at, SLOW.values)
-    (table,) = reach_table([SLOW, twin], "distance", "steps", higher=False)
-    assert [row[3:] for row in table.rows] == [("", "as soon"), ("as soon", "")]
+    assert table.title == "Steps until distance is 5.000, the best of slow"
+    assert table.header == ("", "steps", "against slow", "own best", "steps until that")
+    assert table.rows == (("slow", 400, "", 5.0, 400), ("fast", 100, "4.00 times sooner", 4.0, 150))
+    assert table.best == (None, "min", None, "min", None)
+
+    (table,) = reach_table([FAST, SLOW], "distance", "steps", higher=False)
+    assert table.rows == (("fast", 150, "", 4.0, 150), ("slow", "never", "", 5.0, 400))
+
+
+def test_what_is_as_soon_or_later_or_has_no_score():
+    twin, late = Scores("twin", SLOW.at, SLOW.values), Scores("late", (1000.5,), (5.0,))
+    none = Scores("none", (1.0,), (math.nan,))
+    (table,) = reach_table([SLOW, twin, late, none], "distance", "seconds", higher=False)
+    assert [row[1:3] for row in table.rows] == [
+        (400, ""), (400, "as soon"), (1000.5, "2.50 times later"), ("never", "")
+    ]  # fmt: skip
+    assert table.rows[-1][3:] == (None, None)
     assert reach_table([SLOW], "distance", "steps", higher=False) == []
+    assert reach_table([none, SLOW], "distance", "steps", higher=False) == []
+
+
+def test_more_is_better_where_it_is():
+    low, high = Scores("low", (1.0, 2.0), (0.1, 0.5)), Scores("high", (1.0, 2.0), (0.6, 0.9))
+    (table,) = reach_table([low, high], "accuracy", "steps", higher=True)
+    assert table.rows[1] == ("high", 1, "2.00 times sooner", 0.9, 2)
+    assert table.best[3] == "max"

@@ -15,11 +15,8 @@ def parts(report, kind):
 def test_runs_of_different_branches_compare_by_their_last(tmp_path):
     runs = read_runs([a_run(tmp_path / "a"), a_run(tmp_path / "b", "DeepFlow", (3.0, 1.0, 0.5), branches=2)])
     report = run_page(runs, judgements(runs))
-    (table,) = [one for one in parts(report, Table) if one.title.startswith("Steps to reach")]
-    assert table.rows == (
-        ("SiT", 1.0, 30.0, "", "1.50 times sooner"),
-        ("DeepFlow", 0.5, 30.0, "never", ""),
-    )
+    (table,) = [one for one in parts(report, Table) if one.title.startswith("Steps until")]
+    assert table.rows == (("SiT", 30, "", 1.0, 30), ("DeepFlow", 20, "1.50 times sooner", 0.5, 30))
     chart = next(one for one in parts(report, Chart) if one.title.startswith("velocity error"))
     assert [tuple(curve.values) for curve in chart.curves] == [(4.0, 2.0, 1.0), (3.0, 1.0, 0.5)]
 
@@ -41,11 +38,13 @@ def test_scores_over_steps_and_what_they_were_made_of(tmp_path):
     a_passport(tmp_path / "elsewhere.json", other / "model", 3.0, 20)
     runs = read_runs([folder, other])
     report = run_page(runs, judgements(runs, [tmp_path / "elsewhere.json"]))
-    scores = next(one for one in parts(report, Table) if one.title == "Scores")
-    assert scores.rows == (("SiT", 30, 4.0), ("other", 20, 3.0))
-    assert scores.best == (None, None, "min")
-    reach = next(one for one in parts(report, Table) if one.title == "Steps to reach frechet_distance")
-    assert reach.rows[0] == ("SiT", 4.0, 30.0, "", "1.50 times sooner")
+    assert report.sections[0].title == "Scores", "before everything else"
+    scores = report.sections[0].parts[0]
+    assert scores.header == ("", "frechet_distance", "step"), "the scores before what belongs to them"
+    assert scores.rows == (("SiT", 4.0, 30), ("other", 3.0, 20))
+    assert scores.best == (None, "min", None)
+    reach = next(one for one in parts(report, Table) if one.title.startswith("Steps until frechet_distance"))
+    assert reach.rows[1] == ("other", 20, "1.50 times sooner", 3.0, 20)
     assert "protocol.name" in render(report)
 
 
@@ -56,7 +55,7 @@ def test_numbers_of_different_conditions_are_not_ranked(tmp_path):
         a_passport(tmp_path / name / "score.json", tmp_path / name, 1.0, 30, count)
     found = read_runs(runs)
     report = run_page(found, judgements(found))
-    scores = next(one for one in parts(report, Table) if one.title == "Scores")
+    scores = report.sections[0].parts[0]
     assert scores.best == ()
     assert "nothing is ranked" in scores.caption
 

@@ -14,7 +14,9 @@ from PIL import Image
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
+from found_ablations import found
 from report_samples import sample_report
+from thalweg.ablation.page import page as ablation_page
 from thalweg.cli.main import main
 from thalweg.report import Chart, Curve, Report, Section, Table, Text, write
 
@@ -182,6 +184,58 @@ def test_hostile_names_do_nothing_and_do_not_widen_the_page(browser: webdriver.C
         assert browser.title == bad
         assert browser.execute_script("return document.images.length + document.scripts.length") == 0
         assert overflow(browser) == 0
+
+
+BOXES = (
+    "return [...document.querySelectorAll('{selector}')].map(box => {{"
+    "  const {{left, right, bottom}} = box.getBoundingClientRect();"
+    "  return [box.textContent, left, right, bottom]"
+    "}})"
+)
+
+
+@pytest.fixture(params=["quick start", "ablation"])
+def page_of_scores(request: pytest.FixtureRequest, quick_start: str, tmp_path: Path) -> str:
+    if request.param == "quick start":
+        return quick_start
+    return write(ablation_page(found(), []), tmp_path / "report.html").as_uri()
+
+
+def test_on_a_phone_scores_are_seen_before_anything_is_scrolled(
+    browser: webdriver.Chrome, page_of_scores: str
+):
+    show(browser, page_of_scores, WIDTHS["phone"])
+    assert overflow(browser) == 0
+    cells = browser.execute_script(BOXES.format(selector="section:first-of-type td"))
+    assert cells
+    for text, left, right, _ in cells:
+        assert left >= 0, text
+        assert right <= WIDTHS["phone"], text
+    for _, _, _, bottom in cells[:2]:
+        assert bottom < 844, "the first two numbers of the first row"
+    # What is stacked names its column, which a heading out of sight does for nobody.
+    label = "return getComputedStyle(document.querySelector('td'), '::before').content"
+    assert len(browser.execute_script(label)) > len('""')
+
+
+def test_on_a_desk_the_tables_of_scores_need_no_scroll(browser: webdriver.Chrome, page_of_scores: str):
+    show(browser, page_of_scores, WIDTHS["desktop"])
+    hidden = browser.execute_script(
+        "return [...document.querySelectorAll('.scroll')].filter(box => box.scrollWidth > box.clientWidth)"
+        ".length"
+    )
+    assert hidden == 0
+
+
+@pytest.mark.parametrize("device", WIDTHS)
+def test_texts_of_charts_can_be_read(browser: webdriver.Chrome, page_of_scores: str, device: str):
+    show(browser, page_of_scores, WIDTHS[device])
+    sizes = browser.execute_script(
+        "return [...document.querySelectorAll('svg.chart text')].map(text =>"
+        "  parseFloat(getComputedStyle(text).fontSize) * text.getScreenCTM().a)"
+    )
+    assert sizes
+    assert min(sizes) >= 11.0
 
 
 class _Recorder(SimpleHTTPRequestHandler):

@@ -251,7 +251,8 @@ def _timeless(value: Any) -> Any:
     if isinstance(value, float):
         return f"{value:.7g}"
     if isinstance(value, dict):
-        return {key: _timeless(one) for key, one in value.items() if key not in _CLOCK}
+        kept = {key for key in value if key not in _CLOCK and not key.startswith("seconds/")}
+        return {key: _timeless(value[key]) for key in value if key in kept}
     return [_timeless(one) for one in value] if isinstance(value, list) else value
 
 

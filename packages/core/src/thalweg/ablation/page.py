@@ -4,10 +4,15 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
+from thalweg.ablation.reading import ranking, reading
 from thalweg.ablation.spread import Spread
 from thalweg.report import Chart, Curve, Picture, Report, Section, Table, Text
+from thalweg.report.facts import facts
 from thalweg.report.reach_table import reach_table
 from thalweg.report.reaching import Scores
+from thalweg.training.clock import TRAINING, told
+
+_COSTS = ("training s", "steps", "parameters", "GFLOP")
 
 
 def page(found: Mapping[str, Any], pictures: Sequence[tuple[str, bytes]]) -> Report:
@@ -15,29 +20,37 @@ def page(found: Mapping[str, Any], pictures: Sequence[tuple[str, bytes]]) -> Rep
 
     Args:
         found: what :func:`thalweg.ablation.results.results` gives.
-        pictures: a name and a whole PNG each, such as one grid of samples a cell.
+        pictures: a name and a whole PNG each, such as one grid of samples a network.
     """
-    table, caption = rows(found), _caption(found)
-    header, body = table[0], table[1:]
-    cells = tuple(tuple(row) for row in body)
+    table = rows(found)
+    split = len(table[0]) - len(_COSTS)
+    scores = Table(
+        "", tuple(table[0][:split]), tuple(tuple(row[:split]) for row in table[1:]), _caption(found)
+    )
+    costs = tuple((row[0], *row[split:]) for row in table[1:])
     sections = [
-        Section("Scores", (Table("Scores", tuple(header), cells, caption), Text("", _reading(found)))),
+        Section("Scores", (scores, *_text(*reading(found), *ranking(found)))),
         Section("On the way", tuple(_curves(found))),
         Section(
             "Samples",
             tuple(
-                Picture(name, png, "Of the first seed, not chosen; the same noise in every cell.")
+                Picture(name, png, "Of the first seed, not chosen; the same noise in every picture.")
                 for name, png in pictures
             ),
         ),
-        Section("How it was made", (Text("", _making(found)),)),
+        Section("What it cost", (Table("", ("", *_COSTS), costs, ""), *_text(*_times(found)))),
+        Section("How it was made", _text(*_making(found))),
     ]
     return Report(
         title=f"Ablation: {found['name']}",
         subtitle=f"{len(found['cells'])} cells, {found['seeds']} seeds each.",
         sections=tuple(section for section in sections if section.parts),
-        facts=tuple((name, str(version)) for name, version in found["software"]["packages"].items()),
+        facts=facts(found["made"], found["machines"], found["software"]),
     )
+
+
+def _text(*paragraphs: str) -> tuple[Text, ...]:
+    return (Text("", paragraphs),) if paragraphs else ()
 
 
 def rows(found: Mapping[str, Any]) -> list[list[str]]:
@@ -45,7 +58,7 @@ def rows(found: Mapping[str, Any]) -> list[list[str]]:
     names = list(next((cell["numbers"] for cell in found["cells"] if cell["numbers"]), {}))
     first = names[:1]
     head = ["", *names, *(f"{name}, less the first cell's" for name in first)]
-    table = [[*head, "training s", "steps", "parameters", "GFLOP"]]
+    table = [[*head, *_COSTS]]
     for cell in found["cells"]:
         table.append(
             [
@@ -64,6 +77,7 @@ def rows(found: Mapping[str, Any]) -> list[list[str]]:
 def markdown(found: Mapping[str, Any]) -> str:
     """The table and how it was made, as Markdown."""
     header, *body = ([text.replace("|", "\\|") for text in row] for row in rows(found))
+    told = (*reading(found), *ranking(found), *_making(found), *_times(found))
     lines = [
         f"# Ablation: {found['name']}",
         "",
@@ -73,7 +87,7 @@ def markdown(found: Mapping[str, Any]) -> str:
         "",
         _caption(found),
         "",
-        *(f"{paragraph}\n" for paragraph in (*_reading(found), *_making(found))),
+        *(f"{paragraph}\n" for paragraph in told),
     ]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -95,42 +109,6 @@ def _caption(found: Mapping[str, Any]) -> str:
     )
 
 
-def _reading(found: Mapping[str, Any]) -> tuple[str, ...]:
-    """Which cells differ from the first one by more than their interval, and which do not."""
-    cells = [cell for cell in found["cells"] if cell["difference"]]
-    if not cells:
-        return ()
-    metric = next(iter(cells[0]["difference"]))
-    sure: list[str] = []
-    unsure: list[str] = []
-    for cell in cells:
-        difference = Spread(**cell["difference"][metric])
-        if difference.half_width is not None and abs(difference.mean) > difference.half_width:
-            sure.append(f"{cell['name']} ({difference}{_verdict(found['better'].get(metric), difference)})")
-        else:
-            unsure.append(f"{cell['name']} ({difference})")
-    first = found["cells"][0]["name"]
-    texts = []
-    if sure:
-        texts.append(
-            f"In {metric}, these differ from {first} by more than their interval: {'; '.join(sure)}."
-        )
-    if unsure:
-        these = (
-            f"These do not in {metric}"
-            if sure
-            else f"None of these is known to differ from {first} in {metric}"
-        )
-        texts.append(f"{these}, so nothing can be said of them: {'; '.join(unsure)}.")
-    return tuple(texts)
-
-
-def _verdict(better: str | None, difference: Spread) -> str:
-    if better is None:
-        return ""
-    return ", better" if (difference.mean > 0) == (better == "higher") else ", worse"
-
-
 def _making(found: Mapping[str, Any]) -> tuple[str, ...]:
     judge = found["judge"]
     shares = "the same steps" if found["equal"] == "steps" else "steps of the same computation in all"
@@ -139,12 +117,23 @@ def _making(found: Mapping[str, Any]) -> tuple[str, ...]:
         for cell in found["cells"]
         if cell["objectives_left_out"]
     ]
+    networks = {cell["network"] for cell in found["cells"]}
+    shared = len(networks) < len(found["cells"])
     texts = [
         f"Every cell was trained for {shares} and judged under the protocol {judge['protocol']}"
         + (f" with {', '.join(judge['settings'])}." if judge["settings"] else "."),
+        *(
+            [
+                f"Cells that differ in how samples are drawn alone share a network under each seed, "
+                f"{len(networks)} in all: it was trained once, and judged for each of them."
+            ]
+            if shared
+            else []
+        ),
         *([f"Objectives that a composition cannot serve were left out: {'; '.join(left)}."] if left else []),
         *(
             f"{cell['name']}: {' '.join(cell['overrides']) or 'the recipe as it is'}"
+            + (f"; judged with {' '.join(cell['settings'])}" if cell["settings"] else "")
             for cell in found["cells"]
         ),
     ]
@@ -153,18 +142,42 @@ def _making(found: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(texts)
 
 
+def _times(found: Mapping[str, Any]) -> tuple[str, ...]:
+    """What the time of each network went to, over all of its seeds."""
+    texts, seen = [], set[str]()
+    for cell in found["cells"]:
+        runs = [run for run in cell["runs"] if run["seconds"] is not None]
+        if runs and cell["network"] not in seen:
+            seen.add(cell["network"])
+            names = dict.fromkeys(what for run in runs for what in run["beside"])
+            beside = {what: sum(run["beside"].get(what, 0.0) for run in runs) for what in names}
+            spent = {TRAINING: sum(run["seconds"] for run in runs), **beside}
+            texts.append(f"{cell['network']}: {told(spent)}")
+    if not texts:
+        return ()
+    return (f"What the time went to, over all seeds. {'; '.join(texts)}.",)
+
+
 def _curves(found: Mapping[str, Any]) -> list[Chart | Table]:
     parts: list[Chart | Table] = []
     names = list(next((cell["numbers"] for cell in found["cells"] if cell["numbers"]), {}))
+    timed = all(run["seconds"] is not None for cell in found["cells"] for run in cell["runs"])
     for name in names:
-        for axis, unit in (("step", "steps"), ("seconds", "seconds")):
+        tables: list[Table] = []
+        for axis, unit, label in (
+            ("step", "steps", "steps"),
+            ("seconds", "seconds", "seconds of training"),
+        ):
+            if axis == "seconds" and not timed:
+                continue
             scores = [_mean(cell, axis, name) for cell in found["cells"] if cell["runs"]]
             if all(len(one.at) < 2 for one in scores):
                 continue
             curves = tuple(Curve(one.name, one.at, one.values) for one in scores)
-            caption = "Mean over the seeds."
-            parts.append(Chart(f"{name} over {unit}", unit, name, curves, caption))
-            parts += reach_table(scores, name, unit, higher=found["better"].get(name) == "higher")
+            caption = "Mean over the seeds." if found["seeds"] > 1 else ""
+            parts.append(Chart(f"{name} over {label}", label, name, curves, caption))
+            tables += reach_table(scores, name, unit, higher=found["better"].get(name) == "higher")
+        parts += tables
     return parts
 
 

@@ -17,7 +17,7 @@ class Judged:
 
     Attributes:
         step: how far the run was.
-        seconds: of training until there.
+        seconds: of training alone until there.
         numbers: by name of the metric.
         passport: file of the whole passport, relative to the ablation's folder.
     """
@@ -30,9 +30,16 @@ class Judged:
 
 @attrs.frozen(eq=False)
 class Outcome:
-    """One run, trained and judged."""
+    """One run, trained and judged.
+
+    Attributes:
+        planned: what it is.
+        beside: seconds of its run that went to anything but training, by what.
+        judged: after each step that was asked for.
+    """
 
     planned: Planned
+    beside: Mapping[str, float]
     judged: Sequence[Judged]
 
     @property
@@ -87,6 +94,8 @@ def _cell(
     return {
         "name": first.cell,
         "overrides": list(overrides),
+        "network": first.network,
+        "settings": list(first.settings),
         "steps": first.judged[-1],
         "parameters": first.parameters,
         "gflop_forward": first.gflop,
@@ -102,6 +111,7 @@ def _cell(
             {
                 "seed": one.planned.seed,
                 "seconds": one.seconds,
+                "beside": dict(one.beside),
                 "judged": [attrs.asdict(j) for j in one.judged],
             }
             for one in outcomes

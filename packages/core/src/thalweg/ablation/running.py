@@ -9,7 +9,7 @@ from thalweg.ablation.config import Ablation
 from thalweg.ablation.page import markdown, page
 from thalweg.ablation.planning import Planned, plan
 from thalweg.ablation.results import Judged, Outcome, results
-from thalweg.ablation.timing import keep_seconds, seconds
+from thalweg.ablation.timing import keep_times, times, times_path
 from thalweg.documents import write_document, write_text
 from thalweg.errors import DataError
 from thalweg.evaluation.passport import Passport, read_passport
@@ -18,6 +18,7 @@ from thalweg.evaluation.surroundings import software
 from thalweg.folders import clear_leftovers, refuse_links, remove_tree
 from thalweg.regular import read_bytes
 from thalweg.report import render
+from thalweg.report.facts import machine
 from thalweg.report.pictures import LARGEST, check_picture
 from thalweg.storage.places import check_folder, local_path
 from thalweg.storage.redaction import redacted_plain
@@ -60,20 +61,22 @@ def _run_all(
     ablation: Ablation, runs: Sequence[Planned], out: Path, say: Callable[[str], None], command: str
 ) -> dict[str, Any]:
     outcomes: list[Outcome] = []
+    judged: list[Passport] = []
     better: dict[str, str | None] = {}
     for number, planned in enumerate(runs, start=1):
         passports = _kept(planned, say)
         if any(passport is None for passport in passports.values()):
-            say(f"[{number}/{len(runs)}] {planned.config.name}")
+            say(f"[{number}/{len(runs)}] {planned.name}")
             passports = _run(planned, ablation, passports)
         # The averaged weights are what was judged; checkpoints are the bulk of what a run leaves.
-        if (planned.folder / "checkpoints").is_dir():
+        awaited = any(other.folder == planned.folder for other in runs[number:])
+        if not awaited and (planned.folder / "checkpoints").is_dir():
             remove_tree(planned.folder / "checkpoints")
         outcomes.append(_outcome(planned, passports, out, say))
+        judged += [passport for passport in passports.values() if passport is not None]
         better |= _directions(passports[planned.judged[-1]])
-        found = redacted_plain(
-            results(ablation, runs, outcomes, better=better, command=command, software=software())
-        )
+        made = {"command": command, "software": software(), **surroundings(judged)}
+        found = redacted_plain(results(ablation, runs, outcomes, better=better, **made))
         _write(found, out, outcomes, say)
     return dict(found)
 
@@ -83,7 +86,7 @@ Passports = dict[int, Passport | None]
 
 
 def _passport(planned: Planned, step: int) -> Path:
-    return planned.folder.with_name(f"{planned.folder.name}-step-{step:08d}.json")
+    return planned.base.with_name(f"{planned.base.name}-step-{step:08d}.json")
 
 
 def _kept(planned: Planned, say: Callable[[str], None]) -> Passports:
@@ -114,13 +117,17 @@ def _is_thinned(planned: Planned) -> bool:
     return (planned.folder / "model").is_dir() and not (planned.folder / "checkpoints").is_dir()
 
 
+def _is_trained(planned: Planned) -> bool:
+    return (planned.folder / "model").is_dir() and times_path(planned).is_file()
+
+
 def _run(planned: Planned, ablation: Ablation, passports: Passports) -> Passports:
-    if not _is_thinned(planned):
+    if not _is_thinned(planned) and not _is_trained(planned):
         trainer = Trainer(planned.config, planned.folder, devices=1, quiet=True)
         trained = trainer.train()
         if trained.interrupted:
             raise interruption(trained, planned.config.name)
-        keep_seconds(planned, trained.seconds)
+        keep_times(planned, trained.seconds, trained.beside)
     for step in planned.judged:
         if passports[step] is None:
             last = step == planned.judged[-1]
@@ -128,7 +135,7 @@ def _run(planned: Planned, ablation: Ablation, passports: Passports) -> Passport
             passports[step] = evaluate(
                 subject,
                 protocol=ablation.judge.protocol,
-                settings=ablation.judge.settings,
+                settings=(*ablation.judge.settings, *planned.settings),
                 out=_passport(planned, step),
                 # The run's own config.toml was written down without credentials.
                 data=planned.config.data,
@@ -137,15 +144,23 @@ def _run(planned: Planned, ablation: Ablation, passports: Passports) -> Passport
 
 
 def _outcome(planned: Planned, passports: Passports, out: Path, say: Callable[[str], None]) -> Outcome:
-    spent = seconds(planned, say)
+    spent = times(planned, say)
     return Outcome(
         planned,
+        spent.beside,
         [
-            Judged(step, spent[step], passport.values, str(_passport(planned, step).relative_to(out)))
+            Judged(step, spent.seconds[step], passport.values, str(_passport(planned, step).relative_to(out)))
             for step, passport in passports.items()
             if passport is not None
         ],
     )
+
+
+def surroundings(passports: Sequence[Passport]) -> dict[str, Any]:
+    """When and on what machines passports were made."""
+    machines = {machine(passport.machine) for passport in passports}
+    made = sorted(passport.made for passport in passports)
+    return {"made": [made[0], made[-1]], "machines": sorted(machines)}
 
 
 def _directions(passport: Passport | None) -> dict[str, str | None]:
@@ -161,10 +176,10 @@ def _write(found: dict[str, Any], out: Path, outcomes: Sequence[Outcome], say: C
     for outcome in outcomes:
         planned = outcome.planned
         newest = sorted((planned.folder / "samples").glob("*.png"))
-        if planned.seed == 0 and newest:
+        if planned.seed == 0 and planned.leads and newest:
             png = _picture(newest[-1], say)
             if png is not None:
-                pictures.append((redacted_plain(planned.cell), png))
+                pictures.append((redacted_plain(planned.network), png))
     write_text(out / REPORT, render(page(found, pictures)))
 
 

@@ -78,17 +78,28 @@ def command(
 
 def _show(ablation: Any, folder: Path) -> None:
     from thalweg.ablation.planning import plan
+    from thalweg.storage import redacted
 
     runs = [run for run in plan(ablation, folder) if run.seed == 0]
+    networks = sum(run.leads for run in runs)
+    ways = any(run.settings for run in runs)
+    header = ["cell", "steps", "parameters", "GFLOP", "objectives left out"]
     table = [
-        (
+        [
             run.cell,
             f"{run.config.training.steps:,}",
             f"{run.parameters:,}",
             f"{run.gflop:.4g}",
             ", ".join(run.left_out),
-        )
+        ]
         for run in runs
     ]
-    console.result(console.columns(table, ("cell", "steps", "parameters", "GFLOP", "objectives left out")))
-    console.result(f"{len(runs)} cells, {ablation.seeds} seeds each, in {folder}")
+    if ways:
+        header += ["trained as", "judged with"]
+        for row, run in zip(table, runs, strict=True):
+            row += [run.network, redacted(" ".join(run.settings) or "the protocol as it is")]
+    console.result(console.columns(table, header))
+    console.result(
+        f"{len(runs)} cells, {ablation.seeds} seeds each, in {folder}: {networks * ablation.seeds} trainings "
+        f"and {len(runs) * ablation.seeds * ablation.judge.times} evaluations"
+    )

@@ -12,30 +12,38 @@ _SHOWN = 60
 
 @click.command("compare")
 @click.argument("passports", nargs=-1, required=True, type=Place())
+@click.option(
+    "--over",
+    multiple=True,
+    metavar="KEY",
+    help="What is under study, such as sampling.guidance: may differ; all else must agree.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(passports: tuple[str, ...], as_json: bool) -> None:
+def command(passports: tuple[str, ...], over: tuple[str, ...], as_json: bool) -> None:
     """Put the numbers of PASSPORTS side by side, and mark the best by *.
 
     Numbers that were made under different conditions are not ranked: what differs is listed, and the exit
-    code is 1.
+    code is 1. With --over, guidances and samplers are: the best says which one suits the network.
     """
     from thalweg.evaluation.comparing import compare
     from thalweg.evaluation.passport import read_passport
 
     if len(passports) < 2:
         raise click.UsageError("give at least two passports")
-    found = compare([read_passport(path) for path in passports])
+    found = compare([read_passport(path) for path in passports], over)
     if as_json:
         console.result_json(
             {
                 "passports": [str(path) for path in passports],
                 "numbers": found.numbers,
+                "over": found.over,
                 "differing": found.differing,
                 "best": found.best,
             }
         )
     else:
-        rows = [
+        rows = [(key, *map(_short, values)) for key, values in found.over.items()]
+        rows += [
             (name, *(_shown(value, place in found.best.get(name, ())) for place, value in enumerate(values)))
             for name, values in found.numbers.items()
         ]

@@ -75,7 +75,7 @@ def command(
 
     data: dict[str, Any] = {"precision": precision}
     for item in settings:
-        apply_override(data, item)
+        apply_override(data, item, SamplesConfig)
     if prompts:
         data["prompts"] = [*prompts]
     config = structure(SamplesConfig, data)

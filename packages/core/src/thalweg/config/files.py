@@ -12,6 +12,7 @@ from thalweg.config.faults import FaultyConfigError, Problem
 from thalweg.config.run import RunConfig
 from thalweg.config.secret import SECRET_KEY
 from thalweg.config.structuring import structure
+from thalweg.config.type_at import type_at
 from thalweg.errors import ConfigError, DataError
 from thalweg.plugins import Registry
 from thalweg.storage.feeding import feed_argument
@@ -82,7 +83,7 @@ def structured(
     for item in overrides:
         try:
             _check_text(item)
-            apply_override(data, item)
+            apply_override(data, item, RunConfig, registry)
         except FaultyConfigError as faults:
             problems += faults.problems
     try:
@@ -164,10 +165,20 @@ def _check_depth(data: Any) -> None:
         ]
 
 
-def apply_override(data: dict[str, Any], item: str) -> None:
+def apply_override(
+    data: dict[str, Any], item: str, cls: type[Any] | None = None, registry: Registry | None = None
+) -> None:
     """Set one ``key.path=value`` in plain values.
 
-    A bare component name on the way becomes its table: ``backbone.depth=4`` after ``backbone = "dit"``.
+    A bare component name on the way becomes its table: ``backbone.depth=4`` after ``backbone = "dit"``. The
+    bare name of the component that is there already changes nothing: ``refiner=vera`` keeps what a table of
+    that type states, and ``refiner={type="vera"}`` puts the defaults in its place.
+
+    Args:
+        data: what is changed.
+        item: the override.
+        cls: the config class that the values are meant for, which knows the type of a table that states none.
+        registry: where components are looked up; the process's own by default.
 
     Raises:
         FaultyConfigError: it is no ``key.path=value``, or the value is no TOML.
@@ -196,7 +207,9 @@ def apply_override(data: dict[str, Any], item: str) -> None:
         if isinstance(below, str) and below != "none":
             below = {"type": below}
         table[parent] = table = below if isinstance(below, dict) else {}
-    table[last] = value
+    named = isinstance(value, str) and isinstance(table.get(last), dict)
+    if not named or value != type_at(cls, data, [*parents, last], registry):
+        table[last] = value
 
 
 def _value(path: tuple[str, ...], text: str) -> Any:

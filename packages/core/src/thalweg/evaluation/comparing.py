@@ -6,7 +6,11 @@ from typing import Any
 import attrs
 
 from thalweg.config import flat
+from thalweg.errors import ConfigError
 from thalweg.evaluation.passport import Passport
+from thalweg.suggestions import did_you_mean, known_words
+
+_STUDIED = "sampling"
 
 
 @attrs.frozen
@@ -15,18 +19,30 @@ class Comparison:
 
     Attributes:
         numbers: one value for each passport, None where it has none, by name.
-        differing: conditions that are not the same in all, with the value in each, by dotted name.
-        best: places of the passports with the best value, by number; only where all conditions agree, all
-            have the number, and it is known which way is better.
+        over: conditions under study, with the value in each, by dotted name.
+        differing: other conditions that are not the same in all, likewise.
+        best: places of the passports with the best value, by number; only where all conditions but those
+            under study agree, all have the number, and it is known which way is better.
     """
 
     numbers: Mapping[str, Sequence[float | None]]
+    over: Mapping[str, Sequence[Any]]
     differing: Mapping[str, Sequence[Any]]
     best: Mapping[str, Sequence[int]]
 
 
-def compare(passports: Sequence[Passport]) -> Comparison:
-    """Compare passports; numbers made under different conditions are not ranked."""
+def compare(passports: Sequence[Passport], over: Sequence[str] = ()) -> Comparison:
+    """Compare passports; numbers made under different conditions are not ranked.
+
+    Args:
+        passports: at least one.
+        over: conditions under study, in which they may differ: how samples were drawn, such as
+            ``sampling.guidance``, with all below it.
+
+    Raises:
+        ConfigError: if no passport states such a condition, or it is none of how samples were drawn: numbers
+            that were measured otherwise are not numbers of one kind.
+    """
     names = list(dict.fromkeys(name for passport in passports for name in passport.numbers))
     numbers = {
         name: [passport[name] if name in passport.numbers else None for passport in passports]
@@ -34,11 +50,15 @@ def compare(passports: Sequence[Passport]) -> Comparison:
     }
     stated = [flat(passport.conditions) for passport in passports]
     keys = list(dict.fromkeys(key for one in stated for key in one))
-    differing = {
+    for asked in over:
+        _check_studied(asked, keys)
+    table = {
         key: [one.get(key) for one in stated]
         for key in keys
         if any(one.get(key) != stated[0].get(key) for one in stated)
     }
+    studied = {key: values for key, values in table.items() if any(_is_below(key, one) for one in over)}
+    differing = {key: values for key, values in table.items() if key not in studied}
     best: dict[str, list[int]] = {}
     for name, values in numbers.items():
         known = [value for value in values if value is not None]
@@ -46,4 +66,22 @@ def compare(passports: Sequence[Passport]) -> Comparison:
         if not differing and direction is not None and len(known) == len(values):
             first = max(known) if direction == "higher" else min(known)
             best[name] = [place for place, value in enumerate(known) if value == first]
-    return Comparison(numbers, differing, best)
+    return Comparison(numbers, studied, differing, best)
+
+
+def _is_below(key: str, above: str) -> bool:
+    return key == above or key.startswith(f"{above}.")
+
+
+def _check_studied(asked: str, keys: Sequence[str]) -> None:
+    if not _is_below(asked, _STUDIED):
+        raise ConfigError(
+            f"'{asked}' is of how numbers are measured and not of how samples are drawn, so no numbers that "
+            f"differ in it can be ranked; --over takes {_STUDIED} and what is below it, such as "
+            f"{_STUDIED}.guidance"
+        )
+    if not any(_is_below(key, asked) for key in keys):
+        # Every place on the way can be studied, not the leaves alone.
+        parts = [key.split(".") for key in keys if _is_below(key, _STUDIED)]
+        places = sorted({".".join(part[:end]) for part in parts for end in range(1, len(part) + 1)})
+        raise ConfigError(f"no passport states '{asked}'{did_you_mean(asked, places) or known_words(places)}")

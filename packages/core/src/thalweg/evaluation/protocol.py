@@ -65,7 +65,7 @@ def read_protocol(
         data["judges"] = dict(judges)
     changed = [*overrides]
     for item in changed:
-        apply_override(data, item)
+        apply_override(data, item, EvaluationConfig)
     try:
         config = structure(EvaluationConfig, data)
     except FaultyConfigError as faults:

@@ -148,6 +148,7 @@ def _results(models: Sequence[Model], judge: Judge, settings: Settings, seconds:
                 "parameters": model.parameters,
                 "steps": model.result.step,
                 "seconds": round(model.result.seconds, 2),
+                "beside": {what: round(seconds, 2) for what, seconds in model.result.beside.items()},
                 "accuracy": model.scores.accuracy,
                 "frechet_distance": model.scores.frechet_distance,
                 "seed": model.config.seed,

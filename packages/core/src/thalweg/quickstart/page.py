@@ -16,6 +16,7 @@ from thalweg.protocols import Dataset
 from thalweg.quickstart.judging import DISTANCE, Judge, real_digits
 from thalweg.quickstart.twins import CLASSES
 from thalweg.report import Chart, Curve, Picture, Report, Section, Table, Text
+from thalweg.training.clock import TRAINING, told
 
 if TYPE_CHECKING:
     from thalweg.quickstart.flow import Model
@@ -56,27 +57,24 @@ def _scores(models: Sequence["Model"], judge: Judge) -> Table:
     rows: list[tuple[str | int | float | None, ...]] = [
         (
             model.name,
-            model.parameters,
-            model.result.step,
-            round(model.result.seconds, 1),
-            model.scores.count,
             model.scores.accuracy,
             model.scores.frechet_distance,
-            str(model.config.seed),
+            model.scores.count,
+            round(model.result.seconds, 1),
+            model.result.step,
+            model.parameters,
         )
         for model in models
     ]
     real = judge.real
-    rows.append(
-        ("held-out real digits", None, None, None, real.count, real.accuracy, real.frechet_distance, None)
-    )
+    rows.append(("held-out real digits", real.accuracy, real.frechet_distance, real.count, None, None, None))
     return Table(
-        "Scores",
-        ("", "parameters", "steps", "training s", "images", "accuracy", "Fréchet distance", "seed"),
+        "",
+        ("", "accuracy", "Frechet distance", "images", "training s", "steps", "parameters"),
         tuple(rows),
         f"Accuracy: share of samples that a small classifier takes for the digit they were drawn for. "
-        f"{DISTANCE}, to the training digits; no FID, and comparable within this table alone.",
-        best=(None, None, None, None, None, "max", "min", None),
+        f"{DISTANCE}, to the training digits; not an FID, and comparable within this table alone.",
+        best=(None, "max", "min", None, None, None, None),
         reference=(len(rows) - 1,),
     )
 
@@ -102,15 +100,20 @@ def _verdict(models: Sequence["Model"]) -> tuple[str, ...]:
         f"{closer.name} comes closer to the real digits here: {closer.scores.frechet_distance:.3g} against "
         f"{other.scores.frechet_distance:.3g}. {accuracy}",
         f"{second.name} has {second.parameters / first.parameters:.2f} times the parameters of {first.name} "
-        f"and took {ratio:.2f} times as long for the same steps.",
+        f"and trained {ratio:.2f} times as long for the same steps. "
+        + " ".join(f"{model.name}: {_time(model)}." for model in models),
         f"This is one seed, one small data set and {first.result.step:,} steps. Other seeds change the order "
         "of two numbers that lie close together, and the gain that the paper reports for large networks on "
         "ImageNet after 400,000 steps can be neither confirmed nor refuted here. What it does show is that "
         "the whole way works: composing, training, sampling and judging.",
         "The classifier saw the training digits and judges by what it learned from them. High accuracy means "
-        "recognisable digits, not varied ones; the Fréchet distance also falls with variety, and depends on "
+        "recognisable digits, not varied ones; the Frechet distance also falls with variety, and depends on "
         "the number of images, so the real digits' own value is no exact floor.",
     )
+
+
+def _time(model: "Model") -> str:
+    return told({TRAINING: model.result.seconds, **model.result.beside})
 
 
 def _standard_error(model: "Model") -> float:

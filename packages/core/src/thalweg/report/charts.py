@@ -20,9 +20,10 @@ COLOURS = ("#1b62b5", "#dd6008", "#0b9a86", "#7a1566", "#4a3a05")
 # As many patterns as colours would repeat in step with them; four and five give twenty looks.
 _PATTERNS = ("", "7 3", "2 3", "9 3 2 3")
 
-_WIDTH = 480.0
-_PLOT_HEIGHT = 230.0
+_WIDTH = 420.0
+_PLOT_HEIGHT = 210.0
 _TOP = 30.0
+_LABEL = 20.0
 _RIGHT = 18.0
 _BELOW = 48.0
 _ROW = 20.0
@@ -69,7 +70,11 @@ def svg(chart: Chart) -> str:
     rows = places[-1][1] + 1 if places else 0
     remarks = notes(chart, shown)
     height = _TOP + _PLOT_HEIGHT + _BELOW + _ROW * (rows + len(remarks))
-    root = Element("svg", {"viewBox": f"0 0 {_WIDTH:g} {height:g}", "role": "img", "class": "chart"})
+    # The title says what is measured where it begins with that, and stands where the label would.
+    labelled = not chart.title.startswith(chart.y_label)
+    above = 0.0 if labelled else _LABEL
+    box = f"0 {above:g} {_WIDTH:g} {height - above:g}"
+    root = Element("svg", {"viewBox": box, "role": "img", "class": "chart"})
     SubElement(root, "title").text = clean(chart.title)
     SubElement(root, "desc").text = clean(describe(chart, shown))
     if any(not np.isnan(line).all() for line in shown):
@@ -78,7 +83,8 @@ def svg(chart: Chart) -> str:
         _draw_curves(root, frame, shown, chart.smooth)
     else:
         _text(root, _WIDTH / 2, _TOP + _PLOT_HEIGHT / 2, "no data", anchor="middle")
-    _text(root, 0.0, 14.0, shorten(clean(chart.y_label), _WIDTH), muted=True)
+    if labelled:
+        _text(root, 0.0, 14.0, shorten(clean(chart.y_label), _WIDTH), muted=True)
     _text(root, _WIDTH - _RIGHT, _TOP + _PLOT_HEIGHT + 38, clean(chart.x_label), anchor="end", muted=True)
     for index, (name, (offset, row)) in enumerate(zip(names, places, strict=True)):
         baseline = _TOP + _PLOT_HEIGHT + _BELOW + _ROW * row + 12

@@ -121,7 +121,7 @@ class Table:
     """A table of scores.
 
     Attributes:
-        title: its heading.
+        title: its heading; empty where that of its section says it.
         header: names of the columns.
         rows: one cell a column each; the first column names the row.
         caption: one or two sentences below it.
@@ -164,7 +164,7 @@ class Report:
         title: its heading and the name of the browser's tab.
         subtitle: one sentence below it.
         sections: the body.
-        facts: labels and values for the head, such as date, machine, versions and seeds.
+        facts: labels and values for the end of the page, such as date, machine, versions and seeds.
     """
 
     title: str

@@ -1,7 +1,6 @@
 """How soon a curve reaches a score."""
 
 import math
-from collections.abc import Sequence
 
 import attrs
 
@@ -43,27 +42,3 @@ def best(scores: Scores, *, higher: bool = False) -> float | None:
     """The best score of a run; None if it has none that is finite."""
     finite = [value for value in scores.values if math.isfinite(value)]
     return None if not finite else (max(finite) if higher else min(finite))
-
-
-def reaching(
-    runs: Sequence[Scores], *, higher: bool = False
-) -> list[tuple[str, float | None, float | None, dict[str, float | None]]]:
-    """Each run's best score, where it is first reached, and how many times sooner the others get there.
-
-    Returns:
-        one row a run: its name, its best score, where, and by name of every other run the ratio of
-        this run's place to the other's: 2.0 says that the other needs half as many; None says that it
-        never gets there.
-    """
-    rows = []
-    for run in runs:
-        target = best(run, higher=higher)
-        own = None if target is None else reached(run, target, higher=higher)
-        ratios: dict[str, float | None] = {}
-        for other in runs:
-            if other is run:
-                continue
-            place = None if target is None else reached(other, target, higher=higher)
-            ratios[other.name] = None if own is None or not place else own / place
-        rows.append((run.name, target, own, ratios))
-    return rows

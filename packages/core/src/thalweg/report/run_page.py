@@ -6,14 +6,19 @@ from typing import Any
 import numpy as np
 
 from thalweg.config import flat
+from thalweg.evaluation.passport import Passport
+from thalweg.report.alike import LOSS, VELOCITY, alike
+from thalweg.report.facts import facts, machine
 from thalweg.report.judged import Judgement
 from thalweg.report.model import Best, Cell, Chart, Curve, Part, Picture, Report, Section, Table, Text
 from thalweg.report.numbers import readable
 from thalweg.report.reach_table import reach_table
 from thalweg.report.reaching import Scores
 from thalweg.report.runs import AxisName, Run
+from thalweg.training.clock import TRAINING, told
 
 _GRIDS = 4
+_APART = "Apart from other runs, whose numbers are not of the same kind."
 _SMOOTHED_FROM = 100
 _LONGEST, _MOST_DAMAGES = 500, 20
 _AXES: Mapping[AxisName, tuple[str, str]] = {
@@ -31,9 +36,9 @@ def run_page(runs: Sequence[Run], judged: Mapping[str, Sequence[Judgement]]) -> 
     """
     pictures = _pictures(runs)
     sections = [
-        Section("Runs", (_overview(runs),)),
-        *_left_out(runs),
         *_scores(runs, judged),
+        Section("Runs", (_overview(runs), *_times(runs))),
+        *_left_out(runs),
         Section("Training", tuple(_curves(runs))),
         *_validation(runs),
         *pictures,
@@ -45,7 +50,17 @@ def run_page(runs: Sequence[Run], judged: Mapping[str, Sequence[Judgement]]) -> 
         title=runs[0].name if len(runs) == 1 else f"{len(runs)} runs",
         subtitle=f"Training of {names}.",
         sections=tuple(section for section in sections if section.parts),
+        facts=_facts([one.passport for all_ in judged.values() for one in all_]),
     )
+
+
+def _facts(passports: Sequence[Passport]) -> tuple[tuple[str, str], ...]:
+    """Of the scores; versions only where all were made with the same."""
+    made = sorted(str(passport.made) for passport in passports)
+    machines = {machine(one.machine) for one in passports if isinstance(one.machine, Mapping)}
+    software = passports[0].software if passports else {}
+    same = all(passport.software == software for passport in passports)
+    return facts([*made[:1], *made[-1:]], sorted(filter(None, machines)), software if same else {})
 
 
 def _overview(runs: Sequence[Run]) -> Table:
@@ -67,8 +82,18 @@ def _overview(runs: Sequence[Run]) -> Table:
                 str(run.path),
             )
         )
-    header = ("", "steps", "of", "seconds", "images a second", "batch", "precision", "seed", "folder")
-    return Table("Runs", header, tuple(rows), "As the folders had it when the report was made.")
+    header = ("", "steps", "of", "training s", "images a second", "batch", "precision", "seed", "folder")
+    return Table("", header, tuple(rows), "As the folders had it when the report was made.")
+
+
+def _times(runs: Sequence[Run]) -> list[Part]:
+    """What the time of each run went to."""
+    paragraphs = []
+    for run in runs:
+        seconds = run.newest.get("seconds")
+        if isinstance(seconds, int | float):
+            paragraphs.append(f"{run.name}: {told({TRAINING: float(seconds), **run.beside})}.")
+    return [Text("", tuple(paragraphs))] if paragraphs else []
 
 
 def damages(runs: Sequence[Run]) -> list[str]:
@@ -79,31 +104,37 @@ def damages(runs: Sequence[Run]) -> list[str]:
 
 
 def _left_out(runs: Sequence[Run]) -> list[Section]:
-    told = damages(runs)
-    return [Section("Left out", (Text("", tuple(told)),))] if told else []
+    found = damages(runs)
+    return [Section("Left out", (Text("", tuple(found)),))] if found else []
 
 
 def _curves(runs: Sequence[Run]) -> list[Part]:
+    """The velocity errors first, which more runs can be compared by; what stands alone over steps only."""
     parts: list[Part] = []
-    for axis, (label, _) in _AXES.items():
-        parts += _chart(label, "loss", [run.curve(axis, "loss") for run in runs])
-        found = [run.curve(axis, run.velocity()) for run in runs]
-        parts += _chart(label, "velocity error of the last branch", found)
-    return [*parts, *_chart("step", "grad_norm", [run.curve("step", "grad_norm") for run in runs])]
+    for number, keys in (("velocity", VELOCITY), ("loss", LOSS), ("grad_norm", LOSS)):
+        groups = alike(runs, keys)
+        for axis, (label, _) in _AXES.items():
+            if axis == "seconds" and (len(groups) > 1 or number == "grad_norm"):
+                continue
+            for names, like in groups:
+                title = "velocity error of the last branch" if number == "velocity" else number
+                found = [run.curve(axis, run.velocity() if number == "velocity" else number) for run in like]
+                parts += _chart(label, title, found, names)
+    return parts
 
 
-def _chart(label: str, number: str, found: Sequence[Curve | None]) -> list[Chart]:
+def _chart(label: str, number: str, found: Sequence[Curve | None], names: str = "") -> list[Chart]:
     curves = tuple(curve for curve in found if curve is not None)
     if not curves:
         return []
     longest = max(len(curve.steps) for curve in curves)
     return [
         Chart(
-            f"{number} over {label}",
+            f"{number} over {label}{f', {names}' if names else ''}",
             label,
             number,
             curves,
-            "",
+            _APART if names else "",
             log_y=all(_positive(curve) for curve in curves),
             smooth=max(1, longest // 40) if longest >= _SMOOTHED_FROM else 1,
         )
@@ -118,11 +149,15 @@ def _positive(curve: Curve) -> bool:
 def _validation(runs: Sequence[Run]) -> list[Section]:
     parts: list[Part] = []
     number = "validation error of the last branch's velocity"
-    for axis, (label, unit) in _AXES.items():
-        scores = [run.over(axis, run.velocity("validation/")) for run in runs]
-        curves = [Curve(one.name, one.at, one.values) for one in scores if one.at]
-        parts += _chart(label, number, curves)
-        parts += reach_table([one for one in scores if one.at], number, unit, higher=False)
+    for names, like in alike(runs, VELOCITY):
+        tables: list[Part] = []
+        for axis, (label, unit) in _AXES.items():
+            scores = [run.over(axis, run.velocity("validation/")) for run in like]
+            scores = [one for one in scores if one.at]
+            curves = [Curve(one.name, one.at, one.values) for one in scores]
+            parts += _chart(label, number, curves, names)
+            tables += reach_table(scores, number, unit, higher=False)
+        parts += tables
     return [Section("Validation", tuple(parts))] if parts else []
 
 
@@ -136,13 +171,15 @@ def _scores(runs: Sequence[Run], judged: Mapping[str, Sequence[Judgement]]) -> l
     alike = all(one.conditions == every[0].conditions for one in every)
     parts: list[Part] = [_newest(runs, judged, numbers, higher, alike)]
     for number in numbers:
+        tables: list[Part] = []
         for axis, (label, unit) in _AXES.items():
             scores = [_over(run.name, judged[run.name], axis, number) for run in runs]
             scores = [one for one in scores if one.at]
             if alike and any(len(one.at) > 1 for one in scores):
                 curves = tuple(Curve(one.name, one.at, one.values) for one in scores)
                 parts.append(Chart(f"{number} over {label}", label, number, curves, ""))
-                parts += reach_table(scores, number, unit, higher=number in higher)
+                tables += reach_table(scores, number, unit, higher=number in higher)
+        parts += tables
     return [Section("Scores", tuple(parts))]
 
 
@@ -159,11 +196,11 @@ def _newest(
         for one in judged[run.name]:
             newest |= one.numbers
         step = judged[run.name][-1].step if judged[run.name] else None
-        rows.append((run.name, step, *(newest.get(name) for name in numbers)))
-    best: tuple[Best, ...] = (None, None, *("max" if name in higher else "min" for name in numbers))
+        rows.append((run.name, *(newest.get(name) for name in numbers), step))
+    best: tuple[Best, ...] = (None, *("max" if name in higher else "min" for name in numbers), None)
     return Table(
-        "Scores",
-        ("", "step", *numbers),
+        "",
+        ("", *numbers, "step"),
         tuple(rows),
         "The newest of each run; how they were made stands below."
         if alike
@@ -205,7 +242,9 @@ def _passports(runs: Sequence[Run], judged: Mapping[str, Sequence[Judgement]]) -
         for one in judged[run.name]:
             plain = {**flat(one.passport.conditions), **flat({"software": one.passport.software})}
             rows: tuple[tuple[Cell, ...], ...] = tuple((key, _written(value)) for key, value in plain.items())
-            parts.append(Table(f"{run.name}, step {one.step:,}", ("field", "value"), rows, one.passport.made))
+            parts.append(
+                Table(f"Scores of {run.name}, step {one.step:,}", ("field", "value"), rows, one.passport.made)
+            )
     return [Section("How the scores were made", tuple(parts))] if parts else []
 
 
@@ -220,7 +259,7 @@ def _settings(runs: Sequence[Run]) -> Part:
         (key, *(_written(config.get(key)) for config in configs)) for key in keys
     )
     caption = "Keys in which the runs differ." if len(runs) > 1 else "The resolved configuration."
-    return Table("Configuration", ("key", *(run.name for run in runs)), rows, caption)
+    return Table("", ("key", *(run.name for run in runs)), rows, caption)
 
 
 def _written(value: Any) -> str:

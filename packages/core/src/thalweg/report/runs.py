@@ -17,6 +17,7 @@ from thalweg.report.pictures import LARGEST, check_picture
 from thalweg.report.reaching import Scores
 from thalweg.storage.places import local_path
 from thalweg.storage.redaction import redacted_plain
+from thalweg.training.clock import BESIDE, PREFIX
 
 _CONFIG, _METRICS, _SAMPLES = "config.toml", "metrics.jsonl", "samples"
 _PICTURE = re.compile(r"step-(\d{1,18})\.png")
@@ -49,6 +50,12 @@ class Run:
     def newest(self) -> Mapping[str, Any]:
         """The last line; empty if there is none."""
         return self.lines.newest
+
+    @property
+    def beside(self) -> dict[str, float]:
+        """Seconds that went to anything but training until the last line, by what."""
+        stated = {what: self.newest.get(f"{PREFIX}{what}") for what in BESIDE}
+        return {what: float(number) for what, number in stated.items() if isinstance(number, int | float)}
 
     def velocity(self, prefix: str = "") -> str:
         """The name of the last branch's velocity error: what runs of different k can be compared by."""

@@ -13,6 +13,7 @@ from thalweg.plugins import registry
 from thalweg.protocols import Logger
 from thalweg.suggestions import one_line
 from thalweg.training.checkpoint import step_of
+from thalweg.training.clock import PREFIX, TRAINING, Clock, beside
 from thalweg.training.metrics_file import MetricsFile
 from thalweg.training.progress import Silent
 from thalweg.training.run_directory import RunDirectory
@@ -28,6 +29,7 @@ class Journal:
         config: the run.
         run: its folder.
         state: the step it goes on from, the means since the last line, what metrics.jsonl was then.
+        clock: counts what the run's time is spent on.
         fabric: launched.
         loggers: by name, built; empty on all processes but the first.
 
@@ -40,15 +42,17 @@ class Journal:
         config: RunConfig,
         run: RunDirectory,
         state: RunState,
+        clock: Clock,
         fabric: Fabric,
         loggers: Mapping[str, Logger],
     ) -> None:
-        self._state, self._fabric, self._lr = state, fabric, config.training.lr
+        self._state, self._clock, self._fabric, self._lr = state, clock, fabric, config.training.lr
         self._run, self._config, self._leads = run, config, fabric.is_global_zero
         self._file: MetricsFile | None = None
         self._loggers = dict(loggers)
         self._line: dict[str, float] = {}
-        self._seconds, self._steps = 0.0, 0
+        self._timed = False
+        self._since, self._steps = clock.spent[TRAINING], 0
         self.newest: Mapping[str, float] = {}
         if self._leads:
             self._file = MetricsFile(run.metrics, state.step, state.journal, Silent().say)
@@ -59,9 +63,8 @@ class Journal:
         if self._leads:
             registry().hook.thalweg_run_started(run_dir=self._run.path, config=self._config)
 
-    def stepped(self, seconds: float) -> None:
-        """A step took so long."""
-        self._seconds += seconds
+    def stepped(self) -> None:
+        """A step is done whose time counts as training."""
         self._steps += 1
 
     def take(self, batch_size: int) -> dict[str, float]:
@@ -70,7 +73,6 @@ class Journal:
         Returns:
             What progress shows.
         """
-        steps_per_second = self._steps / max(self._seconds, 1e-9)
         self._line |= self._state.means.take(self._fabric)
         if self._state.skipped:
             self._line["skipped"] = float(self._state.skipped)
@@ -78,9 +80,13 @@ class Journal:
         if replaced:
             self._line["replaced"] = float(replaced)
         self._line["lr"] = self._lr
-        self._line["seconds"] = round(self._state.seconds, 3)
+        self._timed = True
+        if not self._steps:
+            return dict(self._line)
+        seconds = self._clock.spent[TRAINING]
+        steps_per_second = self._steps / max(seconds - self._since, 1e-9)
         self._line["images_per_second"] = round(steps_per_second * batch_size, 3)
-        self._seconds, self._steps = 0.0, 0
+        self._since, self._steps = seconds, 0
         return {**self._line, "steps_per_second": steps_per_second}
 
     def add(self, numbers: Mapping[str, float]) -> None:
@@ -92,6 +98,11 @@ class Journal:
         line, self._line = self._line, {}
         if not line:
             return
+        if self._timed:
+            # As late as this, so that a validation and a grid of the same step are in it.
+            spent, self._timed = self._clock.spent, False
+            line["seconds"] = round(spent[TRAINING], 3)
+            line |= {f"{PREFIX}{what}": round(seconds, 3) for what, seconds in beside(spent).items()}
         self.newest = {"step": step, **line}
         if self._file is not None:
             self._file.write(self.newest)

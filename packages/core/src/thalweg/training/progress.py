@@ -117,10 +117,13 @@ def described(numbers: Mapping[str, float], left: int) -> str:
     """Loss, speed and time to go.
 
     Args:
-        numbers: with ``loss`` unless every step was left out, ``images_per_second`` and ``steps_per_second``.
+        numbers: with ``loss`` unless every step was left out, and with ``images_per_second`` and
+            ``steps_per_second`` unless no step was timed yet.
         left: steps to go.
     """
     loss = f"loss {numbers['loss']:.4f}" if "loss" in numbers else "no loss"
+    if "steps_per_second" not in numbers:
+        return loss
     text = f"{loss}  {numbers['images_per_second']:.4g} images/s"
     if left and numbers["steps_per_second"] > 0:
         text += f"  {duration(left / numbers['steps_per_second'])} to go"

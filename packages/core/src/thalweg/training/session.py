@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
@@ -17,6 +18,7 @@ from thalweg.importing import save
 from thalweg.protocols import Logger
 from thalweg.training import checkpoint
 from thalweg.training.batches import Batches
+from thalweg.training.clock import CHECKPOINTS, SAMPLES, START_UP, TRAINING, VALIDATION, Clock, beside, told
 from thalweg.training.ema import EMA
 from thalweg.training.fabric import precision_of, prepare_ddp
 from thalweg.training.fully_sharded import whole
@@ -47,7 +49,8 @@ class TrainingResult:
         step: steps done.
         interrupted: whether a signal ended it before its last step; the same call goes on.
         preempted: whether that was SIGTERM or SIGUSR1, and not Ctrl-C.
-        seconds: spent in training over all sessions.
+        seconds: spent in training over all sessions, and in nothing else.
+        beside: seconds that went to anything else, by what: see :class:`thalweg.training.clock.Clock`.
         numbers: the newest line of metrics.jsonl; empty if none was due yet.
         model: folder of the averaged network, for :func:`thalweg.load`; None if interrupted.
         leads: whether this process is the first one, which speaks for all.
@@ -57,6 +60,7 @@ class TrainingResult:
     step: int
     interrupted: bool
     seconds: float
+    beside: Mapping[str, float]
     numbers: Mapping[str, float]
     model: Path | None
     preempted: bool = False
@@ -93,6 +97,7 @@ class Session:
         compiled: bool,
         quiet: bool,
     ) -> None:
+        begun = time.monotonic()
         self._config, self._run, self._fabric, self._loggers = config, run, fabric, loggers
         training, self._network = config.training, parts.network
         losses = Losses(parts.network, parts.objectives, frames_of(parts.dataset))
@@ -180,10 +185,12 @@ class Session:
             precision="bf16-mixed" if precision_of(fabric) == "bf16-mixed" else "32-true",
         )
         self._quiet = quiet or not fabric.is_global_zero
+        self._clock, self._compiling = Clock(self._state.spent), compiled
+        self._clock.add(START_UP, time.monotonic() - begun)
 
     def run(self) -> TrainingResult:
         """Go on to the last step."""
-        journal = Journal(self._config, self._run, self._state, self._fabric, self._loggers)
+        journal = Journal(self._config, self._run, self._state, self._clock, self._fabric, self._loggers)
         shown = progress(self._config.training.steps, self._state.step, quiet=self._quiet)
         try:
             journal.begin()
@@ -198,16 +205,21 @@ class Session:
                 stopped_by = self._advance(journal, shown)
             except UnreadableError as fault:
                 raise self._saved(fault, journal) from fault
-            self._saver.wait()
+            with self._clock.on(CHECKPOINTS):
+                self._saver.wait()
             journal.saved(self._saver.published())
-            model = None if stopped_by else self._export()
-            told = left_out(self._state.replaced_anywhere(self._fabric), self._train, self._reading)
-            if told and not self._quiet:
-                shown.say(told)
+            with self._clock.on(CHECKPOINTS):
+                model = None if stopped_by else self._export()
+            told_of_damage = left_out(self._state.replaced_anywhere(self._fabric), self._train, self._reading)
+            if told_of_damage and not self._quiet:
+                shown.say(told_of_damage)
             journal.sync()
             self._check(journal)
             journal.finish(self._state.step, completed=not stopped_by)
             self._fabric.barrier()
+            spent = self._clock.spent
+            if not self._quiet:
+                shown.say(told(spent))
         finally:
             shown.close()
             self._supply.close()
@@ -219,7 +231,8 @@ class Session:
             step=self._state.step,
             interrupted=bool(stopped_by),
             preempted=stopped_by not in (0, signal.SIGINT),
-            seconds=self._state.seconds,
+            seconds=spent[TRAINING],
+            beside=beside(spent),
             numbers=journal.newest,
             model=model,
             leads=self._fabric.is_global_zero,
@@ -227,15 +240,18 @@ class Session:
 
     def _advance(self, journal: Journal, shown: Progress) -> int:
         """Step on; the signal that stopped the run before its last step, or 0."""
-        state, training, watch = self._state, self._config.training, self._watch
-        before = state.seconds - time.monotonic()
+        state, training, watch, clock = self._state, self._config.training, self._watch, self._clock
         if state.step < training.steps:
             self._reading.begin(lambda: self._supply(state.step, 0))
         while state.step < training.steps:
-            begun = time.monotonic()
-            numbers = self._step(state.step)
-            if watch.unreadable:
-                self._reading.agree()
+            # The first step with a network that is to be compiled does little else.
+            compiling, self._compiling = self._compiling, False
+            with clock.on(START_UP if compiling else TRAINING):
+                numbers = self._step(state.step)
+                if watch.unreadable:
+                    self._reading.agree()
+                if compiling:
+                    self._finish()
             state.step += 1
             state.replaced += self._step.replaced
             state.skipped = watch.skipped
@@ -246,14 +262,15 @@ class Session:
                     f"step {state.step} is left out, its loss or gradient is not finite "
                     f"({watch.skipped} of {training.max_skips})"
                 )
-            journal.stepped(time.monotonic() - begun)
-            state.seconds = before + time.monotonic()
+            if not compiling:
+                journal.stepped()
             shown.step(state.step, self._report(journal))
             last = state.step == training.steps
             if watch.stopped_by or last or self._due(training.checkpoint_every):
-                state.journal = journal.sync()
-                state.seconds = before + time.monotonic()
-                self._saver.save(state)
+                with self._beside(CHECKPOINTS):
+                    state.journal = journal.sync()
+                    state.spent = clock.spent
+                    self._saver.save(state)
                 self._check(journal)
             journal.saved(self._saver.published())
             if watch.stopped_by and not last:
@@ -266,6 +283,7 @@ class Session:
         if state.step and (before is None or checkpoint.step_of(before) < state.step):
             journal.write(state.step)
             state.journal = journal.sync()
+            state.spent = self._clock.spent
             self._saver.save(state)
             self._saver.wait()
             journal.saved(self._saver.published())
@@ -280,7 +298,8 @@ class Session:
 
     def _admits(self, step: int, numbers: Mapping[str, Tensor]) -> bool:
         # A checkpoint may still be copied from the weights in the background.
-        self._state.settle()
+        with self._clock.on(CHECKPOINTS):
+            self._state.settle()
         return self._watch.admits(step, numbers, unreadable=self._reading.fault is not None)
 
     def _report(self, journal: Journal) -> dict[str, float] | None:
@@ -291,13 +310,28 @@ class Session:
         if self._due(training.log_every) or last:
             taken = journal.take(training.batch_size)
         if self._due(training.validate_every) or (last and training.validate_every):
-            with self._averaged():
+            with self._beside(VALIDATION), self._averaged():
                 journal.add(self._validation(self._fabric, state.step - 1))
-        journal.write(state.step)
+        picture = None
         if self._due(training.sample_every) or (last and training.sample_every):
-            with self._averaged():
-                journal.picture(state.step, self._grid(self._network, state.step, self._fabric))
+            with self._beside(SAMPLES), self._averaged():
+                picture = self._grid(self._network, state.step, self._fabric)
+        journal.write(state.step)
+        journal.picture(state.step, picture)
         return taken
+
+    @contextmanager
+    def _beside(self, what: str) -> Iterator[None]:
+        """Inside, time does not count as training; what the device has still to do of that counts there."""
+        with self._clock.on(TRAINING):
+            self._finish()
+        with self._clock.on(what):
+            yield
+            self._finish()
+
+    def _finish(self) -> None:
+        if self._fabric.device.type != "cpu":
+            torch.accelerator.synchronize(self._fabric.device)
 
     @contextmanager
     def _averaged(self) -> Iterator[None]:

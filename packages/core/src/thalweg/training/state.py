@@ -39,7 +39,8 @@ class RunState:
         skipped: how many of them were left out.
         replaced: samples that stood in for damaged ones, of this process; of the sessions before, the first
             process counts them.
-        seconds: spent so far, over all sessions.
+        spent: seconds so far, over all sessions, by what they were spent on: see
+            :class:`thalweg.training.clock.Clock`.
         means: numbers of the steps since the last line.
         journal: what metrics.jsonl is at this step; None where nobody keeps one.
     """
@@ -47,8 +48,8 @@ class RunState:
     def __init__(self, losses: Losses, optimizer: torch.optim.Optimizer, ema: EMA, shards: int) -> None:
         self._losses, self.ema, self._shards = losses, ema, shards
         self._moments = Moments(losses, optimizer)
-        self.step, self.skipped, self.seconds, self.means = 0, 0, 0.0, Means()
-        self.replaced = 0
+        self.step, self.skipped, self.replaced, self.means = 0, 0, 0, Means()
+        self.spent: dict[str, float] = {}
         self.journal: Seal | None = None
         self._copied: threading.Event | None = None
 
@@ -72,7 +73,7 @@ class RunState:
             "step": self.step,
             "skipped": self.skipped,
             "replaced": self.replaced_anywhere(fabric),
-            "seconds": self.seconds,
+            "seconds": dict(self.spent),
             "shards": self._shards,
             "means": self.means.state(fabric),
             "metrics": None if self.journal is None else attrs.asdict(self.journal),
@@ -111,7 +112,8 @@ class RunState:
         advice = "use the network that the run began with, or another run directory"
         try:
             self._check_shards(state["shards"])
-            step, skipped, seconds = int(state["step"]), int(state["skipped"]), float(state["seconds"])
+            step, skipped = int(state["step"]), int(state["skipped"])
+            spent = {str(what): float(seconds) for what, seconds in state["seconds"].items()}
             self.means.restore(state["means"])
             replaced = int(state["replaced"]) if fabric.is_global_zero else 0
             noted = state["metrics"]
@@ -132,7 +134,7 @@ class RunState:
                     here = held(tensor, fabric.global_rank).piece
                     saved[name].read_into(key, here.tensor, here.offset)
             self._moments.load(moments)
-            self.step, self.skipped, self.seconds, self.journal = step, skipped, seconds, journal
+            self.step, self.skipped, self.spent, self.journal = step, skipped, spent, journal
             self.replaced = replaced
             if state["precision"]:
                 fabric.strategy.precision.load_state_dict(state["precision"])

@@ -1,0 +1,71 @@
+"""What of a cell is a way of sampling: it changes how a network is judged, and not how it is trained."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from thalweg.config import RunConfig, apply_override, dump_component
+from thalweg.errors import ConfigError
+
+_SAMPLING = "sampling"
+_KINDS = {"sampler": "sampler", "guidance": "guidance"}
+_JUDGED = (*_KINDS, "seed")
+
+
+def split(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The overrides of a cell that change what is trained, and those of ``sampling``.
+
+    Raises:
+        ConfigError: one of ``sampling`` is of nothing that a score depends on.
+    """
+    training: list[str] = []
+    sampling: list[str] = []
+    for override in overrides:
+        key = override.partition("=")[0].strip()
+        (sampling if key.split(".")[0] == _SAMPLING else training).append(override)
+    for name in _stated(sampling):
+        if name not in _JUDGED:
+            raise ConfigError(
+                f"it changes sampling.{name}, on which no score depends: a cell may change "
+                f"{', '.join(f'sampling.{one}' for one in _JUDGED)}; what all cells share goes behind the "
+                f"recipe as KEY=VALUE, and how many samples are judged is the protocol's"
+            )
+    return training, sampling
+
+
+def settings_of(config: RunConfig, sampling: Sequence[str]) -> tuple[str, ...]:
+    """What a cell's way of sampling changes in the protocol, as ``key=value``.
+
+    Sampler and guidance are stated whole, as the recipe and the cell have them, since the protocol's may be
+    others: ``sampling.guidance.scale=2`` means the recipe's guidance with another scale.
+
+    Args:
+        config: the cell's, with all of its overrides.
+        sampling: those of ``sampling``.
+    """
+    stated = _stated(sampling)
+    return tuple(f"sampling.{name}={_value(config, name)}" for name in _JUDGED if name in stated)
+
+
+def _stated(sampling: Sequence[str]) -> list[str]:
+    table: dict[str, Any] = {}
+    for override in sampling:
+        apply_override(table, override)
+    return list(table.get(_SAMPLING, {}))
+
+
+def _value(config: RunConfig, name: str) -> str:
+    value = getattr(config.sampling, name)
+    if value is None:
+        return "none"
+    # Where a guidance's own network lies may need what is not to be shown; whoever shows this masks it.
+    return _toml(dump_component(_KINDS[name], value, secrets=True) if name in _KINDS else value)
+
+
+def _toml(value: Any) -> str:
+    """A plain value on one line; texts, numbers and truth values are written as in JSON."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(key)} = {_toml(one)}" for key, one in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return repr(value) if isinstance(value, float) else json.dumps(value, ensure_ascii=False)
