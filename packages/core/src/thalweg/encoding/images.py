@@ -55,8 +55,8 @@ class ImageReader:
             images = torch.from_numpy(np.stack([self._image(record) for record in records]))
         except DamagedError as error:
             raise DamagedError(
-                f"{error}; the shards that are whole stay, and the same command goes on once the image is put "
-                f"back, or replaced and --accept-changed-data given; thalweg data verify names all such images"
+                f"{error}; the shards that are whole stay, and the same command goes on once the image is "
+                f"put back, or replaced and --accept-changed-data given; thalweg data verify names all of them"
             ) from error
         labels = None
         if self._source.classes is not None:
