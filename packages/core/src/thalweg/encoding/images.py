@@ -56,7 +56,7 @@ class ImageReader:
         except DamagedError as error:
             raise DamagedError(
                 f"{error}; the shards that are whole stay, and the same command goes on once the image is "
-                f"put back, or replaced and --accept-changed-data given; thalweg data verify names all of them"
+                f"put back, or replaced and --accept-changed-data given; thalweg data verify names them all"
             ) from error
         labels = None
         if self._source.classes is not None:
