@@ -7,13 +7,12 @@ import attrs
 
 from thalweg.errors import ConfigError
 from thalweg.folders import refuse_links
-from thalweg.storage.places import is_url
 
 
 def within(instance: Any, field: "attrs.Attribute[str]", value: str) -> None:  # noqa: ARG001 - attrs' signature
     """A validator: a path that stays within the folder that it is relative to."""
     path = PurePath(value)
-    outside = path.is_absolute() or ".." in path.parts or is_url(value)
+    outside = path.is_absolute() or ".." in path.parts or "://" in value
     if not path.parts or outside or "\0" in value:
         raise ValueError(f"'{field.name}' must be a name within the run directory, not {value!r}")
 
