@@ -194,9 +194,8 @@ def installed(venv: Path) -> dict[str, str]:
 
 def installs(page: str) -> bool:
     """Whether it changes the environment, which is then for nobody else meanwhile."""
-    return "pip install" in "".join(
-        block for _, block in BLOCK.findall((ROOT / page).read_text(encoding="utf-8"))
-    )
+    blocks = "".join(block for _, block in BLOCK.findall((ROOT / page).read_text(encoding="utf-8")))
+    return any(line.startswith("pip install") and line not in SKIPPED for line in blocks.splitlines())
 
 
 def main(venv: Path, pages: list[str]) -> int:
