@@ -2,7 +2,7 @@
 
 import glob
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +11,16 @@ import torch
 from thalweg.config import structure
 from thalweg.errors import ConfigError, DataError, ThalwegError
 from thalweg.evaluation import ranges as spans
+from thalweg.evaluation.asked import asked, check_asked
 from thalweg.evaluation.blocks import Blocks, DamagedBlockError, Drawing
 from thalweg.evaluation.models import model_at
 from thalweg.evaluation.notes import note_of
+from thalweg.evaluation.own import described
 from thalweg.evaluation.placing import target_of
 from thalweg.evaluation.processes import check_alone, divided, shared_work
 from thalweg.evaluation.ranges import Range
 from thalweg.evaluation.recorders import work
 from thalweg.evaluation.sets import NetworkSet
-from thalweg.evaluation.settings import SamplesConfig
 from thalweg.evaluation.surroundings import check_writable
 from thalweg.evaluation.tasks import DrawTask, resolved, to_plain
 from thalweg.evaluation.workplace import claimed, digest, sweep
@@ -33,14 +34,16 @@ _log = logging.getLogger("thalweg")
 def draw(
     model: Path | str,
     out: Path,
-    config: SamplesConfig,
+    stated: Mapping[str, Any] | None = None,
     *,
+    settings: Iterable[str] = (),
     classes: Sequence[int] | None = None,
     first: int = 0,
     pngs: bool = False,
     devices: int = 1,
     device: str = "auto",
     progress: Callable[[int, int], None] = lambda *_: None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Draw samples of a network into files; interrupted, the same call goes on.
 
@@ -52,16 +55,20 @@ def draw(
     Args:
         model: a saved network, or a run that holds one; a path or a URL.
         out: ``.npz`` and ``.tar`` get images; any other name is a new folder, of tensors.
-        config: how, and how many.
+        stated: how, and how many: fields of :class:`thalweg.evaluation.settings.SamplesConfig` in plain
+            values. Sampler, guidance, seed, count and batch size are by default those of the network's run,
+            or those that it was saved with.
+        settings: ``key.path=value`` changes of all that.
         classes: those to draw; all by default.
         first: index of the first sample.
         pngs: make the folder one of images.
         devices: processes that share the work.
         device: where networks run.
         progress: called with how many are drawn and how many there will be.
+        say: told in words, before anything is drawn, what is taken from where.
 
     Returns:
-        How they were drawn, in plain values.
+        How they were drawn, in plain values, and under ``origins`` where those settings are from.
 
     Raises:
         ConfigError: an argument does not fit the network, or something else stands at ``out``, or at the
@@ -72,6 +79,8 @@ def draw(
     check_alone()
     if first < 0 or devices < 1:
         raise ConfigError(f"start is {first} and devices is {devices}; they must be at least 0 and 1")
+    stated, settings = stated or {}, list(settings)
+    check_asked(stated, settings)
     place = resolved(device)
     target = target_of(out, place, pngs=pngs)
     target.check()
@@ -79,6 +88,8 @@ def draw(
     saved = model_at(model)
     if saved is None:
         raise DataError(f"{redacted(str(model))} holds no network; give a saved one, a run or a checkpoint")
+    request = asked(stated, settings, saved.own)
+    config = request.config
     network = structure(
         NetworkSet,
         {
@@ -104,14 +115,16 @@ def draw(
         "start": first,
         "precision": sampling["precision"],
     }
-    request = digest({**drawn, "form": target.form})
-    folder = out.with_name(f"{out.name}.unfinished-{request[:8]}")
+    wanted = digest({**drawn, "form": target.form})
+    folder = out.with_name(f"{out.name}.unfinished-{wanted[:8]}")
+    origins = {"origins": dict(request.origins)}
     sweep(out.parent.glob(f"{glob.escape(out.name)}.unfinished-????????"))
-    cost = target.finished(request)
+    cost = target.finished(wanted)
     if cost is not None:
         _log.warning("%s is complete already; nothing was drawn", out)
         _clear(folder)
-        return {**drawn, **cost}
+        return {**drawn, **cost, **origins}
+    say(f"drawing with {described(config, request.origins)}")
     words = source.captions(range(first, first + config.count))
     with claimed(folder):
         blocks = Blocks(folder)
@@ -137,11 +150,11 @@ def draw(
             if spans.without([(0, config.count)], blocks.done()):
                 raise ThalwegError("not all samples were drawn; the same command goes on from there")
             try:
-                cost = target.put(folder, blocks, drawn, words, request)
+                cost = target.put(folder, blocks, drawn, words, wanted)
             except DamagedBlockError:
                 continue  # which was said, and those samples are drawn anew
             blocks.remove()
-            return {**drawn, **cost}
+            return {**drawn, **cost, **origins}
     raise ThalwegError(f"what is written to {folder} is damaged again and again; choose another disk")
 
 

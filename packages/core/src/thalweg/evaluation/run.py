@@ -3,7 +3,7 @@
 import datetime
 import platform
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -16,15 +16,23 @@ from thalweg.errors import ConfigError
 from thalweg.evaluation.choosing import chosen
 from thalweg.evaluation.judges import Judge, build_judges
 from thalweg.evaluation.outputs import check_outputs
+from thalweg.evaluation.own import Own, described
 from thalweg.evaluation.parts import Makers, Statistics
 from thalweg.evaluation.passport import Passport
 from thalweg.evaluation.processes import check_alone
-from thalweg.evaluation.protocol import Protocol, read_protocol
+from thalweg.evaluation.protocol import Protocol, check_protocol, read_protocol
 from thalweg.evaluation.recorders import SAVE_SECONDS
 from thalweg.evaluation.reference import Entry, ReferenceCache, stored_moments, write_reference
 from thalweg.evaluation.seeing import Means, Progress, Seen, Side, kept_in, see
 from thalweg.evaluation.sets import opened_once
-from thalweg.evaluation.subjects import Named, Reference, Subject, open_reference, open_subject
+from thalweg.evaluation.subjects import (
+    Named,
+    Reference,
+    Subject,
+    network_of,
+    open_reference,
+    open_subject,
+)
 from thalweg.evaluation.surroundings import check_writable, default_work, software
 from thalweg.evaluation.tasks import makers_of, resolved
 from thalweg.facts import Facts
@@ -51,12 +59,16 @@ def evaluate(
     work: str | Path | None = None,
     save_seconds: float = SAVE_SECONDS,
     progress: Progress | None = None,
+    say: Callable[[str], None] = lambda _: None,
     data: Any = None,
 ) -> Passport:
     """Judge a network's samples, or images, and say how the numbers were made.
 
     Interrupted, it goes on when it is called again alike: what was seen is kept under ``work``, and
     nothing is counted twice. Statistics of the reference are kept there too.
+
+    A run, or a network that was saved with its settings, is drawn from by its own sampler, guidance and seed,
+    wherever neither the protocol nor ``settings`` state them; the passport says what was taken from where.
 
     Args:
         subject: a run's folder or a saved network, from which samples are drawn on the spot; or a folder,
@@ -77,6 +89,7 @@ def evaluate(
         work: the folder for unfinished work and reference statistics; by default the cache's.
         save_seconds: how often unfinished work is put on disk.
         progress: called with ``samples`` or ``reference``, how many are done, and how many there are.
+        say: told in words, before anything is drawn, how a network is drawn from.
         data: the data set of the subject's run, as a config or in plain values, instead of the one that its
             config names, which was written down without credentials.
 
@@ -92,7 +105,7 @@ def evaluate(
         raise ConfigError(f"devices is {devices} and batch_size is {batch_size}; both must be at least 1")
     begun = time.perf_counter()
     judged = chosen(metrics, extractor) if metrics else None
-    read = read_protocol(protocol, settings, judged)
+    check_protocol(protocol, settings, judged)
     place = resolved(device)
     means = Means(
         default_work() if work is None else Path(work),
@@ -105,9 +118,13 @@ def evaluate(
     out, save_reference = (None if path is None else Path(path) for path in (out, save_reference))
     check_outputs(out, save_reference, (subject, reference, protocol))
     check_writable(*(path for path in (out, save_reference) if path is not None))
-    ours = open_subject(subject, read.config, place, data)
+    network = network_of(subject)
+    read = read_protocol(protocol, settings, judged, Own if network is None else network.own)
+    ours = open_subject(subject, network, read.config, place, data)
     theirs = open_reference(reference, ours, read.config, place)
     evaluation = _Evaluation(read, ours, theirs, means)
+    if network is not None:
+        say(f"drawing with {described(read.config.sampling, read.origins)}")
     numbers = evaluation.numbers(save_reference)
     passport = Passport(
         numbers=numbers,
@@ -118,6 +135,7 @@ def evaluate(
             "version": read.config.version,
             "sha256": read.sha256,
             "changed": list(read.changed),
+            "sampling": None if network is None else dict(read.origins),
         },
         software=software(),
         machine={

@@ -1,0 +1,62 @@
+"""The settings of ``thalweg sample``: what is stated, and below it what the network brings along (no torch
+here).
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import attrs
+
+from thalweg.config import FaultyConfigError, structure
+from thalweg.evaluation.own import DEFAULT, DRAWING, PROMPTS, SAMPLING, Own, merged
+from thalweg.evaluation.settings import SamplesConfig
+
+
+@attrs.frozen
+class Asked:
+    """What is to be drawn.
+
+    Attributes:
+        config: all settings.
+        origins: where those that a network may bring along are from.
+    """
+
+    config: SamplesConfig
+    origins: Mapping[str, str]
+
+
+def asked(stated: Mapping[str, Any], overrides: Iterable[str] = (), own: Callable[[], Own] = Own) -> Asked:
+    """All settings.
+
+    Args:
+        stated: fields of :class:`thalweg.evaluation.settings.SamplesConfig` in plain values.
+        overrides: ``key.path=value``, on top of these and of the network's own.
+        own: gives what the network brings along; asked only for what is not stated.
+
+    Raises:
+        FaultyConfigError: all that is wrong, at once.
+        PluginError: a component cannot be imported.
+    """
+    found = merged(stated, overrides, SAMPLING, own)
+    data, origins = dict(found.data), dict(found.origins)
+    if data.get("prompts") and origins["count"] in ("run", "network", DEFAULT):
+        data["count"], origins["count"] = len(data["prompts"]), PROMPTS
+    try:
+        return Asked(structure(SamplesConfig, data), origins)
+    except FaultyConfigError as faults:
+        raise found.explained(faults) from None
+
+
+def check_asked(stated: Mapping[str, Any], overrides: Iterable[str] = ()) -> None:
+    """Find faults before the network is at hand: all but those of what it may bring along.
+
+    Raises:
+        FaultyConfigError: as :func:`asked`.
+        PluginError: a component cannot be imported.
+    """
+    try:
+        asked(stated, overrides)
+    except FaultyConfigError as faults:
+        others = [problem for problem in faults.problems if not {*problem.path[:1]} & {*DRAWING}]
+        if others:
+            raise FaultyConfigError(others, faults.source) from None
