@@ -1,4 +1,4 @@
-"""Networks are drawn from as their runs say, unless somebody says otherwise, and where that is from is told."""
+"""Networks are drawn from as their runs say, unless told otherwise, and where that is from is said."""
 
 import json
 import shutil

@@ -26,7 +26,7 @@ def result(text: str) -> None:
 
 def result_json(data: Any) -> None:
     """A result for programs: stdout."""
-    click.echo(visible_json(json.dumps(redacted_plain(data), indent=2, ensure_ascii=False)))
+    click.echo(visible_json(json.dumps(redacted_plain(data), indent=2, ensure_ascii=False, allow_nan=False)))
 
 
 def say(text: str) -> None:

@@ -178,7 +178,9 @@ def load_state(statistic: Statistic, state: Mapping[str, Tensor], origin: str) -
     """
     try:
         statistic.load_state(state)
-    except (KeyError, IndexError, TypeError, ValueError, RuntimeError, DataError) as error:
+    except DataError as error:
+        raise DataError(f"{origin}: {error}") from error
+    except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
         raise DataError(f"{origin}: these are no such statistics ({one_line(error)})") from error
 
 

@@ -23,6 +23,7 @@ from thalweg.evaluation.processes import check_alone
 from thalweg.evaluation.protocol import Protocol, check_protocol, read_protocol
 from thalweg.evaluation.recorders import SAVE_SECONDS
 from thalweg.evaluation.reference import Entry, ReferenceCache, stored_moments, write_reference
+from thalweg.evaluation.rehearsal import rehearsed
 from thalweg.evaluation.seeing import Means, Progress, Seen, Side, kept_in, see
 from thalweg.evaluation.sets import opened_once
 from thalweg.evaluation.subjects import (
@@ -186,7 +187,12 @@ class _Evaluation:
 
     def numbers(self, save_reference: Path | None) -> dict[str, dict[str, Any]]:
         """All numbers; the reference first, as its faults should show before hours of drawing."""
-        reference = self._reference_statistics(save_reference)
+        stand_ins = rehearsed(self._judges, self._subject.side.images, self._wanted)
+        stored = self._stored_statistics()
+        self._check(stand_ins, stored)
+        reference = self._reference_statistics(stored, save_reference)
+        if reference.keys() != stored.keys():
+            self._check(stand_ins, reference)
         self._samples = self._see(self._subject.side, list(self._wanted))
         found: dict[str, dict[str, Any]] = {}
         for judge in self._judges:
@@ -240,20 +246,28 @@ class _Evaluation:
         shape = list(images.shape)
         return {"what": where, **images.identity, "shape": shape, "count": len(images)}
 
-    def _reference_statistics(self, save: Path | None) -> Statistics:
-        makers = self._of_reference
-        statistics: dict[str, Statistic] = {}
-        entries: list[tuple[Entry, Statistic]] = []
+    def _check(self, stand_ins: Statistics, reference: Statistics) -> None:
         for judge in self._judges:
-            mine = {key: make for key, make in makers.items() if key.startswith(f"{judge.name}/")}
+            judge.check(stand_ins, reference)
+
+    def _stored_statistics(self) -> Statistics:
+        """Those of the reference that were given as such."""
+        statistics: dict[str, Statistic] = {}
+        for judge in self._judges:
+            mine = {key: make for key, make in self._of_reference.items() if key.startswith(f"{judge.name}/")}
             if self._reference.moments is not None:
                 statistics.update(stored_moments(self._reference.moments, judge, mine))
             if self._reference.file is not None:
                 for key, make in mine.items():
                     statistics[key] = make()
                     self._reference.file.read(judge, key, statistics[key])
+        return statistics
+
+    def _reference_statistics(self, stored: Statistics, save: Path | None) -> Statistics:
+        statistics = dict(stored)
+        entries: list[tuple[Entry, Statistic]] = []
         side = self._reference.side
-        left = [key for key in makers if key not in statistics]
+        left = [key for key in self._of_reference if key not in statistics]
         if left and side is None:
             names = ", ".join(key.partition("/")[2] for key in left)
             raise ConfigError(f"the reference has no images to take {names} of; give images by --reference")

@@ -11,7 +11,7 @@ from typing import cast
 
 import attrs
 import numpy as np
-from attrs.validators import ge, in_
+from attrs.validators import and_, ge, in_, le
 
 from thalweg.errors import DataError
 from thalweg.facts import Facts
@@ -33,7 +33,7 @@ class InceptionScoreConfig:
 
     rule: str = attrs.field(default="shuffled", validator=in_(("shuffled", "blocks")))
     splits: int = attrs.field(default=10, validator=ge(1))
-    seed: int = attrs.field(default=2020, validator=ge(0))
+    seed: int = attrs.field(default=2020, validator=and_(ge(0), le(2**32 - 1)))
     block: int = attrs.field(default=5000, validator=ge(1))
 
     def build(self, facts: Facts) -> "InceptionScore":  # noqa: ARG002 - any data will do

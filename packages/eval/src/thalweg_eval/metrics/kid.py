@@ -6,13 +6,13 @@ M. Binkowski et al., Demystifying MMD GANs, 2018, section 4: the kernel is (x . 
 from collections.abc import Callable, Mapping
 
 import attrs
-from attrs.validators import ge, gt, optional
+from attrs.validators import and_, ge, gt, le, optional
 
 from thalweg.errors import DataError
 from thalweg.facts import Facts
 from thalweg.protocols import Better, Statistic
-from thalweg_eval.fidelity import kernel_distance
-from thalweg_eval.statistics.both import KEY, both_ordered
+from thalweg_eval import fidelity
+from thalweg_eval.statistics.both import KEY, both_ordered, check_both
 from thalweg_eval.statistics.collected import Collected
 
 
@@ -36,7 +36,7 @@ class KidConfig:
     degree: int = attrs.field(default=3, validator=ge(1))
     gamma: float | None = attrs.field(default=None, validator=optional(gt(0.0)))
     coefficient: float = 1.0
-    seed: int = attrs.field(default=2020, validator=ge(0))
+    seed: int = attrs.field(default=2020, validator=and_(ge(0), le(2**32 - 1)))
 
     def build(self, facts: Facts) -> "Kid":  # noqa: ARG002 - any data will do
         """The metric."""
@@ -70,6 +70,16 @@ class Kid:
         """All features of the real images."""
         return self.statistics(count)
 
+    def check(self, samples: Mapping[str, Statistic], reference: Mapping[str, Statistic]) -> None:
+        """Look for torch-fidelity, and compare widths.
+
+        Raises:
+            DataError: if widths differ.
+            PluginError: if torch-fidelity cannot be imported.
+        """
+        fidelity.check()
+        check_both(samples, reference)
+
     def __call__(
         self, samples: Mapping[str, Statistic], reference: Mapping[str, Statistic]
     ) -> Mapping[str, float]:
@@ -81,7 +91,7 @@ class Kid:
         """
         ours, real = both_ordered(samples, reference)
         config = self._config
-        mean, deviation = kernel_distance(
+        mean, deviation = fidelity.kernel_distance(
             ours,
             real,
             subsets=config.subsets,
