@@ -139,7 +139,7 @@ def no_samples_are_an_error(subject: Subject) -> None:
 
 @rule("metric")
 def what_does_not_go_together_is_found_beforehand(subject: Subject) -> None:
-    """A reference of other features, of which it gives no number, is refused by check() before images are seen."""
+    """A reference of other features, of which it gives no number, is refused by check()."""
     metric, stand_ins = _with_stand_ins(subject)
     makers = metric.reference_statistics(COUNT)
     fitting, other = filled(makers, [features(2)]), filled(makers, [_narrowed(features(2))])
