@@ -1,15 +1,17 @@
 """What stands against an evaluation's numbers is said before its first image; what was seen is never lost."""
 
+import shutil
 import sys
 
 import numpy as np
 import pytest
 
 import thalweg
-from evaluated import npz, pictures
+from evaluated import npz, pictures, run_folder
 from thalweg.cli import console
 from thalweg.cli.main import main
 from thalweg.errors import ConfigError, DataError, PluginError, ThalwegError
+from thalweg.evaluation.drawn import draw
 from thalweg.evaluation.npz import NpzImages
 from thalweg_eval.metrics.frechet import FrechetDistance
 
@@ -139,3 +141,26 @@ def test_a_number_that_is_not_finite_is_no_number(sets, tmp_path, monkeypatch, c
 def test_json_for_programs_never_holds_what_is_no_json():
     with pytest.raises(ValueError, match="JSON"):
         console.result_json({"loss": float("nan")})
+
+
+def test_a_disk_that_is_too_small_is_found_out_before_the_first_image(sets, tmp_path, monkeypatch, seen):
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=10_000))
+    # 50 images of 64 float32 features and a place each, twice.
+    with pytest.raises(ThalwegError, match=r"are going to be written to .*unfinished.*--work"):
+        judged(sets, tmp_path, [{"type": "nearest_neighbour"}])
+    assert seen == {"real": 40}
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=60_000))
+    assert judged(sets, tmp_path, [{"type": "nearest_neighbour"}]).values
+
+
+@pytest.mark.parametrize(("name", "needed"), [("x.npz", 2 * 64), ("x.tar", 64), ("x", 2 * 4 * 64)])
+def test_samples_that_have_no_room_are_not_begun(tmp_path, monkeypatch, name, needed):
+    run, usage = run_folder(tmp_path / "run"), shutil.disk_usage(tmp_path)
+    stated = {"count": 30, "sampler": {"type": "euler", "steps": 1}}
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=30 * needed - 1))
+    with pytest.raises(ThalwegError, match="make room, or name another place by OUT"):
+        draw(run, tmp_path / name, stated)
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=30 * needed))
+    assert draw(run, tmp_path / name, stated)["evaluations"] == 1

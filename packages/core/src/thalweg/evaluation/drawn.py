@@ -2,6 +2,7 @@
 
 import glob
 import logging
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from thalweg.evaluation.processes import check_alone, divided, shared_work
 from thalweg.evaluation.ranges import Range
 from thalweg.evaluation.recorders import work
 from thalweg.evaluation.sets import NetworkSet
-from thalweg.evaluation.surroundings import check_writable
+from thalweg.evaluation.surroundings import check_room, check_writable
 from thalweg.evaluation.tasks import DrawTask, resolved, to_plain
 from thalweg.evaluation.workplace import claimed, digest, sweep
 from thalweg.storage import redacted
@@ -106,7 +107,7 @@ def draw(
     decoder = None
     if target.form == "images":
         decoder = network.decoder(place)
-        decoder(torch.zeros(1, *source.facts.shape))  # whether it can, before hours of drawing
+        decoded = decoder(torch.zeros(1, *source.facts.shape))  # whether it can, before hours of drawing
         sampling["autoencoder"] = decoder.autoencoder
     drawn = {
         "model": redacted(str(model)),
@@ -125,6 +126,10 @@ def draw(
         _clear(folder)
         return {**drawn, **cost, **origins}
     say(f"drawing with {described(config, request.origins)}")
+    bytes_each = math.prod(source.facts.shape) * 4 if decoder is None else math.prod(decoded.shape[1:])
+    # Blocks stay until what they are made into is on the disk; how small PNGs become, nobody knows.
+    copies = 2 if decoder is None or out.suffix == ".npz" else 1
+    check_room(folder, copies * config.count * bytes_each, "OUT")
     words = source.captions(range(first, first + config.count))
     with claimed(folder):
         blocks = Blocks(folder)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import attrs
 import torch
 
 from thalweg.evaluation.images import Images, Piece, captions_of
@@ -11,8 +12,27 @@ from thalweg.evaluation.parts import Makers, Statistics
 _COUNT = 2
 
 
-def rehearsed(judges: Sequence[Judge], samples: Images, makers: Makers) -> Statistics:
-    """Statistics of two stand-ins for samples: noise, with the captions of the first samples.
+@attrs.frozen(eq=False)
+class Rehearsal:
+    """What a few stand-ins for samples came to.
+
+    Attributes:
+        statistics: of the stand-ins, by key.
+        size: of these, in bytes.
+        growth: bytes that each further image adds.
+    """
+
+    statistics: Statistics
+    size: int
+    growth: int
+
+    def size_of(self, count: int) -> int:
+        """Bytes of the statistics of so many images."""
+        return self.size + self.growth * max(0, count - _COUNT)
+
+
+def rehearsed(judges: Sequence[Judge], samples: Images, makers: Makers) -> Rehearsal:
+    """Show judges two stand-ins for samples: noise, with the captions of the first samples.
 
     Whatever extractors and statistics say against images of this shape, against samples without labels or
     captions, or against these captions, they say here.
@@ -25,17 +45,21 @@ def rehearsed(judges: Sequence[Judge], samples: Images, makers: Makers) -> Stati
     Raises:
         ThalwegError: what a judge says.
     """
-    piece = _stand_ins(samples)
-    statistics = {key: make() for key, make in makers.items()}
-    for judge in judges:
-        judge.count(judge.features(piece), piece.labels, range(_COUNT), statistics)
-    return statistics
-
-
-def _stand_ins(samples: Images) -> Piece:
+    captions = captions_of(samples, _COUNT)
     draws = torch.Generator().manual_seed(0)
-    return Piece(
-        torch.randint(0, 256, (_COUNT, *samples.shape), generator=draws, dtype=torch.uint8),
-        None if samples.classes is None else torch.zeros(_COUNT, dtype=torch.int64),
-        captions_of(samples, _COUNT),
-    )
+    statistics = {key: make() for key, make in makers.items()}
+    sizes = []
+    for place in range(_COUNT):
+        piece = Piece(
+            torch.randint(0, 256, (1, *samples.shape), generator=draws, dtype=torch.uint8),
+            None if samples.classes is None else torch.zeros(1, dtype=torch.int64),
+            None if captions is None else captions[place : place + 1],
+        )
+        for judge in judges:
+            judge.count(judge.features(piece), piece.labels, [place], statistics)
+        sizes.append(_size(statistics))
+    return Rehearsal(statistics, sizes[-1], sizes[-1] - sizes[-2])
+
+
+def _size(statistics: Statistics) -> int:
+    return sum(tensor.nbytes for one in statistics.values() for tensor in one.state().values())

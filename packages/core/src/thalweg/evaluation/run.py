@@ -34,7 +34,7 @@ from thalweg.evaluation.subjects import (
     open_reference,
     open_subject,
 )
-from thalweg.evaluation.surroundings import check_writable, default_work, software
+from thalweg.evaluation.surroundings import check_room, check_writable, default_work, software
 from thalweg.evaluation.tasks import makers_of, resolved
 from thalweg.facts import Facts
 from thalweg.files import sha256
@@ -187,13 +187,17 @@ class _Evaluation:
 
     def numbers(self, save_reference: Path | None) -> dict[str, dict[str, Any]]:
         """All numbers; the reference first, as its faults should show before hours of drawing."""
-        stand_ins = rehearsed(self._judges, self._subject.side.images, self._wanted)
+        side = self._subject.side
+        rehearsal = rehearsed(self._judges, side.images, self._wanted)
+        stand_ins = rehearsal.statistics
+        # Files are joined into one that is written before they go.
+        check_room(self._kept_in(side, list(self._wanted)), 2 * rehearsal.size_of(len(side.images)), "--work")
         stored = self._stored_statistics()
         self._check(stand_ins, stored)
         reference = self._reference_statistics(stored, save_reference)
         if reference.keys() != stored.keys():
             self._check(stand_ins, reference)
-        self._samples = self._see(self._subject.side, list(self._wanted))
+        self._samples = self._see(side, list(self._wanted))
         found: dict[str, dict[str, Any]] = {}
         for judge in self._judges:
             for name, number in judge.numbers(self._samples.statistics, reference).items():

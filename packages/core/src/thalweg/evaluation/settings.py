@@ -3,7 +3,7 @@
 from typing import Any, Literal
 
 import attrs
-from attrs.validators import ge, min_len, optional
+from attrs.validators import and_, ge, le, min_len, optional
 
 from thalweg.config import component_field, component_table
 from thalweg.errors import ConfigError
@@ -14,6 +14,7 @@ CAPTIONING = ("prompts", "captions", "text")
 PARTS = ("validation", "train")
 
 _AT_LEAST_TWO: Any = optional(ge(2))
+_SEED = and_(ge(0), le(2**63 - 1))
 
 
 def _words(_: object, __: object, prompts: tuple[str, ...]) -> None:
@@ -45,7 +46,7 @@ class DrawingConfig:
     sampler: Any = component_field("sampler", "euler_maruyama")
     guidance: Any = component_field("guidance", None, optional=True)
     labels: Literal["balanced", "random"] = "balanced"
-    seed: int = attrs.field(default=0, validator=ge(0))
+    seed: int = attrs.field(default=0, validator=_SEED)
     precision: Literal["auto", "32-true", "bf16-mixed"] = "32-true"
     prompts: tuple[str, ...] = attrs.field(default=(), validator=_words)
     captions: str = attrs.field(default="validation", validator=min_len(1))
