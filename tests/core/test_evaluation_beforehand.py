@@ -14,6 +14,7 @@ from thalweg.errors import ConfigError, DataError, PluginError, ThalwegError
 from thalweg.evaluation.drawn import draw
 from thalweg.evaluation.npz import NpzImages
 from thalweg_eval.metrics.frechet import FrechetDistance
+from thalweg_eval.metrics.precision_recall import PrecisionRecall
 
 
 @pytest.fixture
@@ -121,6 +122,44 @@ def test_a_failure_of_the_last_computation_loses_nothing(sets, tmp_path, monkeyp
     assert judged(sets, tmp_path, ["frechet_distance"]).values == whole
     assert seen == {"real": 40}  # the classifier again, and no image is seen twice
     assert list((tmp_path / "work/unfinished").iterdir()) == []
+
+
+def test_who_asks_for_fewer_numbers_sees_no_image_again(sets, tmp_path, monkeypatch, seen):
+    def failing(self, *_):
+        raise MemoryError
+
+    other = judged(sets, tmp_path / "other", ["frechet_distance"]).values
+    with monkeypatch.context() as patched:
+        patched.setattr(PrecisionRecall, "__call__", failing)
+        with pytest.raises(ThalwegError, match="'precision_recall' cannot be computed"):
+            judged(sets, tmp_path, ["frechet_distance", "precision_recall"], save_seconds=0.0)
+    seen.clear()
+    assert judged(sets, tmp_path, ["frechet_distance"]).values == pytest.approx(other, rel=1e-9)
+    assert seen == {"real": 40}  # the classifier alone
+    seen.clear()
+    both = judged(sets, tmp_path, ["frechet_distance", "precision_recall"])
+    assert both["fd_small_classifier"] == pytest.approx(other["fd_small_classifier"], rel=1e-9)
+    assert seen == {"real": 40}
+    assert list((tmp_path / "work/unfinished").iterdir()) == []
+
+
+def test_what_was_seen_by_another_extractor_or_of_other_images_is_not_taken(
+    sets, tmp_path, monkeypatch, seen
+):
+    with monkeypatch.context() as patched:
+        patched.setattr(PrecisionRecall, "__call__", lambda *_: 1 / 0)
+        with pytest.raises(ThalwegError):
+            judged(sets, tmp_path, ["frechet_distance", "precision_recall"])
+    seen.clear()
+    others = npz(tmp_path / "others.npz", 50, seed=7), sets[1]
+    judged(others, tmp_path, ["frechet_distance"])
+    assert seen["others"] == 50
+    seen.clear()
+    thalweg.evaluate(
+        sets[0], reference=sets[1], metrics=["frechet_distance"], work=tmp_path / "work",
+        extractor={"type": "small_classifier", "steps": 3},
+    )  # fmt: skip
+    assert seen["samples"] == 50
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
