@@ -4,15 +4,16 @@ import json
 import shutil
 
 import pytest
+import torch
 
 import thalweg
 from evaluated import run_folder
 from thalweg.cli.main import main
 from thalweg.config import FaultyConfigError, read_recorded
-from thalweg.evaluation.asked import asked
 from thalweg.evaluation.comparing import compare
 from thalweg.evaluation.own import Own
 from thalweg.evaluation.protocol import read_protocol
+from thalweg.evaluation.sample_settings import sample_settings
 from thalweg.importing import save
 from thalweg.storage import Location
 from thalweg.training.loop import Trainer
@@ -225,13 +226,13 @@ def test_what_is_stated_in_full_asks_nothing_of_the_run():
         ("sampler", "guidance", "seed"), "protocol"
     )
     full = {"sampler": "euler", "guidance": "none", "seed": 0, "count": 3, "batch_size": 2}
-    assert asked(full, [], never).config.count == 3
+    assert sample_settings(full, [], never).config.count == 3
 
 
 def test_as_many_samples_as_prompts_and_not_as_many_as_in_a_grid():
-    found = asked({"prompts": ["a", "b"]}, [], lambda: Own(SAMPLING))
+    found = sample_settings({"prompts": ["a", "b"]}, [], lambda: Own(SAMPLING))
     assert (found.config.count, found.origins["count"]) == (2, "prompts")
-    assert asked({"prompts": ["a", "b"]}, ["count=5"], lambda: Own(SAMPLING)).config.count == 5
+    assert sample_settings({"prompts": ["a", "b"]}, ["count=5"], lambda: Own(SAMPLING)).config.count == 5
 
 
 def test_all_faults_are_named_at_once_and_before_the_network_is_looked_for(tmp_path, capsys):
@@ -239,4 +240,32 @@ def test_all_faults_are_named_at_once_and_before_the_network_is_looked_for(tmp_p
     assert "did you mean 'count'" in said
     assert "labels" in said
     with pytest.raises(FaultyConfigError, match="wiggle"):
-        asked({}, ["sampler.wiggle=3"], lambda: Own(SAMPLING))
+        sample_settings({}, ["sampler.wiggle=3"], lambda: Own(SAMPLING))
+
+
+@pytest.mark.parametrize("below", ["", "model", "checkpoints/step-00000004"])
+def test_a_network_that_is_loaded_draws_as_its_run_does(trained, below):
+    network = thalweg.load(trained / below)
+    drawing = {"labels": [3, 7], "indices": [0, 1], "precision": "32-true"}
+    ours = thalweg.sample(network, **drawing)
+    stated = {key: SAMPLING[key] for key in ("sampler", "guidance", "seed")}
+    assert torch.equal(ours.x, thalweg.sample(network, **drawing, **stated).x)
+    other = thalweg.sample(network, **drawing, guidance="none", seed=1)
+    assert torch.equal(
+        other.x, thalweg.sample(network, **drawing, **{**stated, "guidance": "none", "seed": 1}).x
+    )
+    assert other.evaluations < ours.evaluations
+
+
+def test_a_network_that_is_composed_has_no_settings_of_its_own(tmp_path):
+    network = thalweg.load(network_alone(tmp_path / "sit"))
+    assert network.sampling == {}
+    drawn = thalweg.sample(network, labels=[1], indices=[0])
+    assert drawn.evaluations == BY_DEFAULT["steps"]
+
+
+def test_a_damaged_configuration_costs_the_settings_and_not_the_network(run, tmp_path, caplog):
+    shutil.copytree(run, tmp_path / "run")
+    (tmp_path / "run/config.toml").write_text("junk")
+    assert thalweg.load(tmp_path / "run").sampling == {}
+    assert "how its run draws is not known" in caplog.text

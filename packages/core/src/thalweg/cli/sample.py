@@ -69,12 +69,12 @@ def command(
 
     Interrupted, the same command goes on; once all is drawn, it says so and does nothing.
     """
-    from thalweg.evaluation.asked import check_asked
+    from thalweg.evaluation.sample_settings import check_sample_settings
 
     stated: dict[str, Any] = {"precision": precision}
     if prompts:
         stated["prompts"] = [*prompts]
-    check_asked(stated, settings)
+    check_sample_settings(stated, settings)
     classes = _numbers(labels)
     # torch comes in here, once the command is known to be valid.
     from thalweg.evaluation.captions import read_captions

@@ -12,7 +12,6 @@ import torch
 from thalweg.config import structure
 from thalweg.errors import ConfigError, DataError, ThalwegError
 from thalweg.evaluation import ranges as spans
-from thalweg.evaluation.asked import asked, check_asked
 from thalweg.evaluation.blocks import Blocks, DamagedBlockError, Drawing
 from thalweg.evaluation.models import model_at
 from thalweg.evaluation.notes import note_of
@@ -21,6 +20,7 @@ from thalweg.evaluation.placing import target_of
 from thalweg.evaluation.processes import check_alone, divided, shared_work
 from thalweg.evaluation.ranges import Range
 from thalweg.evaluation.recorders import work
+from thalweg.evaluation.sample_settings import check_sample_settings, sample_settings
 from thalweg.evaluation.sets import NetworkSet
 from thalweg.evaluation.surroundings import check_room, check_writable
 from thalweg.evaluation.tasks import DrawTask, resolved, to_plain
@@ -81,7 +81,7 @@ def draw(
     if first < 0 or devices < 1:
         raise ConfigError(f"start is {first} and devices is {devices}; they must be at least 0 and 1")
     stated, settings = stated or {}, list(settings)
-    check_asked(stated, settings)
+    check_sample_settings(stated, settings)
     place = resolved(device)
     target = target_of(out, place, pngs=pngs)
     target.check()
@@ -89,7 +89,7 @@ def draw(
     saved = model_at(model)
     if saved is None:
         raise DataError(f"{redacted(str(model))} holds no network; give a saved one, a run or a checkpoint")
-    request = asked(stated, settings, saved.own)
+    request = sample_settings(stated, settings, saved.own)
     config = request.config
     network = structure(
         NetworkSet,

@@ -175,7 +175,7 @@ class Parts:
 
 def found_in(folder: Path) -> list[tuple[Part, Mapping[str, str]]]:
     """The files of a folder that are whole, with all that they say of themselves."""
-    found = []
+    found: list[tuple[Part, Mapping[str, str]]] = []
     for path in sorted(folder.glob(f"*{_SUFFIX}")):
         try:
             found.append((Part(path, _ranges(path)), open_sealed(path).metadata))

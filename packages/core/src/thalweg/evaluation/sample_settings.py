@@ -13,7 +13,7 @@ from thalweg.evaluation.settings import SamplesConfig
 
 
 @attrs.frozen
-class Asked:
+class SampleSettings:
     """What is to be drawn.
 
     Attributes:
@@ -25,7 +25,9 @@ class Asked:
     origins: Mapping[str, str]
 
 
-def asked(stated: Mapping[str, Any], overrides: Iterable[str] = (), own: Callable[[], Own] = Own) -> Asked:
+def sample_settings(
+    stated: Mapping[str, Any], overrides: Iterable[str] = (), own: Callable[[], Own] = Own
+) -> SampleSettings:
     """All settings.
 
     Args:
@@ -42,20 +44,20 @@ def asked(stated: Mapping[str, Any], overrides: Iterable[str] = (), own: Callabl
     if data.get("prompts") and origins["count"] in ("run", "network", DEFAULT):
         data["count"], origins["count"] = len(data["prompts"]), PROMPTS
     try:
-        return Asked(structure(SamplesConfig, data), origins)
+        return SampleSettings(structure(SamplesConfig, data), origins)
     except FaultyConfigError as faults:
         raise found.explained(faults) from None
 
 
-def check_asked(stated: Mapping[str, Any], overrides: Iterable[str] = ()) -> None:
+def check_sample_settings(stated: Mapping[str, Any], overrides: Iterable[str] = ()) -> None:
     """Find faults before the network is at hand: all but those of what it may bring along.
 
     Raises:
-        FaultyConfigError: as :func:`asked`.
+        FaultyConfigError: as :func:`sample_settings`.
         PluginError: a component cannot be imported.
     """
     try:
-        asked(stated, overrides)
+        sample_settings(stated, overrides)
     except FaultyConfigError as faults:
         others = [problem for problem in faults.problems if not {*problem.path[:1]} & {*DRAWING}]
         if others:
