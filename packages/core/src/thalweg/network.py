@@ -55,7 +55,7 @@ class FlowNetwork(nn.Module):
         composition: what :func:`thalweg.compose` takes to build it again.
 
     Attributes:
-        sampling: how its run draws, a recipe's ``[sampling]`` in plain values; empty where nobody wrote it down.
+        sampling: how its run draws, a recipe's ``[sampling]`` in plain values; empty where none is known.
             :func:`thalweg.load` sets it, and :func:`thalweg.sample` takes of it what is not given.
     """
 
