@@ -17,9 +17,9 @@ FAST = ("sampling.sampler=euler", "sampling.sampler.steps=2", "judges.small_clas
 """The protocol ``quick`` in a moment."""
 
 
-def run_folder(folder: Path, seed: int = 0) -> Path:
-    """A run's folder with a network of random weights, no layer at zero."""
-    config = structure(RunConfig, {**TINY, "training": TRAINING})
+def run_folder(folder: Path, seed: int = 0, **more: Any) -> Path:
+    """A run's folder with a network of random weights, no layer at zero; ``more`` goes into its recipe."""
+    config = structure(RunConfig, {**TINY, "training": TRAINING, **more})
     network = thalweg.compose(**composition_of(config), facts=config.data.facts)
     draws = torch.Generator().manual_seed(seed)
     for parameter in network.parameters():

@@ -13,14 +13,12 @@ from evaluated import npz, run_folder
 from fault_disk import FaultyDisk, NotingDisk
 from shard_makers import header, samples
 from thalweg import files
-from thalweg.config import structure
 from thalweg.data.shards import ShardWriter
 from thalweg.errors import ConfigError, ThalwegError
 from thalweg.evaluation import drawn as drawing
 from thalweg.evaluation.drawn import draw
 from thalweg.evaluation.judges import build_judges
 from thalweg.evaluation.sets import NetworkSet
-from thalweg.evaluation.settings import SamplesConfig
 from thalweg.evaluation.workplace import sweep
 from thalweg.storage import Location
 
@@ -51,7 +49,7 @@ def opened_once(monkeypatch):
 
 def drawn(run, out, **options):
     fields = {"sampler": {"type": "euler", "steps": 1}, "precision": "32-true", "count": 3, "batch_size": 2}
-    return draw(run, out, structure(SamplesConfig, {**fields, **options}), pngs=FORMS[out.name], device="cpu")
+    return draw(run, out, {**fields, **options}, pngs=FORMS[out.name], device="cpu")
 
 
 def content(folder):

@@ -11,7 +11,6 @@ from safetensors.torch import load_file
 
 import thalweg
 from evaluated import FAST, run_folder
-from thalweg.config import structure
 from thalweg.data.pixels import to_images
 from thalweg.drawing import Drawer
 from thalweg.errors import ConfigError, DataError, ThalwegError
@@ -19,7 +18,7 @@ from thalweg.evaluation.captions import PartCaptions
 from thalweg.evaluation.drawn import draw
 from thalweg.evaluation.labelling import labels_of
 from thalweg.evaluation.networks import SampleSource
-from thalweg.evaluation.settings import DrawingConfig, SamplesConfig
+from thalweg.evaluation.settings import DrawingConfig
 from thalweg.types import Batch, Condition, Text
 
 COUNT = 23
@@ -27,7 +26,7 @@ COUNT = 23
 
 def config(**options):
     fields = {"sampler": {"type": "euler", "steps": 2}, "precision": "32-true", "count": COUNT, "seed": 3}
-    return structure(SamplesConfig, {**fields, **options})
+    return {**fields, **options}
 
 
 @pytest.fixture(scope="module")

@@ -13,12 +13,10 @@ from power_cuts import recorded
 from shard_makers import header, samples
 from small_states import CONFIG, small
 from thalweg import files
-from thalweg.config import structure
 from thalweg.data.shards import ShardWriter, read_index, verify
 from thalweg.documents import write_document
 from thalweg.errors import DataError
 from thalweg.evaluation.drawn import draw
-from thalweg.evaluation.settings import SamplesConfig
 from thalweg.facts import Facts
 from thalweg.files import write_bytes, write_new
 from thalweg.folders import whole_folder
@@ -252,10 +250,9 @@ def test_samples_are_there_or_the_blocks_that_they_are_made_of(tmp_path: Path, n
     place.mkdir()
     torch.set_num_threads(1)
     settings = {"count": 4, "batch_size": 2, "sampler": {"type": "euler", "steps": 1}, "precision": "32-true"}
-    config = structure(SamplesConfig, settings)
 
     def act() -> None:
-        draw(run, place / name, config, pngs=name == "pngs", device="cpu")
+        draw(run, place / name, settings, pngs=name == "pngs", device="cpu")
 
     disk = recorded(place, act)
     whole = _files(place / name)

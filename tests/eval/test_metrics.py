@@ -83,7 +83,7 @@ def test_without_torch_fidelity_its_extra_is_named():
     side = [Features(normal(9, 3))]
     with (
         mock.patch.dict(sys.modules, {"torch_fidelity.metric_prc": None}),
-        pytest.raises(PluginError, match=r"thalweg-eval\[fidelity\]"),
+        pytest.raises(PluginError, match=r"pip install 'torch-fidelity"),
     ):
         numbers(metric("precision_recall"), side, side)
 

@@ -24,10 +24,10 @@ from thalweg.ablation.config import read_ablation
 from thalweg.authoring.writing import template_kinds
 from thalweg.cli.fields import describe_fields
 from thalweg.cli.main import COMMANDS, cli, main
-from thalweg.config import apply_override, load_config, structure
+from thalweg.config import apply_override, load_config
 from thalweg.evaluation.choosing import chosen
 from thalweg.evaluation.protocol import read_protocol
-from thalweg.evaluation.settings import SamplesConfig
+from thalweg.evaluation.sample_settings import sample_settings
 from thalweg.plugins import KINDS
 from thalweg.plugins.deprecation import DEPRECATED
 from thalweg.plugins.offers import BUILT_IN
@@ -167,10 +167,7 @@ def test_commands_take_what_they_are_given(page):
             if (ROOT / given["recipe"]).exists() and "mixer" not in str(given):
                 load_config(ROOT / given["recipe"], given["overrides"])
         elif ctx.info_name == "sample":
-            sampling: dict[str, object] = {}
-            for override in given["settings"]:
-                apply_override(sampling, override)
-            structure(SamplesConfig, sampling)
+            sample_settings({}, given["settings"])
         elif ctx.info_name == "evaluate":
             metrics = given["metrics"]
             judges = chosen(metrics.split(","), given["extractor"]) if metrics else None

@@ -21,7 +21,7 @@ from thalweg import files
 from thalweg.arguments import check_instance, check_path
 from thalweg.bounding import TooLargeError, at_most, check_description
 from thalweg.composition import compose
-from thalweg.config import component
+from thalweg.config import CONFIG, component, read_recorded
 from thalweg.devices import usable_device
 from thalweg.documents import write_document
 from thalweg.errors import ConfigError, DataError, PluginError, ThalwegError
@@ -262,7 +262,22 @@ def load(path: str | Path, *, device: torch.device | str | None = None) -> FlowN
         {name: group.read(name) for name in shapes} if saved is not None else read_tensors(folder / TENSORS)
     )
     network.load_state_dict(tensors)
+    network.sampling = _sampling(origin, description)
     return network.to(home).eval()
+
+
+def _sampling(folder: Path, description: Mapping[str, Any]) -> Mapping[str, Any]:
+    """How the run that a network lies in draws; of one away from its run, what was saved with it."""
+    found: Any = description.get("sampling")
+    for above in (folder, folder.parent, folder.parent.parent):
+        if (above / CONFIG).is_file():
+            try:
+                found = read_recorded(above / CONFIG).get("sampling")
+            except DataError as error:
+                logging.getLogger("thalweg").warning("%s; how its run draws is not known", error)
+                found = None
+            break
+    return found if isinstance(found, dict) else {}
 
 
 def _built(

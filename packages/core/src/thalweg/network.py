@@ -54,6 +54,10 @@ class FlowNetwork(nn.Module):
         facts: what it is built for, branches included.
         interpolant: the path whose velocity it predicts.
         composition: what :func:`thalweg.compose` takes to build it again.
+
+    Attributes:
+        sampling: how its run draws, a recipe's ``[sampling]`` in plain values; empty where none is known.
+            :func:`thalweg.load` sets it, and :func:`thalweg.sample` takes of it what is not given.
     """
 
     def __init__(
@@ -70,6 +74,7 @@ class FlowNetwork(nn.Module):
         accelerates = refiner is not None and refiner.has_acceleration
         self.facts, self.composition = attrs.evolve(facts, accelerates=accelerates), dict(composition)
         self.interpolant = Interpolant.named(interpolant)
+        self.sampling: Mapping[str, Any] = {}
         self.backbone, self.refiner = backbone, refiner
         self._stride = depth // branches
         # One layer for all intermediate branches, one for the last, one for all accelerations.

@@ -434,6 +434,11 @@ class Metric(Protocol):
         name: its name, such as ``frechet_distance``.
         better: which way its numbers are better, ``higher`` or ``lower``; None where nobody can tell, and
             they are not ranked. Numbers with ``_std`` in their names never are.
+
+    One whose numbers need more than its statistics has ``check(samples, reference)`` as well. It is called
+    before the first image is seen, and again once the reference was, and raises a ``ThalwegError`` if a
+    package is missing or both sides do not go together. ``samples`` are its statistics of two stand-ins for
+    samples, ``reference`` those of the reference that are at hand: before it was seen, perhaps none.
     """
 
     name: str

@@ -50,10 +50,10 @@ def sample(
     *,
     labels: Sequence[int] | None,
     indices: Sequence[int],
-    sampler: str | Mapping[str, Any] | Sampler | Any,
+    sampler: str | Mapping[str, Any] | Sampler | Any | None = None,
     guidance: str | Mapping[str, Any] | Guidance | Any | None = None,
     text: Text | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     batch_size: int = 64,
     interpolant: Interpolant | str | None = None,
     device: torch.device | str | None = None,
@@ -70,10 +70,11 @@ def sample(
         network: what is sampled from; put into evaluation mode while it is.
         labels: the class of each sample; None draws without a condition.
         indices: which samples of this seed, each from 0.
-        sampler: a registered name, a mapping with ``type``, a config, or a sampler.
-        guidance: the same for guidance; None and ``"none"`` are none.
+        sampler: a registered name, a mapping with ``type``, a config, or a sampler; by default the network's
+            own, as its run has it, and ``euler_maruyama`` if it has none.
+        guidance: the same for guidance; ``"none"`` is none, also where the network has its own.
         text: the encoded caption of each sample, for networks that read captions.
-        seed: the seed of all noise.
+        seed: the seed of all noise; by default the network's own, and 0 if it has none.
         batch_size: samples that are stepped together.
         interpolant: the path that the network was trained on, or its name, ``linear`` or ``cosine``; by
             default the network's own, and linear if it states none.
@@ -94,6 +95,10 @@ def sample(
     check_instance(
         "network", network, VelocityNetwork, "a network, as thalweg.compose or thalweg.load return it"
     )
+    own: Mapping[str, Any] = getattr(network, "sampling", {})
+    sampler = own.get("sampler", "euler_maruyama") if sampler is None else sampler
+    guidance = own.get("guidance") if guidance is None else guidance
+    seed = own.get("seed", 0) if seed is None else seed
     indices = check_integers("indices", indices, "range(5)")
     labels = None if labels is None else check_integers("labels", labels, "[3, 7], one a sample")
     seed, batch_size = SEED.check("seed", seed), AT_ONCE.check("batch_size", batch_size)

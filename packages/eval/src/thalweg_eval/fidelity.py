@@ -13,6 +13,19 @@ from jaxtyping import Float
 from torch import Tensor
 
 from thalweg.errors import PluginError
+from thalweg.suggestions import one_line
+
+_KERNEL, _MANIFOLDS = "metric_kid", "metric_prc"
+
+
+def check() -> None:
+    """Raise unless all of it can be computed.
+
+    Raises:
+        PluginError: if torch-fidelity is not installed, or cannot be imported.
+    """
+    for name in (_KERNEL, _MANIFOLDS):
+        _module(name)
 
 
 def kernel_distance(
@@ -31,7 +44,7 @@ def kernel_distance(
     Raises:
         PluginError: if torch-fidelity is not installed.
     """
-    found: Mapping[str, float] = _module("metric_kid").kid_features_to_metric(
+    found: Mapping[str, float] = _module(_KERNEL).kid_features_to_metric(
         samples,
         reference,
         kid_subsets=subsets,
@@ -58,7 +71,7 @@ def precision_recall(
     Raises:
         PluginError: if torch-fidelity is not installed.
     """
-    found: Mapping[str, float] = _module("metric_prc").prc_features_to_metric(
+    found: Mapping[str, float] = _module(_MANIFOLDS).prc_features_to_metric(
         samples,
         reference,
         prc_neighborhood=neighbours,
@@ -74,7 +87,7 @@ def _module(name: str) -> Any:
         module: ModuleType = importlib.import_module(f"torch_fidelity.{name}")
     except ImportError as error:
         raise PluginError(
-            "KID, precision and recall are computed by torch-fidelity, which is not installed; "
-            "pip install 'thalweg-eval[fidelity]'"
+            f"KID, precision and recall are computed by torch-fidelity, which cannot be imported "
+            f"({one_line(error)}); pip install 'torch-fidelity>=0.4,<0.5'"
         ) from error
     return module

@@ -39,7 +39,7 @@ def result_json(data: Any) -> None:
         OutputLostError: it cannot be written.
     """
     plain = not is_utf_8(sys.stdout)  # what is written out must be JSON's own escapes
-    _show(visible_json(json.dumps(redacted_plain(data), indent=2, ensure_ascii=plain)))
+    _show(visible_json(json.dumps(redacted_plain(data), indent=2, ensure_ascii=plain, allow_nan=False)))
 
 
 def flush() -> None:

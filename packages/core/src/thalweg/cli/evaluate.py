@@ -54,7 +54,8 @@ def command(
     The reference is images in any of these forms, a recipe or a run for its training data (RECIPE:validation
     for the others), statistics that --save-reference wrote, or an .npz with mu and sigma.
 
-    KEY=VALUE changes settings: count=10000, sampling.sampler.steps=50, sampling.guidance=cfg, crop=256.
+    KEY=VALUE changes settings: count=10000, sampling.sampler.steps=50, sampling.guidance=cfg, crop=256. A
+    sampler, guidance or seed that neither these nor the protocol state are those of the run.
 
     Interrupted, the same command goes on.
     """
@@ -75,6 +76,7 @@ def command(
             batch_size=batch_size,
             work=work,
             progress=progress,
+            say=console.say,
         )
     if as_json:
         console.result_json(passport.plain())

@@ -3,12 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-import attrs
 import click
 
 from thalweg.cli import console
 from thalweg.cli.local import LocalPath, Place
-from thalweg.config import apply_override, structure
 from thalweg.errors import ConfigError
 
 
@@ -59,9 +57,10 @@ def command(
 ) -> None:
     """Draw samples of MODEL, a saved network or a run that holds one, into OUT, which nothing else may be.
 
-    KEY=VALUE changes how: count=64, batch_size=64, seed=0, labels=random, sampler=euler_maruyama,
-    sampler.steps=250, guidance=cfg, guidance.scale=1.8, 'guidance.interval=[0.0, 0.7]', autoencoder=sd-vae.
-    With prompts, count is their number by default. The run says which encoder reads them; for one trained on
+    Sampler, guidance, seed, count and batch_size are those of the run, or of the saved network; KEY=VALUE
+    changes them: count=64, batch_size=64, seed=0, labels=random, sampler=euler_maruyama, sampler.steps=250,
+    guidance=cfg, guidance.scale=1.8, 'guidance.interval=[0.0, 0.7]', guidance=none, autoencoder=sd-vae. With
+    prompts, count is their number by default. The run says which encoder reads them; for one trained on
     captions that were encoded before, text=clip text.weights=PATH does.
 
     OUT.npz gets images as the ADM evaluator takes them, OUT.tar and a folder with --png one PNG each; any
@@ -71,40 +70,37 @@ def command(
 
     Interrupted, the same command goes on; once all is drawn, it says so and does nothing.
     """
-    from thalweg.evaluation.settings import SamplesConfig
+    from thalweg.evaluation.sample_settings import check_sample_settings
 
-    data: dict[str, Any] = {"precision": precision}
-    for item in settings:
-        apply_override(data, item, SamplesConfig)
+    stated: dict[str, Any] = {"precision": precision}
     if prompts:
-        data["prompts"] = [*prompts]
-    config = structure(SamplesConfig, data)
+        stated["prompts"] = [*prompts]
+    check_sample_settings(stated, settings)
     classes = _numbers(labels)
     # torch comes in here, once the command is known to be valid.
     from thalweg.evaluation.captions import read_captions
     from thalweg.evaluation.drawn import draw
 
     if prompt_file is not None:
-        config = attrs.evolve(config, prompts=(*config.prompts, *read_captions(prompt_file)))
-    if config.prompts and "count" not in data:
-        config = attrs.evolve(config, count=len(config.prompts))
-
+        stated["prompts"] = [*prompts, *read_captions(prompt_file)]
     drawn = draw(
         model,
         out,
-        config,
+        stated,
+        settings=settings,
         classes=classes,
         first=start,
         pngs=pngs,
         devices=devices,
         device=device,
         progress=lambda done, total: console.say(f"{done} of {total} samples"),
+        say=console.say,
     )
     if as_json:
         console.result_json({"out": str(out), **drawn})
         return
     cost = f"{drawn['evaluations']:.4g} evaluations each, {drawn['seconds']:.1f} s"
-    console.result(f"{out}: {config.count} samples, {cost}")
+    console.result(f"{out}: {drawn['sampling']['count']} samples, {cost}")
 
 
 def _numbers(text: str | None) -> list[int] | None:

@@ -2,7 +2,8 @@
 
 import glob
 import logging
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,14 @@ from thalweg.evaluation import ranges as spans
 from thalweg.evaluation.blocks import Blocks, DamagedBlockError, Drawing
 from thalweg.evaluation.models import model_at
 from thalweg.evaluation.notes import note_of
+from thalweg.evaluation.own import described
 from thalweg.evaluation.placing import target_of
 from thalweg.evaluation.processes import check_alone, divided, shared_work
 from thalweg.evaluation.ranges import Range
 from thalweg.evaluation.recorders import work
+from thalweg.evaluation.sample_settings import check_sample_settings, sample_settings
 from thalweg.evaluation.sets import NetworkSet
-from thalweg.evaluation.settings import SamplesConfig
-from thalweg.evaluation.surroundings import check_writable
+from thalweg.evaluation.surroundings import check_room, check_writable
 from thalweg.evaluation.tasks import DrawTask, resolved, to_plain
 from thalweg.evaluation.workplace import claimed, digest, sweep
 from thalweg.integers import INDEX, PROCESSES, Integers
@@ -35,14 +37,16 @@ _log = logging.getLogger("thalweg")
 def draw(
     model: Path | str,
     out: Path | str,
-    config: SamplesConfig,
+    stated: Mapping[str, Any] | None = None,
     *,
+    settings: Iterable[str] = (),
     classes: Sequence[int] | None = None,
     first: int = 0,
     pngs: bool = False,
     devices: int = 1,
     device: str = "auto",
     progress: Callable[[int, int], None] = lambda *_: None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Draw samples of a network into files; interrupted, the same call goes on.
 
@@ -55,16 +59,20 @@ def draw(
         model: a saved network, or a run that holds one; a path or a URL.
         out: a path; ``.npz`` and ``.tar`` get images, any other name is a new folder, of tensors, and may
             not be called like a file.
-        config: how, and how many.
+        stated: how, and how many: fields of :class:`thalweg.evaluation.settings.SamplesConfig` in plain
+            values. Sampler, guidance, seed, count and batch size are by default those of the network's run,
+            or those that it was saved with.
+        settings: ``key.path=value`` changes of all that.
         classes: those to draw; all by default.
         first: index of the first sample.
         pngs: make the folder one of images.
         devices: processes that share the work.
         device: where networks run.
         progress: called with how many are drawn and how many there will be.
+        say: told in words, before anything is drawn, what is taken from where.
 
     Returns:
-        How they were drawn, in plain values.
+        How they were drawn, in plain values, and under ``origins`` where those settings are from.
 
     Raises:
         ConfigError: an argument does not fit the network, or something else stands at ``out``, or at the
@@ -73,8 +81,10 @@ def draw(
         ThalwegError: a sample is not finite, or a file cannot be written.
     """
     check_alone()
-    Integers(0, INDEX.high - config.count).check("start", first)
     PROCESSES.check("devices", devices)
+    INDEX.check("start", first)
+    stated, settings = stated or {}, list(settings)
+    check_sample_settings(stated, settings)
     model, out = plain_place(model), local_path(out, "out")
     place = resolved(device)
     target = target_of(out, place, pngs=pngs)
@@ -83,6 +93,9 @@ def draw(
     saved = model_at(model)
     if saved is None:
         raise DataError(f"{redacted(str(model))} holds no network; give a saved one, a run or a checkpoint")
+    request = sample_settings(stated, settings, saved.own)
+    config = request.config
+    Integers(0, INDEX.high - config.count).check("start", first)
     network = structure(
         NetworkSet,
         {
@@ -99,7 +112,7 @@ def draw(
     decoder = None
     if target.form == "images":
         decoder = network.decoder(place)
-        decoder(torch.zeros(1, *source.facts.shape))  # whether it can, before hours of drawing
+        decoded = decoder(torch.zeros(1, *source.facts.shape))  # whether it can, before hours of drawing
         sampling["autoencoder"] = decoder.autoencoder
     drawn = {
         "model": redacted(str(model)),
@@ -108,14 +121,20 @@ def draw(
         "start": first,
         "precision": sampling["precision"],
     }
-    request = digest({**drawn, "form": target.form})
-    folder = out.with_name(f"{out.name}.unfinished-{request[:8]}")
+    wanted = digest({**drawn, "form": target.form})
+    folder = out.with_name(f"{out.name}.unfinished-{wanted[:8]}")
+    origins = {"origins": dict(request.origins)}
     sweep(out.parent.glob(f"{glob.escape(out.name)}.unfinished-????????"))
-    cost = target.finished(request)
+    cost = target.finished(wanted)
     if cost is not None:
         _log.warning("%s is complete already; nothing was drawn", out)
         _clear(folder)
-        return {**drawn, **cost}
+        return {**drawn, **cost, **origins}
+    say(f"drawing with {described(config, request.origins)}")
+    bytes_each = math.prod(source.facts.shape) * 4 if decoder is None else math.prod(decoded.shape[1:])
+    # Blocks stay until what they are made into is on the disk; how small PNGs become, nobody knows.
+    copies = 2 if decoder is None or out.suffix == ".npz" else 1
+    check_room(folder, copies * config.count * bytes_each, "OUT")
     words = source.captions(range(first, first + config.count))
     with claimed(folder):
         blocks = Blocks(folder)
@@ -141,11 +160,11 @@ def draw(
             if spans.without([(0, config.count)], blocks.done()):
                 raise ThalwegError("not all samples were drawn; the same command goes on from there")
             try:
-                cost = target.put(folder, blocks, drawn, words, request)
+                cost = target.put(folder, blocks, drawn, words, wanted)
             except DamagedBlockError:
                 continue  # which was said, and those samples are drawn anew
             blocks.remove()
-            return {**drawn, **cost}
+            return {**drawn, **cost, **origins}
     raise ThalwegError(f"what is written to {folder} is damaged again and again; choose another disk")
 
 

@@ -60,6 +60,16 @@ def check_enough(images: Images, what: str) -> None:
         raise DataError(f"{what} has {number}; an evaluation needs at least two")
 
 
+def captions_of(images: Images, count: int) -> Sequence[str] | None:
+    """The captions of the first images; None where they have none.
+
+    A set that knows them without drawing or reading images says so by ``captions(indices)``.
+    """
+    known = getattr(images, "captions", None)
+    found: Sequence[str] | None = images.read(0, count).captions if known is None else known(range(count))
+    return found
+
+
 class First:
     """The first ``count`` images of a set; the rest is as of the whole."""
 
@@ -73,3 +83,7 @@ class First:
     def read(self, start: int, stop: int) -> Piece:
         """As of the whole."""
         return self._whole.read(start, stop)
+
+    def captions(self, indices: Sequence[int]) -> Sequence[str] | None:
+        """As of the whole; of its first images."""
+        return captions_of(self._whole, len(indices))

@@ -1,6 +1,7 @@
 """Extractors with their metrics, built, and the statistics that they ask for."""
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -9,13 +10,14 @@ import torch
 from torch import Tensor
 
 from thalweg.config import dump_component
-from thalweg.errors import ConfigError
+from thalweg.errors import ConfigError, DataError, ThalwegError
 from thalweg.evaluation.images import Images, Piece
 from thalweg.evaluation.parts import Makers, Statistics
 from thalweg.evaluation.settings import EvaluationConfig, JudgeConfig
 from thalweg.facts import Facts
 from thalweg.plugins import build_component
 from thalweg.protocols import Extractor, Metric, Statistic
+from thalweg.suggestions import one_line
 from thalweg.types import Features
 
 _SPREAD = "_std"
@@ -72,11 +74,31 @@ class Judge:
         for one in self._own(statistics).values():
             one.update(features, labels, indices)
 
+    def check(self, samples: Statistics, reference: Statistics) -> None:
+        """Ask each metric whether its numbers can be computed once all images have been seen.
+
+        Args:
+            samples: statistics of stand-ins for samples.
+            reference: those of the reference that are at hand.
+
+        Raises:
+            ThalwegError: what a metric says against it.
+        """
+        for metric in self.metrics.values():
+            check = getattr(metric, "check", None)
+            if check is not None:
+                check(self._own(samples), self._own(reference))
+
     def numbers(self, samples: Statistics, reference: Statistics) -> dict[str, Number]:
-        """All numbers, by the names that they bear in these features."""
+        """All numbers, by the names that they bear in these features.
+
+        Raises:
+            DataError: if one is not finite.
+            ThalwegError: if one cannot be computed.
+        """
         found: dict[str, Number] = {}
         for metric in self.metrics.values():
-            for number, value in metric(self._own(samples), self._own(reference)).items():
+            for number, value in self._computed(metric, samples, reference).items():
                 name = self.extractor.number_name(number)
                 if name in found:
                     raise ConfigError(
@@ -84,6 +106,24 @@ class Judge:
                     )
                 better = None if _SPREAD in name else metric.better
                 found[name] = Number(metric.name, float(value), better)
+        return found
+
+    def _computed(self, metric: Metric, samples: Statistics, reference: Statistics) -> Mapping[str, float]:
+        try:
+            found = metric(self._own(samples), self._own(reference))
+        except ThalwegError:
+            raise
+        except Exception as error:
+            raise ThalwegError(
+                f"'{metric.name}' cannot be computed ({one_line(error)}); what was seen is kept: remove the "
+                "cause, and the same command goes on from there"
+            ) from error
+        wrong = [number for number, value in found.items() if not math.isfinite(value)]
+        if wrong:
+            raise DataError(
+                f"'{wrong[0]}' by {self.extractor.name} is {float(found[wrong[0]])}: look for samples that "
+                "have diverged, or broken statistics of the reference"
+            )
         return found
 
     def _own(self, statistics: Statistics) -> dict[str, Statistic]:
@@ -118,6 +158,9 @@ def _judge(
 ) -> Judge:
     extractor = build_component(config.extractor, facts)
     metrics = {key: build_component(one, facts) for key, one in config.metrics.items()}
+    kinds = [metric.name for metric in metrics.values()]
+    if twice := next((kind for kind in kinds if kinds.count(kind) > 1), None):
+        raise ConfigError(f"'{name}' has the metric '{twice}' twice; put one under another judge")
     kind = dump_component("extractor", config.extractor)["type"]
     if hasattr(extractor, "fit"):
         _fit(extractor, kind, teaching)

@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import attrs
 
 from thalweg.config import read_recorded, read_toml
 from thalweg.errors import ConfigError, DataError
+from thalweg.evaluation.own import Own
 from thalweg.fetching import DESCRIPTION, on_this_machine, read_description, run_config
 from thalweg.storage.places import is_url, plain_place
 from thalweg.storage.redaction import redacted
@@ -27,17 +29,29 @@ class Model:
         sha256: of its tensors; of a checkpoint's, those of the averaged weights.
         step: that it was trained to; None where nobody wrote it down.
         run: the folder of the run that it belongs to; None if there is none.
+        sampling: a recipe's ``[sampling]`` in plain values that was saved with it; None if there was none.
     """
 
     path: Path
     sha256: str
     step: int | None
     run: Path | None
+    sampling: Mapping[str, Any] | None = None
 
     @property
     def data(self) -> Any:
         """The run's data set, in plain values; None without a run."""
         return None if self.run is None else data_of(self.run)
+
+    def own(self) -> Own:
+        """How its run draws; of a network away from its run, what was saved with it; else nothing.
+
+        Raises:
+            DataError: if the run's configuration is damaged.
+        """
+        if self.run is not None:
+            return Own(read_recorded(self.run / CONFIG).get("sampling", {}), "run")
+        return Own(self.sampling or {}, "network")
 
 
 def model_at(place: Path | str) -> Model | None:
@@ -66,7 +80,14 @@ def model_at(place: Path | str) -> Model | None:
         digest = parts[0] if len(parts) == 1 else hashlib.sha256("".join(parts).encode()).hexdigest()
         return Model(folder, digest, checkpoint.step_of(folder), run)
     description = _described(folder)
-    return Model(folder, str(description.get("sha256", "")), _step_of(description), run)
+    sampling = description.get("sampling")
+    return Model(
+        folder,
+        str(description.get("sha256", "")),
+        _step_of(description),
+        run,
+        sampling if isinstance(sampling, dict) else None,
+    )
 
 
 def is_run(place: Path | str) -> bool:

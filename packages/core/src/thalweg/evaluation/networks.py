@@ -153,6 +153,10 @@ class NetworkImages:
     def __len__(self) -> int:
         return self._count
 
+    def captions(self, indices: Sequence[int]) -> Sequence[str] | None:
+        """What these samples are drawn for, in words; nothing is drawn."""
+        return self._source.captions(indices)
+
     def read(self, start: int, stop: int) -> Piece:
         """Draw samples start..stop-1.
 

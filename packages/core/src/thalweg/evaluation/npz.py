@@ -11,7 +11,7 @@ import threading
 import weakref
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -87,6 +87,10 @@ class NpzImages:
 
     def __len__(self) -> int:
         return self._count
+
+    def captions(self, indices: Sequence[int]) -> Sequence[str] | None:
+        """What these images were drawn for, where the note beside them says it."""
+        return None if self._captions is None else [self._captions[index] for index in indices]
 
     def read(self, start: int, stop: int) -> Piece:
         """Rows start..stop-1.

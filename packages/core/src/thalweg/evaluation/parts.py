@@ -51,10 +51,11 @@ class Parts:
     Args:
         folder: where they are; made if need be.
         makers: the empty statistic of each key.
+        told: what else each file says of itself.
     """
 
-    def __init__(self, folder: Path, makers: Makers) -> None:
-        self._folder, self._makers = folder, makers
+    def __init__(self, folder: Path, makers: Makers, told: Mapping[str, str] | None = None) -> None:
+        self._folder, self._makers, self._told = folder, makers, dict(told or {})
         self._own: list[Part] = []
         self._known: dict[Path, Sequence[Range]] = {}
 
@@ -135,20 +136,27 @@ class Parts:
 
     def _read(self, part: Part) -> dict[str, Statistic] | None:
         """What a file holds; None if it is damaged, and gone."""
-        states: dict[str, dict[str, Tensor]] = {key: {} for key in self._makers}
-        statistics = self.empty()
         try:
-            file = open_sealed(part.path)
-            for name in file.names:
-                key, _, tensor = name.rpartition("/")
-                if key not in states:
-                    raise DataError(f"{part.path} holds statistics that nobody asked for")
-                states[key][tensor] = file.tensor(name)
-            for key, state in states.items():
-                load_state(statistics[key], state, str(part.path))
+            return self.read(part.path)
         except DataError as error:
             self._drop(part.path, error)
             return None
+
+    def read(self, path: Path) -> dict[str, Statistic]:
+        """What a file holds of these statistics; it may hold more.
+
+        Raises:
+            DataError: if it is damaged.
+        """
+        states: dict[str, dict[str, Tensor]] = {key: {} for key in self._makers}
+        statistics = self.empty()
+        file = open_sealed(path)
+        for name in file.names:
+            key, _, tensor = name.rpartition("/")
+            if key in states:
+                states[key][tensor] = file.tensor(name)
+        for key, state in states.items():
+            load_state(statistics[key], state, str(path))
         return statistics
 
     def _drop(self, path: Path, error: DataError) -> None:
@@ -161,8 +169,19 @@ class Parts:
         tensors = {
             f"{key}/{name}": tensor for key, one in statistics.items() for name, tensor in one.state().items()
         }
-        write_sealed(path, tensors, {_RANGES: json.dumps(ranges)})
+        write_sealed(path, tensors, {**self._told, _RANGES: json.dumps(ranges)})
         return Part(path, ranges)
+
+
+def found_in(folder: Path) -> list[tuple[Part, Mapping[str, str]]]:
+    """The files of a folder that are whole, with all that they say of themselves."""
+    found: list[tuple[Part, Mapping[str, str]]] = []
+    for path in sorted(folder.glob(f"*{_SUFFIX}")):
+        try:
+            found.append((Part(path, _ranges(path)), open_sealed(path).metadata))
+        except DataError:
+            continue  # whoever wrote it will say so
+    return found
 
 
 def load_state(statistic: Statistic, state: Mapping[str, Tensor], origin: str) -> None:
@@ -178,7 +197,9 @@ def load_state(statistic: Statistic, state: Mapping[str, Tensor], origin: str) -
     """
     try:
         statistic.load_state(state)
-    except (KeyError, IndexError, TypeError, ValueError, RuntimeError, DataError) as error:
+    except DataError as error:
+        raise DataError(f"{origin}: {error}") from error
+    except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
         raise DataError(f"{origin}: these are no such statistics ({one_line(error)})") from error
 
 

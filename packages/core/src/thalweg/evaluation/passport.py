@@ -24,7 +24,8 @@ class Passport:
             where nobody can tell) of each number, by name.
         conditions: all that two passports must agree on for their numbers to be comparable.
         subject: what was judged: path, identity, checkpoint's SHA-256 and step, number and shape of images.
-        protocol: name, version, SHA-256 of its text, and what was changed.
+        protocol: name, version, SHA-256 of its text, what was changed, and of a network under ``sampling``
+            where its sampler, guidance and seed were stated.
         software: versions of Python, packages and plugins.
         machine: device, processes, threads, and what it took in seconds.
         made: when, in ISO 8601.

@@ -4,14 +4,15 @@ Those that are shipped lie in ``protocols/``. A change to one is another version
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import attrs
 
-from thalweg.config import FaultyConfigError, apply_override, read_toml, structure
+from thalweg.config import FaultyConfigError, read_toml, structure
 from thalweg.errors import ConfigError
+from thalweg.evaluation.own import DRAWING, PROTOCOL, STATED, Own, merged
 from thalweg.evaluation.settings import EvaluationConfig
 from thalweg.regular import LARGEST_DOCUMENT
 from thalweg.storage.places import read_place
@@ -29,11 +30,13 @@ class Protocol:
         config: the settings, all of them.
         sha256: of the protocol's text; None where none was named.
         changed: what was overridden, as it was written but for credentials.
+        origins: where sampler, guidance and seed are from: see :class:`thalweg.evaluation.own.Merged`.
     """
 
     config: EvaluationConfig
     sha256: str | None = None
     changed: tuple[str, ...] = ()
+    origins: Mapping[str, str] = attrs.field(factory=dict)
 
 
 def names() -> list[str]:
@@ -42,14 +45,20 @@ def names() -> list[str]:
 
 
 def read_protocol(
-    what: str | Path | None, overrides: Iterable[str] = (), judges: Mapping[str, Any] | None = None
+    what: str | Path | None,
+    overrides: Iterable[str] = (),
+    judges: Mapping[str, Any] | None = None,
+    own: Callable[[], Own] = Own,
 ) -> Protocol:
     """Settings of a protocol, or without one the defaults.
+
+    A sampler, guidance or seed that the protocol does not state is the network's own.
 
     Args:
         what: a shipped one's name or a TOML file, by path or URL; None for none.
         overrides: ``key.path=value``, as for recipes.
         judges: extractors and metrics instead of the protocol's.
+        own: gives what the network that is judged brings along; asked only for what is not stated.
 
     Raises:
         ConfigError: if there is no such protocol, or settings are wrong: all faults at once.
@@ -64,15 +73,33 @@ def read_protocol(
     if judges is not None:
         data["judges"] = dict(judges)
     changed = [*overrides]
-    for item in changed:
-        apply_override(data, item, EvaluationConfig)
+    origin = STATED if what is None else PROTOCOL
+    found = merged(data, changed, EvaluationConfig, DRAWING, own, table="sampling", origin=origin)
     try:
-        config = structure(EvaluationConfig, data)
+        config = structure(EvaluationConfig, found.data)
     except FaultyConfigError as faults:
-        raise faults.of(str(what)) if what is not None else faults from None
+        told = found.explained(faults)
+        raise told.of(str(what)) if what is not None else told from None
     if judges is not None and what is not None:
         changed.append("judges")
-    return Protocol(config, digest, tuple(map(redacted, changed)))
+    return Protocol(config, digest, tuple(map(redacted, changed)), found.origins)
+
+
+def check_protocol(
+    what: str | Path | None, overrides: Iterable[str] = (), judges: Mapping[str, Any] | None = None
+) -> None:
+    """Find faults before the network is at hand: all but those of sampling, which it may bring along.
+
+    Raises:
+        ConfigError: as :func:`read_protocol`.
+        PluginError: if a component cannot be imported.
+    """
+    try:
+        read_protocol(what, overrides, judges)
+    except FaultyConfigError as faults:
+        others = [problem for problem in faults.problems if problem.path[:1] != ("sampling",)]
+        if others:
+            raise FaultyConfigError(others, faults.source) from None
 
 
 def _path(what: str | Path) -> str | Path:

@@ -4,7 +4,7 @@ import contextlib
 import datetime
 import platform
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -19,16 +19,26 @@ from thalweg.evaluation.choosing import chosen
 from thalweg.evaluation.given import check_given
 from thalweg.evaluation.judges import Judge, build_judges
 from thalweg.evaluation.outputs import check_outputs
+from thalweg.evaluation.own import Own, described
 from thalweg.evaluation.parts import Makers, Statistics
 from thalweg.evaluation.passport import Passport
 from thalweg.evaluation.processes import check_alone
-from thalweg.evaluation.protocol import Protocol, read_protocol
+from thalweg.evaluation.protocol import Protocol, check_protocol, read_protocol
 from thalweg.evaluation.recorders import SAVE_SECONDS
 from thalweg.evaluation.reference import Entry, ReferenceCache, stored_moments, write_reference
+from thalweg.evaluation.rehearsal import rehearsed
 from thalweg.evaluation.seeing import Means, Progress, Seen, Side, kept_in, see
 from thalweg.evaluation.sets import opened_once
-from thalweg.evaluation.subjects import Named, Reference, Subject, brought, open_reference, open_subject
-from thalweg.evaluation.surroundings import check_writable, default_work, software
+from thalweg.evaluation.subjects import (
+    Named,
+    Reference,
+    Subject,
+    brought,
+    network_of,
+    open_reference,
+    open_subject,
+)
+from thalweg.evaluation.surroundings import check_room, check_writable, default_work, software
 from thalweg.evaluation.tasks import makers_of, resolved
 from thalweg.facts import Facts
 from thalweg.files import sha256
@@ -56,12 +66,16 @@ def evaluate(
     work: str | Path | None = None,
     save_seconds: float = SAVE_SECONDS,
     progress: Progress | None = None,
+    say: Callable[[str], None] = lambda _: None,
     data: Any = None,
 ) -> Passport:
     """Judge a network's samples, or images, and say how the numbers were made.
 
     Interrupted, it goes on when it is called again alike: what was seen is kept under ``work``, and
     nothing is counted twice. Statistics of the reference are kept there too.
+
+    A run, or a network that was saved with its settings, is drawn from by its own sampler, guidance and seed,
+    wherever neither the protocol nor ``settings`` state them; the passport says what was taken from where.
 
     Args:
         subject: a run's folder or a saved network, from which samples are drawn on the spot; or a folder,
@@ -82,6 +96,7 @@ def evaluate(
         work: the folder for unfinished work and reference statistics; by default the cache's.
         save_seconds: how often unfinished work is put on disk.
         progress: called with ``samples`` or ``reference``, how many are done, and how many there are.
+        say: told in words, before anything is drawn, how a network is drawn from.
         data: the data set of the subject's run, as a config or in plain values, instead of the one that its
             config names, which was written down without credentials.
 
@@ -99,7 +114,7 @@ def evaluate(
     begun = time.perf_counter()
     subject, reference = _named(subject), _named(reference)
     judged = chosen(metrics, extractor) if metrics else None
-    read = read_protocol(protocol, settings, judged)
+    check_protocol(protocol, settings, judged)
     place = resolved(device)
     means = Means(
         default_work() if work is None else local_path(work, "work", "name a folder for unfinished work"),
@@ -114,9 +129,14 @@ def evaluate(
     check_outputs(out, save_reference, (subject, reference, protocol))
     check_writable(*(path for path in (out, save_reference) if path is not None))
     with contextlib.ExitStack() as copies:
-        ours = open_subject(brought(subject, copies), read.config, place, data)
-        theirs = open_reference(brought(reference, copies), ours, read.config, place)
+        subject, reference = brought(subject, copies), brought(reference, copies)
+        network = network_of(subject)
+        read = read_protocol(protocol, settings, judged, Own if network is None else network.own)
+        ours = open_subject(subject, network, read.config, place, data)
+        theirs = open_reference(reference, ours, read.config, place)
         evaluation = _Evaluation(read, ours, theirs, means)
+        if network is not None:
+            say(f"drawing with {described(read.config.sampling, read.origins)}")
         numbers = evaluation.numbers(save_reference)
     passport = Passport(
         numbers=numbers,
@@ -127,6 +147,7 @@ def evaluate(
             "version": read.config.version,
             "sha256": read.sha256,
             "changed": list(read.changed),
+            "sampling": None if network is None else dict(read.origins),
         },
         software=software(),
         machine={
@@ -181,8 +202,17 @@ class _Evaluation:
 
     def numbers(self, save_reference: Path | None) -> dict[str, dict[str, Any]]:
         """All numbers; the reference first, as its faults should show before hours of drawing."""
-        reference = self._reference_statistics(save_reference)
-        self._samples = self._see(self._subject.side, list(self._wanted))
+        side = self._subject.side
+        rehearsal = rehearsed(self._judges, side.images, self._wanted)
+        stand_ins = rehearsal.statistics
+        # Files are joined into one that is written before they go.
+        check_room(self._kept_in(side, list(self._wanted)), 2 * rehearsal.size_of(len(side.images)), "--work")
+        stored = self._stored_statistics()
+        self._check(stand_ins, stored)
+        reference = self._reference_statistics(stored, save_reference)
+        if reference.keys() != stored.keys():
+            self._check(stand_ins, reference)
+        self._samples = self._see(side, list(self._wanted))
         found: dict[str, dict[str, Any]] = {}
         for judge in self._judges:
             for name, number in judge.numbers(self._samples.statistics, reference).items():
@@ -235,20 +265,28 @@ class _Evaluation:
         shape = list(images.shape)
         return {"what": where, **images.identity, "shape": shape, "count": len(images)}
 
-    def _reference_statistics(self, save: Path | None) -> Statistics:
-        makers = self._of_reference
-        statistics: dict[str, Statistic] = {}
-        entries: list[tuple[Entry, Statistic]] = []
+    def _check(self, stand_ins: Statistics, reference: Statistics) -> None:
         for judge in self._judges:
-            mine = {key: make for key, make in makers.items() if key.startswith(f"{judge.name}/")}
+            judge.check(stand_ins, reference)
+
+    def _stored_statistics(self) -> Statistics:
+        """Those of the reference that were given as such."""
+        statistics: dict[str, Statistic] = {}
+        for judge in self._judges:
+            mine = {key: make for key, make in self._of_reference.items() if key.startswith(f"{judge.name}/")}
             if self._reference.moments is not None:
                 statistics.update(stored_moments(self._reference.moments, judge, mine))
             if self._reference.file is not None:
                 for key, make in mine.items():
                     statistics[key] = make()
                     self._reference.file.read(judge, key, statistics[key])
+        return statistics
+
+    def _reference_statistics(self, stored: Statistics, save: Path | None) -> Statistics:
+        statistics = dict(stored)
+        entries: list[tuple[Entry, Statistic]] = []
         side = self._reference.side
-        left = [key for key in makers if key not in statistics]
+        left = [key for key in self._of_reference if key not in statistics]
         if left and side is None:
             names = ", ".join(key.partition("/")[2] for key in left)
             raise ConfigError(f"the reference has no images to take {names} of; give images by --reference")

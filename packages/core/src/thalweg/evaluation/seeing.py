@@ -1,6 +1,6 @@
 """All of a set seen by judges: by this process or by several, from the beginning or going on."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ import attrs
 
 from thalweg.errors import ConfigError, ThalwegError
 from thalweg.evaluation import ranges as spans
+from thalweg.evaluation.adopting import Content, adopt
 from thalweg.evaluation.images import Images
 from thalweg.evaluation.judges import Judge
 from thalweg.evaluation.parts import Parts, Statistics
@@ -104,6 +105,12 @@ def kept_in(work: Path, side: Side, judges: Sequence[Judge], keys: Sequence[str]
     return work / "unfinished" / digest(request)[:32]
 
 
+def _content(side: Side, judges: Sequence[Judge], keys: Iterable[str]) -> Content:
+    images = {"side": side.what, "images": side.identity, "count": len(side.images)}
+    identities = {judge.name: judge.extractor.identity for judge in judges}
+    return Content.of(images, {key: dict(identities[key.partition("/")[0]]) for key in keys})
+
+
 def see(
     side: Side,
     judges: Sequence[Judge],
@@ -137,7 +144,10 @@ def see(
     folder = kept_in(means.work, side, judges, keys)
     sweep(folder.parent.glob("*"))
     with claimed(folder):
-        parts = Parts(folder, makers)
+        content = _content(side, judges, makers)
+        parts = Parts(folder, makers, content.metadata())
+        if not parts.done():
+            adopt(parts, content, folder)
         for _ in range(_ATTEMPTS):
             done = parts.done()
             left = spans.without([(0, count)], done)
@@ -168,6 +178,7 @@ def see(
                     teaching=None if teaching is None else to_plain(teaching),
                     device=means.device,
                     batch_size=means.batch_size,
+                    told=content.metadata(),
                 )
                 shared_work(folder, task_to_plain(task), divided(left, means.devices), own, advanced)
             if not spans.without([(0, count)], parts.done()):

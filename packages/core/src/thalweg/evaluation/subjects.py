@@ -78,9 +78,36 @@ def brought(what: Any, copies: ExitStack) -> Any:
     return str(copies.enter_context(local_copy(Location(what))))
 
 
-def open_subject(what: Named, config: EvaluationConfig, device: str, data: Any = None) -> Subject:
+def network_of(what: Named) -> Model | None:
+    """The network that is judged, not loaded yet; None for images.
+
+    Raises:
+        DataError: if it is missing, or a run without any.
+    """
+    if not isinstance(what, str | Path):
+        return None
+    check_exists(what)
+    model = model_at(what)
+    if model is None and is_run(what):
+        raise DataError(
+            f"{redacted(str(what))} is a run that holds no network, neither model/ nor a whole checkpoint; "
+            "give one that does, or a folder of images"
+        )
+    return model
+
+
+def open_subject(
+    what: Named, model: Model | None, config: EvaluationConfig, device: str, data: Any = None
+) -> Subject:
     """Open what is judged; a network is loaded, and nothing is drawn yet. With ``data``, the data set of its
     run is that one.
+
+    Args:
+        what: as the user names it.
+        model: what :func:`network_of` found there.
+        config: what is asked for.
+        device: where networks run.
+        data: the data set of the network's run, in plain values; by default what the run says.
 
     Raises:
         ConfigError: if it is a network and the number of samples is not stated.
@@ -88,15 +115,8 @@ def open_subject(what: Named, config: EvaluationConfig, device: str, data: Any =
     """
     if not isinstance(what, str | Path):
         return Subject(_side("samples", what, None, config.count, "the samples"), None, None)
-    check_exists(what)
-    model = model_at(what)
     if model is not None:
         return _network(model, config, device, data)
-    if is_run(what):
-        raise DataError(
-            f"{redacted(str(what))} is a run that holds no network, neither model/ nor a whole checkpoint; "
-            "give one that does, or a folder of images"
-        )
     stated = images_at(what, config.crop)
     images = stated.open(device)
     side = _side("samples", images, stated, config.count, str(what))

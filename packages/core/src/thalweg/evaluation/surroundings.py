@@ -3,6 +3,7 @@
 import os
 import platform
 import secrets
+import shutil
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,31 @@ def check_writable(*paths: Path) -> None:
             raise ThalwegError(
                 f"cannot write {path}: {error.strerror or error}; choose a place open to writing"
             ) from error
+
+
+def check_room(folder: Path, needed: int, option: str) -> None:
+    """Raise if a folder's disk has less room than what is going to be written there, before any work.
+
+    Args:
+        folder: where; not there yet, perhaps. What is in it counts as written.
+        needed: bytes in all.
+        option: what names another place, for the message.
+
+    Raises:
+        ThalwegError: saying how much is missing.
+    """
+    place = next((one for one in (folder, *folder.parents) if one.is_dir()), None)
+    try:
+        free = shutil.disk_usage("." if place is None else place).free
+        there = sum(path.stat().st_size for path in folder.glob("*")) if place == folder else 0
+    except OSError:
+        return  # who writes there will say what is wrong
+    if needed > free + there:
+        sizes = [f"{size / 2**30:.1f} GiB" for size in (needed, free + there)]
+        raise ThalwegError(
+            f"about {sizes[0]} are going to be written to {folder.parent}, and {sizes[1]} are free there; "
+            f"make room, or name another place by {option}"
+        )
 
 
 def software() -> dict[str, Any]:

@@ -34,6 +34,7 @@ class SeeTask:
         teaching: the set that extractors are fitted to, in plain values; None for none.
         device: where.
         batch_size: images at a time.
+        told: what files of statistics say of themselves.
     """
 
     images: Mapping[str, Any]
@@ -45,6 +46,7 @@ class SeeTask:
     teaching: Mapping[str, Any] | None
     device: str
     batch_size: int
+    told: Mapping[str, str]
 
     def recorder(self, folder: Path, rank: int) -> Recorder:
         """Open the set and build the judges."""
@@ -52,7 +54,7 @@ class SeeTask:
         teaching = None if self.teaching is None else opened_once(set_from_plain(self.teaching), device)
         judges = build_judges(self.config, self.facts, device, teaching)
         makers = makers_of(judges, self.count, reference=self.reference)
-        parts = Parts(folder, {key: makers[key] for key in self.keys})
+        parts = Parts(folder, {key: makers[key] for key in self.keys}, self.told)
         return Seeing(set_from_plain(self.images).open(device), judges, parts)
 
 

@@ -12,7 +12,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from thalweg.config import RunConfig
+from thalweg.config import RunConfig, dump
 from thalweg.errors import ThalwegError
 from thalweg.importing import save
 from thalweg.protocols import Logger
@@ -363,5 +363,6 @@ class Session:
                 network.composition,
                 network.facts,
                 run={"name": config.name, "seed": config.seed, "step": self._state.step},
+                sampling=dump(config.sampling),
             )
         return self._run.model

@@ -17,7 +17,7 @@ from thalweg.facts import Facts
 from thalweg.integers import SAMPLES, SEED, Integers
 from thalweg.protocols import Better, Statistic
 from thalweg.randomness import generator
-from thalweg_eval.statistics.both import KEY, both_ordered
+from thalweg_eval.statistics.both import KEY, both_ordered, check_both
 from thalweg_eval.statistics.collected import Collected
 from thalweg_eval.statistics.said import Said
 
@@ -72,6 +72,16 @@ class CaptionRetrieval:
             )
         return {KEY: Collected, _SAID: Said}
 
+    def check(self, samples: Mapping[str, Statistic], reference: Mapping[str, Statistic]) -> None:
+        """Compare the reference, if it is at hand, with the first samples and their captions.
+
+        Raises:
+            DataError: if widths differ, or the reference lacks captions.
+        """
+        if _SAID in reference:
+            check_both(samples, reference)
+            self._places(*(cast(Said, side[_SAID]).ordered() for side in (samples, reference)))
+
     def __call__(
         self, samples: Mapping[str, Statistic], reference: Mapping[str, Statistic]
     ) -> Mapping[str, float]:
@@ -83,6 +93,20 @@ class CaptionRetrieval:
         """
         ours_NF, real_MF = both_ordered(samples, reference)
         said_N, said_M = (cast(Said, side[_SAID]).ordered() for side in (samples, reference))
+        captions_K, own_N = self._places(said_N, said_M)
+        distances_NK = _nearest(ours_NF, real_MF, torch.searchsorted(captions_K, said_M), len(captions_K))
+        others_NC = _others(own_N, len(captions_K), self._candidates - 1, self._seed)
+        own = distances_NK.gather(1, own_N[:, None])
+        return {self.name: float((own < distances_NK.gather(1, others_NC)).all(1).double().mean())}
+
+    def _places(
+        self, said_N: Int64[Tensor, " N"], said_M: Int64[Tensor, " M"]
+    ) -> tuple[Int64[Tensor, " K"], Int64[Tensor, " N"]]:
+        """The captions that real images have, and the place of each sample's own among them.
+
+        Raises:
+            DataError: if there are too few, or a sample's own is not among them.
+        """
         captions_K = said_M.unique()
         if len(captions_K) < self._candidates:
             raise DataError(
@@ -97,10 +121,7 @@ class CaptionRetrieval:
                 f"sample {place} was drawn for a caption that no image of the reference has; compare with "
                 "the part of the data set whose captions the samples were drawn for"
             )
-        distances_NK = _nearest(ours_NF, real_MF, torch.searchsorted(captions_K, said_M), len(captions_K))
-        others_NC = _others(own_N, len(captions_K), self._candidates - 1, self._seed)
-        own = distances_NK.gather(1, own_N[:, None])
-        return {self.name: float((own < distances_NK.gather(1, others_NC)).all(1).double().mean())}
+        return captions_K, own_N
 
 
 def _nearest(

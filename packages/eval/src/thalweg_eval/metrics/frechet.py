@@ -70,6 +70,17 @@ class FrechetDistance:
         """The same of the real images."""
         return self.statistics(count)
 
+    def check(self, samples: Mapping[str, Statistic], reference: Mapping[str, Statistic]) -> None:
+        """Compare the widths of both sides' features.
+
+        Raises:
+            DataError: if they differ, or a reference is there and has no covariance.
+        """
+        if self._key in reference:
+            ours, real = (cast(Moments, side[self._key]) for side in (samples, reference))
+            _check_widths(ours.mean(), real.mean())
+            real.covariance()
+
     def __call__(
         self, samples: Mapping[str, Statistic], reference: Mapping[str, Statistic]
     ) -> Mapping[str, float]:
@@ -93,15 +104,19 @@ def frechet_distance(
     Raises:
         DataError: if the widths differ.
     """
+    _check_widths(mean_1, mean_2)
+    shift_F = mean_1.double() - mean_2.double()
+    S_1, S_2 = covariance_1.double(), covariance_2.double()
+    distance = shift_F.square().sum() + S_1.trace() + S_2.trace() - 2 * _root_trace(S_1, S_2)
+    return max(float(distance), 0.0)  # rounding may leave it just below zero for equal sets
+
+
+def _check_widths(mean_1: Float[Tensor, " F"], mean_2: Float[Tensor, " G"]) -> None:
     if len(mean_1) != len(mean_2):
         raise DataError(
             f"features of width {len(mean_1)} cannot be compared with features of width {len(mean_2)}; "
             "extract both sides with the same extractor"
         )
-    shift_F = mean_1.double() - mean_2.double()
-    S_1, S_2 = covariance_1.double(), covariance_2.double()
-    distance = shift_F.square().sum() + S_1.trace() + S_2.trace() - 2 * _root_trace(S_1, S_2)
-    return max(float(distance), 0.0)  # rounding may leave it just below zero for equal sets
 
 
 def _root_trace(S_1: Float[Tensor, "F F"], S_2: Float[Tensor, "F F"]) -> Float[Tensor, ""]:

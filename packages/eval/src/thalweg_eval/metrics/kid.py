@@ -12,8 +12,8 @@ from thalweg.errors import DataError
 from thalweg.facts import Facts
 from thalweg.integers import AT_ONCE, SAMPLES, SEED_OF_NUMPY, Integers
 from thalweg.protocols import Better, Statistic
-from thalweg_eval.fidelity import kernel_distance
-from thalweg_eval.statistics.both import KEY, both_ordered
+from thalweg_eval import fidelity
+from thalweg_eval.statistics.both import KEY, both_ordered, check_both
 from thalweg_eval.statistics.collected import Collected
 
 
@@ -71,6 +71,16 @@ class Kid:
         """All features of the real images."""
         return self.statistics(count)
 
+    def check(self, samples: Mapping[str, Statistic], reference: Mapping[str, Statistic]) -> None:
+        """Look for torch-fidelity, and compare widths.
+
+        Raises:
+            DataError: if widths differ.
+            PluginError: if torch-fidelity cannot be imported.
+        """
+        fidelity.check()
+        check_both(samples, reference)
+
     def __call__(
         self, samples: Mapping[str, Statistic], reference: Mapping[str, Statistic]
     ) -> Mapping[str, float]:
@@ -82,7 +92,7 @@ class Kid:
         """
         ours, real = both_ordered(samples, reference)
         config = self._config
-        mean, deviation = kernel_distance(
+        mean, deviation = fidelity.kernel_distance(
             ours,
             real,
             subsets=config.subsets,

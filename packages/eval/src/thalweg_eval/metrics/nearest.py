@@ -11,7 +11,7 @@ from torch import Tensor
 from thalweg.errors import DataError
 from thalweg.facts import Facts
 from thalweg.protocols import Better, Statistic
-from thalweg_eval.statistics.both import KEY, both_ordered
+from thalweg_eval.statistics.both import KEY, both_ordered, check_both
 from thalweg_eval.statistics.collected import Collected
 
 _SHARES = {"p01": 0.01, "p05": 0.05, "p50": 0.5}
@@ -58,6 +58,14 @@ class NearestNeighbour:
         if count < 2:
             raise DataError(f"nearest neighbours are sought among two images or more, but there are {count}")
         return {KEY: Collected}
+
+    def check(self, samples: Mapping[str, Statistic], reference: Mapping[str, Statistic]) -> None:
+        """Compare widths.
+
+        Raises:
+            DataError: if they differ.
+        """
+        check_both(samples, reference)
 
     def __call__(
         self, samples: Mapping[str, Statistic], reference: Mapping[str, Statistic]

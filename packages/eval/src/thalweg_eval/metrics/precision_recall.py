@@ -13,8 +13,8 @@ from attrs.validators import ge
 from thalweg.errors import DataError
 from thalweg.facts import Facts
 from thalweg.protocols import Better, Statistic
-from thalweg_eval.fidelity import precision_recall
-from thalweg_eval.statistics.both import KEY, both_ordered
+from thalweg_eval import fidelity
+from thalweg_eval.statistics.both import KEY, both_ordered, check_both
 from thalweg_eval.statistics.collected import Collected
 
 
@@ -63,6 +63,16 @@ class PrecisionRecall:
         """All features of the real images."""
         return self.statistics(count)
 
+    def check(self, samples: Mapping[str, Statistic], reference: Mapping[str, Statistic]) -> None:
+        """Look for torch-fidelity, and compare widths.
+
+        Raises:
+            DataError: if widths differ.
+            PluginError: if torch-fidelity cannot be imported.
+        """
+        fidelity.check()
+        check_both(samples, reference)
+
     def __call__(
         self, samples: Mapping[str, Statistic], reference: Mapping[str, Statistic]
     ) -> Mapping[str, float]:
@@ -73,7 +83,7 @@ class PrecisionRecall:
             PluginError: if torch-fidelity is not installed.
         """
         ours, real = both_ordered(samples, reference)
-        precision, recall = precision_recall(
+        precision, recall = fidelity.precision_recall(
             ours, real, neighbours=self._config.neighbours, block=self._config.block
         )
         return {"precision": precision, "recall": recall}

@@ -21,9 +21,23 @@ def both_ordered(
         DataError: if a side has none, an image was counted twice, or widths differ.
     """
     ours, real = (cast(Collected, side[KEY]).ordered() for side in (samples, reference))
+    _check_widths(ours, real)
+    return ours, real
+
+
+def check_both(samples: Mapping[str, Statistic], reference: Mapping[str, Statistic]) -> None:
+    """Compare the widths of stand-ins for samples and of the reference, if it is at hand.
+
+    Raises:
+        DataError: if they differ, or the reference is empty.
+    """
+    if KEY in reference:
+        both_ordered(samples, reference)
+
+
+def _check_widths(ours: Tensor, real: Tensor) -> None:
     if ours.shape[1] != real.shape[1]:
         raise DataError(
             f"features of width {ours.shape[1]} cannot be compared with features of width {real.shape[1]}; "
             "extract both sides with the same extractor"
         )
-    return ours, real

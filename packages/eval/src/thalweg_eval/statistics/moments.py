@@ -10,6 +10,9 @@ from thalweg.errors import DataError
 from thalweg.types import Features
 from thalweg_eval.statistics.vectors import vectors
 
+_ROUNDING = 1e-4
+"""What float32 files are allowed, as a share of the largest variance."""
+
 
 class Moments:
     """Count, mean and scatter (the sum of outer products of deviations from the mean) so far.
@@ -88,8 +91,7 @@ class Moments:
                 f"a mean of shape {tuple(mean_F.shape)} and a scatter of shape {tuple(scatter_FF.shape)}, of "
                 f"{count} images, are no moments; make them anew"
             )
-        if not bool(mean_F.isfinite().all() and scatter_FF.isfinite().all()):
-            raise DataError("a mean or scatter is not finite; make them anew")
+        _check_scatter(mean_F, scatter_FF)
         self.count, self.mean_F, self.scatter_FF = count, mean_F, scatter_FF
 
     def mean(self) -> Float[Tensor, " F"]:
@@ -132,3 +134,23 @@ class Moments:
         self.scatter_FF.addr_(shift_F, shift_F, alpha=self.count * count / total)
         self.mean_F += shift_F * (count / total)
         self.count = total
+
+
+def _check_scatter(mean_F: Tensor, scatter_FF: Tensor) -> None:
+    """Raise unless it could be one: finite, symmetric, and nowhere larger than its variances allow.
+
+    Raises:
+        DataError: saying what is wrong.
+    """
+    if not bool(mean_F.square().isfinite().all() and scatter_FF.square().isfinite().all()):
+        raise DataError("a mean or covariance is not finite, or beyond all bounds; make them anew")
+    if len(mean_F) == 0:
+        return
+    variances_F = scatter_FF.diagonal()
+    slack = _ROUNDING * float(variances_F.abs().max())
+    deviations_F = variances_F.clamp_min(0).sqrt()
+    most_FF = (1 + _ROUNDING) * deviations_F[:, None] * deviations_F + slack
+    if bool((variances_F < -slack).any()) or bool((scatter_FF.abs() > most_FF).any()):
+        raise DataError("a covariance has variances below zero, or is larger than they allow; make it anew")
+    if bool(((scatter_FF - scatter_FF.T).abs() > slack).any()):
+        raise DataError("a covariance is not symmetric; make it anew")

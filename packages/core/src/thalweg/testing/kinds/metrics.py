@@ -9,6 +9,7 @@ from torch import Tensor
 
 from thalweg.errors import ThalwegError
 from thalweg.protocols import Metric, Statistic
+from thalweg.testing.imports import imported_by
 from thalweg.testing.numbers import draws
 from thalweg.testing.rules import require, rule
 from thalweg.testing.subject import Subject
@@ -134,6 +135,69 @@ def no_samples_are_an_error(subject: Subject) -> None:
     except ThalwegError:
         return
     require(False, f"no samples give {dict(values)}; raise thalweg.DataError that says so")
+
+
+@rule("metric")
+def what_does_not_go_together_is_found_beforehand(subject: Subject) -> None:
+    """A reference of other features, of which it gives no number, is refused by check()."""
+    metric, stand_ins = _with_stand_ins(subject)
+    makers = metric.reference_statistics(COUNT)
+    fitting, other = filled(makers, [features(2)]), filled(makers, [_narrowed(features(2))])
+    for reference in ({}, fitting):
+        try:
+            _check(metric, stand_ins, reference)
+        except ThalwegError as error:
+            require(False, f"check() objects to sides that go together: {error}")
+    try:
+        metric(filled(metric.statistics(COUNT), [features(0)], [LABELS]), other)
+    except Exception:
+        try:
+            _check(metric, stand_ins, other)
+        except ThalwegError:
+            return
+        require(
+            False,
+            "a reference of narrower features fails when all images were seen; compare in check(samples, "
+            "reference), and raise thalweg.DataError",
+        )
+
+
+@rule("metric")
+def packages_are_looked_for_beforehand(subject: Subject) -> None:
+    """Whatever package it imports for its numbers, check() imports before images are seen."""
+    metric, stand_ins = _with_stand_ins(subject)
+    reference = filled(metric.reference_statistics(COUNT), [features(2)])
+    with imported_by(metric) as before:
+        _check(metric, stand_ins, reference)
+    samples = filled(metric.statistics(COUNT), [features(0)], [LABELS])
+    with imported_by(metric) as after:
+        metric(samples, reference)
+    late = sorted(after - before)
+    require(
+        not late,
+        f"{', '.join(late)} is imported only when all images were seen; import it in check() too, and raise "
+        "thalweg.PluginError where it is missing",
+    )
+
+
+def _with_stand_ins(subject: Subject) -> tuple[Metric, dict[str, Statistic]]:
+    metric, rows = subject.build(), slice(2)
+    return metric, filled(metric.statistics(COUNT), [features(0, rows)], [LABELS[rows]])
+
+
+def _check(metric: Metric, samples: Mapping[str, Statistic], reference: Mapping[str, Statistic]) -> None:
+    check = getattr(metric, "check", None)
+    if check is not None:
+        check(samples, reference)
+
+
+def _narrowed(wide: Features) -> Features:
+    """Features of fewer columns."""
+    logits, spatial, captions = wide.logits, wide.spatial, wide.captions
+    assert logits is not None  # noqa: S101 - all kinds are there
+    assert spatial is not None  # noqa: S101
+    assert captions is not None  # noqa: S101
+    return Features(wide.pooled[:, :-1], logits[:, :-1], spatial[:, :-1], captions[:, :-1], wide.said)
 
 
 def _require_same(one: Mapping[str, float], other: Mapping[str, float], message: str) -> None:

@@ -1,0 +1,161 @@
+"""Settings of sampling that a network brings along, below those that a protocol or a user states (no torch
+here).
+"""
+
+import copy
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import attrs
+
+from thalweg.config import FaultyConfigError, Problem, apply_override, dump
+
+DRAWING = ("sampler", "guidance", "seed")
+"""What an evaluation takes of a run's ``[sampling]``."""
+
+SAMPLING = (*DRAWING, "count", "batch_size")
+"""What ``thalweg sample`` takes of it."""
+
+DEFAULT, STATED, PROTOCOL, PROMPTS = "default", "stated", "protocol", "prompts"
+_WORDS = {
+    DEFAULT: "the default",
+    STATED: "as stated",
+    PROTOCOL: "of the protocol",
+    PROMPTS: "as many as prompts",
+    "run": "of the run",
+    "network": "of the saved network",
+}
+_CHANGED = " with changes"
+
+
+@attrs.frozen
+class Own:
+    """What was written down with a network of how it is sampled.
+
+    Attributes:
+        settings: a recipe's ``[sampling]`` in plain values; empty if nobody wrote any down.
+        origin: ``run`` or ``network``, where it stands.
+    """
+
+    settings: Mapping[str, Any] = attrs.field(factory=dict)
+    origin: str = "run"
+
+
+@attrs.frozen
+class Merged:
+    """Settings from several places.
+
+    Attributes:
+        data: all of them, in plain values.
+        origins: where each of those that a network may bring along is from: ``run``, ``network``,
+            ``protocol``, ``stated`` or ``default``; one that was changed in part says so.
+    """
+
+    data: Mapping[str, Any]
+    origins: Mapping[str, str]
+
+    def explained(self, faults: FaultyConfigError) -> FaultyConfigError:
+        """The same faults; those of what the network brought along say where that is from."""
+        return FaultyConfigError([self._explained(one) for one in faults.problems], faults.source)
+
+    def _explained(self, problem: Problem) -> Problem:
+        key = next((one for one in problem.path if one in self.origins), None)
+        origin = self.origins.get(str(key), "").removesuffix(_CHANGED)
+        if origin not in ("run", "network"):
+            return problem
+        return Problem(
+            problem.path,
+            f"{problem.message}; it is {_WORDS[origin]}: install the plugin that it needs, or state another "
+            f"{key}",
+        )
+
+
+def merged(
+    data: Mapping[str, Any],
+    overrides: Iterable[str],
+    cls: type[Any],
+    keys: Iterable[str],
+    own: Callable[[], Own],
+    *,
+    table: str | None = None,
+    origin: str = STATED,
+) -> Merged:
+    """Settings with those below them that the network brings along.
+
+    A key that ``data`` states is taken from there as a whole. Overrides come last, and change what they
+    find: ``sampler.steps=50`` alone leaves the network's own sampler as it is otherwise, and so does the
+    name of the type that a component has already.
+
+    Args:
+        data: what is stated, in plain values; left as it is.
+        overrides: ``key.path=value``.
+        cls: the config class that all of it is meant for.
+        keys: those that a network may bring along.
+        own: gives what it brings; asked only if a key is not stated.
+        table: the key of ``data`` whose table holds them; None if ``data`` itself does.
+        origin: of what ``data`` states.
+
+    Raises:
+        FaultyConfigError: an override is none.
+    """
+    whole = copy.deepcopy(dict(data))
+    names = list(keys)
+    stated = whole if table is None else whole.get(table, {})
+    origins = {key: origin for key in names if isinstance(stated, dict) and key in stated}
+    if isinstance(stated, dict) and len(origins) < len(names):
+        brought = own()
+        found = {key: copy.deepcopy(brought.settings[key]) for key in names if key in brought.settings}
+        origins = {**dict.fromkeys(found, brought.origin), **origins}
+        stated = {**found, **stated}
+        if table is None:
+            whole = stated
+        elif stated:
+            whole[table] = stated
+    before = copy.deepcopy(stated) if isinstance(stated, dict) else {}
+    for item in overrides:
+        apply_override(whole, item, cls)
+    after = whole if table is None else whole.get(table, {})
+    if isinstance(after, dict):
+        origins = {key: _origin(key, before, after, origins) for key in names}
+    return Merged(whole, origins)
+
+
+def described(drawing: Any, origins: Mapping[str, str]) -> str:
+    """What is taken, and from where, in words.
+
+    Args:
+        drawing: the settings, a config.
+        origins: as of :class:`Merged`.
+    """
+    plain = dump(drawing)
+    return ", ".join(f"{key} {_value(plain[key])} ({_words(origins[key])})" for key in origins)
+
+
+def _origin(key: str, before: Mapping[str, Any], after: Mapping[str, Any], origins: Mapping[str, str]) -> str:
+    if key not in after:
+        return DEFAULT
+    if after[key] == before.get(key):
+        return origins.get(key, STATED)
+    former = origins.get(key, STATED)
+    if former == STATED or _type(after[key]) != _type(before[key]):
+        return STATED
+    return former + _CHANGED
+
+
+def _type(value: Any) -> Any:
+    """The type of a component; of other values, which are changed as a whole, something unlike any other."""
+    if isinstance(value, Mapping):
+        return value.get("type")
+    return value if isinstance(value, str) else object()
+
+
+def _words(origin: str) -> str:
+    plain = origin.removesuffix(_CHANGED)
+    return _WORDS[plain] + (_CHANGED if plain != origin else "")
+
+
+def _value(value: Any) -> str:
+    if not isinstance(value, Mapping):
+        return str(value)
+    options = [f"{name}={one}" for name, one in value.items() if name != "type"]
+    return " ".join([str(value.get("type")), *options])
