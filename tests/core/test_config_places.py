@@ -13,7 +13,7 @@ from thalweg.config.dumping import to_toml
 from thalweg.config.files import read_toml
 from thalweg.data.inspection import inspect
 from thalweg.errors import ConfigError
-from thalweg.storage import local_path
+from thalweg.homes import home_path
 
 RECIPE = """
 [data]
@@ -89,7 +89,7 @@ class Places:
 def test_paths_of_a_config_are_written_out(home):
     read = structure(Places, {"one": "~/x", "several": ["~", "y/~"]})
     assert read == Places(home / "x", (home, Path("y/~")))
-    assert local_path("~nobody-of-this-name/x") == Path("~nobody-of-this-name/x")
+    assert home_path("~nobody-of-this-name/x") == Path("~nobody-of-this-name/x")
 
 
 BYTES = os.fsdecode(b"caf\xe9")

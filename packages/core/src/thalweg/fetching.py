@@ -11,7 +11,6 @@ from thalweg.folders import remove_tree
 from thalweg.regular import read_bytes
 from thalweg.storage import Location, MissingError, folder_for
 from thalweg.storage.locks import holding
-from thalweg.storage.urls import local_path
 from thalweg.suggestions import one_line
 from thalweg.training.checkpoint import MANIFEST, candidates, remote
 
@@ -35,7 +34,7 @@ def on_this_machine(place: str | Path) -> Path | None:
         ThalwegError: if the cache cannot be written.
     """
     if "://" not in str(place):
-        return local_path(place)
+        return Path(place)
     there = Location(place)
     if there.local is not None:
         return there.local
@@ -58,7 +57,7 @@ def run_config(place: str | Path) -> Path | None:
     """
     there = Location(place) if "://" in str(place) else None
     if there is None or there.local is not None:
-        file = local_path(place if there is None or there.local is None else there.local) / _RUN
+        file = Path(place if there is None or there.local is None else there.local) / _RUN
         return file if file.is_file() else None
     folder = folder_for(there, "networks")
     folder.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,6 @@ from attrs.validators import and_, ge, le
 
 from thalweg.errors import DataError
 from thalweg.packaged import folder_of
-from thalweg.storage import local_path
 from thalweg_backbones.text.folders import encoder_in, masked
 from thalweg_backbones.text.frozen import FrozenTextEncoder
 
@@ -61,7 +60,7 @@ class MiniLMConfig:
 
     def _folder(self) -> Path:
         if self.weights is not None:
-            return local_path(self.weights)
+            return Path(self.weights)
         package = folder_of(PACKAGE)
         if package is None:
             raise DataError(

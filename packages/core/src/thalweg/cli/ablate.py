@@ -7,11 +7,11 @@ from typing import Any, Literal, cast
 import click
 
 from thalweg.cli import console
-from thalweg.cli.local import HomePath, LocalPath
+from thalweg.cli.local import LocalPath
 
 
 @click.command("ablate")
-@click.argument("recipe", type=HomePath())
+@click.argument("recipe", type=click.Path(path_type=Path))
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option(
     "--axis", "axes", multiple=True, metavar="KEY=A,B,...", help="What changes; several axes multiply."

@@ -5,7 +5,6 @@ from pathlib import Path
 import click
 
 from thalweg.cli import console
-from thalweg.cli.local import HomePath
 from thalweg.errors import ThalwegError
 from thalweg.storage.redaction import excerpt
 
@@ -13,7 +12,7 @@ _SHOWN = 60
 
 
 @click.command("compare")
-@click.argument("passports", nargs=-1, required=True, type=HomePath())
+@click.argument("passports", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(passports: tuple[Path, ...], as_json: bool) -> None:
     """Put the numbers of PASSPORTS side by side, and mark the best by *.

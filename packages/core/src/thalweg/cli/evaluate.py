@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from thalweg.cli import console
-from thalweg.cli.local import HomePath, LocalPath
+from thalweg.cli.local import LocalPath
 
 
 @click.command("evaluate")
@@ -28,7 +28,7 @@ from thalweg.cli.local import HomePath, LocalPath
 @click.option("--batch-size", default=64, show_default=True, help="Images at a time.")
 @click.option(
     "--work",
-    type=HomePath(),
+    type=click.Path(path_type=Path),
     help="Folder for unfinished work and reference statistics.  [default: in the cache]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the passport.")

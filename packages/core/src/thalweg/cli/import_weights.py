@@ -5,12 +5,12 @@ from pathlib import Path
 import click
 
 from thalweg.cli import console
-from thalweg.cli.local import HomePath, LocalPath
+from thalweg.cli.local import LocalPath
 
 
 @click.command("import")
 @click.argument("source")
-@click.argument("file", type=HomePath())
+@click.argument("file", type=click.Path(path_type=Path))
 @click.argument("out", type=LocalPath())
 @click.option("--heads", type=click.IntRange(min=1), help="Attention heads, for an unusual width.")
 def command(source: str, file: Path, out: Path, heads: int | None) -> None:

@@ -1,4 +1,4 @@
-"""Paths on this machine, with the user's home folder for ``~``, which a shell leaves in ``--out=~/x``."""
+"""Outputs that are made on this machine."""
 
 from pathlib import Path
 from typing import Any
@@ -6,22 +6,13 @@ from typing import Any
 import click
 
 from thalweg.storage.url_texts import scheme_of
-from thalweg.storage.urls import local_path
 
 
-class HomePath(click.Path):
-    """A path."""
+class LocalPath(click.Path):
+    """A path on this machine. A URL is refused: a folder would be called by it, credentials and all."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(path_type=Path, **settings)
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The path, from the root on if it begins in a home folder."""
-        return super().convert(str(local_path(value)), param, ctx)
-
-
-class LocalPath(HomePath):
-    """An output on this machine. A URL is refused: a folder would be called by it, credentials and all."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The path, or a usage error."""

@@ -5,12 +5,12 @@ from pathlib import Path
 import click
 
 from thalweg.cli import console
-from thalweg.cli.local import HomePath, LocalPath
+from thalweg.cli.local import LocalPath
 from thalweg.visible import visible_line
 
 
 @click.command("report")
-@click.argument("runs", nargs=-1, required=True, type=HomePath())
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "-o",
     "--out",
@@ -23,7 +23,7 @@ from thalweg.visible import visible_line
     "--passport",
     "passports",
     multiple=True,
-    type=HomePath(dir_okay=False),
+    type=click.Path(path_type=Path, dir_okay=False),
     help="An evaluation of one of the runs that lies elsewhere than in its folder.",
 )
 def command(runs: tuple[Path, ...], out: Path, passports: tuple[Path, ...]) -> None:

@@ -9,13 +9,12 @@ from typing import Any, Literal
 import click
 
 from thalweg.cli import console
-from thalweg.cli.local import HomePath
 from thalweg.errors import INTERRUPTED, PREEMPTED, DivergenceError, ThalwegError
 from thalweg.training.start_up import StartUp, Stopped, exit_code
 
 
 @click.command("train")
-@click.argument("recipe", type=HomePath())
+@click.argument("recipe", type=click.Path(path_type=Path))
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option(
     "--run-dir",

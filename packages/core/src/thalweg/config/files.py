@@ -16,7 +16,6 @@ from thalweg.plugins import Registry
 from thalweg.regular import read_text
 from thalweg.storage.feeding import feed_argument
 from thalweg.storage.redaction import redacted, register_secrets, register_text
-from thalweg.storage.urls import local_path
 from thalweg.suggestions import did_you_mean
 
 _LARGEST = 2**20  # bytes of a TOML file
@@ -98,7 +97,7 @@ def read_toml(path: Path | str) -> dict[str, Any]:
     Raises:
         ConfigError: it is missing, unreadable or no TOML.
     """
-    file, shown = local_path(path), redacted(str(path))
+    file, shown = Path(path), redacted(str(path))
     try:
         text = read_text(file, _LARGEST).removeprefix("\ufeff")  # a byte order mark, as some editors write it
         # Before anything is said of it, also where it is no TOML.

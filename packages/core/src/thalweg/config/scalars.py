@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import attrs
 
 from thalweg.config.faults import FaultyConfigError, Problem, one_of, shown
-from thalweg.storage.urls import local_path
+from thalweg.homes import home_path
 
 Nested = Callable[[type[Any], Any], Any]
 
@@ -69,7 +69,7 @@ def _scalar(annotation: Any, data: Any) -> Any:
             raise _unfit(f"expected a finite number, got {data}")
         return float(data)
     if annotation is Path and isinstance(data, str | Path):
-        return local_path(data)
+        return home_path(data)
     # By type(), as True is an int to isinstance.
     if type(data) is annotation:
         return data

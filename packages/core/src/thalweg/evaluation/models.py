@@ -10,7 +10,6 @@ import attrs
 from thalweg.config import read_recorded, read_toml
 from thalweg.errors import ConfigError, DataError
 from thalweg.fetching import DESCRIPTION, on_this_machine, read_description, run_config
-from thalweg.storage.urls import local_path
 from thalweg.training import checkpoint
 
 CONFIG, MODEL, CHECKPOINTS = "config.toml", "model", "checkpoints"
@@ -70,7 +69,7 @@ def model_at(place: Path | str) -> Model | None:
 
 def is_run(place: Path | str) -> bool:
     """Whether a folder on this machine is a run's, whatever of it is left."""
-    path = local_path(place)
+    path = Path(place)
     return "://" not in str(place) and any(
         (path / name).is_file() for name in (CONFIG, "metrics.jsonl", "run.lock", "saved.json")
     )
@@ -83,8 +82,8 @@ def _step_of(description: dict[str, Any]) -> Any:
 
 def data_of(place: Path | str) -> Any:
     """The data set, in plain values, that a recipe or a run's folder states; None if it is neither."""
-    recipe = "://" not in str(place) and local_path(place).suffix == ".toml"
-    file = local_path(place) if recipe else run_config(place)
+    recipe = "://" not in str(place) and Path(place).suffix == ".toml"
+    file = Path(place) if recipe else run_config(place)
     if file is None:
         return None
     data = (read_toml(file) if recipe else read_recorded(file)).get("data")

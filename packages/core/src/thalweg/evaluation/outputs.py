@@ -8,7 +8,6 @@ from typing import Any
 from thalweg.errors import ConfigError
 from thalweg.evaluation.passport import is_passport
 from thalweg.evaluation.reference import is_reference
-from thalweg.storage.urls import local_path
 
 
 def check_outputs(out: Path | None, save_reference: Path | None, inputs: Iterable[Any]) -> None:
@@ -24,7 +23,7 @@ def check_outputs(out: Path | None, save_reference: Path | None, inputs: Iterabl
     """
     if out is not None and save_reference is not None and _same(out, save_reference):
         raise ConfigError(f"the passport and the statistics would both be written to {out}; name two files")
-    read = [local_path(one) for one in inputs if isinstance(one, str | Path) and "://" not in str(one)]
+    read = [Path(one) for one in inputs if isinstance(one, str | Path) and "://" not in str(one)]
     for path, what in ((out, "the passport"), (save_reference, "the statistics")):
         if path is not None and any(_same(path, one) for one in read):
             raise ConfigError(f"{path} is read, and {what} would be written over it; choose another name")

@@ -15,7 +15,6 @@ from thalweg.errors import ConfigError
 from thalweg.evaluation.settings import EvaluationConfig
 from thalweg.regular import read_bytes
 from thalweg.storage.redaction import redacted
-from thalweg.storage.urls import local_path
 from thalweg.suggestions import did_you_mean, known_words
 
 _FOLDER = Path(__file__).parent / "protocols"
@@ -77,7 +76,7 @@ def read_protocol(
 
 def _path(what: str | Path) -> Path:
     if isinstance(what, Path) or what.endswith(".toml"):
-        return local_path(what)
+        return Path(what)
     if what not in names():
         raise ConfigError(
             f"there is no protocol '{what}'{did_you_mean(what, names()) or known_words(names())}; a file of "

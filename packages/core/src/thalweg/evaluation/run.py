@@ -31,7 +31,6 @@ from thalweg.facts import Facts
 from thalweg.files import sha256
 from thalweg.folders import refuse_links
 from thalweg.protocols import Statistic
-from thalweg.storage.urls import local_path
 
 _MOST_CACHED = 8  # statistics of one reference
 
@@ -96,14 +95,14 @@ def evaluate(
     read = read_protocol(protocol, settings, judged)
     place = resolved(device)
     means = Means(
-        default_work() if work is None else local_path(work),
+        default_work() if work is None else Path(work),
         place,
         devices,
         batch_size,
         save_seconds,
         progress or (lambda *_: None),
     )
-    out, save_reference = (None if path is None else local_path(path) for path in (out, save_reference))
+    out, save_reference = (None if path is None else Path(path) for path in (out, save_reference))
     check_outputs(out, save_reference, (subject, reference, protocol))
     check_writable(*(path for path in (out, save_reference) if path is not None))
     ours = open_subject(subject, read.config, place, data)

@@ -20,7 +20,6 @@ from thalweg.evaluation.npz import NpzImages
 from thalweg.evaluation.settings import DrawingConfig
 from thalweg.importing import load
 from thalweg.plugins import build_component
-from thalweg.storage.urls import local_path
 
 
 @attrs.frozen
@@ -131,7 +130,7 @@ def from_plain(data: Mapping[str, Any]) -> ImageSet:
 def images_at(what: str | Path, crop: int | None) -> ImageSet:
     """The set of images that a path or URL names: an ``.npz``, a folder, a tar file or another source."""
     if str(what).endswith(".npz"):
-        return NpzSet(local_path(what))
+        return NpzSet(Path(what))
     return SourceSet(str(what), crop)
 
 
@@ -156,7 +155,7 @@ def check_exists(what: str | Path) -> None:
     from thalweg.data.sources.braces import is_pattern
 
     text = str(what)
-    if "://" not in text and not is_pattern(text) and not local_path(text).exists():
+    if "://" not in text and not is_pattern(text) and not Path(text).exists():
         raise DataError(f"{text} does not exist; give a run, a saved network, a folder, a tar or an .npz")
 
 

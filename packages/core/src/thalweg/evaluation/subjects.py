@@ -24,7 +24,6 @@ from thalweg.evaluation.sets import (
 )
 from thalweg.evaluation.settings import EvaluationConfig
 from thalweg.storage import redacted
-from thalweg.storage.urls import local_path
 
 Named = str | Path | Images
 
@@ -83,7 +82,7 @@ def open_subject(what: Named, config: EvaluationConfig, device: str, data: Any =
     stated = images_at(what, config.crop)
     images = stated.open(device)
     side = _side("samples", images, stated, config.count, str(what))
-    return Subject(side, read_note(local_path(what), images.identity), None)
+    return Subject(side, read_note(Path(what), images.identity), None)
 
 
 def open_reference(what: Named | None, subject: Subject, config: EvaluationConfig, device: str) -> Reference:
@@ -103,7 +102,7 @@ def open_reference(what: Named | None, subject: Subject, config: EvaluationConfi
     elif not isinstance(what, str | Path):
         return Reference(_side("reference", what, None, count, "the reference"))
     elif str(what).endswith(".safetensors"):
-        return Reference(file=ReferenceFile(local_path(what)), teaching=_part(subject.data, "train", config))
+        return Reference(file=ReferenceFile(Path(what)), teaching=_part(subject.data, "train", config))
     else:
         name = str(what)
         stated = part_of(what, config.autoencoder)
@@ -160,9 +159,9 @@ def _moments(name: str, config: EvaluationConfig) -> Path | None:
         if config.reference.moments == "stored":
             raise ConfigError(f"stored moments are asked for, and {name} is no .npz that could hold them")
         return None
-    there = members(local_path(name))
+    there = members(Path(name))
     if not {"mu", "sigma"} <= there:
         if config.reference.moments == "stored":
             raise DataError(f"stored moments are asked for, and {name} has no mu and sigma")
         return None
-    return local_path(name) if config.reference.moments == "stored" or IMAGES not in there else None
+    return Path(name) if config.reference.moments == "stored" or IMAGES not in there else None

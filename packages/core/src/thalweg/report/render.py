@@ -16,7 +16,6 @@ from thalweg.report.cells import cells
 from thalweg.report.charts import svg
 from thalweg.report.model import Chart, Part, Picture, Report, Table
 from thalweg.storage.redaction import redacted
-from thalweg.storage.urls import local_path
 
 STYLE = files("thalweg.report").joinpath("report.css").read_text(encoding="utf-8")
 _TEMPLATE = files("thalweg.report").joinpath("report.html.jinja").read_text(encoding="utf-8")
@@ -54,7 +53,7 @@ def write(report: Report, path: str | os.PathLike[str]) -> Path:
     Raises:
         ThalwegError: it cannot be written there.
     """
-    path = local_path(path)
+    path = Path(path)
     try:
         clear_leftovers(path)
     except OSError as error:

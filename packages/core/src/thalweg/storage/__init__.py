@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from thalweg.storage.failures import MissingError
     from thalweg.storage.location import Location
     from thalweg.storage.redaction import redacted, register_secrets, register_url
-    from thalweg.storage.urls import local_path
 
 _MODULES = {
     "Cache": "cache",
@@ -21,7 +20,6 @@ _MODULES = {
     "cache_folder": "cache",
     "default_cache": "cache",
     "folder_for": "cache",
-    "local_path": "urls",
     "redacted": "redaction",
     "register_secrets": "redaction",
     "register_url": "redaction",
@@ -34,7 +32,6 @@ __all__ = [
     "cache_folder",
     "default_cache",
     "folder_for",
-    "local_path",
     "redacted",
     "register_secrets",
     "register_url",

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 import attrs
 
 from thalweg.errors import ConfigError, DataError
+from thalweg.homes import home_path
 from thalweg.storage.environment import ALIASES
 from thalweg.storage.gate import check_protocol, is_host
 from thalweg.storage.redaction import MASK, redacted, register_url
@@ -69,18 +70,6 @@ class Address:
         return attrs.evolve(self, path=f"{self.path.rstrip('/')}/{inside}" if self.path else inside)
 
 
-def local_path(path: "str | os.PathLike[str]") -> Path:
-    """A path on this machine, with the user's home folder for ``~``, and another's for ``~name``.
-
-    A name that begins so and is no user's stays what it is; a folder that is called ``~`` is ``./~``.
-    """
-    plain = Path(path)
-    try:
-        return plain.expanduser()
-    except RuntimeError:
-        return plain
-
-
 def address_of(url: "str | os.PathLike[str]") -> Address:
     """Take a URL or plain path apart.
 
@@ -95,7 +84,7 @@ def address_of(url: "str | os.PathLike[str]") -> Address:
         raise ConfigError(f"{redacted(text)}: chained URLs are not taken; give that of the file itself")
     match = _SCHEME.fullmatch(text)
     if match is None:
-        return Address("file", str(local_path(text)))
+        return Address("file", str(home_path(text)))
     scheme, rest = match.groups()
     if _CONTROL.search(text):
         raise ConfigError(f"{redacted(_CONTROL.sub('?', text))} has a control character in it; take it out")

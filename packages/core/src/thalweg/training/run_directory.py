@@ -16,7 +16,6 @@ from thalweg.folders import make_folders, remove_tree
 from thalweg.regular import read_bytes
 from thalweg.storage import Location
 from thalweg.storage.locks import locked
-from thalweg.storage.urls import local_path
 from thalweg.training import checkpoint
 from thalweg.training.binding import compare
 from thalweg.training.claim import LOCK, Claim
@@ -49,7 +48,7 @@ class RunDirectory:
     """
 
     def __init__(self, place: Path | str) -> None:
-        local = Location(place).local if "://" in str(place) else local_path(place)
+        local = Location(place).local if "://" in str(place) else Path(place)
         self.mirror: Mirror | None = None
         if local is not None:
             self.path, self.where = local, str(local)

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from thalweg.errors import DataError
 from thalweg.facts import Facts
 from thalweg.pretrained import load_folder
-from thalweg.storage import local_path
 from thalweg.types import Features
 from thalweg.vision.pixels import CLIP_MEAN, CLIP_STD, normalised
 from thalweg_eval.naming import qualified
@@ -43,7 +42,7 @@ class ClipConfig:
             PluginError: if transformers is not installed.
             DataError: if the folder is missing, damaged or holds no CLIP.
         """
-        return load_clip(local_path(self.folder), self.model_id)
+        return load_clip(Path(self.folder), self.model_id)
 
 
 class Clip(nn.Module):

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from thalweg.errors import DataError
 from thalweg.facts import Facts
-from thalweg.storage import Location, local_path
+from thalweg.storage import Location
 from thalweg.types import Features
 from thalweg.vision.pixels import IMAGENET_MEAN, IMAGENET_STD, normalised
 from thalweg.vision.timm_models import load_exactly, vision_model
@@ -52,7 +52,7 @@ class DinoV2Config:
         """
         file = f"dinov2_vit{self.size}14_pretrain.pth"
         what, source = f"DINOv2 ViT-{self.size}/14", _source(self.size)
-        path = local_path(self.weights) if self.weights else Path(torch.hub.get_dir()) / "checkpoints" / file
+        path = Path(self.weights) if self.weights else Path(torch.hub.get_dir()) / "checkpoints" / file
         weights = read_weights(Location(path), what, source, self.sha256)
         tensors = {name: tensor for name, tensor in weights.tensors.items() if name != "mask_token"}
         if "pos_embed" not in tensors:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from thalweg.errors import DataError
 from thalweg.facts import Facts
-from thalweg.storage import Location, local_path
+from thalweg.storage import Location
 from thalweg.types import Features
 from thalweg.vision.pixels import rgb
 from thalweg.weights import read_weights
@@ -43,7 +43,7 @@ class InceptionConfig:
         Raises:
             DataError: if the weights are missing, others than expected, or no Inception's.
         """
-        path = local_path(self.weights) if self.weights else Path(torch.hub.get_dir()) / "checkpoints" / FILE
+        path = Path(self.weights) if self.weights else Path(torch.hub.get_dir()) / "checkpoints" / FILE
         weights = read_weights(Location(path), "Inception-v3", SOURCE, self.sha256)
         try:
             graph = InceptionGraph(weights.tensors)

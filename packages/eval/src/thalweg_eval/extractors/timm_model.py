@@ -1,5 +1,6 @@
 """Any network of timm as an extractor."""
 
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -9,7 +10,7 @@ from jaxtyping import UInt8
 from torch import Tensor, nn
 
 from thalweg.facts import Facts
-from thalweg.storage import Location, local_path
+from thalweg.storage import Location
 from thalweg.types import Features
 from thalweg.vision.pixels import normalised
 from thalweg.vision.timm_models import load_exactly, vision_model
@@ -44,7 +45,7 @@ class TimmConfig:
             ConfigError: if it knows no such network.
             DataError: if the weights are missing, others than expected, or of another network.
         """
-        path = local_path(self.weights)
+        path = Path(self.weights)
         source = f"https://huggingface.co/timm, where {self.model} is"
         weights = read_weights(Location(path), f"timm's {self.model}", source, self.sha256)
         bare = vision_model(self.model, "thalweg-eval", num_classes=0)

@@ -4,6 +4,7 @@ import importlib
 from collections.abc import Sequence
 from functools import partial
 from operator import attrgetter
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -14,7 +15,6 @@ from torch import Tensor, nn
 
 from thalweg.errors import ConfigError, DataError, PluginError
 from thalweg.facts import Facts
-from thalweg.storage import local_path
 from thalweg.suggestions import one_line
 from thalweg.types import Features
 from thalweg.vision.pixels import rgb
@@ -52,9 +52,9 @@ class GenEvalExtractorConfig:
             PluginError: if transformers is not installed, or the loader cannot be imported.
             DataError: if a folder or file is missing or damaged.
         """
-        prompts = read_prompts(local_path(self.prompts)) if self.prompts else standard_prompts()
-        detector = _imported(self.loader)(local_path(self.detector))
-        clip = load_clip(local_path(self.clip))
+        prompts = read_prompts(Path(self.prompts)) if self.prompts else standard_prompts()
+        detector = _imported(self.loader)(Path(self.detector))
+        clip = load_clip(Path(self.clip))
         identity = {
             "type": "geneval",
             "prompts": len(prompts),
