@@ -15,7 +15,7 @@ TARGET = 1.3
 
 def status(entry: str) -> int:
     """Bytes that the kernel states for this process."""
-    lines = Path("/proc/self/status").read_text().splitlines()
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{entry}:"))
 
 
@@ -24,7 +24,7 @@ def peak(size: str, batch: int, precision: str) -> tuple[int, int]:
     with tempfile.TemporaryDirectory() as folder:
         # One small run first: libraries allocate their own things once.
         trainer(Path(folder, "warm"), "small", batch_size=2, precision=precision).train()
-        Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # the peak begins anew
         before = status("VmRSS")
         run = trainer(
             Path(folder, "run"), size, batch_size=batch, precision=precision, async_checkpoints=False

@@ -38,7 +38,7 @@ def tested(name: str) -> int:
     """pytest's exit code."""
     hidden = [f"thalweg_{other}" for other in SIBLINGS if other != name]
     with tempfile.TemporaryDirectory() as folder:
-        Path(folder, "sitecustomize.py").write_text(_CODE.format(hidden=hidden))
+        Path(folder, "sitecustomize.py").write_text(_CODE.format(hidden=hidden), encoding="utf-8")
         paths = [folder, *(str(ROOT / "packages" / one / "src") for one in ("core", name))]
         environment = {
             **os.environ,

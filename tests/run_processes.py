@@ -40,7 +40,11 @@ def started(command: list[str], run_dir: Path, beyond: int) -> subprocess.Popen[
 
 def steps_of(metrics: Path) -> list[int]:
     """The steps of all whole lines."""
-    return [json.loads(line)["step"] for line in metrics.read_text().splitlines(True) if line.endswith("\n")]
+    return [
+        json.loads(line)["step"]
+        for line in metrics.read_text(encoding="utf-8").splitlines(True)
+        if line.endswith("\n")
+    ]
 
 
 def ended(process: subprocess.Popen[str], timeout: float = 120) -> tuple[int, str, str]:

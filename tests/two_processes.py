@@ -73,4 +73,6 @@ def main(folder: Path) -> dict[str, Any]:
 if __name__ == "__main__":
     outcome = main(Path(sys.argv[1]))
     # Both must say the same; each says it for itself.
-    Path(sys.argv[1], f"outcome-{torch.distributed.get_rank()}.json").write_text(json.dumps(outcome))
+    Path(sys.argv[1], f"outcome-{torch.distributed.get_rank()}.json").write_text(
+        json.dumps(outcome), encoding="utf-8"
+    )

@@ -195,7 +195,7 @@ def test_images_without_a_caption_are_stored_without_one(tmp_path, monkeypatch, 
     monkeypatch.chdir(tmp_path)
     captioned_folder(Path("photos"), count=6)
     random_minilm(Path("minilm"), ["picture", "number", "again", *map(str, range(6))])
-    Path("photos/001.txt").write_text("")
+    Path("photos/001.txt").write_bytes(b"")
     assert encode("out") == 0
     assert "1 of 6 images have no caption, and are learnt under the empty one" in caplog.messages
     data = ShardsConfig(url="out", validation=1).build()

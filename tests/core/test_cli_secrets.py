@@ -89,7 +89,7 @@ def scratch(tmp_path, monkeypatch):
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setattr(retrying, "sleep", lambda _: None)
     recipe = {**TINY, "training": {**TRAINING, "steps": 1}}
-    Path("tiny.toml").write_text(to_toml(recipe))
+    Path("tiny.toml").write_text(to_toml(recipe), encoding="utf-8")
     return tmp_path
 
 
@@ -174,7 +174,7 @@ def test_no_command_tells_what_its_files_and_environment_hold(words, scratch, mo
         zip(itertools.cycle((LONG, WORD, "o'dd 9\\z")), FILES.values(), strict=False)
     ):
         held = text.format(secret=secret, quoted=quote(secret, safe=""), nowhere=NOWHERE)
-        Path("secret.toml").write_text(held)
+        Path("secret.toml").write_text(held, encoding="utf-8")
         options = f'{{"s3": {{"secret": "{LONG}{number}", "token": "{WORD}"}}' + "}" * (number % 2)
         monkeypatch.setenv("THALWEG_STORAGE_OPTIONS", options)
         monkeypatch.setenv("HF_TOKEN", f"hf_{LONG}")

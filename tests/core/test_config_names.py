@@ -45,7 +45,7 @@ def test_a_name_that_leads_elsewhere_is_refused(tmp_path, monkeypatch, capsys, n
     inside = tmp_path / "a" / "b"
     inside.mkdir(parents=True)
     monkeypatch.chdir(inside)
-    Path("recipe.toml").write_text(RECIPE.format(name=quoted(name)))
+    Path("recipe.toml").write_text(RECIPE.format(name=quoted(name)), encoding="utf-8")
     words = ["config", "validate"] if command == "validate" else ["train"]
     assert main([*words, "recipe.toml"]) == 2
     err = capsys.readouterr().err

@@ -277,14 +277,16 @@ def test_processes_whose_parent_is_killed_end_and_the_next_run_goes_on(place, re
 
 def children(pid):
     try:
-        return {int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
+        return {
+            int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split()
+        }
     except OSError:
         return set()
 
 
 def alive(pid):
     try:
-        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
     except OSError:
         return False
 

@@ -31,7 +31,7 @@ from thalweg.sealed_tensors import open_sealed, write_sealed
 @contextlib.contextmanager
 def little_memory():
     """Half a gigabyte more than there is now, and no more."""
-    now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    now = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[0]) * resource.getpagesize()
     before = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (now + 2**29, before[1]))
     yield

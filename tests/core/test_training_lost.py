@@ -257,7 +257,7 @@ def append(path: Path) -> None:
 
 def replace(path: Path) -> None:
     path.unlink()
-    path.write_text('{"step": 1, "loss": 7.0}\n')
+    path.write_text('{"step": 1, "loss": 7.0}\n', encoding="utf-8")
 
 
 def change_in_place(path: Path) -> None:

@@ -41,7 +41,7 @@ COMMANDS = {
 def is_held(process):
     """Whether the process has taken SIGTERM over, as the kernel knows."""
     try:
-        status = Path(f"/proc/{process.pid}/status").read_text()
+        status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
     except OSError:
         return False
     caught = next(line for line in status.splitlines() if line.startswith("SigCgt"))

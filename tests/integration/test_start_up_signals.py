@@ -29,7 +29,7 @@ def command_of(tmp_path: Path, *more: str) -> list[str]:
 def listening(process: subprocess.Popen[str]) -> bool:
     """Whether a process has come so far that it handles SIGUSR1 itself."""
     try:
-        status = Path(f"/proc/{process.pid}/status").read_text()
+        status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
     except OSError:
         return False
     caught = next((line.split()[1] for line in status.splitlines() if line.startswith("SigCgt")), "0")

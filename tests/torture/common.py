@@ -172,7 +172,9 @@ def ended(
         texts.append(path.read_bytes().decode(errors="replace") if path.exists() else "")
         path.unlink(missing_ok=True)
     code = None if status is None else os.waitstatus_to_exitcode(status)
-    born = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
+    born = (
+        int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1]) * resource.getpagesize() / 2**20
+    )
     mib = max(0.0, (usage.ru_maxrss if usage else 0) / 1024 - born)
     return Ended(code, texts[0], texts[1], seconds, mib)
 
@@ -191,7 +193,7 @@ def thalweg(*arguments: str) -> Callable[[], int]:
 
 def bounded(gib: float) -> None:
     """In a child: no more address space than this beyond what is held."""
-    held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    held = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[0]) * resource.getpagesize()
     limit = held + int(gib * 2**30)
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 

@@ -81,7 +81,7 @@ def _unmount(at: Path) -> None:
 
 def unmount_below(folder: Path) -> None:
     """Whatever is still mounted below a folder, after an interruption."""
-    for line in Path("/proc/mounts").read_text().splitlines():
+    for line in Path("/proc/mounts").read_text(encoding="utf-8").splitlines():
         if line.split()[1].startswith(f"{folder}/"):
             run("umount", "-l", line.split()[1])
 

@@ -10,6 +10,7 @@ import torch
 
 from thalweg.config import RunConfig, component, dump_component
 from thalweg.facts import Facts
+from thalweg.integers import SEED
 from thalweg.interpolant import InterpolantName
 from thalweg.network import FlowNetwork, check_branches
 from thalweg.plugins import build_component
@@ -112,6 +113,7 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
         device: where it is drawn.
     """
     cards = [device] if device.type == "cuda" else []
+    SEED.check("seed", seed)
     with torch.random.fork_rng(devices=cards):
         # torch.manual_seed would seed every card of the machine, and only one would be restored.
         torch.default_generator.manual_seed(seed)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from thalweg.config import component
 from thalweg.errors import ThalwegError
 from thalweg.facts import Facts
+from thalweg.integers import SEED
 from thalweg.interpolant import Interpolant
 from thalweg.machine import FLOP_PER_WEIGHT_FORWARD, compiler, compiling_pays, native_precision
 from thalweg.network import FlowNetwork
@@ -102,6 +103,7 @@ class Drawer:
         precision: SamplingPrecision,
         compile: Compile,
     ) -> None:
+        SEED.check("seed", seed)
         path = getattr(network, "interpolant", "linear") if interpolant is None else interpolant
         self._path = Interpolant.named(path) if isinstance(path, str) else path
         self._sampler: Sampler = _built("sampler", sampler, network.facts)

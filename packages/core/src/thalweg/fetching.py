@@ -11,6 +11,7 @@ from thalweg.folders import remove_tree
 from thalweg.regular import read_bytes
 from thalweg.storage import Location, MissingError, folder_for
 from thalweg.storage.locks import holding
+from thalweg.storage.places import is_url, plain_place
 from thalweg.suggestions import one_line
 from thalweg.training.checkpoint import MANIFEST, candidates, remote
 
@@ -33,14 +34,13 @@ def on_this_machine(place: str | Path) -> Path | None:
         DataError: if what is there cannot be read or is damaged.
         ThalwegError: if the cache cannot be written.
     """
-    if "://" not in str(place):
-        return Path(place)
-    there = Location(place)
-    if there.local is not None:
-        return there.local
+    named = plain_place(place)
+    if not is_url(named):
+        return Path(named)
+    there = Location(named)
     # A model or checkpoint inside a run keeps its place below it, so that the run is found from there.
-    below = _below(str(place))
-    run = Location(str(place).rstrip("/").removesuffix(below).rstrip("/")) if below else there
+    below = _below(named)
+    run = Location(named.rstrip("/").removesuffix(below).rstrip("/")) if below else there
     folder = folder_for(run, "networks")
     folder.mkdir(parents=True, exist_ok=True)
     with holding(folder / ".lock"):
@@ -55,10 +55,11 @@ def run_config(place: str | Path) -> Path | None:
         DataError: if it cannot be read.
         ThalwegError: if the cache cannot be written.
     """
-    there = Location(place) if "://" in str(place) else None
-    if there is None or there.local is not None:
-        file = Path(place if there is None or there.local is None else there.local) / _RUN
+    named = plain_place(place)
+    if not is_url(named):
+        file = Path(named) / _RUN
         return file if file.is_file() else None
+    there = Location(named)
     folder = folder_for(there, "networks")
     folder.mkdir(parents=True, exist_ok=True)
     with holding(folder / ".lock"):

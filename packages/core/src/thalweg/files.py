@@ -11,9 +11,9 @@ ends the process, at any operation.
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import io
+import logging
 import os
 import secrets
 import stat
@@ -23,11 +23,19 @@ from typing import Any, BinaryIO, cast
 
 import attrs
 
+from thalweg import flocks
 from thalweg.errors import ConfigError, ThalwegError
 from thalweg.regular import opened
 
 _CHUNK, _SMALL, _STRIDE = 4 * 2**20, 256 * 2**10, 16 * 2**20
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+_REFUSED = frozenset(
+    [errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF, errno.EACCES, errno.EPERM]
+)
+"""What file systems answer that cannot sync a folder, or do not let it be opened for that."""
+
+_log = logging.getLogger("thalweg")
+_told: list[Path] = []  # once in a process
 
 PARTIAL = ".part"
 """What the hidden name ends in of a file or folder that is being written beside its place."""
@@ -95,7 +103,7 @@ def held(descriptor: int) -> int:
         The descriptor.
     """
     with contextlib.suppress(OSError):  # where a file system has no locks, nothing is taken for left
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        flocks.take(descriptor)
     return descriptor
 
 
@@ -284,8 +292,45 @@ def unwritable(path: Path, error: OSError) -> ThalwegError:
 
 
 def sync_folder(path: Path) -> None:
-    """Wait until the names in a folder are on the disk itself."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    """Wait until the names in a folder are on the disk itself.
+
+    Where the file system refuses that for any folder, as CIFS and some of FUSE do, it is told of once, and
+    no error: names reach the disk when the system sends them.
+
+    Raises:
+        OSError: if they cannot be written.
+    """
+    try:
+        _sync(path, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        if error.errno not in _REFUSED:
+            raise
+        if not _told:
+            _told.append(path)
+            _log.warning(
+                "%s lies on a file system that does not sync folders (%s): what was written last may be gone "
+                "after a power cut, and the same command then makes it again",
+                path,
+                error.strerror,
+            )
+
+
+def sync_file(path: Path) -> None:
+    """Wait until a file that others have written is on the disk itself; never through a link.
+
+    Raises:
+        OSError: if it cannot be.
+    """
+    try:
+        _sync(path, os.O_RDONLY | os.O_NOFOLLOW)
+    except OSError as error:
+        if error.errno not in _REFUSED:
+            raise
+        _sync(path, os.O_RDWR | os.O_NOFOLLOW)  # some ask for that
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags | os.O_CLOEXEC)
     try:
         disk.sync(descriptor)
     finally:

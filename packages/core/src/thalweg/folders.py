@@ -2,13 +2,12 @@
 
 import contextlib
 import errno
-import fcntl
 import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
-from thalweg import files
+from thalweg import files, flocks
 from thalweg.files import PARTIAL, link_refused, sync_folder, unwritable
 
 
@@ -93,12 +92,11 @@ def _is_held(path: Path) -> bool:
     except OSError as error:
         return error.errno not in (errno.ELOOP, errno.ENOENT)  # a link, or gone: nobody writes it
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return not flocks.take(descriptor)
     except OSError:
         return True
     finally:
         os.close(descriptor)
-    return False
 
 
 def refuse_links(folder: Path, *names: str) -> None:
@@ -127,11 +125,7 @@ def sync_tree(folder: Path) -> None:
         if child.is_dir():
             sync_tree(child)
         else:
-            descriptor = os.open(child, os.O_RDONLY | os.O_NOFOLLOW)
-            try:
-                files.disk.sync(descriptor)
-            finally:
-                os.close(descriptor)
+            files.sync_file(child)
     sync_folder(folder)
 
 

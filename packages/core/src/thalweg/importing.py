@@ -29,6 +29,7 @@ from thalweg.foreign import read_foreign
 from thalweg.network import FlowNetwork
 from thalweg.plugins import build_component
 from thalweg.storage import redacted
+from thalweg.storage.places import check_folder, local_path
 from thalweg.suggestions import one_line
 from thalweg.tensor_files import differences, open_tensors, read_tensors, shapes_of, write_tensors
 from thalweg.training import checkpoint
@@ -70,7 +71,7 @@ def import_weights(source: str, state_dict: Mapping[str, Tensor], *, heads: int 
 
 
 def save(
-    path: Path,
+    path: Path | str,
     state_dict: Mapping[str, Tensor],
     composition: Mapping[str, Any],
     facts: Facts,
@@ -86,9 +87,11 @@ def save(
         more: JSON values worth keeping beside it, such as the step.
 
     Raises:
+        ConfigError: if it is a URL, or called like a file.
         DataError: if something else stands there.
         ThalwegError: if it cannot be written.
     """
+    path = local_path(path, "the network's folder")
     check_place(path)
     fresh = path.with_name(f".{path.name}.partial")
     try:
@@ -119,8 +122,11 @@ def check_place(path: Path) -> None:
     """Make sure that a network may be saved there: there is nothing, or another one, perhaps by a link.
 
     Raises:
+        ConfigError: if it is called like a file.
         DataError: if something else stands there.
     """
+    if not os.path.lexists(path):
+        check_folder(path, "the network's folder")
     if path.exists():
         try:
             _describe(path)

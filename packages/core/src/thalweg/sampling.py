@@ -12,6 +12,7 @@ from torch import Tensor
 from thalweg.drawing import Compile, Drawer, SamplingPrecision, VelocityNetwork
 from thalweg.errors import ConfigError
 from thalweg.facts import Facts
+from thalweg.integers import AT_ONCE, INDEX
 from thalweg.interpolant import Interpolant
 from thalweg.machine import compiler
 from thalweg.protocols import Guidance, Sampler
@@ -126,10 +127,8 @@ def check_samples(
     if len(indices) == 0:
         raise ConfigError("indices is empty: there is nothing to draw; give at least one index")
     for position, index in enumerate(indices):
-        if index < 0:
-            raise ConfigError(f"indices[{position}] is {index}; samples are counted from 0")
-    if batch_size < 1:
-        raise ConfigError(f"batch_size is {batch_size}; it must be at least 1")
+        INDEX.check(f"indices[{position}]", index)
+    AT_ONCE.check("batch_size", batch_size)
     if labels is None:
         return
     if facts.classes is None:

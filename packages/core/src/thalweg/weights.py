@@ -50,7 +50,7 @@ def read_weights(place: Location, what: str, source: str, expected: str = "") ->
             f"the weights of {what} are not at {place}; get them from {source}, and set 'weights' if they "
             "lie elsewhere"
         )
-    with _local(place, expected) as path:
+    with local_copy(place, expected) as path:
         found = sha256(path)
         if not found.startswith(expected):
             raise DataError(
@@ -61,7 +61,16 @@ def read_weights(place: Location, what: str, source: str, expected: str = "") ->
 
 
 @contextmanager
-def _local(place: Location, expected: str) -> Iterator[Path]:
+def local_copy(place: Location, expected: str = "") -> Iterator[Path]:
+    """A file on this machine, for as long as the context lasts; one behind a URL is brought.
+
+    Args:
+        place: where it lies.
+        expected: its SHA-256 where that is known, by which it is kept in the cache.
+
+    Raises:
+        DataError: it cannot be read.
+    """
     if place.local is not None:
         yield place.local
     elif _WHOLE.fullmatch(expected):

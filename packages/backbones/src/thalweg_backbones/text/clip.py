@@ -1,13 +1,13 @@
 """CLIP's text tower (A. Radford et al., Learning transferable visual models from natural language
 supervision, 2021), as Stable Diffusion and REPA condition on it."""
 
-from pathlib import Path
 from typing import Any
 
 import attrs
 from attrs.validators import and_, ge, le
 from torch import Tensor, nn
 
+from thalweg.storage.places import folder_at
 from thalweg_backbones.text.folders import encoder_in, setting
 from thalweg_backbones.text.frozen import FrozenTextEncoder
 
@@ -39,7 +39,7 @@ class ClipTextConfig:
         Raises:
             DataError: if config.json is missing or states no width.
         """
-        return (self.length, setting(Path(self.weights), ("text_config", "hidden_size"), "CLIP", SOURCE))
+        return (self.length, setting(folder_at(self.weights), ("text_config", "hidden_size"), "CLIP", SOURCE))
 
     def build(self) -> FrozenTextEncoder:
         """Load it.
@@ -49,7 +49,7 @@ class ClipTextConfig:
             DataError: if the folder is missing, damaged or holds no CLIP.
         """
         return encoder_in(
-            Path(self.weights),
+            folder_at(self.weights),
             "clip",
             ("CLIPTextModel", "CLIPTokenizer"),
             "CLIP",

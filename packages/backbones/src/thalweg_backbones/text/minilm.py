@@ -11,6 +11,7 @@ from attrs.validators import and_, ge, le
 
 from thalweg.errors import DataError
 from thalweg.packaged import folder_of
+from thalweg.storage.places import folder_at
 from thalweg_backbones.text.folders import encoder_in, masked
 from thalweg_backbones.text.frozen import FrozenTextEncoder
 
@@ -60,7 +61,7 @@ class MiniLMConfig:
 
     def _folder(self) -> Path:
         if self.weights is not None:
-            return Path(self.weights)
+            return folder_at(self.weights)
         package = folder_of(PACKAGE)
         if package is None:
             raise DataError(

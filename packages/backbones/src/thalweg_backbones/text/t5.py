@@ -1,11 +1,10 @@
 """T5's encoder (C. Raffel et al., Exploring the limits of transfer learning with a unified text-to-text
 transformer, 2020), and others in its layout."""
 
-from pathlib import Path
-
 import attrs
 from attrs.validators import and_, ge, le
 
+from thalweg.storage.places import folder_at
 from thalweg_backbones.text.folders import encoder_in, masked, setting
 from thalweg_backbones.text.frozen import FrozenTextEncoder
 
@@ -33,7 +32,7 @@ class T5Config:
         Raises:
             DataError: if config.json is missing or states no width.
         """
-        return (self.length, setting(Path(self.weights), ("d_model",), "T5", SOURCE))
+        return (self.length, setting(folder_at(self.weights), ("d_model",), "T5", SOURCE))
 
     def build(self) -> FrozenTextEncoder:
         """Load it.
@@ -43,7 +42,7 @@ class T5Config:
             DataError: if the folder is missing, damaged or holds no T5.
         """
         return encoder_in(
-            Path(self.weights),
+            folder_at(self.weights),
             "t5",
             ("T5EncoderModel", "AutoTokenizer"),
             "T5",

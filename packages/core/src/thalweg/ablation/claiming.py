@@ -13,7 +13,8 @@ from thalweg.documents import read_document, write_document
 from thalweg.errors import ConfigError, DataError
 from thalweg.files import unwritable
 from thalweg.folders import clear_leftovers, make_folders
-from thalweg.storage.locks import locked
+from thalweg.storage.holders import is_holder
+from thalweg.storage.locks import cure, locked
 from thalweg.storage.redaction import redacted_plain
 
 PLAN = "ablation.json"
@@ -76,7 +77,9 @@ def alone(out: Path) -> Iterator[None]:
     except OSError as error:
         raise unwritable(out, error) from error
     if lock is None:
-        raise ConfigError(f"another process works on the ablation in {out}; wait for it or end it")
+        raise ConfigError(
+            f"another process works on the ablation in {out}; wait for it or end it{cure(out / _LOCK)}"
+        )
     try:
         yield
     finally:
@@ -103,7 +106,8 @@ def _differing(there: dict[str, Any], plan: dict[str, Any], path: Path) -> str:
 
 def _refuse_strangers(out: Path) -> None:
     try:
-        strangers = any(path.name != _LOCK for path in out.iterdir()) if out.exists() else False
+        found = out.iterdir() if out.exists() else iter(())
+        strangers = any(path.name != _LOCK and not is_holder(path, out / _LOCK) for path in found)
     except OSError as error:
         raise ConfigError(f"{out} cannot be read ({error.strerror}); choose another --out") from error
     if strangers:

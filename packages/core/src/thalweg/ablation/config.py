@@ -4,12 +4,13 @@ from pathlib import Path
 from typing import Literal
 
 import attrs
-from attrs.validators import ge, min_len
+from attrs.validators import min_len
 
 from thalweg.ablation.grid import Cell, cells_of
 from thalweg.config import read_toml, structure
 from thalweg.config.names import name_of
 from thalweg.errors import ConfigError
+from thalweg.integers import REPEATS
 
 
 @attrs.frozen
@@ -25,7 +26,7 @@ class JudgeConfig:
 
     protocol: str = attrs.field(default="quick", validator=min_len(1))
     settings: tuple[str, ...] = attrs.field(default=(), converter=tuple)
-    times: int = attrs.field(default=1, validator=ge(1))
+    times: int = attrs.field(default=1, validator=REPEATS)
 
 
 @attrs.frozen(kw_only=True)
@@ -46,7 +47,7 @@ class AblationConfig:
     recipe: str = attrs.field(validator=min_len(1))
     overrides: tuple[str, ...] = attrs.field(default=(), converter=tuple)
     cells: dict[str, tuple[str, ...]] = attrs.field(validator=min_len(1))
-    seeds: int = attrs.field(default=3, validator=ge(1))
+    seeds: int = attrs.field(default=3, validator=REPEATS)
     equal: Literal["steps", "compute"] = "steps"
     judge: JudgeConfig = attrs.field(factory=JudgeConfig)
 
@@ -69,7 +70,7 @@ class Ablation:
     recipe: Path
     overrides: tuple[str, ...]
     cells: tuple[Cell, ...]
-    seeds: int
+    seeds: int = attrs.field(validator=REPEATS)
     equal: Literal["steps", "compute"]
     judge: JudgeConfig
 

@@ -19,6 +19,7 @@ from thalweg.folders import clear_leftovers, refuse_links, remove_tree
 from thalweg.regular import read_bytes
 from thalweg.report import render
 from thalweg.report.pictures import LARGEST, check_picture
+from thalweg.storage.places import check_folder, local_path
 from thalweg.storage.redaction import redacted_plain
 from thalweg.training.ending import interruption
 from thalweg.training.loop import Trainer
@@ -26,7 +27,7 @@ from thalweg.training.loop import Trainer
 RESULTS, MARKDOWN, REPORT = "results.json", "table.md", "report.html"
 
 
-def run(ablation: Ablation, out: Path, say: Callable[[str], None], command: str = "") -> dict[str, Any]:
+def run(ablation: Ablation, out: Path | str, say: Callable[[str], None], command: str = "") -> dict[str, Any]:
     """Train and judge every cell under every seed; called again, it goes on where it was.
 
     Args:
@@ -45,6 +46,8 @@ def run(ablation: Ablation, out: Path, say: Callable[[str], None], command: str 
         ConfigError: the folder holds another ablation, or a cell does not resolve.
         DataError: data are missing or damaged.
     """
+    out = local_path(out, "out")
+    check_folder(out, "out")
     runs = plan(ablation, out)
     refuse_links(out, ".lock", *{str(planned.folder.relative_to(out)) for planned in runs})
     with alone(out):

@@ -14,6 +14,7 @@ from thalweg.errors import ConfigError
 from thalweg.folders import make_folders, whole_folder
 from thalweg.hookspecs import API_VERSION
 from thalweg.plugins import KINDS, registry
+from thalweg.storage.places import local_path
 from thalweg.suggestions import article, did_you_mean, known_words
 
 _TEMPLATES = resources.files("thalweg.authoring").joinpath("templates")
@@ -30,7 +31,7 @@ def template_kinds() -> list[str]:
     return [kind for kind in KINDS if kind in there]
 
 
-def new_plugin(name: str, kind: str, parent: Path) -> Path:
+def new_plugin(name: str, kind: str, parent: Path | str) -> Path:
     """Write a package with one component into a new folder.
 
     Args:
@@ -49,7 +50,7 @@ def new_plugin(name: str, kind: str, parent: Path) -> Path:
     _check_kind(kind)
     _check_name(name, kind)
     distribution = f"thalweg-{name.replace('_', '-')}"
-    folder = parent / distribution
+    folder = local_path(parent, "the folder of the package") / distribution
     # A link that leads nowhere is there as well.
     if os.path.lexists(folder):
         raise ConfigError(f"{folder} is there already; choose another name, or take it away first")

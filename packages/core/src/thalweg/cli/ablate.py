@@ -11,7 +11,7 @@ from thalweg.cli.local import LocalPath
 
 
 @click.command("ablate")
-@click.argument("recipe", type=click.Path(path_type=Path))
+@click.argument("recipe", type=LocalPath(instead="copy it to this machine first"))
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option(
     "--axis", "axes", multiple=True, metavar="KEY=A,B,...", help="What changes; several axes multiply."

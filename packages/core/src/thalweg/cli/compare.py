@@ -1,10 +1,9 @@
 """``thalweg compare``: numbers of several passports side by side."""
 
-from pathlib import Path
-
 import click
 
 from thalweg.cli import console
+from thalweg.cli.local import Place
 from thalweg.errors import ThalwegError
 from thalweg.storage.redaction import excerpt
 
@@ -12,9 +11,9 @@ _SHOWN = 60
 
 
 @click.command("compare")
-@click.argument("passports", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("passports", nargs=-1, required=True, type=Place())
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(passports: tuple[Path, ...], as_json: bool) -> None:
+def command(passports: tuple[str, ...], as_json: bool) -> None:
     """Put the numbers of PASSPORTS side by side, and mark the best by *.
 
     Numbers that were made under different conditions are not ranked: what differs is listed, and the exit

@@ -4,6 +4,7 @@ import click
 
 from thalweg.cli import console
 from thalweg.cli.groups import Group
+from thalweg.cli.local import Place
 from thalweg.config import dump, load_config, to_toml
 from thalweg.plugins import build_component
 from thalweg.storage.redaction import redacted_plain
@@ -18,7 +19,7 @@ def command() -> None:
 
 
 @command.command("show")
-@click.argument("recipe")
+@click.argument("recipe", type=Place())
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def show(recipe: str, overrides: tuple[str, ...], as_json: bool) -> None:
@@ -31,7 +32,7 @@ def show(recipe: str, overrides: tuple[str, ...], as_json: bool) -> None:
 
 
 @command.command("validate")
-@click.argument("recipe")
+@click.argument("recipe", type=Place())
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 def validate(recipe: str, overrides: tuple[str, ...]) -> None:
     """Check a recipe: list everything that is wrong, with exit code 2, or say that it is valid."""

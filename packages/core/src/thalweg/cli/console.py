@@ -4,15 +4,19 @@ Colour is for terminals only, and not where ``NO_COLOR`` is set. Credentials are
 control characters are written out: names may be a stranger's.
 """
 
+import contextlib
+import errno
 import json
 import logging
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import click
 
+from thalweg.cli.streams import OutputLostError, fitting, is_utf_8
 from thalweg.storage.redaction import redacted, redacted_plain
 from thalweg.visible import visible, visible_json, visible_line, visible_message
 
@@ -20,13 +24,33 @@ _WARNING, _ERROR = click.style("warning: ", fg="yellow"), click.style("error: ",
 
 
 def result(text: str) -> None:
-    """A result: stdout."""
-    click.echo(visible(redacted(text)), color=_color())
+    """A result: stdout.
+
+    Raises:
+        OutputLostError: it cannot be written.
+    """
+    _show(visible(redacted(text)))
 
 
 def result_json(data: Any) -> None:
-    """A result for programs: stdout."""
-    click.echo(visible_json(json.dumps(redacted_plain(data), indent=2, ensure_ascii=False)))
+    """A result for programs: stdout.
+
+    Raises:
+        OutputLostError: it cannot be written.
+    """
+    plain = not is_utf_8(sys.stdout)  # what is written out must be JSON's own escapes
+    _show(visible_json(json.dumps(redacted_plain(data), indent=2, ensure_ascii=plain)))
+
+
+def flush() -> None:
+    """Write what is left to be written to stdout.
+
+    Raises:
+        OutputLostError: that is not possible.
+    """
+    with _kept():
+        if sys.stdout is not None:
+            sys.stdout.flush()
 
 
 def say(text: str) -> None:
@@ -36,7 +60,7 @@ def say(text: str) -> None:
 
 def say_lines(text: str) -> None:
     """The same, of a text that has lines of its own, such as a traceback."""
-    click.echo(visible(redacted(text)), err=True, color=_color())
+    _tell(visible(redacted(text)))
 
 
 def warn(text: str) -> None:
@@ -78,7 +102,28 @@ class _Printing(logging.Handler):
 
 
 def _message(kind: str, text: str) -> None:
-    click.echo(kind + visible_message(redacted(text)), err=True, color=_color())
+    _tell(kind + visible_message(redacted(text)))
+
+
+def _show(text: str) -> None:
+    with _kept():
+        if sys.stdout is None:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        click.echo(fitting(text, sys.stdout), color=_color())
+
+
+def _tell(text: str) -> None:
+    # Without stderr there is nowhere to say that it is not there.
+    with contextlib.suppress(OSError):
+        click.echo(fitting(text, sys.stderr), err=True, color=_color())
+
+
+@contextmanager
+def _kept() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputLostError(error) from error
 
 
 def _color() -> bool | None:

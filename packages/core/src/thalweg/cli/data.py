@@ -9,6 +9,7 @@ import click
 from thalweg.cli import console
 from thalweg.cli.encode import storage_options
 from thalweg.cli.groups import Group
+from thalweg.cli.local import Place
 from thalweg.visible import visible_line
 
 _DAMAGED = 4
@@ -34,7 +35,7 @@ def _options(function: F) -> F:
             multiple=True,
             help="An option of the storage.",
         ),
-        click.argument("url"),
+        click.argument("url", type=Place()),
     ):
         function = decorate(function)
     return function

@@ -6,6 +6,7 @@ import attrs
 import click
 
 from thalweg.cli import console
+from thalweg.cli.local import Place
 from thalweg.config import FaultyConfigError, apply_override, structure
 from thalweg.errors import ConfigError
 
@@ -16,11 +17,11 @@ _TABLES = ("autoencoder", "source", "teacher", "text")
 
 
 @click.command("encode")
-@click.argument("source")
-@click.argument("out")
+@click.argument("source", type=Place())
+@click.argument("out", type=Place())
 @click.option("--size", type=int, required=True, help="Height and width that images are cropped to.")
 @click.option("--autoencoder", default="sd-vae", show_default=True, help="Which autoencoder.")
-@click.option("--weights", metavar="PATH", help="Its weights: a path or a URL.")
+@click.option("--weights", metavar="PATH", type=Place(), help="Its weights: a path or a URL.")
 @click.option(
     "--set",
     "settings",

@@ -7,13 +7,15 @@ from typing import Any
 import click
 
 from thalweg.cli import console
-from thalweg.cli.local import LocalPath
+from thalweg.cli.local import LocalPath, Place
 
 
 @click.command("evaluate")
-@click.argument("subject")
+@click.argument("subject", type=Place())
 @click.argument("settings", nargs=-1, metavar="[KEY=VALUE]...")
-@click.option("--reference", help="What samples are compared with.  [default: what the protocol says]")
+@click.option(
+    "--reference", type=Place(), help="What samples are compared with.  [default: what the protocol says]"
+)
 @click.option("--metrics", metavar="A,B,...", help="Which, such as fid,sfid,is or frechet_distance@lite0.")
 @click.option("--extractor", metavar="NAME", help="Whose features metrics read.  [default: inception]")
 @click.option("--protocol", metavar="NAME|FILE", help="Settings under a name, such as quick or adm-50k.")
@@ -28,7 +30,7 @@ from thalweg.cli.local import LocalPath
 @click.option("--batch-size", default=64, show_default=True, help="Images at a time.")
 @click.option(
     "--work",
-    type=click.Path(path_type=Path),
+    type=LocalPath(instead="unfinished work stays here; name a folder"),
     help="Folder for unfinished work and reference statistics.  [default: in the cache]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the passport.")

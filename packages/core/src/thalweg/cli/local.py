@@ -1,21 +1,47 @@
-"""Outputs that are made on this machine."""
+"""Places on the command line: paths of this machine, and what may lie behind a URL too."""
 
 from pathlib import Path
 from typing import Any
 
 import click
 
-from thalweg.storage.url_texts import scheme_of
+from thalweg.errors import ConfigError
+from thalweg.storage.places import is_url, local_path, plain_place
 
 
 class LocalPath(click.Path):
-    """A path on this machine. A URL is refused: a folder would be called by it, credentials and all."""
+    """A path on this machine, or a ``file://`` URL. Another URL is refused by name: a folder would be called
+    by it, credentials and all.
 
-    def __init__(self, **settings: Any) -> None:
+    Args:
+        instead: what to do with a URL; by default how an output gets to where it was meant to go.
+        settings: as of :class:`click.Path`.
+    """
+
+    def __init__(self, instead: str = "", **settings: Any) -> None:
         super().__init__(path_type=Path, **settings)
+        self._instead = instead
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The path, or a usage error."""
-        if scheme_of(str(value)):
-            self.fail("a path on this machine is needed, and a URL was given", param, ctx)
-        return super().convert(value, param, ctx)
+        try:
+            path = local_path(value, "it", self._instead)
+        except ConfigError as error:
+            self.fail(str(error), param, ctx)
+        return super().convert(path, param, ctx)
+
+
+class Place(click.Path):
+    """A path or a URL, as text; ``file://`` is taken off."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The place, or a usage error where its protocol is not taken."""
+        from thalweg.storage.location import Location
+
+        try:
+            if not is_url(value):
+                return plain_place(value)
+            Location(value)
+        except ConfigError as error:
+            self.fail(str(error), param, ctx)
+        return value

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import attrs
 import click
 
-from thalweg.cli import console, starting
+from thalweg.cli import console, starting, streams
 from thalweg.cli.groups import LazyGroup
 from thalweg.errors import INTERRUPTED, PREEMPTED, ThalwegError
 from thalweg.plugins import block, registry
@@ -45,6 +45,7 @@ COMMANDS = {
 @attrs.define
 class _State:
     arguments: Sequence[str] = ()
+    alone: bool = False
     debug: bool = False
 
 
@@ -105,13 +106,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         the exit code.
     """
+    alone = arguments is None
+    leaving = alone and starting.is_program()
+    if leaving:
+        streams.speak_utf_8()
+    if alone:
+        streams.prepare()
     # Read by torch when it is imported: large tensors in huge pages, a tenth faster on Linux processors.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-    alone = arguments is None
-    state = _State(sys.argv[1:] if arguments is None else list(arguments))
+    state = _State(sys.argv[1:] if arguments is None else list(arguments), alone)
     feed(state.arguments, os.environ)
     mine = starting.hold(state.arguments, alone=alone)
-    leaving = alone and starting.is_program()
     if leaving:
         starting.heed_lost()
     try:
@@ -137,11 +142,11 @@ def _ended(state: _State) -> int:
 
 def _run(state: _State) -> int:
     try:
+        if state.alone:
+            streams.check()
         outcome = cli.main(list(state.arguments), "thalweg", standalone_mode=False, obj=state)
-        # A reader that has gone, such as `head`, shows here and not while the interpreter ends.
-        sys.stdout.flush()
-    except BrokenPipeError:
-        return _reader_gone()
+        # What cannot be written shows here and not while the interpreter ends.
+        console.flush()
     except click.Abort as stop:
         # What click makes of Ctrl-C, and of a signal that is handled like it.
         return _stopped(stop.__cause__ or stop, state)
@@ -161,17 +166,14 @@ def _stopped(stop: BaseException, state: _State) -> int:
     return INTERRUPTED
 
 
-def _reader_gone() -> int:
-    # The interpreter flushes stdout once more at its end, and would complain.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 1
-
-
 def _failed(error: Exception, state: _State) -> int:
     if state.debug:
         console.say_lines("".join(traceback.format_exception(error)).rstrip())
     if isinstance(error, click.ClickException):
         return _usage(error)
+    unread = isinstance(error, streams.OutputLostError) and error.reader_gone
+    if unread and not starting.goes_on(state.arguments):
+        return 1  # of a list that goes to `head`, nothing is missed
     if isinstance(error, ThalwegError):
         console.fail(str(error))
         return error.exit_code

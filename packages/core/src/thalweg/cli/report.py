@@ -10,7 +10,7 @@ from thalweg.visible import visible_line
 
 
 @click.command("report")
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("runs", nargs=-1, required=True, type=LocalPath(instead="copy it to this machine first"))
 @click.option(
     "-o",
     "--out",
@@ -23,7 +23,7 @@ from thalweg.visible import visible_line
     "--passport",
     "passports",
     multiple=True,
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=LocalPath(instead="copy it to this machine first", dir_okay=False),
     help="An evaluation of one of the runs that lies elsewhere than in its folder.",
 )
 def command(runs: tuple[Path, ...], out: Path, passports: tuple[Path, ...]) -> None:

@@ -7,13 +7,13 @@ import attrs
 import click
 
 from thalweg.cli import console
-from thalweg.cli.local import LocalPath
+from thalweg.cli.local import LocalPath, Place
 from thalweg.config import apply_override, structure
 from thalweg.errors import ConfigError
 
 
 @click.command("sample")
-@click.argument("model")
+@click.argument("model", type=Place())
 @click.argument("out", type=LocalPath())
 @click.argument("settings", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--labels", metavar="A,B,...", help="Classes to draw.  [default: all]")
@@ -28,6 +28,7 @@ from thalweg.errors import ConfigError
 @click.option(
     "--prompt-file",
     metavar="PATH",
+    type=Place(),
     help="More of them: a text of one a line, or .json as MS-COCO has captions, the first of each image.",
 )
 @click.option("--start", default=0, show_default=True, help="Index of the first sample of the seed.")

@@ -4,12 +4,13 @@ import attrs
 import click
 
 from thalweg.cli import console
+from thalweg.cli.local import Place
 from thalweg.config import load_config
 from thalweg.visible import visible_line
 
 
 @click.command("summary")
-@click.argument("recipe")
+@click.argument("recipe", type=Place())
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(recipe: str, overrides: tuple[str, ...], as_json: bool) -> None:

@@ -9,16 +9,17 @@ from typing import Any, Literal
 import click
 
 from thalweg.cli import console
+from thalweg.cli.local import Place
 from thalweg.errors import INTERRUPTED, PREEMPTED, DivergenceError, ThalwegError
 from thalweg.training.start_up import StartUp, Stopped, exit_code
 
 
 @click.command("train")
-@click.argument("recipe", type=click.Path(path_type=Path))
+@click.argument("recipe", type=Place())
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option(
     "--run-dir",
-    type=click.Path(),
+    type=Place(),
     help="Folder of the run, a path or a URL.  [default: runs/NAME of the recipe]",
 )
 @click.option(
@@ -52,7 +53,7 @@ from thalweg.training.start_up import StartUp, Stopped, exit_code
 def command(
     ctx: click.Context,
     /,
-    recipe: Path,
+    recipe: str,
     overrides: tuple[str, ...],
     **options: Any,
 ) -> None:
@@ -80,7 +81,7 @@ def command(
 
 def _train(
     ctx: click.Context,
-    recipe: Path,
+    recipe: str,
     overrides: tuple[str, ...],
     *,
     run_dir: str | None,

@@ -11,10 +11,10 @@ from thalweg.config.faults import FaultyConfigError, Problem
 from thalweg.config.run import RunConfig
 from thalweg.config.secret import SECRET_KEY
 from thalweg.config.structuring import structure
-from thalweg.errors import ConfigError
+from thalweg.errors import ConfigError, DataError
 from thalweg.plugins import Registry
-from thalweg.regular import read_text
 from thalweg.storage.feeding import feed_argument
+from thalweg.storage.places import is_url, read_place
 from thalweg.storage.redaction import redacted, register_secrets, register_text
 from thalweg.suggestions import did_you_mean
 
@@ -33,7 +33,7 @@ def load_config(
     """Read a recipe.
 
     Args:
-        path: the TOML file.
+        path: the TOML file, a path or a URL.
         overrides: ``key.path=value``, later ones win; values are TOML, and bare words are strings.
         registry: where components are looked up; the process's own by default.
 
@@ -52,7 +52,7 @@ def read_recipe(path: Path | str) -> dict[str, Any]:
         ConfigError: as :func:`read_toml`.
     """
     data = read_toml(path)
-    data.setdefault("name", Path(path).stem)
+    data.setdefault("name", Path(str(path).partition("?")[0] if is_url(path) else path).stem)
     return data
 
 
@@ -99,13 +99,15 @@ def read_toml(path: Path | str) -> dict[str, Any]:
     """
     file, shown = Path(path), redacted(str(path))
     try:
-        text = read_text(file, _LARGEST).removeprefix("\ufeff")  # a byte order mark, as some editors write it
+        text = read_place(path, _LARGEST).decode("utf-8-sig")  # a byte order mark, as some editors write it
         # Before anything is said of it, also where it is no TOML.
         register_text(text)
         return parse_toml(text)
     except FileNotFoundError:
         beside = [str(other) for other in file.parent.glob("*.toml")]
         raise ConfigError(f"{shown} does not exist{did_you_mean(str(file), beside)}") from None
+    except DataError as error:
+        raise ConfigError(str(error)) from error
     except OSError as error:
         raise ConfigError(f"{shown} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:

@@ -9,13 +9,8 @@ from thalweg.config.names import check_name
 from thalweg.config.slots import component_field, component_table
 from thalweg.errors import ConfigError
 from thalweg.facts import MOST_BRANCHES
+from thalweg.integers import AT_ONCE, SAMPLES, SEED, STEPS, STEPS_OR_NEVER
 
-_MOST_STEPS, _MOST_SAMPLES, _MOST_AT_ONCE = 10**9, 10**8, 2**20
-_STEPS = and_(ge(1), le(_MOST_STEPS))
-_STEPS_OR_NEVER = and_(ge(0), le(_MOST_STEPS))
-_SAMPLES = and_(ge(1), le(_MOST_SAMPLES))
-_AT_ONCE = and_(ge(1), le(_MOST_AT_ONCE))
-_SEED = and_(ge(0), le(2**63 - 1))
 _POSITIVE = gt(0.0)
 _POSITIVE_OR_NONE: Any = optional(gt(0.0))
 _SHARE = and_(ge(0.0), le(1.0))
@@ -69,9 +64,9 @@ class TrainingConfig:
         workers: threads that read them.
     """
 
-    steps: int = attrs.field(validator=_STEPS)
-    batch_size: int = attrs.field(validator=_AT_ONCE)
-    accumulate: int = attrs.field(default=1, validator=_AT_ONCE)
+    steps: int = attrs.field(validator=STEPS)
+    batch_size: int = attrs.field(validator=AT_ONCE)
+    accumulate: int = attrs.field(default=1, validator=AT_ONCE)
     lr: float = attrs.field(default=1e-4, validator=_POSITIVE)
     betas: tuple[float, float] = attrs.field(
         default=(0.9, 0.999),
@@ -83,16 +78,16 @@ class TrainingConfig:
     ema: float = attrs.field(default=0.9999, validator=_DECAY)
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
     compile: Literal["auto", "on", "off"] = "auto"
-    log_every: int = attrs.field(default=50, validator=_STEPS)
-    validate_every: int = attrs.field(default=1000, validator=_STEPS_OR_NEVER)
-    validation_batches: int = attrs.field(default=8, validator=_AT_ONCE)
-    sample_every: int = attrs.field(default=5000, validator=_STEPS_OR_NEVER)
-    checkpoint_every: int = attrs.field(default=5000, validator=_STEPS_OR_NEVER)
-    keep: int = attrs.field(default=2, validator=_AT_ONCE)
-    keep_every: int = attrs.field(default=0, validator=_STEPS_OR_NEVER)
+    log_every: int = attrs.field(default=50, validator=STEPS)
+    validate_every: int = attrs.field(default=1000, validator=STEPS_OR_NEVER)
+    validation_batches: int = attrs.field(default=8, validator=AT_ONCE)
+    sample_every: int = attrs.field(default=5000, validator=STEPS_OR_NEVER)
+    checkpoint_every: int = attrs.field(default=5000, validator=STEPS_OR_NEVER)
+    keep: int = attrs.field(default=2, validator=AT_ONCE)
+    keep_every: int = attrs.field(default=0, validator=STEPS_OR_NEVER)
     async_checkpoints: bool = True
     nonfinite: Literal["stop", "skip"] = "stop"
-    max_skips: int = attrs.field(default=10, validator=_STEPS)
+    max_skips: int = attrs.field(default=10, validator=STEPS)
     prefetch: int = attrs.field(default=2, validator=and_(ge(0), le(4_096)))
     workers: int = attrs.field(default=1, validator=and_(ge(1), le(256)))
 
@@ -123,9 +118,9 @@ class SamplingConfig:
 
     sampler: Any = component_field("sampler", "euler_maruyama")
     guidance: Any = component_field("guidance", None, optional=True)
-    count: int = attrs.field(default=64, validator=_SAMPLES)
-    batch_size: int = attrs.field(default=64, validator=_AT_ONCE)
-    seed: int = attrs.field(default=0, validator=_SEED)
+    count: int = attrs.field(default=64, validator=SAMPLES)
+    batch_size: int = attrs.field(default=64, validator=AT_ONCE)
+    seed: int = attrs.field(default=0, validator=SEED)
 
 
 @attrs.frozen(kw_only=True)
@@ -151,7 +146,7 @@ class RunConfig:
     """
 
     name: str = attrs.field(default="run", validator=check_name)
-    seed: int = attrs.field(default=0, validator=_SEED)
+    seed: int = attrs.field(default=0, validator=SEED)
     branches: int = attrs.field(default=1, validator=and_(ge(1), le(MOST_BRANCHES)))
     data: Any = component_field("dataset")
     backbone: Any = component_field("backbone")

@@ -17,6 +17,7 @@ from thalweg.homes import home_path
 
 Nested = Callable[[type[Any], Any], Any]
 
+_BITS = 64
 _WORDS = {
     int: "an integer",
     float: "a number",
@@ -72,6 +73,8 @@ def _scalar(annotation: Any, data: Any) -> Any:
         return home_path(data)
     # By type(), as True is an int to isinstance.
     if type(data) is annotation:
+        if type(data) is int and data.bit_length() >= _BITS:
+            raise _unfit(f"expected an integer of less than {_BITS} bits, got one of {data.bit_length()}")
         return data
     raise _unfit(f"expected {_WORDS[annotation]}, got {shown(data)}")
 

@@ -4,6 +4,7 @@ import attrs
 import torch
 
 from thalweg.errors import ConfigError
+from thalweg.integers import PROCESSES
 
 
 @attrs.frozen
@@ -36,6 +37,7 @@ def shares(accelerator: str, devices: str) -> list[Share]:
         count = there
     elif devices.isdecimal() and int(devices) >= 1:
         count = int(devices)
+        PROCESSES.check("devices", count)
     else:
         raise ConfigError(f"devices is '{devices}'; give a number of processes, at least 1, or auto")
     if kind != "cpu" and count > there:

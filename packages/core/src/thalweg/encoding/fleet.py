@@ -55,7 +55,8 @@ def _started(task: Task) -> "subprocess.Popen[str]":
         [sys.executable, "-m", "thalweg.encoding.worker"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
         process_group=0,  # Ctrl-C reaches this process alone, which ends the others
     )
     assert process.stdin is not None  # noqa: S101 - for mypy: it was asked for

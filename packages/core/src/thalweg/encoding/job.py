@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import attrs
-from attrs.validators import ge, in_, optional
+from attrs.validators import in_, optional
 
 from thalweg.config import secret_field, url_field
+from thalweg.facts import LONGEST_SIDE
+from thalweg.integers import AT_ONCE, SAMPLES, SEED, Integers
 
 
 @attrs.frozen
@@ -31,7 +33,7 @@ class EncodingJob:
         seed: of the order in which images lie in the shards.
     """
 
-    size: int = attrs.field(validator=ge(1))
+    size: int = attrs.field(validator=Integers(1, LONGEST_SIDE))
     autoencoder: Mapping[str, Any] = attrs.field(repr=False)
     source: str = url_field()
     target: str = url_field()
@@ -39,13 +41,13 @@ class EncodingJob:
     storage_options: dict[str, Any] = secret_field()
     teachers: tuple[Mapping[str, Any], ...] = attrs.field(default=(), repr=False)
     text: Mapping[str, Any] | None = attrs.field(default=None, repr=False)
-    grid: int | None = attrs.field(default=None, validator=optional(ge(1)))
+    grid: int | None = attrs.field(default=None, validator=optional(Integers(1, LONGEST_SIDE)))
     channels: int | None = attrs.field(default=None, validator=optional(in_((1, 3))))
     flips: bool = True
-    batch_size: int = attrs.field(default=16, validator=ge(1))
-    shard_samples: int | None = attrs.field(default=None, validator=optional(ge(1)))
+    batch_size: int = attrs.field(default=16, validator=AT_ONCE)
+    shard_samples: int | None = attrs.field(default=None, validator=optional(SAMPLES))
     dtype: Literal["float16", "float32"] = "float16"
-    seed: int = 0
+    seed: int = attrs.field(default=0, validator=SEED)
 
 
 @attrs.frozen

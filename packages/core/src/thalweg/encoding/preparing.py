@@ -21,6 +21,7 @@ from thalweg.facts import Facts
 from thalweg.plugins import build_component
 from thalweg.protocols import Autoencoder, Source, Teacher, TextEncoder
 from thalweg.storage import Location, redacted
+from thalweg.storage.places import check_target
 
 CROP = "adm"
 
@@ -80,6 +81,7 @@ def prepare(job: EncodingJob, device: str, header: ShardHeader | None = None) ->
         DataError: if the source holds no images or has changed since the header was made, or weights are
             missing or damaged.
     """
+    check_target(job.target, "the folder of shards")
     source = source_of(job.source, storage_options=job.storage_options, **job.source_options)
     if not len(source):
         raise DataError(f"{redacted(job.source)} holds no images; give a source that does")

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from thalweg.config import structure
-from thalweg.errors import ConfigError, DataError, ThalwegError
+from thalweg.errors import DataError, ThalwegError
 from thalweg.evaluation import ranges as spans
 from thalweg.evaluation.blocks import Blocks, DamagedBlockError, Drawing
 from thalweg.evaluation.models import model_at
@@ -23,7 +23,9 @@ from thalweg.evaluation.settings import SamplesConfig
 from thalweg.evaluation.surroundings import check_writable
 from thalweg.evaluation.tasks import DrawTask, resolved, to_plain
 from thalweg.evaluation.workplace import claimed, digest, sweep
+from thalweg.integers import INDEX, PROCESSES, Integers
 from thalweg.storage import redacted
+from thalweg.storage.places import local_path, plain_place
 
 _ATTEMPTS = 3  # on a disk that damages what was just written
 
@@ -32,7 +34,7 @@ _log = logging.getLogger("thalweg")
 
 def draw(
     model: Path | str,
-    out: Path,
+    out: Path | str,
     config: SamplesConfig,
     *,
     classes: Sequence[int] | None = None,
@@ -51,7 +53,8 @@ def draw(
 
     Args:
         model: a saved network, or a run that holds one; a path or a URL.
-        out: ``.npz`` and ``.tar`` get images; any other name is a new folder, of tensors.
+        out: a path; ``.npz`` and ``.tar`` get images, any other name is a new folder, of tensors, and may
+            not be called like a file.
         config: how, and how many.
         classes: those to draw; all by default.
         first: index of the first sample.
@@ -70,8 +73,9 @@ def draw(
         ThalwegError: a sample is not finite, or a file cannot be written.
     """
     check_alone()
-    if first < 0 or devices < 1:
-        raise ConfigError(f"start is {first} and devices is {devices}; they must be at least 0 and 1")
+    Integers(0, INDEX.high - config.count).check("start", first)
+    PROCESSES.check("devices", devices)
+    model, out = plain_place(model), local_path(out, "out")
     place = resolved(device)
     target = target_of(out, place, pngs=pngs)
     target.check()

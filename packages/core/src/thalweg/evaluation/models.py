@@ -10,6 +10,7 @@ import attrs
 from thalweg.config import read_recorded, read_toml
 from thalweg.errors import ConfigError, DataError
 from thalweg.fetching import DESCRIPTION, on_this_machine, read_description, run_config
+from thalweg.storage.redaction import redacted
 from thalweg.training import checkpoint
 
 CONFIG, MODEL, CHECKPOINTS = "config.toml", "model", "checkpoints"
@@ -82,13 +83,13 @@ def _step_of(description: dict[str, Any]) -> Any:
 
 def data_of(place: Path | str) -> Any:
     """The data set, in plain values, that a recipe or a run's folder states; None if it is neither."""
-    recipe = "://" not in str(place) and Path(place).suffix == ".toml"
-    file = Path(place) if recipe else run_config(place)
+    recipe = str(place).partition("?")[0].endswith(".toml")
+    file = place if recipe else run_config(place)
     if file is None:
         return None
-    data = (read_toml(file) if recipe else read_recorded(file)).get("data")
+    data = (read_toml(file) if recipe else read_recorded(Path(file))).get("data")
     if data is None:
-        raise ConfigError(f"{file} states no data set")
+        raise ConfigError(f"{redacted(str(file))} states no data set")
     return data
 
 

@@ -8,7 +8,8 @@ import attrs
 
 from thalweg.documents import parse_document, write_document
 from thalweg.errors import DataError
-from thalweg.regular import read_bytes, read_json
+from thalweg.regular import read_json
+from thalweg.storage.places import read_place
 
 _FORMAT, _VERSION = "thalweg-passport", 1
 _LARGEST = 64 * 2**20  # bytes
@@ -68,14 +69,14 @@ def is_passport(path: Path) -> bool:
     return isinstance(data, dict) and data.get("format") == _FORMAT
 
 
-def read_passport(path: Path) -> Passport:
-    """Read one.
+def read_passport(path: str | Path) -> Passport:
+    """Read one, from a path or a URL.
 
     Raises:
         DataError: if it is missing, no passport, not as it was written, or newer than this version.
     """
     try:
-        content = read_bytes(path, _LARGEST)
+        content = read_place(path, _LARGEST)
         data = parse_document(content)
     except FileNotFoundError:
         raise DataError(f"{path} does not exist; 'thalweg evaluate --out' writes passports") from None

@@ -26,6 +26,7 @@ from thalweg.evaluation.notes import any_note, note_of, write_note
 from thalweg.evaluation.sets import images_at
 from thalweg.files import sha256, sync_folder
 from thalweg.folders import whole_folder
+from thalweg.storage.places import check_folder
 
 _WHOLE = "whole"
 
@@ -163,11 +164,16 @@ def target_of(out: Path, device: str, *, pngs: bool) -> Target:
         out: ``.npz`` and ``.tar`` get images; any other name is a folder, of tensors.
         device: where images are opened.
         pngs: make the folder one of images.
+
+    Raises:
+        ConfigError: if a folder would be called like a file of another kind.
     """
-    if out.suffix == ".npz":
+    suffix = out.suffix.lower()
+    if suffix == ".npz":
         return Target(out, "images", write_npz, device)
-    if out.suffix == ".tar":
+    if suffix == ".tar":
         return Target(out, "images", write_tar, device)
+    check_folder(out, "out", ", or one that ends in .npz or .tar; --png makes a folder of PNGs")
     if pngs:
         return Target(out, "images", write_pngs, device)
     return Target(out, "tensors", write_folder, device)

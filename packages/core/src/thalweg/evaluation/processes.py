@@ -122,7 +122,8 @@ class _Worker:
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             start_new_session=True,  # Ctrl-C reaches the first process alone, which tells the others once
         )
         self._error: Mapping[str, Any] | None = None

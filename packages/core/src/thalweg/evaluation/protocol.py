@@ -13,7 +13,8 @@ import attrs
 from thalweg.config import FaultyConfigError, apply_override, read_toml, structure
 from thalweg.errors import ConfigError
 from thalweg.evaluation.settings import EvaluationConfig
-from thalweg.regular import read_bytes
+from thalweg.regular import LARGEST_DOCUMENT
+from thalweg.storage.places import read_place
 from thalweg.storage.redaction import redacted
 from thalweg.suggestions import did_you_mean, known_words
 
@@ -46,7 +47,7 @@ def read_protocol(
     """Settings of a protocol, or without one the defaults.
 
     Args:
-        what: a shipped one's name or the path of a TOML file; None for none.
+        what: a shipped one's name or a TOML file, by path or URL; None for none.
         overrides: ``key.path=value``, as for recipes.
         judges: extractors and metrics instead of the protocol's.
 
@@ -58,8 +59,8 @@ def read_protocol(
     digest = None
     if what is not None:
         path = _path(what)
-        data, digest = read_toml(path), hashlib.sha256(read_bytes(path)).hexdigest()
-        data.setdefault("name", path.stem)
+        data, digest = read_toml(path), hashlib.sha256(read_place(path, LARGEST_DOCUMENT)).hexdigest()
+        data.setdefault("name", Path(path).stem)
     if judges is not None:
         data["judges"] = dict(judges)
     changed = [*overrides]
@@ -74,9 +75,9 @@ def read_protocol(
     return Protocol(config, digest, tuple(map(redacted, changed)))
 
 
-def _path(what: str | Path) -> Path:
+def _path(what: str | Path) -> str | Path:
     if isinstance(what, Path) or what.endswith(".toml"):
-        return Path(what)
+        return what
     if what not in names():
         raise ConfigError(
             f"there is no protocol '{what}'{did_you_mean(what, names()) or known_words(names())}; a file of "

@@ -1,5 +1,6 @@
 """An evaluation from beginning to end."""
 
+import contextlib
 import datetime
 import platform
 import time
@@ -24,13 +25,15 @@ from thalweg.evaluation.recorders import SAVE_SECONDS
 from thalweg.evaluation.reference import Entry, ReferenceCache, stored_moments, write_reference
 from thalweg.evaluation.seeing import Means, Progress, Seen, Side, kept_in, see
 from thalweg.evaluation.sets import opened_once
-from thalweg.evaluation.subjects import Named, Reference, Subject, open_reference, open_subject
+from thalweg.evaluation.subjects import Named, Reference, Subject, brought, open_reference, open_subject
 from thalweg.evaluation.surroundings import check_writable, default_work, software
 from thalweg.evaluation.tasks import makers_of, resolved
 from thalweg.facts import Facts
 from thalweg.files import sha256
 from thalweg.folders import refuse_links
+from thalweg.integers import AT_ONCE, PROCESSES
 from thalweg.protocols import Statistic
+from thalweg.storage.places import local_path, plain_place
 
 _MOST_CACHED = 8  # statistics of one reference
 
@@ -88,27 +91,30 @@ def evaluate(
         ThalwegError: samples are not finite, or a file cannot be written.
     """
     check_alone()
-    if devices < 1 or batch_size < 1:
-        raise ConfigError(f"devices is {devices} and batch_size is {batch_size}; both must be at least 1")
+    PROCESSES.check("devices", devices)
+    AT_ONCE.check("batch_size", batch_size)
     begun = time.perf_counter()
+    subject, reference = _named(subject), _named(reference)
     judged = chosen(metrics, extractor) if metrics else None
     read = read_protocol(protocol, settings, judged)
     place = resolved(device)
     means = Means(
-        default_work() if work is None else Path(work),
+        default_work() if work is None else local_path(work, "work", "name a folder for unfinished work"),
         place,
         devices,
         batch_size,
         save_seconds,
         progress or (lambda *_: None),
     )
-    out, save_reference = (None if path is None else Path(path) for path in (out, save_reference))
+    out = None if out is None else local_path(out, "out")
+    save_reference = None if save_reference is None else local_path(save_reference, "save_reference")
     check_outputs(out, save_reference, (subject, reference, protocol))
     check_writable(*(path for path in (out, save_reference) if path is not None))
-    ours = open_subject(subject, read.config, place, data)
-    theirs = open_reference(reference, ours, read.config, place)
-    evaluation = _Evaluation(read, ours, theirs, means)
-    numbers = evaluation.numbers(save_reference)
+    with contextlib.ExitStack() as copies:
+        ours = open_subject(brought(subject, copies), read.config, place, data)
+        theirs = open_reference(brought(reference, copies), ours, read.config, place)
+        evaluation = _Evaluation(read, ours, theirs, means)
+        numbers = evaluation.numbers(save_reference)
     passport = Passport(
         numbers=numbers,
         conditions=evaluation.conditions(),
@@ -133,6 +139,10 @@ def evaluate(
         passport.write(out)
     evaluation.forget()
     return passport
+
+
+def _named(what: Named | None) -> Any:
+    return plain_place(what) if isinstance(what, str | Path) else what
 
 
 class _Evaluation:

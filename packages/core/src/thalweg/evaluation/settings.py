@@ -7,13 +7,15 @@ from attrs.validators import ge, min_len, optional
 
 from thalweg.config import component_field, component_table
 from thalweg.errors import ConfigError
+from thalweg.facts import LONGEST_SIDE
+from thalweg.integers import AT_ONCE, SAMPLES, SEED, Integers
 
 CAPTIONING = ("prompts", "captions", "text")
 """The fields of drawing that only networks that read captions look at."""
 
 PARTS = ("validation", "train")
 
-_AT_LEAST_TWO: Any = optional(ge(2))
+_AT_LEAST_TWO: Any = optional(Integers(2, SAMPLES.high))
 
 
 def _words(_: object, __: object, prompts: tuple[str, ...]) -> None:
@@ -45,7 +47,7 @@ class DrawingConfig:
     sampler: Any = component_field("sampler", "euler_maruyama")
     guidance: Any = component_field("guidance", None, optional=True)
     labels: Literal["balanced", "random"] = "balanced"
-    seed: int = attrs.field(default=0, validator=ge(0))
+    seed: int = attrs.field(default=0, validator=SEED)
     precision: Literal["auto", "32-true", "bf16-mixed"] = "32-true"
     prompts: tuple[str, ...] = attrs.field(default=(), validator=_words)
     captions: str = attrs.field(default="validation", validator=min_len(1))
@@ -62,8 +64,8 @@ class SamplesConfig(DrawingConfig):
         autoencoder: turns latents into images, where images are asked for.
     """
 
-    count: int = attrs.field(default=64, validator=ge(1))
-    batch_size: int = attrs.field(default=64, validator=ge(1))
+    count: int = attrs.field(default=64, validator=SAMPLES)
+    batch_size: int = attrs.field(default=64, validator=AT_ONCE)
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
     autoencoder: Any = component_field("autoencoder", None, optional=True)
 
@@ -134,7 +136,7 @@ class EvaluationConfig:
     version: int = attrs.field(default=1, validator=ge(1))
     description: str = ""
     count: int | None = attrs.field(default=None, validator=_AT_LEAST_TWO)
-    crop: int | None = attrs.field(default=None, validator=optional(ge(1)))
+    crop: int | None = attrs.field(default=None, validator=optional(Integers(1, LONGEST_SIDE)))
     sampling: DrawingConfig = attrs.field(factory=DrawingConfig)
     autoencoder: Any = component_field("autoencoder", None, optional=True)
     reference: ReferenceConfig = attrs.field(factory=ReferenceConfig)

@@ -1,5 +1,6 @@
 """The two sides of an evaluation: from what users name to open sets."""
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,13 @@ from thalweg.evaluation.sets import (
     part_of,
 )
 from thalweg.evaluation.settings import EvaluationConfig
-from thalweg.storage import redacted
+from thalweg.storage import Location, redacted
+from thalweg.storage.places import is_url
+from thalweg.weights import local_copy
 
 Named = str | Path | Images
+
+_RANDOM = (".npz", ".safetensors")
 
 
 @attrs.frozen(eq=False)
@@ -58,6 +63,19 @@ class Reference:
     file: ReferenceFile | None = None
     moments: Path | None = None
     teaching: ImageSet | None = None
+
+
+def brought(what: Any, copies: ExitStack) -> Any:
+    """What a user names; a URL of a file that is read here and there in it, as a copy on this machine.
+
+    Raises:
+        DataError: if it cannot be read.
+    """
+    if not isinstance(what, str | Path) or not is_url(what):
+        return what
+    if not str(what).partition("?")[0].endswith(_RANDOM):
+        return what
+    return str(copies.enter_context(local_copy(Location(what))))
 
 
 def open_subject(what: Named, config: EvaluationConfig, device: str, data: Any = None) -> Subject:

@@ -1,17 +1,19 @@
 """The folder in which an evaluation or a drawing keeps what it has done until it is finished."""
 
 import contextlib
-import fcntl
+import errno
 import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from thalweg.errors import ConfigError
-from thalweg.files import link_refused, open_own, unwritable
+from thalweg.files import link_refused, unwritable
 from thalweg.folders import make_folders, remove_tree
+from thalweg.storage.holders import is_holder
+from thalweg.storage.locks import Lock, cure, locked
 
 _LOCK = "lock"
 _WORK = ".safetensors"  # what is done; all else in such a folder is of no use to whoever goes on
@@ -39,29 +41,40 @@ def claimed(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise unwritable(folder, error) from error
     if lock is None:
-        raise ConfigError(f"another process is doing the same work in {folder}; wait for it or end it")
-    with lock:
-        try:
-            _tidy(folder)
-            yield
-            if not _holds_work(folder):
+        raise ConfigError(
+            f"another process is doing the same work in {folder}; wait for it or end it{cure(folder / _LOCK)}"
+        )
+    try:
+        _tidy(folder)
+        yield
+        if not _holds_work(folder):
+            _remove(folder)
+    except OSError as error:
+        # Of the folder itself: whoever works in it says what else cannot be read or written.
+        raise unwritable(folder, error) from error
+    except BaseException:
+        if not _holds_work(folder):
+            with contextlib.suppress(OSError, ConfigError):
                 _remove(folder)
-        except OSError as error:
-            # Of the folder itself: whoever works in it says what else cannot be read or written.
-            raise unwritable(folder, error) from error
-        except BaseException:
-            if not _holds_work(folder):
-                with contextlib.suppress(OSError, ConfigError):
-                    _remove(folder)
-            raise
+        raise
+    finally:
+        lock.release()
 
 
 @contextlib.contextmanager
 def shared(folder: Path) -> Iterator[None]:
-    """Hold a share of the lock."""
-    with open_own(folder / _LOCK, create=False) as lock:
-        fcntl.flock(lock, fcntl.LOCK_SH)
+    """Hold a share of the lock.
+
+    Raises:
+        FileNotFoundError: if there is none.
+    """
+    lock = locked(folder / _LOCK, shared=True)
+    if lock is None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder / _LOCK))
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def sweep(folders: Iterable[Path]) -> None:
@@ -70,45 +83,31 @@ def sweep(folders: Iterable[Path]) -> None:
         with contextlib.suppress(OSError, ConfigError):
             if folder.is_symlink() or not folder.is_dir() or _holds_work(folder):
                 continue
-            with open_own(folder / _LOCK) as lock:
-                if _taken(lock) and not _holds_work(folder):
+            lock = locked(folder / _LOCK, wait=False, create=True)
+            if lock is None:
+                continue
+            try:
+                if not _holds_work(folder):
                     _remove(folder)
+            finally:
+                lock.release()
 
 
-def _locked(folder: Path) -> BinaryIO | None:
+def _locked(folder: Path) -> Lock | None:
     """Its lock, held and shared; None if another process has it."""
     for _ in range(_ATTEMPTS):
         if folder.is_symlink():
             raise link_refused(folder)
         make_folders(folder)
         try:
-            lock = open_own(folder / _LOCK)
+            lock = locked(folder / _LOCK, wait=False, create=True)
         except FileNotFoundError:
             continue  # who held it has just removed the folder
-        if not _taken(lock):
-            lock.close()
-            return None
-        if _is(lock, folder / _LOCK):
+        if lock is None or lock.share():
             return lock
-        lock.close()
+        lock.release()
+        return None
     return None
-
-
-def _taken(lock: BinaryIO) -> bool:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
-
-
-def _is(file: BinaryIO, path: Path) -> bool:
-    """Whether an open file still has its name."""
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), path.lstat())
-    except FileNotFoundError:
-        return False
 
 
 def _tidy(folder: Path) -> None:
@@ -116,7 +115,7 @@ def _tidy(folder: Path) -> None:
     for path in sorted(folder.iterdir()):
         if path.is_symlink():
             raise link_refused(path)
-        if path.name != _LOCK and not _is_work(path):
+        if path.name != _LOCK and not _is_work(path) and not is_holder(path, folder / _LOCK):
             remove_tree(path)
 
 

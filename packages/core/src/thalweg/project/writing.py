@@ -10,11 +10,12 @@ from thalweg import files
 from thalweg.errors import ConfigError
 from thalweg.files import write_bytes
 from thalweg.folders import make_folders
+from thalweg.storage.places import check_folder, local_path
 
 FILES = ("recipe.toml", "train.py", ".gitignore")
 
 
-def start(folder: Path) -> list[Path]:
+def start(folder: Path | str) -> list[Path]:
     """Write a recipe and a training script into a folder that is empty or not there.
 
     Args:
@@ -27,6 +28,8 @@ def start(folder: Path) -> list[Path]:
         ConfigError: if it holds something, or is no folder; nothing is written then.
         ThalwegError: if it cannot be written to; nothing is left of it then.
     """
+    folder = local_path(folder, "the project's folder")
+    check_folder(folder, "the project's folder")
     # A link that leads nowhere is there as well, and makes no folder.
     made = not os.path.lexists(folder)
     try:
@@ -55,6 +58,6 @@ def start(folder: Path) -> list[Path]:
 def _text(name: str, project: str) -> str:
     if name == ".gitignore":
         return "/runs/\n__pycache__/\n"
-    text = resources.files("thalweg.project").joinpath(name).read_text()
+    text = resources.files("thalweg.project").joinpath(name).read_text(encoding="utf-8")
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", project).strip("-.")[:100] or "project"
     return text.replace('"NAME"', f'"{name}"')

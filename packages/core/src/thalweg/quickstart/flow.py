@@ -25,6 +25,7 @@ from thalweg.quickstart.twins import CLASSES, Settings, twins
 from thalweg.regular import parse_json, read_text
 from thalweg.report import render
 from thalweg.sampling import Samples, sample
+from thalweg.storage.places import check_folder, local_path
 from thalweg.training.ending import interruption
 from thalweg.training.loop import Trainer
 from thalweg.training.progress import Bar, Lines, Progress
@@ -58,7 +59,7 @@ class Model:
     scores: Scores
 
 
-def run(out: Path, settings: Settings, say: Callable[[str], None]) -> dict[str, Any]:
+def run(out: Path | str, settings: Settings, say: Callable[[str], None]) -> dict[str, Any]:
     """Run the quick start into a folder; called again, it goes on where it was interrupted.
 
     Args:
@@ -74,7 +75,8 @@ def run(out: Path, settings: Settings, say: Callable[[str], None]) -> dict[str, 
         PreemptionError: SIGTERM or SIGUSR1 during training.
         ConfigError: the folder holds a quick start with other settings.
     """
-    begun = time.perf_counter()
+    begun, out = time.perf_counter(), local_path(out, "out")
+    check_folder(out, "out")
     configs = twins(settings)
     dataset: Dataset = build_component(next(iter(configs.values())).data)
     refuse_links(out, *map(str.lower, configs))

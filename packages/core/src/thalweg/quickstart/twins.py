@@ -3,9 +3,9 @@
 from typing import Any
 
 import attrs
-from attrs.validators import ge
 
 from thalweg.config import RunConfig, structure
+from thalweg.integers import SAMPLES, SEED, STEPS, Integers
 
 BASELINE, TWIN = "SiT", "DeepFlow-2T"
 CLASSES = 10
@@ -22,10 +22,10 @@ class Settings:
         seed: of weights, data order, training noise and samples.
     """
 
-    steps: int = attrs.field(default=400, validator=ge(1))
-    samples: int = attrs.field(default=400, validator=ge(CLASSES))
-    sampler_steps: int = attrs.field(default=250, validator=ge(2))
-    seed: int = attrs.field(default=0, validator=ge(0))
+    steps: int = attrs.field(default=400, validator=STEPS)
+    samples: int = attrs.field(default=400, validator=Integers(CLASSES, SAMPLES.high))
+    sampler_steps: int = attrs.field(default=250, validator=Integers(2, 100_000))
+    seed: int = attrs.field(default=0, validator=SEED)
 
 
 def twins(settings: Settings) -> dict[str, RunConfig]:

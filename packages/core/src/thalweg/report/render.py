@@ -15,6 +15,7 @@ from thalweg.folders import clear_leftovers
 from thalweg.report.cells import cells
 from thalweg.report.charts import svg
 from thalweg.report.model import Chart, Part, Picture, Report, Table
+from thalweg.storage.places import local_path
 from thalweg.storage.redaction import redacted
 
 STYLE = files("thalweg.report").joinpath("report.css").read_text(encoding="utf-8")
@@ -53,7 +54,7 @@ def write(report: Report, path: str | os.PathLike[str]) -> Path:
     Raises:
         ThalwegError: it cannot be written there.
     """
-    path = Path(path)
+    path = local_path(path, "the report")
     try:
         clear_leftovers(path)
     except OSError as error:

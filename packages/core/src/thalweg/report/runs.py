@@ -15,6 +15,7 @@ from thalweg.report.lines import Lines, read_lines
 from thalweg.report.model import Curve, Floats
 from thalweg.report.pictures import LARGEST, check_picture
 from thalweg.report.reaching import Scores
+from thalweg.storage.places import local_path
 from thalweg.storage.redaction import redacted_plain
 
 _CONFIG, _METRICS, _SAMPLES = "config.toml", "metrics.jsonl", "samples"
@@ -96,7 +97,7 @@ def read_runs(paths: Sequence[Path]) -> list[Run]:
     Raises:
         DataError: if a folder holds no run.
     """
-    runs = [_read(path) for path in paths]
+    runs = [_read(local_path(path, "a run", "copy it to this machine first")) for path in paths]
     names = [run.name for run in runs]
     return [
         attrs.evolve(run, name=f"{run.name} ({run.path})") if names.count(run.name) > 1 else run

@@ -38,7 +38,7 @@ class Cache:
     the next one that fetches.
 
     Attributes:
-        folder: where; made when needed. It must not lie on a file system without locks.
+        folder: where; made when needed.
         limit_bytes: what all files together may take. What is in use is kept even if it takes more.
     """
 
@@ -123,7 +123,7 @@ class Cache:
             lease = locked(part, shared=True)
             if lease is None:
                 raise FileNotFoundError(2, "somebody took it away", str(part))
-            part.replace(path)
+            lease.rename(path)
         except BaseException:
             part.unlink(missing_ok=True)
             raise

@@ -1,17 +1,34 @@
-"""Locks between processes that end with the process that holds them, however it ends."""
+"""Locks between processes that end with the process that holds them, however it ends.
+
+They are the kernel's. On a file system that knows none, files beside the lock take their place: see
+:mod:`thalweg.storage.holders`.
+"""
 
 import contextlib
 import errno
-import fcntl
+import logging
+import math
 import os
+import random
+import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from thalweg import flocks
 from thalweg.errors import ConfigError
 from thalweg.files import link_refused
+from thalweg.storage.holders import Announcement, cure
+
+__all__ = ["Lock", "cure", "holding", "locked"]
 
 # Through no link, and without waiting for whoever may write into a FIFO of this name.
 _FLAGS = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+_TRIES = 4  # two that announce themselves at once both step back
+_PAUSE, _LONGEST_PAUSE, _TOLD_AFTER = 0.02, 0.5, 10.0  # seconds
+
+_log = logging.getLogger("thalweg")
+_told: set[Path] = set()
 
 # A child that is forked while a lock is held would keep it beyond its holder's end.
 _held: set[int] = set()
@@ -31,11 +48,13 @@ class Lock:
 
     Args:
         descriptor: of the open file; owned from here on.
+        path: its name.
     """
 
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
+    def __init__(self, descriptor: int, path: Path) -> None:
+        self._descriptor, self._path = descriptor, path
         self._process = os.getpid()
+        self._announced: Announcement | None = None
         _held.add(descriptor)
 
     @property
@@ -43,13 +62,70 @@ class Lock:
         """Of the open file."""
         return self._descriptor
 
+    def bears_its_name(self) -> bool:
+        """Whether it is still what others lock by this name."""
+        try:
+            there = self._path.lstat()
+        except FileNotFoundError:
+            return False
+        if self._announced is not None and not self._announced.path.exists():
+            return False
+        return os.path.samestat(there, os.fstat(self._descriptor))
+
+    def share(self) -> bool:
+        """Let others share it; whether it is still held."""
+        if self._announced is not None:
+            self._announced.become(self._path, shared=True)
+            return True
+        return flocks.take(self._descriptor, shared=True)
+
+    def rename(self, path: Path) -> None:
+        """Give the file, which is shared, another name, under which it stays locked."""
+        former, self._path = self._path, path
+        if self._announced is not None:
+            self._announced.become(path, shared=True)
+        former.replace(path)
+
     def release(self) -> None:
-        """Unlock and close it. A forked child has closed it already, and does nothing."""
-        if self._process == os.getpid() and self._descriptor in _held:
+        """Unlock and close it, once. A forked child has closed it already, and does nothing."""
+        if self._process == os.getpid():
+            self._process = 0
             _held.discard(self._descriptor)
             # Said rather than left to closing: a child may hold a copy for a moment.
-            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+            if self._announced is None:
+                with contextlib.suppress(OSError):
+                    flocks.free(self._descriptor)
             os.close(self._descriptor)
+            if self._announced is not None:
+                self._announced.withdraw()
+
+    def _take(self, *, shared: bool, wait: bool) -> bool:
+        try:
+            return flocks.take(self._descriptor, shared=shared, wait=wait)
+        except flocks.NoLocksError as error:
+            _tell(self._path, error)
+        tries, until = 0, time.monotonic() + _TOLD_AFTER
+        while not self._announce(shared=shared):
+            tries += 1
+            if not wait and tries == _TRIES:
+                return False
+            if until < time.monotonic():
+                until = math.inf
+                _log.warning("waiting for another process that holds %s%s", self._path, cure(self._path))
+            # Longer and longer, and no two of them in step.
+            time.sleep(min(_PAUSE * 2**tries, _LONGEST_PAUSE) * random.uniform(0.5, 1.5))  # noqa: S311
+        return True
+
+    def _announce(self, *, shared: bool) -> bool:
+        mine = Announcement(self._path, shared=shared)
+        try:
+            if not mine.others(self._path, shared=shared):
+                self._announced = mine
+                return True
+        finally:
+            if self._announced is None:
+                mine.withdraw()
+        return False
 
 
 def locked(path: Path, *, shared: bool = False, wait: bool = True, create: bool = False) -> Lock | None:
@@ -62,9 +138,9 @@ def locked(path: Path, *, shared: bool = False, wait: bool = True, create: bool 
         create: make it if there is none; otherwise return None.
 
     Raises:
-        ConfigError: the file system knows no locks.
+        ConfigError: a link or anything but a regular file has its name.
+        OSError: it cannot be opened, or its folder not be written.
     """
-    mode = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB)
     while True:
         try:
             descriptor = os.open(path, _FLAGS | (os.O_CREAT if create else 0), 0o666)
@@ -73,25 +149,26 @@ def locked(path: Path, *, shared: bool = False, wait: bool = True, create: bool 
                 raise
             return None
         except OSError as error:
-            if error.errno == errno.ELOOP:
+            if error.errno == errno.ELOOP or path.is_symlink():
                 raise link_refused(path) from error
             if error.errno in (errno.EISDIR, errno.ENXIO):
-                raise ConfigError(f"{path} is no regular file; remove it, and it is made anew") from error
+                raise _irregular(path) from error
             raise
-        lock = Lock(descriptor)
+        lock = Lock(descriptor, path)
         try:
-            fcntl.flock(descriptor, mode)
-        except BlockingIOError:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise _irregular(path)
+            if not lock._take(shared=shared, wait=wait):
+                lock.release()
+                return None
+            if lock.bears_its_name():
+                return lock
+        except FileNotFoundError:
+            pass
+        except BaseException:
             lock.release()
-            return None
-        except OSError as error:
-            lock.release()
-            raise ConfigError(
-                f"{path.parent} lies on a file system without locks ({error.strerror}); choose another folder"
-            ) from error
-        if _bears_its_name(descriptor, path):
-            return lock
-        lock.release()  # Somebody took it away meanwhile.
+            raise
+        lock.release()  # Somebody took it away meanwhile, or the folder.
 
 
 @contextlib.contextmanager
@@ -105,10 +182,20 @@ def holding(path: Path) -> Iterator[None]:
         lock.release()
 
 
-def _bears_its_name(descriptor: int, path: Path) -> bool:
-    try:
-        there = path.stat()
-    except FileNotFoundError:
-        return False
-    mine = os.fstat(descriptor)
-    return (there.st_dev, there.st_ino) == (mine.st_dev, mine.st_ino)
+def _irregular(path: Path) -> ConfigError:
+    return ConfigError(f"{path} is no regular file; remove it, and it is made anew")
+
+
+def _tell(path: Path, error: OSError) -> None:
+    """Once in a process."""
+    if _told:
+        return
+    _told.add(path.parent)
+    _log.warning(
+        "%s lies on a file system without locks (%s), so files named .%s.held-... keep processes apart; "
+        "they do not hold off a machine that sees the folder late or has locks there, and what is killed on "
+        "another machine leaves such a file, which then has to be removed by hand",
+        path.parent,
+        error.strerror,
+        path.name,
+    )

@@ -64,14 +64,18 @@ class _Ranks:
         self._place = tempfile.TemporaryDirectory(prefix="thalweg-ranks-")
         folder = Path(self._place.name)
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
-        self._errors = [(folder / f"stderr-{rank}").open("w+") for rank in range(_WORLD)]
+        self._errors = [
+            (folder / f"stderr-{rank}").open("w+", encoding="utf-8", errors="replace")
+            for rank in range(_WORLD)
+        ]
         self._processes = [
             subprocess.Popen(  # noqa: S603 - this interpreter
                 [sys.executable, "-m", "thalweg.testing.rank", str(rank), str(_WORLD), str(folder)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
-                text=True,
+                encoding="utf-8",
+                errors="replace",
                 env=environment,
             )
             for rank, errors in enumerate(self._errors)

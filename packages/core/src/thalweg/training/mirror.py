@@ -18,6 +18,7 @@ from thalweg.folders import make_folders, remove_tree
 from thalweg.regular import parse_json
 from thalweg.storage import Location, MissingError, folder_for
 from thalweg.storage.locks import holding
+from thalweg.storage.places import check_target
 from thalweg.training.checkpoint import LATEST, kept_config_there, remote, step_of
 
 CLAIM = "claim.json"
@@ -48,11 +49,7 @@ class Mirror:
 
     def __init__(self, url: str, options: dict[str, Any] | None = None) -> None:
         self.there = Location(url, options)
-        if url.startswith(("http://", "https://")):
-            raise ConfigError(
-                f"the run directory {self.there} can only be read; give a path, or a URL that can be "
-                f"written, such as s3://"
-            )
+        check_target(url, "the run directory")
         self.here = folder_for(self.there, "runs")
         self._sent: dict[str, tuple[int, int]] = {}
         self._token = ""

@@ -14,8 +14,9 @@ from thalweg.errors import ConfigError, DataError
 from thalweg.files import PARTIAL, link_refused
 from thalweg.folders import make_folders, remove_tree
 from thalweg.regular import read_bytes
-from thalweg.storage import Location
-from thalweg.storage.locks import locked
+from thalweg.storage.holders import is_holder
+from thalweg.storage.locks import cure, locked
+from thalweg.storage.places import check_folder, is_url, plain_place
 from thalweg.training import checkpoint
 from thalweg.training.binding import compare
 from thalweg.training.claim import LOCK, Claim
@@ -48,12 +49,13 @@ class RunDirectory:
     """
 
     def __init__(self, place: Path | str) -> None:
-        local = Location(place).local if "://" in str(place) else Path(place)
+        named = plain_place(place)
         self.mirror: Mirror | None = None
-        if local is not None:
-            self.path, self.where = local, str(local)
+        if not is_url(named):
+            self.path, self.where = Path(named), named
+            check_folder(self.path, "the run directory")
         else:
-            self.mirror = Mirror(str(place))
+            self.mirror = Mirror(named)
             self.path, self.where = self.mirror.here, str(self.mirror.there)
         self.checkpoints = self.path / "checkpoints"
         self.samples = self.path / "samples"
@@ -111,15 +113,16 @@ class RunDirectory:
         if self.mirror is None:
             yield
             return
+        place = self.path.with_name(f"{self.path.name}.lock")
         try:
             make_folders(self.path.parent)
-            lock = locked(self.path.with_name(f"{self.path.name}.lock"), wait=False, create=True)
+            lock = locked(place, wait=False, create=True)
         except OSError as error:
             raise files.unwritable(self.path, error) from error
         if lock is None:
             raise ConfigError(
                 f"another process of this machine is training in {self.where}; "
-                f"wait for it or choose another --run-dir"
+                f"wait for it or choose another --run-dir{cure(place)}"
             )
         try:
             self.mirror.pull()
@@ -297,8 +300,12 @@ class RunDirectory:
     def _refuse_foreign(self, recorded: Mapping[str, Any] | None) -> None:
         if recorded is not None or not self.path.is_dir() or os.path.lexists(self.path / CONFIG):
             return
-        names = [entry.name for entry in self.path.iterdir()]
-        strangers = sorted(name for name in names if name != LOCK and not _PART.fullmatch(name))
+        lock = self.path / LOCK
+        strangers = sorted(
+            entry.name
+            for entry in self.path.iterdir()
+            if entry.name != LOCK and not _PART.fullmatch(entry.name) and not is_holder(entry, lock)
+        )
         if strangers:
             raise ConfigError(
                 f"{self.where} is not empty and holds no run (it has {strangers[0]!r}, but no "

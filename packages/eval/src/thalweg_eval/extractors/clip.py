@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from thalweg.errors import DataError
 from thalweg.facts import Facts
 from thalweg.pretrained import load_folder
+from thalweg.storage.places import folder_at
 from thalweg.types import Features
 from thalweg.vision.pixels import CLIP_MEAN, CLIP_STD, normalised
 from thalweg_eval.naming import qualified
@@ -42,7 +43,7 @@ class ClipConfig:
             PluginError: if transformers is not installed.
             DataError: if the folder is missing, damaged or holds no CLIP.
         """
-        return load_clip(Path(self.folder), self.model_id)
+        return load_clip(folder_at(self.folder), self.model_id)
 
 
 class Clip(nn.Module):

@@ -11,6 +11,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn import functional
 
+from thalweg.config import url_field
 from thalweg.errors import DataError
 from thalweg.facts import Facts
 from thalweg.storage import Location
@@ -40,7 +41,7 @@ class DinoV2Config:
     """
 
     size: str = attrs.field(default="l", validator=in_(tuple(_MODELS)))
-    weights: str = ""
+    weights: str = url_field(default="")
     sha256: str = ""
 
     def build(self, facts: Facts) -> "DinoV2":  # noqa: ARG002 - images of any size
@@ -52,7 +53,7 @@ class DinoV2Config:
         """
         file = f"dinov2_vit{self.size}14_pretrain.pth"
         what, source = f"DINOv2 ViT-{self.size}/14", _source(self.size)
-        path = Path(self.weights) if self.weights else Path(torch.hub.get_dir()) / "checkpoints" / file
+        path = self.weights or Path(torch.hub.get_dir()) / "checkpoints" / file
         weights = read_weights(Location(path), what, source, self.sha256)
         tensors = {name: tensor for name, tensor in weights.tensors.items() if name != "mask_token"}
         if "pos_embed" not in tensors:

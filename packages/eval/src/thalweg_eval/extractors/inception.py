@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
+from thalweg.config import url_field
 from thalweg.errors import DataError
 from thalweg.facts import Facts
 from thalweg.storage import Location
@@ -30,11 +31,11 @@ class InceptionConfig:
     Equal to torch-fidelity's up to rounding. The weights come from its releases page.
 
     Attributes:
-        weights: the file; where torch-fidelity and torch.hub would put it by default.
+        weights: the file, a path or a URL; where torch-fidelity and torch.hub would put it by default.
         sha256: how its SHA-256 must begin; weights of one's own are taken by giving theirs.
     """
 
-    weights: str = ""
+    weights: str = url_field(default="")
     sha256: str = PUBLISHED
 
     def build(self, facts: Facts) -> "Inception":  # noqa: ARG002 - images of any size
@@ -43,7 +44,7 @@ class InceptionConfig:
         Raises:
             DataError: if the weights are missing, others than expected, or no Inception's.
         """
-        path = Path(self.weights) if self.weights else Path(torch.hub.get_dir()) / "checkpoints" / FILE
+        path = self.weights or Path(torch.hub.get_dir()) / "checkpoints" / FILE
         weights = read_weights(Location(path), "Inception-v3", SOURCE, self.sha256)
         try:
             graph = InceptionGraph(weights.tensors)

@@ -6,6 +6,7 @@ from attrs.validators import ge, in_
 from jaxtyping import UInt8
 from torch import Tensor, nn
 
+from thalweg.config import url_field
 from thalweg.facts import Facts
 from thalweg.storage import Location
 from thalweg.types import Features
@@ -31,7 +32,7 @@ class Lite0Config:
 
     layer: str = attrs.field(default="head", validator=in_(("head", "block")))
     side: int = attrs.field(default=_SIDE, validator=ge(32))
-    weights: str = ""
+    weights: str = url_field(default="")
     sha256: str = SHA256
 
     def build(self, facts: Facts) -> "Lite0":  # noqa: ARG002 - images of any size

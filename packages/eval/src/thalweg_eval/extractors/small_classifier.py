@@ -19,6 +19,7 @@ from thalweg.data.order import indices
 from thalweg.data.pixels import from_images
 from thalweg.errors import ConfigError, DataError, ThalwegError
 from thalweg.facts import Facts
+from thalweg.integers import AT_ONCE, SEED, STEPS, Integers
 from thalweg.randomness import generator
 from thalweg.types import Features
 from thalweg_eval.naming import qualified
@@ -40,11 +41,11 @@ class SmallClassifierConfig:
         shift: images are moved by up to this many pixels each way while training.
     """
 
-    seed: int = 0
-    steps: int = attrs.field(default=600, validator=ge(1))
-    width: int = attrs.field(default=16, validator=ge(1))
-    features: int = attrs.field(default=64, validator=ge(1))
-    batch_size: int = attrs.field(default=128, validator=ge(1))
+    seed: int = attrs.field(default=0, validator=SEED)
+    steps: int = attrs.field(default=600, validator=STEPS)
+    width: int = attrs.field(default=16, validator=Integers(1, 65_536))
+    features: int = attrs.field(default=64, validator=Integers(1, 65_536))
+    batch_size: int = attrs.field(default=128, validator=AT_ONCE)
     lr: float = attrs.field(default=3e-3, validator=gt(0.0))
     shift: int = attrs.field(default=1, validator=ge(0))
 

@@ -1,6 +1,5 @@
 """Any network of timm as an extractor."""
 
-from pathlib import Path
 from typing import Any
 
 import attrs
@@ -9,6 +8,7 @@ from attrs.validators import ge, matches_re
 from jaxtyping import UInt8
 from torch import Tensor, nn
 
+from thalweg.config import url_field
 from thalweg.facts import Facts
 from thalweg.storage import Location
 from thalweg.types import Features
@@ -33,7 +33,7 @@ class TimmConfig:
     """
 
     model: str = attrs.field(validator=matches_re(r"[\w.\-]+"))
-    weights: str = attrs.field()
+    weights: str = url_field()
     side: int = attrs.field(default=0, validator=ge(0))
     sha256: str = ""
 
@@ -45,9 +45,9 @@ class TimmConfig:
             ConfigError: if it knows no such network.
             DataError: if the weights are missing, others than expected, or of another network.
         """
-        path = Path(self.weights)
+        path = Location(self.weights)
         source = f"https://huggingface.co/timm, where {self.model} is"
-        weights = read_weights(Location(path), f"timm's {self.model}", source, self.sha256)
+        weights = read_weights(path, f"timm's {self.model}", source, self.sha256)
         bare = vision_model(self.model, "thalweg-eval", num_classes=0)
         classes = _classes(bare, weights.tensors)
         model = vision_model(self.model, "thalweg-eval", num_classes=classes) if classes else bare

@@ -4,7 +4,6 @@ import importlib
 from collections.abc import Sequence
 from functools import partial
 from operator import attrgetter
-from pathlib import Path
 from typing import Any
 
 import attrs
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 
 from thalweg.errors import ConfigError, DataError, PluginError
 from thalweg.facts import Facts
+from thalweg.storage.places import folder_at, local_path
 from thalweg.suggestions import one_line
 from thalweg.types import Features
 from thalweg.vision.pixels import rgb
@@ -52,9 +52,13 @@ class GenEvalExtractorConfig:
             PluginError: if transformers is not installed, or the loader cannot be imported.
             DataError: if a folder or file is missing or damaged.
         """
-        prompts = read_prompts(Path(self.prompts)) if self.prompts else standard_prompts()
-        detector = _imported(self.loader)(Path(self.detector))
-        clip = load_clip(Path(self.clip))
+        prompts = (
+            read_prompts(local_path(self.prompts, "prompts", "copy it to this machine first"))
+            if self.prompts
+            else standard_prompts()
+        )
+        detector = _imported(self.loader)(folder_at(self.detector))
+        clip = load_clip(folder_at(self.clip))
         identity = {
             "type": "geneval",
             "prompts": len(prompts),

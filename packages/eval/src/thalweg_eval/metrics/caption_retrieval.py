@@ -9,12 +9,12 @@ from typing import cast
 
 import attrs
 import torch
-from attrs.validators import ge
 from jaxtyping import Float, Int64
 from torch import Tensor
 
 from thalweg.errors import DataError
 from thalweg.facts import Facts
+from thalweg.integers import SAMPLES, SEED, Integers
 from thalweg.protocols import Better, Statistic
 from thalweg.randomness import generator
 from thalweg_eval.statistics.both import KEY, both_ordered
@@ -38,8 +38,8 @@ class CaptionRetrievalConfig:
         seed: of the others, which differ from sample to sample.
     """
 
-    candidates: int = attrs.field(default=20, validator=ge(2))
-    seed: int = attrs.field(default=0, validator=ge(0))
+    candidates: int = attrs.field(default=20, validator=Integers(2, SAMPLES.high))
+    seed: int = attrs.field(default=0, validator=SEED)
 
     def build(self, facts: Facts) -> "CaptionRetrieval":  # noqa: ARG002 - captions come with the images
         """The metric."""

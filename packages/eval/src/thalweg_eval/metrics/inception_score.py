@@ -11,10 +11,11 @@ from typing import cast
 
 import attrs
 import numpy as np
-from attrs.validators import ge, in_
+from attrs.validators import in_
 
 from thalweg.errors import DataError
 from thalweg.facts import Facts
+from thalweg.integers import SAMPLES, SEED_OF_NUMPY
 from thalweg.protocols import Better, Statistic
 from thalweg_eval.statistics.splits import SplitProbabilities
 
@@ -32,9 +33,9 @@ class InceptionScoreConfig:
     """
 
     rule: str = attrs.field(default="shuffled", validator=in_(("shuffled", "blocks")))
-    splits: int = attrs.field(default=10, validator=ge(1))
-    seed: int = attrs.field(default=2020, validator=ge(0))
-    block: int = attrs.field(default=5000, validator=ge(1))
+    splits: int = attrs.field(default=10, validator=SAMPLES)
+    seed: int = attrs.field(default=2020, validator=SEED_OF_NUMPY)
+    block: int = attrs.field(default=5000, validator=SAMPLES)
 
     def build(self, facts: Facts) -> "InceptionScore":  # noqa: ARG002 - any data will do
         """The metric."""

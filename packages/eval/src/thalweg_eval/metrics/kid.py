@@ -10,6 +10,7 @@ from attrs.validators import ge, gt, optional
 
 from thalweg.errors import DataError
 from thalweg.facts import Facts
+from thalweg.integers import AT_ONCE, SAMPLES, SEED_OF_NUMPY, Integers
 from thalweg.protocols import Better, Statistic
 from thalweg_eval.fidelity import kernel_distance
 from thalweg_eval.statistics.both import KEY, both_ordered
@@ -31,12 +32,12 @@ class KidConfig:
         seed: of the subsets.
     """
 
-    subsets: int = attrs.field(default=100, validator=ge(1))
-    subset_size: int = attrs.field(default=1000, validator=ge(2))
+    subsets: int = attrs.field(default=100, validator=AT_ONCE)
+    subset_size: int = attrs.field(default=1000, validator=Integers(2, SAMPLES.high))
     degree: int = attrs.field(default=3, validator=ge(1))
     gamma: float | None = attrs.field(default=None, validator=optional(gt(0.0)))
     coefficient: float = 1.0
-    seed: int = attrs.field(default=2020, validator=ge(0))
+    seed: int = attrs.field(default=2020, validator=SEED_OF_NUMPY)
 
     def build(self, facts: Facts) -> "Kid":  # noqa: ARG002 - any data will do
         """The metric."""

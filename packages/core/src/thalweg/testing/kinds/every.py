@@ -241,6 +241,8 @@ def _imported_by(module: str) -> tuple[str, tuple[str, ...]]:
         f"import sys; sys.path[:] = {sys.path!r}; import {module};"
         f" print(*[name for name in {HEAVY!r} if name in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)  # noqa: S603
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", code], capture_output=True, encoding="utf-8", errors="replace", check=False
+    )
     failure = (done.stderr.strip()[-300:] or "it ended the process") if done.returncode else ""
     return failure, tuple(done.stdout.split())

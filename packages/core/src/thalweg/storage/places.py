@@ -1,0 +1,126 @@
+"""Places that users name, where not every URL is taken: paths of this machine, and documents from anywhere.
+
+A URL that becomes a path by accident is a folder called ``s3:``, and what was to be kept elsewhere is lost
+with the machine. So whoever writes asks here first.
+"""
+
+import os
+import re
+from pathlib import Path
+
+from thalweg.errors import ConfigError
+from thalweg.homes import home_path
+from thalweg.regular import read_bytes
+from thalweg.storage.redaction import redacted, register_url
+from thalweg.storage.url_texts import scheme_of
+
+_FILE = re.compile(r"file:/+", re.IGNORECASE)  # pathlib leaves one slash of two
+_FILES = frozenset(
+    [
+        *(".bmp", ".csv", ".gif", ".gz", ".h5", ".html", ".jpeg", ".jpg", ".json", ".jsonl", ".npy", ".npz"),
+        *(".parquet", ".pickle", ".pkl", ".png", ".pt", ".pth", ".safetensors", ".tar", ".tgz", ".tif"),
+        *(".tiff", ".toml", ".txt", ".webp", ".zip"),
+    ]
+)
+"""Endings that only files have."""
+
+
+def is_url(place: "str | os.PathLike[str]") -> bool:
+    """Whether a place is, or was before pathlib had it, a URL that is no ``file:``."""
+    text = os.fspath(place)
+    head, mark, _ = text.partition("://")
+    return (bool(scheme_of(text)) or bool(mark and "/" not in head)) and not _FILE.match(text)
+
+
+def plain_place(place: "str | os.PathLike[str]") -> str:
+    """A place without ``file://`` and ``~``: a path as it is opened, or a URL as it is.
+
+    Raises:
+        ConfigError: it begins by ``file:`` and names no absolute path, or was a URL.
+    """
+    from thalweg.storage.urls import address_of  # whoever has none of it need not wait
+
+    text = os.fspath(place)
+    found = _FILE.match(text)
+    if found is None:
+        if is_url(text) and "://" not in text:
+            raise ConfigError(f"{redacted(text)} was a URL before it became a Path; give it as text")
+        return text if is_url(text) else str(home_path(text))
+    return address_of(text if "://" in text else f"file:///{text[found.end() :]}").path
+
+
+def local_path(place: "str | os.PathLike[str]", name: str, instead: str = "") -> Path:
+    """A place as a path of this machine.
+
+    Args:
+        place: a path, or a ``file://`` URL.
+        name: what it is called in the message.
+        instead: what to do; by default how an output gets to where it was meant to go.
+
+    Raises:
+        ConfigError: it is another URL.
+    """
+    text = os.fspath(place)
+    if is_url(text):
+        register_url(text)
+        cure = instead or "write to a path, and copy it there afterwards"
+        raise ConfigError(f"{name} is {redacted(text)}, and must be a path on this machine; {cure}")
+    return Path(plain_place(text))
+
+
+def folder_at(place: str) -> Path:
+    """A folder of weights on this machine.
+
+    Raises:
+        ConfigError: it is behind a URL, where no folder can be opened.
+    """
+    return local_path(place, "the folder of weights", "download it first")
+
+
+def check_folder(path: Path, name: str, instead: str = "") -> None:
+    """Make sure that a folder is not to be called like a file.
+
+    Args:
+        path: what is to be a folder.
+        name: what it is called in the message.
+        instead: what else there is.
+
+    Raises:
+        ConfigError: it ends like a file, and is no folder that is there.
+    """
+    if path.suffix.lower() in _FILES and not path.is_dir():
+        raise ConfigError(
+            f"{name} is {path}, and would be a folder that is called like a file; take a name without "
+            f"{path.suffix}{instead}"
+        )
+
+
+def check_target(place: str, name: str) -> None:
+    """Make sure that a folder can be made there, as far as its name tells.
+
+    Raises:
+        ConfigError: it is on the web, where nothing can be written, or called like a file.
+    """
+    named = plain_place(place)
+    if re.match(r"https?://", named, re.IGNORECASE):
+        raise ConfigError(
+            f"{name} is {redacted(named)}, and the web can only be read; give a path, or a URL that can be "
+            f"written, such as s3://"
+        )
+    if not is_url(named):
+        check_folder(Path(named), name)
+
+
+def read_place(place: "str | os.PathLike[str]", limit: int) -> bytes:
+    """The content of a document of bounded length, from a path or URL.
+
+    Raises:
+        OSError: a path cannot be read; as :func:`thalweg.regular.read_bytes`.
+        DataError: a URL cannot be read.
+        ConfigError: the URL's protocol is not taken.
+    """
+    if is_url(place):
+        from thalweg.storage.location import Location
+
+        return Location(place).read(limit=limit)
+    return read_bytes(Path(plain_place(place)), limit)
