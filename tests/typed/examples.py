@@ -117,6 +117,7 @@ class Split:
 
 
 class Dataset:
+    identity: str = "nothing"
     facts: Facts = Facts(shape=(1, 2, 2))
     train: protocols.Split = Split()
     validation: protocols.Split = Split()

@@ -32,6 +32,10 @@ class DataError(ThalwegError):
     exit_code = 4
 
 
+class DamagedError(DataError):
+    """An image is damaged, cut off, none at all, or beyond a limit: others of its data set may be whole."""
+
+
 class InterruptionError(ThalwegError):
     """Ctrl-C during training, everything saved: exit code 130."""
 

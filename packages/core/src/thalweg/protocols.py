@@ -242,14 +242,20 @@ class Dataset(Protocol):
     captions may offer ``text_identity`` in the same way.
 
     One whose samples have a border that ``images`` cuts off may offer ``frames`` besides, which keeps it:
-    what teachers look at, so that their patches lie on the network's.
+    what teachers look at, so that their patches lie on the network's. ``contents``, those of each of its
+    sources by name, lets a run name what has changed; ``class_names`` and ``captioned`` are shown before it
+    begins.
 
     Attributes:
+        identity: what the data are, without secrets: equal for equal samples, labels and captions in the
+            same order and with the same ones held out, wherever they lie, and another if any of it is. It
+            is recorded with a run, which goes on with no other data.
         facts: shape and classes.
         train: what is trained on.
         validation: what the validation loss is measured on; never trained on.
     """
 
+    identity: str
     facts: Facts
     train: Split
     validation: Split
@@ -284,13 +290,16 @@ class Source(Protocol):
     with captions may offer ``captions(index)``, which reads them without the image. ``attribution`` says whom
     to name for the images, and ``held_out`` names what was kept back to be tested on; listings and shards
     state both. ``passed_over`` counts what lies there and is not read, by the reason why; listings state it.
+    ``contents``, made by :func:`thalweg.data.contents.contents_of`, says what it holds, so that a difference
+    can be named.
 
     Attributes:
         classes: number of classes; None where images bear no labels.
         class_names: their names in the order of labels; empty where they have none.
         captioned: whether records bear captions; single ones may have none.
-        identity: what the source is, without secrets: equal for equal contents, as far as names and sizes
-            tell.
+        identity: what the source is, without secrets, ``TYPE:`` and a hash: equal for equal contents wherever
+            they lie, and another if the images, their order, labels, class names or captions are. Nothing
+            of it should take reading all images.
     """
 
     classes: int | None

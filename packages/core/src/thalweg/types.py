@@ -177,18 +177,20 @@ class Batch:
         features: patch tokens that frozen teachers saw in the clean images, by the teacher's name, where
             the data set stores them; row by row on the teacher's grid.
         images: the clean images 0..255, where an objective asks for them and the data set has them.
+        replaced: how many of the samples stand in for damaged ones.
     """
 
     clean: Float[Tensor, "N C H W"]
     condition: Condition
     features: Mapping[str, Float[Tensor, "N _ F"]] = attrs.field(factory=dict)
     images: UInt8[Tensor, "N channels height width"] | None = None
+    replaced: int = 0
 
     def to(self, device: torch.device | str) -> "Batch":
         """The same batch on another device."""
         features = {name: tensor.to(device) for name, tensor in self.features.items()}
         images = None if self.images is None else self.images.to(device)
-        return Batch(self.clean.to(device), self.condition.to(device), features, images)
+        return Batch(self.clean.to(device), self.condition.to(device), features, images, self.replaced)
 
 
 @attrs.frozen(eq=False)

@@ -49,13 +49,16 @@ def inspect(url: str, storage: tuple[str, ...], as_json: bool) -> None:
     Of shards the index is read, of images the listing and the first of them.
     """
     from thalweg.data.inspection import inspect as look
+    from thalweg.data.words import UNCONDITIONAL
 
     found = look(url, storage_options(storage))
     if as_json:
         console.result_json(found)
         return
+    # That there are no labels is worth a line; whatever else there is not, is not.
+    told = {**found, "classes": UNCONDITIONAL if found["classes"] is None else found["classes"]}
     rows = [
-        (name.replace("_", " "), _words(value)) for name, value in found.items() if value not in (None, "")
+        (name.replace("_", " "), _words(value)) for name, value in told.items() if value not in (None, "")
     ]
     width = max(len(name) for name, _ in rows)
     for name, words in rows:

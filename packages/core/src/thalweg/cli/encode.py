@@ -67,6 +67,11 @@ _TABLES = ("autoencoder", "source", "teacher", "text")
     multiple=True,
     help="An option of the storage of SOURCE and OUT.",
 )
+@click.option(
+    "--accept-changed-data",
+    is_flag=True,
+    help="Keep the shards of an unfinished set though SOURCE has changed since.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(
     *,
@@ -80,6 +85,7 @@ def command(
     storage: tuple[str, ...],
     accelerator: str,
     devices: str,
+    accept_changed_data: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -111,7 +117,13 @@ def command(
     from thalweg.encoding import EncodingJob, encode
     from thalweg.encoding.progress import progress
 
-    outcome = encode(structure(EncodingJob, plain), accelerator=accelerator, devices=devices, show=progress)
+    outcome = encode(
+        structure(EncodingJob, plain),
+        accelerator=accelerator,
+        devices=devices,
+        accept_changed_data=accept_changed_data,
+        show=progress,
+    )
     if as_json:
         console.result_json(attrs.asdict(outcome))
     else:

@@ -29,6 +29,11 @@ from thalweg.training.start_up import StartUp, Stopped, exit_code
     show_default=True,
     help="Go on with the run in the folder, or refuse to.",
 )
+@click.option(
+    "--accept-changed-data",
+    is_flag=True,
+    help="Go on though the data are not what the run was trained on so far.",
+)
 @click.option("--accelerator", default="auto", show_default=True, help="cpu, cuda, mps or auto.")
 @click.option(
     "--devices", default="auto", show_default=True, help="How many processes train together on a machine."
@@ -86,6 +91,7 @@ def _train(
     *,
     run_dir: str | None,
     resume: str,
+    accept_changed_data: bool,
     accelerator: str,
     devices: str,
     nodes: int,
@@ -104,6 +110,7 @@ def _train(
     from thalweg.training.fabric import is_first_process
     from thalweg.training.loop import RefusedError, Trainer
     from thalweg.training.outlook import outlook, shown
+    from thalweg.training.reading import UnreadableError
 
     folder = Path("runs") / config.name if run_dir is None else run_dir
     going_on: Literal["auto", "never"] = "never" if resume == "never" else "auto"
@@ -114,6 +121,7 @@ def _train(
                 config,
                 folder,
                 resume=going_on,
+                accept_changed_data=accept_changed_data,
                 accelerator=accelerator,
                 devices=devices,
                 nodes=nodes,
@@ -135,12 +143,12 @@ def _train(
         if trainer.leads and not quiet:
             console.say_lines(shown(outlook(trainer)))
         rank = trainer.rank
-        result = trainer.train(going_on)
+        result = trainer.train(going_on, accept_changed_data=accept_changed_data)
     except ThalwegError as error:
         if is_first_process():
             raise
         # What all processes find, the first one says for all.
-        if rank is not None and not isinstance(error, DivergenceError | RefusedError):
+        if rank is not None and not isinstance(error, DivergenceError | RefusedError | UnreadableError):
             console.fail(f"process {rank}: {error}")
         ctx.exit(error.exit_code)
     if result.interrupted:

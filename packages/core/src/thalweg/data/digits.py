@@ -3,6 +3,8 @@
 E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, 1998.
 """
 
+import hashlib
+
 import attrs
 import torch
 from jaxtyping import Float, UInt8
@@ -70,6 +72,15 @@ class Digits:
     facts: Facts
     train: TensorSplit
     validation: TensorSplit
+
+    @property
+    def identity(self) -> str:
+        """A hash of all samples and labels of both parts."""
+        digest = hashlib.sha256()
+        for part in (self.train, self.validation):
+            digest.update(part.clean_NCHW.numpy().tobytes())
+            digest.update(b"" if part.labels_N is None else part.labels_N.numpy().tobytes())
+        return f"digits:{digest.hexdigest()}"
 
     def images(self, x: Float[Tensor, "N C H W"]) -> UInt8[Tensor, "N C H W"]:
         """Samples as grey images 0..255, light ink on a dark ground."""

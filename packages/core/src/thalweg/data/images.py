@@ -1,5 +1,7 @@
 """Training in pixel space, straight from a source of images."""
 
+import hashlib
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import attrs
@@ -11,6 +13,7 @@ from torch import Tensor
 
 from thalweg.config import component_field
 from thalweg.data.caption_table import CaptionTable
+from thalweg.data.contents import Contents
 from thalweg.data.fitting import Fitting
 from thalweg.data.holdout import held_out
 from thalweg.data.pictures import Pictures, PictureSplit
@@ -40,6 +43,8 @@ class ImagesConfig:
             effect where there is a ``validation_source``.
         validation_source: another source, held out as a whole.
         text: encoder of the source's captions; none leaves them out.
+        on_damaged: what a damaged image does: ``stop`` ends the run, its state saved; ``skip`` reads the next
+            image of the same part in its place.
     """
 
     source: Any = component_field("source")
@@ -52,6 +57,7 @@ class ImagesConfig:
     validation: float = attrs.field(default=0.05, validator=[gt(0.0), lt(1.0)])
     validation_source: Any = component_field("source", None, optional=True)
     text: Any = component_field("text_encoder", None, optional=True)
+    on_damaged: Literal["stop", "skip"] = "stop"
 
     @pad.validator
     def _at_least_the_size(self, _: object, pad: int | None) -> None:
@@ -83,18 +89,23 @@ class ImagesConfig:
         """
         source = build_component(self.source)
         fitting = self._fitting(source)
+        skip = self.on_damaged == "skip"
         pictures, captions = Pictures(source, fitting, source.classes), self._captions(source)
-        if self.validation_source is None:
+        other = None if self.validation_source is None else build_component(self.validation_source)
+        if other is None:
             mask_N = held_out(_labels(source), self.validation).numpy()
-            train = PictureSplit(pictures, np.flatnonzero(~mask_N), self.flip, captions)
-            validation = PictureSplit(pictures, np.flatnonzero(mask_N), False, captions)
+            train = PictureSplit(pictures, np.flatnonzero(~mask_N), self.flip, captions, skip=skip)
+            validation = PictureSplit(pictures, np.flatnonzero(mask_N), False, captions, skip=skip)
         else:
-            other = build_component(self.validation_source)
             _same_classes(source, other)
-            train = PictureSplit(pictures, np.arange(len(source)), self.flip, captions)
+            train = PictureSplit(pictures, np.arange(len(source)), self.flip, captions, skip=skip)
             held = Pictures(other, fitting, source.classes)
-            validation = PictureSplit(held, np.arange(len(other)), False, self._captions(other))
-        return Images(self._facts(source, fitting), train, validation, fitting)
+            validation = PictureSplit(held, np.arange(len(other)), False, self._captions(other), skip=skip)
+        return Images(self._facts(source, fitting), train, validation, fitting, self._told(source, other))
+
+    def _told(self, source: Source, other: Source | None) -> "Told":
+        how = [self.size, self.channels, self.crop, self.flip, self.pad, self.pad_value]
+        return Told(source, other, (*how, self.validation if other is None else None))
 
     def _facts(self, source: Source, fitting: Fitting) -> Facts:
         text = None if self.text is None else self.text.shape
@@ -120,6 +131,34 @@ class ImagesConfig:
 
 
 @attrs.frozen(eq=False)
+class Told:
+    """Where the images of a data set come from.
+
+    Attributes:
+        source: what is trained on, and held out of.
+        other: what is held out as a whole; None if that is a share of the first.
+        how: what decides, besides, which images there are and how they look.
+    """
+
+    source: Source
+    other: Source | None
+    how: tuple[Any, ...]
+
+    @property
+    def identity(self) -> str:
+        """What the sources hold and what is made of it."""
+        words = repr([self.source.identity, None if self.other is None else self.other.identity, self.how])
+        return f"images:{hashlib.sha256(words.encode()).hexdigest()}"
+
+    @property
+    def contents(self) -> Mapping[str, Contents]:
+        """What the sources hold, of those that tell."""
+        named = {"source": self.source, "validation_source": self.other}
+        told = {name: getattr(one, "contents", None) for name, one in named.items()}
+        return {name: one for name, one in told.items() if one is not None}
+
+
+@attrs.frozen(eq=False)
 class Images:
     """Images in two parts.
 
@@ -128,12 +167,34 @@ class Images:
         train: what is trained on.
         validation: what is held out.
         fitting: how the images came to one shape.
+        told: where they come from.
     """
 
     facts: Facts
     train: PictureSplit
     validation: PictureSplit
     fitting: Fitting
+    told: Told
+
+    @property
+    def identity(self) -> str:
+        """A hash of what the sources hold, how their images come to one shape, and what is held out."""
+        return self.told.identity
+
+    @property
+    def contents(self) -> Mapping[str, Contents]:
+        """What each source holds."""
+        return self.told.contents
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes in the order of labels; empty where they have none."""
+        return self.told.source.class_names
+
+    @property
+    def captioned(self) -> bool:
+        """Whether the images bear captions, read or not."""
+        return self.told.source.captioned
 
     def frames(self, x: Float[Tensor, "N C H W"]) -> UInt8[Tensor, "N C H W"]:
         """Samples as images 0..255, padding and all."""

@@ -16,7 +16,7 @@ from thalweg.data.sources.braces import is_pattern
 from thalweg.data.sources.refusals import is_folder_here
 from thalweg.errors import DataError
 from thalweg.protocols import Source
-from thalweg.storage import Location
+from thalweg.storage import Location, redacted
 
 _FIRST = 5  # images whose sizes are shown
 _AT_ONCE = 256  # images that are decoded before the next ones are handed out
@@ -38,6 +38,7 @@ def inspect(url: str, storage_options: Mapping[str, Any]) -> dict[str, Any]:
     first = [source[index].image.shape for index in range(min(_FIRST, len(source)))]
     return {
         "type": kind,
+        "from": redacted(url),
         "images": len(source),
         "classes": source.classes,
         "class_names": list(source.class_names),
@@ -112,6 +113,7 @@ def _shards(location: Location) -> dict[str, Any]:
     header = index.header
     described = dump(header)
     text = described.pop("text")
+    described.pop("contents")
     return {
         "type": "shards",
         **{name: None if value == "none" else value for name, value in described.items()},

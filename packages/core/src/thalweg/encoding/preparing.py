@@ -46,13 +46,21 @@ class Prepared:
     columns: Sequence[Columns]
     encoder: TextEncoder | None = None
 
-    def writer(self) -> ShardWriter:
+    def writer(self, *, accept_changed_data: bool = False) -> ShardWriter:
         """Writes shards beside those that are there.
+
+        Args:
+            accept_changed_data: as of :class:`thalweg.data.shards.ShardWriter`.
 
         Raises:
             DataError: if those are of another job, or the target cannot be written.
         """
-        return ShardWriter(self.target, self.header, shard_samples=self.layout.shard_samples)
+        return ShardWriter(
+            self.target,
+            self.header,
+            shard_samples=self.layout.shard_samples,
+            accept_changed_data=accept_changed_data,
+        )
 
     @property
     def cut(self) -> int:
@@ -148,6 +156,7 @@ def _header(
         size=job.size,
         crop=CROP,
         source=source.identity,
+        contents=getattr(source, "contents", None),
         seed=job.seed,
         attribution=getattr(source, "attribution", ""),
         held_out=tuple(getattr(source, "held_out", ())),

@@ -20,6 +20,7 @@ def encode(
     *,
     accelerator: str = "auto",
     devices: str = "auto",
+    accept_changed_data: bool = False,
     show: Callable[[int, int], Progress] = lambda _total, _done: Silent(),
 ) -> Outcome:
     """Encode what is not encoded yet.
@@ -28,6 +29,8 @@ def encode(
         job: what is to be encoded.
         accelerator: ``cpu``, ``cuda``, another that torch knows, or ``auto`` for the best there is.
         devices: how many processes, or ``auto``.
+        accept_changed_data: go on though the source has changed since the first shards of an unfinished set,
+            which stay as they are; it must hold as many images, of the same classes.
         show: makes what shows the progress, from the images in all and those that were encoded before.
 
     Returns:
@@ -40,7 +43,7 @@ def encode(
     """
     dealt = shares(accelerator, devices)
     prepared = prepare(job, dealt[0].device)
-    writer, layout = prepared.writer(), prepared.layout
+    writer, layout = prepared.writer(accept_changed_data=accept_changed_data), prepared.layout
     written = set(writer.written)
     left = [number for number in range(layout.shards) if number not in written]
     before = sum(map(layout.samples, written))

@@ -59,7 +59,9 @@ class DatasetSet:
         """Build it."""
         dataset = build_component(self.data)
         decoder = Decoder(dataset, _built(self.autoencoder, device), device)
-        identity = {"data": dump(self)["data"], "autoencoder": decoder.autoencoder}
+        # What the data are, not where: equal data have equal statistics, and changed ones others.
+        data = {"type": dump(self)["data"]["type"], "identity": dataset.identity}
+        identity = {"data": data, "autoencoder": decoder.autoencoder}
         return DatasetImages(dataset, self.part, identity, decoder)
 
 

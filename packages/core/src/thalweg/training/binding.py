@@ -9,6 +9,8 @@ from thalweg.storage.redaction import redacted_plain
 
 _FREE = (
     "name",
+    # Where nothing is damaged it changes nothing, and where something is, the run ends without it.
+    "data.on_damaged",
     "training.steps",
     "training.log_every",
     "training.validate_every",

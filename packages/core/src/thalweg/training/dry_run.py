@@ -16,6 +16,7 @@ from thalweg.files import PARTIAL, write_new
 from thalweg.plugins import build_component
 from thalweg.summary import summarise
 from thalweg.training.batches import Batches
+from thalweg.training.checkpoint import step_of
 from thalweg.training.loop import Trainer
 from thalweg.training.outlook import SAVED_BYTES_PER_PARAMETER, done, gib, outlook, state_bytes
 from thalweg.training.run_directory import Resume, RunDirectory
@@ -26,6 +27,7 @@ def dry_run(
     run_dir: Path | str,
     *,
     resume: Resume = "auto",
+    accept_changed_data: bool = False,
     accelerator: str = "auto",
     devices: int | str = "auto",
     nodes: int = 1,
@@ -37,6 +39,7 @@ def dry_run(
         config: the run.
         run_dir: its folder; as it was afterwards.
         resume: as of :meth:`Trainer.train`.
+        accept_changed_data: the same.
         accelerator: as of :class:`Trainer`, and the others.
         devices: processes on a machine.
         nodes: machines.
@@ -68,7 +71,9 @@ def dry_run(
         _write(trainer.run.path)
         if trainer.run.mirror is not None:
             trainer.run.mirror.try_writing()
-        trainer.newest()
+        start = trainer.newest()
+        if start is not None:
+            trainer.data.check(accept=accept_changed_data, step=step_of(start), write=False)
         for logger in config.loggers.values():
             build_component(logger, trainer.run.path)
         free = shutil.disk_usage(trainer.run.path).free

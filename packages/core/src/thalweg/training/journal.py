@@ -74,6 +74,9 @@ class Journal:
         self._line |= self._state.means.take(self._fabric)
         if self._state.skipped:
             self._line["skipped"] = float(self._state.skipped)
+        replaced = self._state.replaced_anywhere(self._fabric)
+        if replaced:
+            self._line["replaced"] = float(replaced)
         self._line["lr"] = self._lr
         self._line["seconds"] = round(self._state.seconds, 3)
         self._line["images_per_second"] = round(steps_per_second * batch_size, 3)

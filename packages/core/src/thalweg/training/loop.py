@@ -24,6 +24,7 @@ from thalweg.plugins import build_component
 from thalweg.protocols import Dataset, Logger, Objective
 from thalweg.storage.redaction import redacted_plain
 from thalweg.training import checkpoint
+from thalweg.training.data_record import DataRecord
 from thalweg.training.fabric import (
     is_first_process,
     launch,
@@ -79,6 +80,7 @@ class Trainer:
     Attributes:
         parts: what was built.
         run: its folder.
+        data: what the folder says of the data.
         config: the run with precision and compilation decided.
         compiled: whether the network will be compiled.
     """
@@ -104,6 +106,7 @@ class Trainer:
         recorded = self.run.recorded() or {}
         if self.run.warning and is_first_process():
             Silent().say(f"warning: {self.run.warning}")
+        self.data = DataRecord(self.run.path, self.run.where, self.parts.dataset)
         self._loggers: dict[str, Logger] = {}
         self._quiet = quiet
         settings = dict(recorded.get("training", {}))
@@ -165,16 +168,18 @@ class Trainer:
         """Whether the network is shared out over the processes."""
         return self.world > 1 and isinstance(self._fabric.strategy, ModelParallelStrategy)
 
-    def train(self, resume: Resume = "auto") -> TrainingResult:
+    def train(self, resume: Resume = "auto", *, accept_changed_data: bool = False) -> TrainingResult:
         """Train to the last step, or until Ctrl-C, SIGTERM or SIGUSR1.
 
         Args:
             resume: ``auto`` goes on from the newest whole checkpoint in the folder, if there is a run;
                 ``never`` refuses a folder that holds one.
+            accept_changed_data: go on though the data are not what the run was trained on so far.
 
         Raises:
             ConfigError: if the folder is foreign, in use, of another run, or cannot be written to.
-            DataError: if all checkpoints are damaged, or of another network.
+            DataError: if all checkpoints are damaged, or of another network; if the data are not those of the
+                run, or an image or shard that a step needs is damaged. What was trained is saved then.
             DivergenceError: if loss or gradient is not finite.
             ProcessLostError: if another process of the run ended or hangs.
         """
@@ -182,7 +187,7 @@ class Trainer:
         # Where others started the processes, they wait for the first one, whatever it finds.
         together = launched(self._fabric)
         workers = launch(self._fabric) if together else None
-        with self._begun(plain, resume, together) as start:
+        with self._begun(plain, resume, together, accept_changed_data) as start:
             workers = workers if together else launch(self._fabric)
             interruption = Interruption(echoed=distributed.is_torchelastic_launched())
             with interruption.noted(), _looked_after(workers, self.world):
@@ -208,7 +213,9 @@ class Trainer:
                 return session.run()
 
     @contextmanager
-    def _begun(self, plain: Mapping[str, Any], resume: Resume, together: bool) -> Iterator[Path | None]:
+    def _begun(
+        self, plain: Mapping[str, Any], resume: Resume, together: bool, accepts: bool
+    ) -> Iterator[Path | None]:
         """The first process claims the folder and finds where to go on; the others are told."""
         if not self.leads:
             yield None
@@ -217,23 +224,27 @@ class Trainer:
             try:
                 stack.enter_context(self.run.mirrored())
                 stack.enter_context(self.run.claimed(plain, resume))
-                start = self._prepare(plain)
+                start = self._prepare(plain, accepts)
             except ThalwegError as error:
                 if together:
                     self._fabric.broadcast((None, (str(error), error.exit_code)))
                 raise
             yield start
 
-    def _prepare(self, plain: Mapping[str, Any]) -> Path | None:
-        """Find where to go on, and bind the folder to this configuration."""
+    def _prepare(self, plain: Mapping[str, Any], accepts: bool) -> Path | None:
+        """Find where to go on, and bind the folder to this configuration and these data."""
         checkpoint.clean(self.run.checkpoints)
         start = self.newest()
         self.run.check_model()
+        if start is not None:
+            self.data.check(accept=accepts, step=checkpoint.step_of(start))
         # They write nothing yet; one that would write through a link says so before anything is touched.
         self._loggers = {
             name: build_component(logger, self.run.path) for name, logger in self.config.loggers.items()
         }
         self.run.record(plain)
+        if start is None:
+            self.data.write()
         if start is not None:
             self.run.mark(checkpoint.step_of(start))
             # What a kill may have kept the last save from; elsewhere than on a store, which does it itself.

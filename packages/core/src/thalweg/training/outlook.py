@@ -5,6 +5,7 @@ import math
 from thalweg.config import TrainingConfig
 from thalweg.summary import BYTES_PER_PARAMETER
 from thalweg.training import checkpoint
+from thalweg.training.data_lines import data_lines
 from thalweg.training.loop import Trainer
 
 SAVED_BYTES_PER_PARAMETER = 16
@@ -22,7 +23,7 @@ def outlook(trainer: Trainer) -> dict[str, str]:
         "run": f"{config.name} in {trainer.run.where}",
         "network": f"{parameters:,} parameters, {network.branches} "
         + ("branch" if network.branches == 1 else "branches"),
-        "data": f"{samples:,} samples of shape {'x'.join(map(str, network.facts.shape))}",
+        **data_lines(config, trainer.parts.dataset),
         "length": f"{length}, {epochs:.{_digits(epochs)}f} epochs",
         "batch": _shares(training, trainer.world),
         "devices": f"{trainer.devices}{_strategy(trainer)}, precision {training.precision}, "

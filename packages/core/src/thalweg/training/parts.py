@@ -7,7 +7,7 @@ import torch
 
 from thalweg.composition import compose, composition_of, seeded
 from thalweg.config import RunConfig, TrainingConfig
-from thalweg.errors import ConfigError, DataError
+from thalweg.errors import ConfigError, DataError, PluginError
 from thalweg.interpolant import Interpolant
 from thalweg.network import FlowNetwork
 from thalweg.planner import Planner
@@ -52,6 +52,11 @@ def build(
         DataError: if the data are missing or damaged.
     """
     dataset = build_component(config.data) if dataset is None else dataset
+    if not hasattr(type(dataset), "identity") and not hasattr(dataset, "identity"):
+        raise PluginError(
+            f"the data set {type(dataset).__name__} has no 'identity', by which a run knows its data again; "
+            "give it one: a text that is another for other data"
+        )
     if network is None:
         network = compose(**composition_of(config), facts=dataset.facts, seed=config.seed)
     facts = network.facts

@@ -20,6 +20,7 @@ from thalweg.storage.places import check_folder, is_url, plain_place
 from thalweg.training import checkpoint
 from thalweg.training.binding import compare
 from thalweg.training.claim import LOCK, Claim
+from thalweg.training.data_record import DATA
 from thalweg.training.metrics_reading import last_step
 from thalweg.training.mirror import MARK, Mirror
 
@@ -29,7 +30,7 @@ _PART = re.compile(rf"\..+\.[0-9a-f]{{8}}{re.escape(PARTIAL)}")
 """What a write that was killed leaves beside its place."""
 
 _FOLDERS = ("checkpoints", "samples")
-_FILES = (CONFIG, "metrics.jsonl", "metrics-kept.jsonl", MARK, f"checkpoints/{checkpoint.LATEST}")
+_FILES = (CONFIG, DATA, "metrics.jsonl", "metrics-kept.jsonl", MARK, f"checkpoints/{checkpoint.LATEST}")
 
 
 class RunDirectory:

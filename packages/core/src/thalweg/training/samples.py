@@ -15,6 +15,7 @@ from thalweg.network import FlowNetwork
 from thalweg.protocols import Guidance, Sampler, Split
 from thalweg.randomness import generator
 from thalweg.sampling import SamplingPrecision, sample
+from thalweg.training.reading import Reading
 from thalweg.types import Text
 
 
@@ -24,6 +25,7 @@ class SampleGrid:
     Args:
         folder: where pictures go, ``step-000500.png``.
         held_out: has the captions, where there are any.
+        reading: reads them, together with other processes.
         images: turns samples into images, or gives None where the data are none.
         sampler: carries noise to data.
         guidance: around the network; None for none.
@@ -37,6 +39,7 @@ class SampleGrid:
         self,
         folder: Path,
         held_out: Split,
+        reading: Reading,
         images: Callable[[Float[Tensor, "N C H W"]], UInt8[Tensor, "N channels height width"] | None],
         sampler: Sampler,
         guidance: Guidance | None,
@@ -46,7 +49,7 @@ class SampleGrid:
         seed: int,
         precision: SamplingPrecision,
     ) -> None:
-        self._folder, self._held_out, self._images = folder, held_out, images
+        self._folder, self._held_out, self._images, self._reading = folder, held_out, images, reading
         self._sampler, self._guidance = sampler, guidance
         self._count, self._batch_size = count, batch_size
         self._seed, self._precision = seed, precision
@@ -59,6 +62,7 @@ class SampleGrid:
 
         Raises:
             ThalwegError: if it cannot be written.
+            UnreadableError: on every process, if one cannot read the captions.
         """
         classes = network.facts.classes
         drawn = sample(
@@ -91,5 +95,6 @@ class SampleGrid:
         if network.facts.text is None:
             return None
         chosen = [index % len(self._held_out) for index in range(self._count)]
-        text = self._held_out.batch(chosen, generator(self._seed, "captions")).condition.text
+        draws = generator(self._seed, "captions")
+        text = self._reading.together(lambda: self._held_out.batch(chosen, draws)).condition.text
         return None if text is None else text.to(fabric.device)

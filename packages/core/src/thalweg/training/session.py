@@ -26,12 +26,14 @@ from thalweg.training.losses import Losses, has_unused
 from thalweg.training.optimizer import adamw
 from thalweg.training.parts import Parts, frames_of
 from thalweg.training.progress import Progress, progress
+from thalweg.training.reading import Reading, UnreadableError
 from thalweg.training.run_directory import RunDirectory
 from thalweg.training.samples import SampleGrid
 from thalweg.training.saver import Saver
 from thalweg.training.state import RunState
 from thalweg.training.step import TrainingStep
 from thalweg.training.supply import Supply
+from thalweg.training.telling import ended, left_out
 from thalweg.training.validation import Validation
 from thalweg.training.watch import Watch
 
@@ -123,6 +125,7 @@ class Session:
             skipped=self._state.skipped,
             last_saved=self._last_saved,
         )
+        self._reading, self._train = Reading(fabric), parts.dataset.train
         batches = Batches(
             parts.dataset.train,
             parts.network.facts,
@@ -148,6 +151,7 @@ class Session:
             self._state.ema,
             batches,
             self._supply,
+            self._reading,
             accumulate=training.accumulate,
             clip=training.clip,
             admits=self._admits,
@@ -156,6 +160,7 @@ class Session:
             losses,
             parts.planner,
             parts.dataset.validation,
+            self._reading,
             seed=config.seed,
             batch_size=training.batch_size,
             batches=training.validation_batches,
@@ -163,6 +168,7 @@ class Session:
         self._grid = SampleGrid(
             run.samples,
             parts.dataset.validation,
+            self._reading,
             parts.dataset.images,
             parts.sampler,
             parts.guidance,
@@ -186,10 +192,16 @@ class Session:
                     if complete
                     else f"going on from step {self._state.step}"
                 )
-            stopped_by = self._advance(journal, shown)
+            try:
+                stopped_by = self._advance(journal, shown)
+            except UnreadableError as fault:
+                raise self._saved(fault, journal) from fault
             self._saver.wait()
             journal.saved(self._saver.published())
             model = None if stopped_by else self._export()
+            told = left_out(self._state.replaced_anywhere(self._fabric), self._train, self._reading)
+            if told and not self._quiet:
+                shown.say(told)
             journal.sync()
             self._check(journal)
             journal.finish(self._state.step, completed=not stopped_by)
@@ -215,10 +227,15 @@ class Session:
         """Step on; the signal that stopped the run before its last step, or 0."""
         state, training, watch = self._state, self._config.training, self._watch
         before = state.seconds - time.monotonic()
+        if state.step < training.steps:
+            self._reading.begin(lambda: self._supply(state.step, 0))
         while state.step < training.steps:
             begun = time.monotonic()
             numbers = self._step(state.step)
+            if watch.unreadable:
+                self._reading.agree()
             state.step += 1
+            state.replaced += self._step.replaced
             state.skipped = watch.skipped
             if numbers is not None:
                 state.means.add(numbers)
@@ -241,6 +258,17 @@ class Session:
                 return watch.stopped_by
         return 0
 
+    def _saved(self, fault: UnreadableError, journal: Journal) -> UnreadableError:
+        """Save what was trained before the data could not be read; what to say of it."""
+        state, before = self._state, self._last_saved()
+        if state.step and (before is None or checkpoint.step_of(before) < state.step):
+            journal.write(state.step)
+            state.journal = journal.sync()
+            self._saver.save(state)
+            self._saver.wait()
+            journal.saved(self._saver.published())
+        return ended(fault, self._config.data, state.step)
+
     def _check(self, journal: Journal) -> None:
         """End the run if somebody else writes in its folder, once its state is saved."""
         fault = journal.fault()
@@ -251,7 +279,7 @@ class Session:
     def _admits(self, step: int, numbers: Mapping[str, Tensor]) -> bool:
         # A checkpoint may still be copied from the weights in the background.
         self._state.settle()
-        return self._watch.admits(step, numbers)
+        return self._watch.admits(step, numbers, unreadable=self._reading.fault is not None)
 
     def _report(self, journal: Journal) -> dict[str, float] | None:
         """Numbers and pictures that are due after this step; what progress shows, if there is news."""

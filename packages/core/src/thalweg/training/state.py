@@ -37,6 +37,8 @@ class RunState:
     Attributes:
         step: steps done.
         skipped: how many of them were left out.
+        replaced: samples that stood in for damaged ones, of this process; of the sessions before, the first
+            process counts them.
         seconds: spent so far, over all sessions.
         means: numbers of the steps since the last line.
         journal: what metrics.jsonl is at this step; None where nobody keeps one.
@@ -46,6 +48,7 @@ class RunState:
         self._losses, self.ema, self._shards = losses, ema, shards
         self._moments = Moments(losses, optimizer)
         self.step, self.skipped, self.seconds, self.means = 0, 0, 0.0, Means()
+        self.replaced = 0
         self.journal: Seal | None = None
         self._copied: threading.Event | None = None
 
@@ -68,6 +71,7 @@ class RunState:
         state = {
             "step": self.step,
             "skipped": self.skipped,
+            "replaced": self.replaced_anywhere(fabric),
             "seconds": self.seconds,
             "shards": self._shards,
             "means": self.means.state(fabric),
@@ -77,6 +81,13 @@ class RunState:
         network = self._losses.network
         documents = {"state": state, "model": described(network.composition, network.facts)}
         return Snapshot(self.step, groups, documents, sharded)
+
+    def replaced_anywhere(self, fabric: Fabric) -> int:
+        """Samples of all processes that stood in for damaged ones; every process must call it."""
+        if fabric.world_size == 1:
+            return self.replaced
+        count = torch.tensor(self.replaced, device=fabric.device)
+        return int(fabric.all_reduce(count, reduce_op="sum"))  # type: ignore[arg-type]
 
     def hold(self, copied: threading.Event) -> None:
         """Let nothing change until a snapshot is copied, which another thread does meanwhile."""
@@ -102,6 +113,7 @@ class RunState:
             self._check_shards(state["shards"])
             step, skipped, seconds = int(state["step"]), int(state["skipped"]), float(state["seconds"])
             self.means.restore(state["means"])
+            replaced = int(state["replaced"]) if fabric.is_global_zero else 0
             noted = state["metrics"]
             journal = None if noted is None else Seal(int(noted["bytes"]), str(noted["sha256"]))
             saved = {name: TensorGroup(path, name) for name in self._groups({})}
@@ -121,6 +133,7 @@ class RunState:
                     saved[name].read_into(key, here.tensor, here.offset)
             self._moments.load(moments)
             self.step, self.skipped, self.seconds, self.journal = step, skipped, seconds, journal
+            self.replaced = replaced
             if state["precision"]:
                 fabric.strategy.precision.load_state_dict(state["precision"])
         except (RuntimeError, KeyError, TypeError, ValueError, AttributeError) as error:

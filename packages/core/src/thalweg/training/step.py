@@ -9,6 +9,7 @@ from torch import Tensor
 from thalweg.training.batches import Batches
 from thalweg.training.ema import EMA
 from thalweg.training.fully_sharded import norm_of
+from thalweg.training.reading import Reading
 from thalweg.training.supply import Supply
 
 
@@ -22,9 +23,13 @@ class TrainingStep:
         ema: follows the network.
         batches: draws the plan of each batch.
         supply: what this process reads.
+        reading: reads it, together with other processes.
         accumulate: shards that one process takes before it updates.
         clip: largest global norm of the gradient; None leaves it as it is.
         admits: asked with the step's numbers before anything is changed; answers alike on all processes.
+
+    Attributes:
+        replaced: samples of this process's last step that stood in for damaged ones.
     """
 
     def __init__(
@@ -35,6 +40,7 @@ class TrainingStep:
         ema: EMA,
         batches: Batches,
         supply: Supply,
+        reading: Reading,
         *,
         accumulate: int,
         clip: float | None,
@@ -43,7 +49,8 @@ class TrainingStep:
         self._fabric, self._losses, self._optimizer, self._ema = fabric, losses, optimizer, ema
         self._batches, self._supply, self._accumulate = batches, supply, accumulate
         self._max_norm = float("inf") if clip is None else clip
-        self._admits = admits
+        self._admits, self._reading = admits, reading
+        self.replaced = 0
 
     def __call__(self, step: int) -> dict[str, Tensor] | None:
         """Do step ``step``, counted from 0.
@@ -51,8 +58,12 @@ class TrainingStep:
         Returns:
             Its numbers on this process, on the device: the losses, and ``grad_norm`` before clipping; None
             if the step was left out, and weights, optimiser and averages are what they were.
+
+        Raises:
+            UnreadableError: if its data cannot be read, before anything is changed.
         """
         self._losses.train()
+        self.replaced = 0
         sums: dict[str, Tensor] = {}
         for part in range(self._accumulate):
             last = part == self._accumulate - 1
@@ -74,7 +85,8 @@ class TrainingStep:
         return means if admitted else None
 
     def _backward(self, step: int, part: int) -> dict[str, Tensor]:
-        batch = self._supply(step, part).to(self._fabric.device)
+        batch = self._reading.batch(lambda: self._supply(step, part)).to(self._fabric.device)
+        self.replaced += batch.replaced
         plan = self._batches.plan(batch, step, self._supply.shard(part))
         numbers = self._losses(plan, batch, step)
         self._fabric.backward(numbers["loss"] / self._accumulate)

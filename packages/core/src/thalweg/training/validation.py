@@ -9,6 +9,8 @@ from thalweg.protocols import Split
 from thalweg.randomness import generator
 from thalweg.training.batches import check_labels
 from thalweg.training.losses import Losses
+from thalweg.training.reading import Reading
+from thalweg.types import Batch
 
 
 class Validation:
@@ -18,6 +20,7 @@ class Validation:
         losses: the network and its objectives, not wrapped.
         planner: draws times and noise.
         split: what the loss is measured on.
+        reading: reads it, together with other processes.
         seed: the run's seed.
         batch_size: samples a batch.
         batches: how many batches; fewer if the split is smaller.
@@ -28,12 +31,14 @@ class Validation:
         losses: Losses,
         planner: Planner,
         split: Split,
+        reading: Reading,
         *,
         seed: int,
         batch_size: int,
         batches: int,
     ) -> None:
         self._losses, self._planner, self._split, self._seed = losses, planner, split, seed
+        self._reading = reading
         # Data sets are often sorted by class, so a fixed shuffle says which samples come first.
         shuffled = torch.randperm(len(split), generator=generator(seed, "validation order")).tolist()
         chosen = shuffled[: batches * batch_size]
@@ -46,6 +51,9 @@ class Validation:
         Args:
             fabric: launched.
             step: whose loss is taken, counted from 0.
+
+        Raises:
+            UnreadableError: on every process, if one cannot read its samples.
         """
         self._losses.eval()
         sums: dict[str, Tensor] = {}
@@ -66,10 +74,13 @@ class Validation:
         }
 
     def _measure(self, fabric: Fabric, index: int, step: int) -> dict[str, Tensor]:
-        batch = self._split.batch(self._batches[index], generator(self._seed, "validation data", index))
-        check_labels(batch.condition, self._losses.network.facts)
-        batch = batch.to(fabric.device)
+        batch = self._reading.together(lambda: self._read(index)).to(fabric.device)
         plan = self._planner(batch.clean, generator(self._seed, "validation plan", index))
         with fabric.autocast():
             numbers: dict[str, Tensor] = self._losses(plan, batch, step)
         return numbers
+
+    def _read(self, index: int) -> Batch:
+        batch = self._split.batch(self._batches[index], generator(self._seed, "validation data", index))
+        check_labels(batch.condition, self._losses.network.facts)
+        return batch

@@ -29,6 +29,7 @@ class Watch:
     Attributes:
         stopped_by: the signal to stop for after this step; 0 for none.
         skipped: steps left out so far.
+        unreadable: whether a process could not read what this step needs.
     """
 
     def __init__(
@@ -42,10 +43,15 @@ class Watch:
     ) -> None:
         self._training, self._interruption, self._fabric = training, interruption, fabric
         self._last_saved = last_saved
-        self.stopped_by, self.skipped = 0, skipped
+        self.stopped_by, self.skipped, self.unreadable = 0, skipped, False
 
-    def admits(self, step: int, numbers: Mapping[str, Tensor]) -> bool:
+    def admits(self, step: int, numbers: Mapping[str, Tensor], *, unreadable: bool = False) -> bool:
         """Whether step ``step``, counted from 0, may change the weights.
+
+        Args:
+            step: which.
+            numbers: of this process, with ``loss`` and ``grad_norm``.
+            unreadable: whether this process could not read its share.
 
         Raises:
             DivergenceError: if its loss or gradient is not finite and no step may be left out (any more).
@@ -54,10 +60,14 @@ class Watch:
         if self._training.precision != "16-mixed":
             # In float16 gradients are scaled, and the scaler leaves out those that overflow.
             bad = bad | ~torch.isfinite(numbers["grad_norm"])
-        signals = torch.stack([bad.long(), torch.full_like(bad, self._interruption.signal, dtype=torch.long)])
+        noted = (self._interruption.signal, int(unreadable))
+        signals = torch.stack([bad.long(), *(torch.full_like(bad, one, dtype=torch.long) for one in noted)])
         if self._fabric.world_size > 1:
             signals = self._fabric.all_reduce(signals, reduce_op="max")  # type: ignore[assignment]
-        bad_anywhere, self.stopped_by = signals.tolist()
+        bad_anywhere, self.stopped_by, unreadable_anywhere = signals.tolist()
+        self.unreadable = bool(unreadable_anywhere)
+        if self.unreadable:
+            return False
         if not bad_anywhere:
             return True
         if self._training.nonfinite == "stop" or self.skipped == self._training.max_skips:

@@ -1,5 +1,6 @@
 """The data set ``shards``: what ``thalweg encode`` has stored, wherever it lies."""
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Tensor, nn
 
 from thalweg.config import component_field, plain, secret_field, url_field
+from thalweg.data.contents import Contents
 from thalweg.data.pixels import to_images
 from thalweg.data.shards.file import map_file
 from thalweg.data.shards.header import EMPTY, MOST_SAMPLES
@@ -135,6 +137,7 @@ class ShardsConfig:
             kind=header.kind,
             autoencoder=autoencoder,
             text_identity=None if header.text is None else header.text.identity,
+            index=index,
         )
 
     def view(self) -> "ShardView":
@@ -209,6 +212,7 @@ class Shards:
         kind: ``posterior`` or ``pixels``.
         autoencoder: decodes samples; None where none is named.
         text_identity: what encoded the captions; None where there are none.
+        index: what lies in which shard, with the checksum of each.
     """
 
     facts: Facts
@@ -217,6 +221,24 @@ class Shards:
     kind: str
     autoencoder: Autoencoder | None
     text_identity: Mapping[str, Any] | None
+    index: ShardIndex
+
+    @property
+    def identity(self) -> str:
+        """A hash of the index, which has those of all shards, and of how many samples are held out."""
+        digest = hashlib.sha256(self.index.to_bytes()).hexdigest()
+        return f"shards:{digest}:{len(self.validation)}"
+
+    @property
+    def contents(self) -> Mapping[str, Contents]:
+        """What the source held that was encoded, if it told."""
+        contents = self.index.header.contents
+        return {} if contents is None else {"source": contents}
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes in the order of labels; empty where they have none."""
+        return self.index.header.class_names
 
     def images(self, x: Float[Tensor, "N C H W"]) -> UInt8[Tensor, "N channels height width"] | None:
         """Samples as images 0..255; None for latents without an autoencoder, and for odd channels."""

@@ -10,6 +10,7 @@ import numpy as np
 from attrs.validators import and_, ge, gt, in_, le, min_len, optional
 
 from thalweg.config import plain
+from thalweg.data.contents import Contents
 from thalweg.errors import ConfigError
 from thalweg.facts import (
     LONGEST_CAPTION,
@@ -142,6 +143,7 @@ class ShardHeader:
         size: edge in pixels of the images that were encoded.
         crop: how they were brought to it.
         source: identity of the source, without secrets.
+        contents: what the source held, by which a difference is named; None if it does not tell.
         seed: of the permutation in which the source's images lie in the shards.
         teachers: stored features by the teacher's name.
         text: stored captions, if any.
@@ -162,6 +164,7 @@ class ShardHeader:
     size: int | None = attrs.field(default=None, validator=optional(ge(1)))
     crop: str = ""
     source: str = ""
+    contents: Contents | None = attrs.field(default=None, repr=False)
     seed: int = 0
     teachers: Mapping[str, TeacherHeader] = attrs.field(factory=dict, validator=_check_teachers)
     text: TextHeader | None = None

@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping
+from typing import Any
 
 import attrs
 import torch
@@ -11,6 +12,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from thalweg.config import FaultyConfigError, dump, structure
+from thalweg.data.contents import Contents
+from thalweg.data.differences import changes
 from thalweg.data.shards.header import EMPTY, ShardHeader, TensorSpec
 from thalweg.data.shards.index import INDEX, FileEntry, ShardIndex, read_index, shard_name
 from thalweg.documents import parse_document, text_of
@@ -38,14 +41,22 @@ class ShardWriter:
         target: the folder; made if it is not there.
         header: what the samples are.
         shard_samples: samples in each shard but the last; :meth:`ShardHeader.samples_per_shard` by default.
+        accept_changed_data: keep the shards of an unfinished set whose source has changed meanwhile.
 
     Raises:
         ConfigError: if the folder holds shards with another header, or of another length.
         DataError: if it holds files of the same names whose origin is unknown.
     """
 
-    def __init__(self, target: Location, header: ShardHeader, *, shard_samples: int | None = None) -> None:
-        self.header = header
+    def __init__(
+        self,
+        target: Location,
+        header: ShardHeader,
+        *,
+        shard_samples: int | None = None,
+        accept_changed_data: bool = False,
+    ) -> None:
+        self.header, self._accepts = header, accept_changed_data
         self.shard_samples = header.samples_per_shard() if shard_samples is None else shard_samples
         self._counts = ShardIndex.counts(header.count, self.shard_samples)
         self._target = target
@@ -183,10 +194,11 @@ class ShardWriter:
 
     def _claim(self) -> None:
         """Bind the folder to this header, or find that it is bound to another."""
-        ours = {"header": dump(self.header), "shard_samples": self.shard_samples}
+        ours: dict[str, Any] = {"header": dump(self.header), "shard_samples": self.shard_samples}
         if (self._target / INDEX).exists():
             index = read_index(self._target)
-            self._compare(ours, {"header": dump(index.header), "shard_samples": index.shard_samples})
+            theirs = {"header": dump(index.header), "shard_samples": index.shard_samples}
+            self._compare(ours, theirs, finished=True)
             return
         if self._target.local is None:
             self._target.makedirs()
@@ -201,7 +213,11 @@ class ShardWriter:
                 theirs = parse_document(_read_small(place), sealed=True)
             except ValueError:
                 raise DataError(f"{place} is damaged; empty the folder and begin anew") from None
-            self._compare(parse_document(text_of(ours).encode()), theirs)  # as it is written
+            written = parse_document(text_of(ours).encode())
+            if self._accepts and {**theirs["header"], **_source_of(written["header"])} == written["header"]:
+                theirs = {**theirs, "header": written["header"]}
+                place.write(text_of(ours, sealed=True).encode())
+            self._compare(written, theirs)
             return
         stray = [name for name in sorted(self._names()) if name.startswith("shard-") or name == EMPTY]
         if stray:
@@ -211,9 +227,17 @@ class ShardWriter:
             )
         place.write(text_of(ours, sealed=True).encode())
 
-    def _compare(self, ours: object, theirs: object) -> None:
+    def _compare(self, ours: Any, theirs: Any, *, finished: bool = False) -> None:
         # Through JSON, which has no tuples.
-        difference = _difference(json.loads(json.dumps(ours)), theirs)
+        ours = json.loads(json.dumps(ours))
+        changed = _of_other_data(ours["header"], theirs["header"])
+        if changed:
+            raise ConfigError(
+                f"{self._target} holds shards of other data than the source holds now: {'; '.join(changed)}; "
+                "choose another folder, or remove this one to encode all images anew"
+                + ("" if finished else ", or keep the shards that it holds by --accept-changed-data")
+            )
+        difference = _difference(ours, theirs)
         if difference:
             raise ConfigError(
                 f"{self._target} holds shards that were made otherwise ({difference}); "
@@ -274,6 +298,24 @@ def _within(tensors: dict[str, Tensor], key: str, highest: int, name: str) -> No
         low, high = (int(bound) for bound in tensors[key].aminmax())
         if low < 0 or high > highest:
             raise DataError(f"'{key}' of {name} goes from {low} to {high}, outside 0..{highest}; correct it")
+
+
+def _source_of(header: Mapping[str, Any]) -> dict[str, Any]:
+    """What a header says of its source alone; a set of other images than before is another set."""
+    return {name: header[name] for name in ("source", "contents")}
+
+
+def _of_other_data(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
+    """What the source holds now and did not hold before, in words; empty if it is the same."""
+    if ours["source"] == theirs["source"]:
+        return []
+    here, there = ours["source"].partition(":")[0], theirs["source"].partition(":")[0]
+    if here != there:
+        return [f"it is read as {here} and was as {there}"]
+    told = [one["contents"] for one in (theirs, ours)]
+    if "none" in told or None in told:
+        return [f"it is {ours['source']} and was {theirs['source']}"]
+    return changes(*(structure(Contents, one) for one in told)) or ["what it says of itself"]
 
 
 def _difference(ours: object, theirs: object, path: str = "") -> str:

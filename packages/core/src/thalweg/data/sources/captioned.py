@@ -9,17 +9,17 @@ import attrs
 from attrs.validators import ge, le
 
 from thalweg.config import secret_field, url_field
+from thalweg.data.contents import Contents, contents_of
 from thalweg.data.decoding import LARGEST_IMAGE, LIMIT_PIXELS, MOST_PIXELS, decode
-from thalweg.data.sources.captions import captions_of
+from thalweg.data.sources.captions import all_captions, captions_of
 from thalweg.data.sources.coco import captions_by_file
 from thalweg.data.sources.names import (
     File,
     files_below,
-    identity,
     is_image,
     key_of,
     leads_astray,
-    sizes,
+    told_of,
 )
 from thalweg.data.sources.passed_over import hidden_in
 from thalweg.data.sources.refusals import no_images
@@ -117,10 +117,18 @@ class CaptionedSource:
         self.passed_over = passed.counts
 
     @cached_property
+    def contents(self) -> Contents:
+        """Names, sizes and captions of all images, and the content of some."""
+        return contents_of(
+            [file.name for file in self._files],
+            files=told_of(self._files),
+            captions=all_captions(self.captions, len(self)),
+        )
+
+    @property
     def identity(self) -> str:
-        """A hash of the images' and captions' names and sizes."""
-        told = [] if self._told is None else [File(self._told.name, self._told)]
-        return identity("captioned", sizes([*self._files, *self._texts, *told]))
+        """What the source is: a hash of its contents."""
+        return self.contents.identity("captioned")
 
     def __len__(self) -> int:
         return len(self._files)

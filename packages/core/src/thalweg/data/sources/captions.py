@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from thalweg.errors import DataError
 from thalweg.protocols import Source
 
-_THREADS = 8  # remote files are waited for
+_THREADS = 8
 _LINE_ENDS = re.compile(r"\r\n|\r|\n")
 
 _log = logging.getLogger("thalweg")
@@ -24,9 +24,17 @@ def captions_in_order(source: Source) -> list[tuple[str, ...]]:
     Raises:
         DataError: naming the file, if one is damaged.
     """
-    read: Callable[[int], tuple[str, ...]] = getattr(source, "captions", lambda index: source[index].captions)
+    return all_captions(getattr(source, "captions", lambda index: source[index].captions), len(source))
+
+
+def all_captions(read: Callable[[int], tuple[str, ...]], count: int) -> list[tuple[str, ...]]:
+    """What ``read`` gives of each of so many images, asked for side by side, since remote files are slow.
+
+    Raises:
+        DataError: as ``read`` does.
+    """
     with ThreadPoolExecutor(_THREADS) as pool:
-        return list(pool.map(read, range(len(source))))
+        return list(pool.map(read, range(count)))
 
 
 def captions_to_learn(source: Source) -> list[tuple[str, ...]]:

@@ -4,14 +4,16 @@ The art is Twitter's and its contributors', CC-BY 4.0; the names are Unicode's.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 import attrs
 
+from thalweg.data.contents import Contents, contents_of
 from thalweg.data.decoding import LARGEST_IMAGE, decode
 from thalweg.data.sources.emoji_names import TONES, Name, by_code_points, name_of, without_tone
-from thalweg.data.sources.names import File, identity, sizes
+from thalweg.data.sources.names import File, told_of
 from thalweg.errors import DataError
 from thalweg.packaged import folder_of
 from thalweg.protocols import Record
@@ -88,11 +90,20 @@ class EmojiSource:
         ]
         self._captions = [(found[points].caption,) for points in found if points in kept]
 
+    @cached_property
+    def contents(self) -> Contents:
+        """Names, sizes and captions of all pictures, the content of some, and what is held out."""
+        return contents_of(
+            [file.name for file in self._files],
+            files=told_of(self._files),
+            captions=self._captions,
+            held_out=self.held_out,
+        )
+
     @property
     def identity(self) -> str:
-        """A hash of the pictures' names and sizes and of their captions."""
-        captions = [(caption, 0) for (caption,) in self._captions]
-        return identity("emoji", [*sizes(self._files), *captions])
+        """What the source is: a hash of its contents."""
+        return self.contents.identity("emoji")
 
     def __len__(self) -> int:
         return len(self._files)

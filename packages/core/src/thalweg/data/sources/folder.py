@@ -10,9 +10,10 @@ import attrs
 from attrs.validators import ge, le
 
 from thalweg.config import secret_field, url_field
+from thalweg.data.contents import Contents, contents_of
 from thalweg.data.decoding import LARGEST_IMAGE, LIMIT_PIXELS, MOST_PIXELS, decode
 from thalweg.data.sources.listed import LARGEST_LIST, LIST, Listing, in_chunks, listing
-from thalweg.data.sources.names import File, files_below, identity, is_image, sizes
+from thalweg.data.sources.names import File, files_below, is_image, told_of
 from thalweg.data.sources.numbering import classes_of
 from thalweg.data.sources.passed_over import PassedOver, is_hidden
 from thalweg.data.sources.refusals import no_images
@@ -105,10 +106,20 @@ class FolderSource:
             self.classes = None if self.labels is None else classes_of(self._listing.where, self.labels)
 
     @cached_property
+    def contents(self) -> Contents:
+        """Names, sizes, labels and class names of all images, and the content of some."""
+        return contents_of(
+            [file.name for file in self._files],
+            files=told_of(self._files),
+            labels=self.labels,
+            classes=self.classes,
+            class_names=self.class_names,
+        )
+
+    @property
     def identity(self) -> str:
-        """A hash of the images' names and sizes, and of the classes that ``dataset.json`` states."""
-        stated = self.labels if self._listing is not None and self.labels is not None else []
-        return identity("folder", [*sizes(self._files), *((f"class {label}", 0) for label in stated)])
+        """What the source is: a hash of its contents."""
+        return self.contents.identity("folder")
 
     def __len__(self) -> int:
         return len(self._files)

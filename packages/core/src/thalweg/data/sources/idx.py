@@ -1,5 +1,6 @@
 """MNIST and its family as they are distributed: idx files."""
 
+import hashlib
 from functools import cached_property
 from threading import Lock
 from typing import Any, Literal
@@ -9,8 +10,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from thalweg.config import secret_field, url_field
+from thalweg.data.contents import Contents, contents_of
 from thalweg.data.sources.idx_file import parse
-from thalweg.data.sources.names import File, identity, sizes
 from thalweg.data.sources.numbering import classes_of
 from thalweg.errors import DataError
 from thalweg.protocols import Record
@@ -68,9 +69,19 @@ class IdxSource:
         self.classes = classes_of(str(self._labels_at), self.labels)
 
     @cached_property
+    def contents(self) -> Contents:
+        """All images and labels, gzipped or not; the images are read for it."""
+        return contents_of(
+            [self._key(index) for index in range(len(self))],
+            files=(hashlib.sha256(image).hexdigest() for image in self._all()),
+            labels=self.labels,
+            classes=self.classes,
+        )
+
+    @property
     def identity(self) -> str:
-        """A hash of the two files' names and sizes."""
-        return identity("idx", sizes([File(one.name, one) for one in (self._images_at, self._labels_at)]))
+        """What the source is: a hash of its contents."""
+        return self.contents.identity("idx")
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -79,7 +90,10 @@ class IdxSource:
         label = self.labels[index]
         # A copy, since what comes from a file cannot be written to.
         image = self._all()[index][:, :, None].copy()
-        return Record(f"{self._part}/{index:05d}", image, label)
+        return Record(self._key(index), image, label)
+
+    def _key(self, index: int) -> str:
+        return f"{self._part}/{index:05d}"
 
     def _all(self) -> UInt8[np.ndarray, "N height width"]:
         with self._lock:

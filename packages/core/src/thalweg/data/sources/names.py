@@ -1,11 +1,11 @@
 """Names of files: which are images, which belong together, and what all of them together are."""
 
-import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
+from thalweg.data.contents import told
 from thalweg.data.sources.passed_over import PassedOver, is_hidden
 from thalweg.data.sources.refusals import no_folder
 from thalweg.storage import Location
@@ -66,10 +66,6 @@ def sizes(files: Sequence[File]) -> list[tuple[str, int]]:
         return [(file.name, size) for file, size in zip(files, found, strict=True)]
 
 
-def identity(kind: str, entries: Iterable[tuple[str, int]]) -> str:
-    """What a source is: its type and a hash of the names and sizes of what it holds."""
-    digest = hashlib.sha256()
-    for name, size in entries:
-        # Names that are no UTF-8 stand as lone surrogates in a string.
-        digest.update(f"{name}\0{size}\n".encode(errors="surrogatepass"))
-    return f"{kind}:{digest.hexdigest()}"
+def told_of(files: Sequence[File]) -> list[str]:
+    """What a source's description says of its files: sizes, and the content of some."""
+    return told([size for _, size in sizes(files)], lambda place, count: files[place].location.read(0, count))

@@ -9,11 +9,11 @@ import attrs
 from attrs.validators import and_, ge, le, optional
 
 from thalweg.config import secret_field, url_field
+from thalweg.data.contents import Contents, contents_of, told
 from thalweg.data.decoding import LARGEST_IMAGE, LIMIT_PIXELS, MOST_PIXELS, decode
 from thalweg.data.sources.braces import expanded, names_of
 from thalweg.data.sources.captions import joined, text_of
 from thalweg.data.sources.listed import LARGEST_LIST, LIST, Listing, listing
-from thalweg.data.sources.names import identity
 from thalweg.data.sources.numbering import classes_of
 from thalweg.data.sources.passed_over import PassedOver, is_hidden
 from thalweg.data.sources.refusals import (
@@ -130,9 +130,21 @@ class TarSource:
         self.classes = None if self.labels is None else classes_of(where, self.labels, classes)
 
     @cached_property
+    def contents(self) -> Contents:
+        """Names, sizes, labels and captions of all images, and the content of some."""
+        every = range(len(self))
+        return contents_of(
+            [place.sample.key for place in self._places],
+            files=told([place.sample.image.size for place in self._places], self._first),
+            labels=self.labels,
+            captions=[self.captions(index) for index in every] if self.captioned else None,
+            classes=self.classes,
+        )
+
+    @property
     def identity(self) -> str:
-        """A hash of the images' names and sizes."""
-        return identity("tar", ((place.sample.key, place.sample.image.size) for place in self._places))
+        """What the source is: a hash of its contents."""
+        return self.contents.identity("tar")
 
     def __len__(self) -> int:
         return len(self._places)
@@ -153,7 +165,12 @@ class TarSource:
         if sample.text is None:
             return sample.captions
         name = f"{sample.text.name} in {tar.location}"
-        return joined(text_of(tar.read(sample.text), name), sample.captions)
+        return joined(text_of(sample.text.content or b"", name), sample.captions)
+
+    def _first(self, index: int, count: int) -> bytes:
+        """The first bytes of an image."""
+        tar, sample = self._places[index]
+        return tar.read(sample.image._replace(size=count))
 
 
 def _scanned(location: Location) -> tuple[_Tar, list[Sample], PassedOver]:

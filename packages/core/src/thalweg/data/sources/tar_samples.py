@@ -21,7 +21,7 @@ class Sample(NamedTuple):
     Attributes:
         key: the name that its members share.
         image: the image's member.
-        text: the member that holds captions, to be read with the image.
+        text: the member that holds captions.
         label: its class.
         captions: those that stood in its ``.json``.
         described: whether a text or a field for captions is there, empty or not.
@@ -44,8 +44,8 @@ class _Described(NamedTuple):
 
 
 def is_sidecar(name: str) -> bool:
-    """Whether a member is small and says what the classes are, so that it is read with the headers."""
-    return _split(name)[1] in (".cls", ".json") and not is_list(name) and hidden_in(name) is None
+    """Whether a member is small and says something of an image, so that it is read with the headers."""
+    return _split(name)[1] in _SIDECARS and not is_list(name) and hidden_in(name) is None
 
 
 def is_list(name: str) -> bool:
