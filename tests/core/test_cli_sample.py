@@ -64,7 +64,7 @@ def test_later_samples_are_those_of_a_longer_run(model, tmp_path):
     [
         (["--labels", "0,3"], 2, "there is no class 3; the network knows the classes 0 to 2"),
         (["--labels", "cat"], 2, "'cat' is no list of integers"),
-        (["--start", "-1"], 2, "start is -1"),
+        (["--start", "-1"], 2, "'start' must be at least 0, got -1"),
         (["--device", "teapot"], 2, "'teapot' cannot be used here"),
         (["sampler=eular"], 2, "'euler'"),
         (["sampler.step=3"], 2, "'steps'"),

@@ -223,7 +223,9 @@ def test_a_fifo_in_a_checkpoint_is_damage(tmp_path: Path, name: str) -> None:
     assert trainer(run, steps=3, **more).train().step == 3  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("place", ["../beside", "/tmp/elsewhere", "", "a/../../b", "."])
+@pytest.mark.parametrize(
+    "place", ["../beside", "/tmp/elsewhere", "", "a/../../b", ".", "s3://b/x", "file:///x"]
+)
 @pytest.mark.parametrize(("logger", "key"), [("csv", "file"), ("tensorboard", "folder")])
 def test_a_logger_stays_within_the_run_directory(place: str, logger: str, key: str) -> None:
     with pytest.raises(ThalwegError, match="within the run directory"):

@@ -267,7 +267,7 @@ def test_networks_are_opened_by_url(machine, tmp_path):
 
 
 def test_the_web_is_refused_before_the_first_step():
-    with pytest.raises(ConfigError, match=r"http://127.0.0.1:9/run can only be read"):
+    with pytest.raises(ConfigError, match=r"http://127.0.0.1:9/run, and the web can only be read"):
         dry_run(tiny(), "http://127.0.0.1:9/run", accelerator="cpu")
 
 

@@ -50,7 +50,8 @@ def new_plugin(name: str, kind: str, parent: Path | str) -> Path:
     _check_kind(kind)
     _check_name(name, kind)
     distribution = f"thalweg-{name.replace('_', '-')}"
-    folder = local_path(parent, "the folder of the package") / distribution
+    parent = local_path(parent, "the folder of the package")
+    folder = parent / distribution
     # A link that leads nowhere is there as well.
     if os.path.lexists(folder):
         raise ConfigError(f"{folder} is there already; choose another name, or take it away first")

@@ -12,7 +12,8 @@ from thalweg.folders import refuse_links
 def within(instance: Any, field: "attrs.Attribute[str]", value: str) -> None:  # noqa: ARG001 - attrs' signature
     """A validator: a path that stays within the folder that it is relative to."""
     path = PurePath(value)
-    if not path.parts or path.is_absolute() or ".." in path.parts or "\0" in value:
+    outside = path.is_absolute() or ".." in path.parts or "://" in value
+    if not path.parts or outside or "\0" in value:
         raise ValueError(f"'{field.name}' must be a name within the run directory, not {value!r}")
 
 
