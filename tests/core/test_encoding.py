@@ -16,7 +16,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from autoencoder_makers import write_sd_vae
-from image_makers import encoded, image_folder, pixels
+from image_makers import encoded, image_folder, pixels, tar
 from thalweg.config import component
 from thalweg.data.cropping import center_crop
 from thalweg.data.shards import read_index, verify
@@ -364,12 +364,18 @@ def test_a_damaged_image_is_named_and_the_shards_before_it_stay(place, reference
     damaged = tmp_path / "images" / name
     sound = damaged.read_bytes()
     damaged.write_bytes(sound[:100] + bytes(len(sound) - 100))
-    with pytest.raises(DataError, match=name):
-        encode(job(place, tmp_path / "out", source=str(tmp_path / "images")), accelerator="cpu", devices="1")
+    task, how = (
+        job(place, tmp_path / "out", source=str(tmp_path / "images")),
+        {"accelerator": "cpu", "devices": "1"},
+    )
+    with pytest.raises(DataError, match=f"{name}.*--accept-changed-data"):
+        encode(task, **how)
     assert len(list((tmp_path / "out").glob("shard-*.safetensors"))) == 4
-    # Repaired, it goes on: names and sizes are as before.
+    # Repaired, it goes on, if it is told that this is why the data differ.
     damaged.write_bytes(sound)
-    encode(job(place, tmp_path / "out", source=str(tmp_path / "images")), accelerator="cpu", devices="1")
+    with pytest.raises(ConfigError, match=f"the file of 1 image changed, {name}"):
+        encode(task, **how)
+    encode(task, **how, accept_changed_data=True)
     assert contents(tmp_path / "out") == reference
 
 
@@ -490,3 +496,49 @@ def test_images_of_any_form_are_cropped_alike(tmp_path, place):
     (shard,) = shards(tmp_path / "out")
     assert shard["pixels"].shape == (2, 3, SIZE, SIZE)
     assert "labels" not in shard
+
+
+def relabelled(folder, label):
+    """Twelve images in a tar, all of one class but the last."""
+    members = {}
+    for number in range(12):
+        members[f"{number:02d}.png"] = encoded(pixels(number))
+        members[f"{number:02d}.cls"] = str(label if number < 11 else 3).encode()
+    return tar(folder / "labelled.tar", members)
+
+
+def pixel_job(folder, **more):
+    given = {"shard_samples": 4, "batch_size": 2, "autoencoder": {"type": "identity"}, "size": 8, **more}
+    return EncodingJob(source=str(folder / "labelled.tar"), target=str(folder / "out"), **given)
+
+
+def test_labels_that_were_corrected_are_never_complete_already(tmp_path):
+    relabelled(tmp_path, 0)
+    encode(pixel_job(tmp_path), accelerator="cpu", devices="1")
+    before = contents(tmp_path / "out")
+    relabelled(tmp_path, 1)
+    for accepts in (False, True):
+        with pytest.raises(ConfigError, match=r"other data.*the labels of 11 images changed, the first 00;"):
+            encode(pixel_job(tmp_path), accelerator="cpu", devices="1", accept_changed_data=accepts)
+    assert contents(tmp_path / "out") == before
+
+
+def test_an_unfinished_set_keeps_its_shards_of_changed_data_if_it_is_told_to(tmp_path):
+    job, how = pixel_job(tmp_path), {"accelerator": "cpu", "devices": "1"}
+    relabelled(tmp_path, 0)
+    with pytest.raises(StopError):
+        encode(job, **how, show=lambda *_: StopsAfter(8))
+    kept = contents(tmp_path / "out")
+    relabelled(tmp_path, 1)
+    with pytest.raises(ConfigError, match="--accept-changed-data"):
+        encode(job, **how)
+    with pytest.raises(ConfigError, match=r"made otherwise \(header\.seed"):
+        encode(pixel_job(tmp_path, seed=1), **how, accept_changed_data=True)
+    assert contents(tmp_path / "out") == kept
+    encode(job, **how, accept_changed_data=True)
+    after = contents(tmp_path / "out")
+    shards_kept = {name for name in kept if name.endswith(".safetensors")}
+    assert shards_kept
+    assert {name: after[name] for name in shards_kept} == {name: kept[name] for name in shards_kept}
+    source = source_of(str(tmp_path / "labelled.tar"))
+    assert read_index(Location(str(tmp_path / "out"))).header.source == source.identity

@@ -12,6 +12,7 @@ from thalweg.training.batches import Batches, check_labels
 from thalweg.training.ema import EMA
 from thalweg.training.losses import Losses, has_unused
 from thalweg.training.parts import Parts, build
+from thalweg.training.reading import Reading
 from thalweg.training.step import TrainingStep
 from thalweg.training.supply import Supply
 from thalweg.training.validation import Validation
@@ -58,7 +59,7 @@ def test_accumulation_equals_one_big_batch() -> None:
     optimizer = torch.optim.SGD(losses.parameters(), lr=1.0)
     wrapped, wrapped_optimizer = fabric.setup(losses, optimizer)
     step = TrainingStep(
-        fabric, wrapped, wrapped_optimizer, EMA(parts.network, 0.5), drawn, supply(drawn, 4),
+        fabric, wrapped, wrapped_optimizer, EMA(parts.network, 0.5), drawn, supply(drawn, 4), Reading(fabric),
         accumulate=4, clip=0.05, admits=lambda *_: True,
     )  # fmt: skip
     numbers = step(7)
@@ -135,7 +136,7 @@ def test_validation_changes_with_the_weights_alone() -> None:
     losses = Losses(parts.network, parts.objectives)
     fabric = Fabric(accelerator="cpu", devices=1)
     validation = Validation(
-        losses, parts.planner, parts.dataset.validation, seed=1, batch_size=50, batches=3
+        losses, parts.planner, parts.dataset.validation, Reading(fabric), seed=1, batch_size=50, batches=3
     )  # fmt: skip
     torch.manual_seed(1)
     first = validation(fabric)
@@ -150,15 +151,15 @@ def test_validation_changes_with_the_weights_alone() -> None:
 def test_validation_weighs_every_sample_alike() -> None:
     parts = build(tiny())
     losses = Losses(parts.network, parts.objectives)
-    size = len(parts.dataset.validation)
+    size, fabric = len(parts.dataset.validation), Fabric(accelerator="cpu", devices=1)
     validation = Validation(
-        losses, parts.planner, parts.dataset.validation, seed=1, batch_size=200, batches=99
+        losses, parts.planner, parts.dataset.validation, Reading(fabric), seed=1, batch_size=200, batches=99
     )  # fmt: skip
-    measured = validation(Fabric(accelerator="cpu", devices=1))
+    measured = validation(fabric)
     assert size % 200  # the last batch is smaller
     with torch.no_grad():
         sums = [
-            float(validation._measure(Fabric(accelerator="cpu", devices=1), index, 0)["loss"]) * len(chosen)
+            float(validation._measure(fabric, index, 0)["loss"]) * len(chosen)
             for index, chosen in enumerate(validation._batches)
         ]
     assert measured["validation/loss"] == pytest.approx(sum(sums) / size, rel=1e-5)
@@ -213,7 +214,7 @@ def test_a_step_that_is_not_admitted_changes_nothing() -> None:
     wrapped, wrapped_optimizer = fabric.setup(losses, optimizer)
     ema, verdicts = EMA(parts.network, 0.5), iter([True, False])
     step = TrainingStep(
-        fabric, wrapped, wrapped_optimizer, ema, drawn, supply(drawn, 1),
+        fabric, wrapped, wrapped_optimizer, ema, drawn, supply(drawn, 1), Reading(fabric),
         accumulate=1, clip=1.0, admits=lambda *_: next(verdicts),
     )  # fmt: skip
     assert step(0) is not None

@@ -9,7 +9,7 @@ from jaxtyping import Int, UInt8
 from torch import Tensor
 
 from thalweg.data.cropping import center_crop
-from thalweg.errors import DataError
+from thalweg.errors import DamagedError, DataError
 from thalweg.protocols import Record, Source
 
 
@@ -50,8 +50,14 @@ class ImageReader:
             DataError: naming the image, if it is damaged, has no class where the source has classes, or is
                 in colour where grey is stored.
         """
-        records = [self._source[index] for index in indices]
-        images = torch.from_numpy(np.stack([self._image(record) for record in records]))
+        try:
+            records = [self._source[index] for index in indices]
+            images = torch.from_numpy(np.stack([self._image(record) for record in records]))
+        except DamagedError as error:
+            raise DamagedError(
+                f"{error}; the shards that are whole stay, and the same command goes on once the image is "
+                f"put back, or replaced and --accept-changed-data given; thalweg data verify names them all"
+            ) from error
         labels = None
         if self._source.classes is not None:
             labels = torch.tensor([self._label(record) for record in records])

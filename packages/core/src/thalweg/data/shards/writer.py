@@ -214,10 +214,11 @@ class ShardWriter:
             except ValueError:
                 raise DataError(f"{place} is damaged; empty the folder and begin anew") from None
             written = parse_document(text_of(ours).encode())
-            if self._accepts and {**theirs["header"], **_source_of(written["header"])} == written["header"]:
-                theirs = {**theirs, "header": written["header"]}
-                place.write(text_of(ours, sealed=True).encode())
+            if self._accepts:
+                theirs["header"] |= _source_of(written["header"])
             self._compare(written, theirs)
+            if self._accepts:
+                place.write(text_of(ours, sealed=True).encode())
             return
         stray = [name for name in sorted(self._names()) if name.startswith("shard-") or name == EMPTY]
         if stray:
