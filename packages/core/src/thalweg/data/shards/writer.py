@@ -210,12 +210,12 @@ class ShardWriter:
         place = self._target / _UNFINISHED
         if place.exists():
             try:
-                theirs = parse_document(_read_small(place), sealed=True)
+                theirs: dict[str, Any] = parse_document(_read_small(place), sealed=True)
             except ValueError:
                 raise DataError(f"{place} is damaged; empty the folder and begin anew") from None
             written = parse_document(text_of(ours).encode())
             if self._accepts:
-                theirs["header"] |= _source_of(written["header"])
+                theirs["header"] = {**theirs["header"], **_source_of(written["header"])}
             self._compare(written, theirs)
             if self._accepts:
                 place.write(text_of(ours, sealed=True).encode())

@@ -27,7 +27,8 @@ def variations(subject: Subject) -> Iterator[tuple[str, Any]]:
         if type(value) not in (bool, int):
             continue
         try:
-            yield name, subject.build(**{name: not value if isinstance(value, bool) else value + 1})
+            another = subject.config(**{name: not value if isinstance(value, bool) else value + 1})
+            yield name, subject.build(config=another)
         except ThalwegError:
             continue
 
