@@ -197,7 +197,7 @@ class ShardWriter:
         ours: dict[str, Any] = {"header": dump(self.header), "shard_samples": self.shard_samples}
         if (self._target / INDEX).exists():
             index = read_index(self._target)
-            theirs = {"header": dump(index.header), "shard_samples": index.shard_samples}
+            theirs: dict[str, Any] = {"header": dump(index.header), "shard_samples": index.shard_samples}
             self._compare(ours, theirs, finished=True)
             return
         if self._target.local is None:
@@ -210,7 +210,7 @@ class ShardWriter:
         place = self._target / _UNFINISHED
         if place.exists():
             try:
-                theirs: dict[str, Any] = parse_document(_read_small(place), sealed=True)
+                theirs = parse_document(_read_small(place), sealed=True)
             except ValueError:
                 raise DataError(f"{place} is damaged; empty the folder and begin anew") from None
             written = parse_document(text_of(ours).encode())
