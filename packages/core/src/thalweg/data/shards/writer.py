@@ -215,7 +215,7 @@ class ShardWriter:
                 raise DataError(f"{place} is damaged; empty the folder and begin anew") from None
             written = parse_document(text_of(ours).encode())
             if self._accepts:
-                theirs["header"] |= _source_of(written["header"])
+                theirs["header"] = {**theirs["header"], **_source_of(written["header"])}
             self._compare(written, theirs)
             if self._accepts:
                 place.write(text_of(ours, sealed=True).encode())

@@ -27,8 +27,8 @@ def variations(subject: Subject) -> Iterator[tuple[str, Any]]:
         if type(value) not in (bool, int):
             continue
         try:
-            changed: dict[str, Any] = {name: not value if isinstance(value, bool) else value + 1}
-            yield name, subject.build(**changed)
+            another = subject.config(**{name: not value if isinstance(value, bool) else value + 1})
+            yield name, subject.build(config=another)
         except ThalwegError:
             continue
 
