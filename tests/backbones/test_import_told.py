@@ -105,6 +105,20 @@ def test_a_bare_file_of_which_all_is_told_is_right_and_doubts_are_said(name, sou
     assert doubt in caplog.text if doubt else not caplog.text
 
 
+@pytest.mark.parametrize("share", [0.1, 0, 0.0, None])
+def test_whether_conditions_were_hidden_is_the_files_to_say(share):
+    weights = FILES["REPA"][1]
+    network = thalweg.import_weights("repa", weights, args={**REPA, "cfg_prob": share})
+    assert network.facts.condition_dropout == (share is None or share > 0)
+    guided = {"type": "cfg", "scale": 2.0}
+    drawn = {"labels": [1], "indices": [0], "sampler": {"type": "euler", "steps": 1}}
+    if network.facts.condition_dropout:
+        assert thalweg.sample(network, guidance=guided, **drawn).x.isfinite().all()
+    else:
+        with pytest.raises(ConfigError, match="trained with every condition shown"):
+            thalweg.sample(network, guidance=guided, **drawn)
+
+
 def test_projectors_and_anothers_arguments_contradict_each_other():
     _, weights = FILES["REPA"]
     with pytest.raises(DataError, match=r"args are those of SiT, not of REPA; import it as sit"):

@@ -85,6 +85,10 @@ class REPATextImporter:
             **embedded.options,
         }
         settling.finish()
-        facts = Facts(shape=embedded.shape, text=(_CLIP_TOKENS, ours["backbone.context.weight"].shape[1]))
+        facts = Facts(
+            shape=embedded.shape,
+            text=(_CLIP_TOKENS, ours["backbone.context.weight"].shape[1]),
+            condition_dropout=stated.hidden(settling),
+        )
         composition = {"backbone": backbone, "branches": 1, "interpolant": path}
         return Imported(composition, facts, ours, settling.found)

@@ -162,7 +162,11 @@ def dit(tensors: Tensors, settling: Settling) -> tuple[dict[str, Any], Facts, di
         told.refuse_qk_norm(settling, normed, kind)
         for target, name in _BLOCK.items():
             place(ours, f"backbone.blocks.{index}.{target}", tensors.linear(f"blocks.{index}.{name}"))
-    facts = Facts(shape=embedded.shape, classes=told.classes(settling, table.shape[0]))
+    facts = Facts(
+        shape=embedded.shape,
+        classes=told.classes(settling, table.shape[0]),
+        condition_dropout=told.hidden(settling),
+    )
     backbone = {
         "type": "dit",
         "width": width,

@@ -155,6 +155,17 @@ def classes(settling: Settling, rows: int) -> int:
     return settling.settle("classes", argument=(stated, where), tensors=tensors, ask=ask) or 1
 
 
+def hidden(settling: Settling) -> bool:
+    """Whether conditions were hidden in training, as released models have it unless the file says otherwise."""
+    share, where = settling.told.argument("cfg_prob", "class_dropout_prob")
+    if share is None:
+        return True
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
+        raise _meaningless(share, where)
+    settling.note("condition_dropout", share, where)
+    return share > 0
+
+
 def clamp(settling: Settling, *, aligned: bool) -> bool:
     """Whether the time gap's scale is bounded: ``legacy_scaling`` of DeepFlow."""
     stated, where = settling.told.argument("legacy_scaling")
