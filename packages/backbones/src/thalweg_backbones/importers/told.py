@@ -156,7 +156,7 @@ def classes(settling: Settling, rows: int) -> int:
 
 
 def hidden(settling: Settling) -> bool:
-    """Whether conditions were hidden in training, as released models have it unless the file says otherwise."""
+    """Whether conditions were hidden in training: by the file's arguments, else as in all released models."""
     share, where = settling.told.argument("cfg_prob", "class_dropout_prob")
     if share is None:
         return True
