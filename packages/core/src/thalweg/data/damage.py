@@ -6,6 +6,8 @@ from threading import Lock
 import numpy as np
 from jaxtyping import Bool, Int
 
+from thalweg.visible import visible_line
+
 _TOLD = 20
 """Damaged images that are named; of more, their number is."""
 
@@ -27,7 +29,7 @@ class Damage:
             self._reasons[place] = reason
             count = len(self._reasons)
         if count <= _TOLD:
-            _log.warning("left out, and the next image is read in its place: %s", reason)
+            _log.warning("left out, and the next image is read in its place: %s", visible_line(reason))
         if count == _TOLD:
             _log.warning("further damaged images are counted and not named")
 

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Iterable
 
 from thalweg.storage import Location
+from thalweg.visible import visible_line
 
 HIDDEN = "hidden or of a system"
 
@@ -94,4 +95,4 @@ class PassedOver:
                 f"{len(names)} {reason} (the first {next(iter(names))})"
                 for reason, names in self._names.items()
             ]
-            _log.warning("%s: passed over %s", where, ", ".join(parts))
+            _log.warning("%s", visible_line(f"{where}: passed over {', '.join(parts)}"))
