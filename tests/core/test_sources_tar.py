@@ -361,6 +361,18 @@ def test_names_in_a_tar_need_not_be_utf_8(tmp_path):
     assert found.identity
 
 
+def test_names_that_are_passed_over_are_written_out(tmp_path, caplog):
+    with tarfile.open(tmp_path / "x.tar", "w", errors="surrogateescape") as archive:
+        for name in ("a.png", os.fsdecode(b"caf\xe9.md"), "\x1b[31m.md"):
+            info = tarfile.TarInfo(name)
+            info.size = len(IMAGES[0])
+            archive.addfile(info, io.BytesIO(IMAGES[0]))
+    source(tmp_path / "x.tar")
+    (message,) = caplog.messages
+    assert "2 that are no images, labels or captions (the first caf\\udce9.md)" in message
+    assert message.isprintable()
+
+
 def test_names_of_tars_may_look_like_patterns_and_queries(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("what?.tar", "a{1..2}.tar", "a{b}.TAR"):
