@@ -29,6 +29,8 @@ def answers(source, network, file, weights):
         context = file.tensors["forward.context"]
         seen = torch.ones(context.shape[:2], dtype=torch.bool)
         text = Text(context, seen, torch.zeros_like(context[0]), seen[0])
+        # The reference has fewer tokens than CLIP's 77.
+        network.facts = attrs.evolve(network.facts, text=tuple(context.shape[1:]))
         return network.velocity(x, t, Condition(text=text)), released.mmdit(weights, x, t, context, heads)
     theirs = released.sit(weights, x, t, file.tensors["forward.y"], heads)
     condition = file.condition("forward.y")

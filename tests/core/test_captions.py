@@ -52,6 +52,11 @@ def read(split, seed=0):
     return split.batch(list(range(len(split))), generator(seed, "test")).condition.text
 
 
+def alike(one, other):
+    """Equal but for the last bit of float16: rounding before it depends on how many are encoded together."""
+    return torch.allclose(one, other, rtol=2**-9, atol=2**-10)
+
+
 def test_the_facts_are_known_before_the_encoder_is_loaded(monkeypatch, tmp_path):
     assert images().facts.text == (6, 384)
     missing = {**ENCODER, "weights": "nowhere"}
@@ -71,7 +76,7 @@ def test_a_caption_of_each_image_is_drawn_at_each_read():
         text = read(train, seed)
         assert text.tokens.shape == (len(train), 6, 384)
         for row, tokens in enumerate(text.tokens):
-            seen[row] |= {caption for caption, one in expected.items() if torch.equal(one, tokens)}
+            seen[row] |= {caption for caption, one in expected.items() if alike(one, tokens)}
     assert all(len(both) == 2 for both in seen)
     assert len(set.union(*seen)) == 2 * len(train)
     assert torch.equal(read(train, 3).tokens, read(images().build().train, 3).tokens)
@@ -81,12 +86,12 @@ def test_the_words_are_those_of_the_tokens():
     split = images().build().validation
     words = split.captions(range(len(split)), generator(5, "test"))
     tokens = split.batch(range(len(split)), generator(5, "test")).condition.text.tokens
-    assert torch.equal(tokens, encoder()(words).tokens.half().float())
+    assert alike(tokens, encoder()(words).tokens)
 
 
 def test_the_empty_caption_is_the_encoders():
     text, empty = read(images().build().train), encoder()([""])
-    assert torch.equal(text.empty_tokens, empty.tokens[0].half().float())
+    assert alike(text.empty_tokens, empty.tokens[0])
     assert torch.equal(text.empty_mask, empty.mask[0])
 
 
@@ -177,7 +182,7 @@ def test_shards_hold_all_captions_and_the_empty_one(stored, monkeypatch):
     found = set()
     for seed in range(8):
         text = read(data.train, seed)
-        assert torch.equal(text.empty_tokens, empty.tokens[0].half().float())
+        assert alike(text.empty_tokens, empty.tokens[0])
         for tokens in text.tokens:
             (place,) = (expected == tokens).all(dim=(1, 2)).nonzero(as_tuple=True)[0].tolist()
             found.add(place)
