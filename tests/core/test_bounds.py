@@ -108,7 +108,7 @@ def test_a_hostile_description_is_refused_at_once(saved, kind):
     begun = time.process_time()
     with pytest.raises(DataError) as failure:
         load(saved)
-    assert time.process_time() - begun < 1
+    assert time.process_time() - begun < 10  # what it asks for would take hours
     assert len(str(failure.value)) < 1000
     assert "model" in str(failure.value)
 
@@ -126,7 +126,7 @@ def test_what_is_no_description_is_refused_at_once(saved, text):
     begun = time.process_time()
     with pytest.raises(DataError, match=r"model\.json is no description"):
         load(saved)
-    assert time.process_time() - begun < 1
+    assert time.process_time() - begun < 10  # what it asks for would take hours
 
 
 def test_each_flipped_bit_of_a_description_is_found(saved):
@@ -185,7 +185,7 @@ def test_a_plugin_without_bounds_is_stopped(saved, monkeypatch, options):
     begun = time.process_time()
     with pytest.raises(DataError, match=r"larger than the .* tensors"):
         load(saved)
-    assert time.process_time() - begun < 1
+    assert time.process_time() - begun < 10  # what it asks for would take hours
 
 
 def test_bounds_are_of_this_thread_and_end(saved):
@@ -224,7 +224,7 @@ def test_a_recipe_has_bounds(changes):
     begun = time.process_time()
     with pytest.raises(ConfigError):
         structure(RunConfig, {**TINY, "training": TRAINING, **changes})
-    assert time.process_time() - begun < 1
+    assert time.process_time() - begun < 10  # what it asks for would take hours
 
 
 def test_composing_checks_branches_before_the_refiner_is_built():
@@ -234,7 +234,7 @@ def test_composing_checks_branches_before_the_refiner_is_built():
         thalweg.compose(backbone=BACKBONE, refiner="vera", branches=1000, facts=facts)
     with pytest.raises(ConfigError, match="at most 1,024"):
         thalweg.compose(backbone=BACKBONE, refiner="vera", branches=10**9, facts=facts)
-    assert time.process_time() - begun < 1
+    assert time.process_time() - begun < 10  # what it asks for would take hours
 
 
 def test_headers_of_tensors_are_bounded(tmp_path):
