@@ -238,7 +238,9 @@ def test_evaluations_read_files_behind_urls(samples, scheme, capsys):
         *("--out", f"file://{samples}/passport.json"),
     ]
     assert main(command) == 0, capsys.readouterr().err
-    assert json.loads((samples / "passport.json").read_text(encoding="utf-8"))["numbers"]
+    passport = json.loads((samples / "passport.json").read_text(encoding="utf-8"))
+    assert passport["numbers"]
+    assert passport["subject"]["what"] == plain_place(places["samples"])  # and not of a copy that is gone
     assert (samples / "work").is_dir()
 
 
