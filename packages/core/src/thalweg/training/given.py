@@ -10,7 +10,9 @@ from thalweg.config import RunConfig, check_made
 from thalweg.errors import ConfigError
 from thalweg.integers import PROCESSES
 from thalweg.network import FlowNetwork
-from thalweg.protocols import Dataset, Objective
+from thalweg.protocols import Objective
+
+_OF_DATASET = ("facts", "train", "validation", "images")
 
 
 def check_given(
@@ -37,8 +39,11 @@ def check_given(
     check_path("run_dir", run_dir, "the run's folder")
     if network is not None:
         check_instance("network", network, FlowNetwork, "a network, as thalweg.compose returns it, or None")
-    if dataset is not None:
-        check_instance("dataset", dataset, Dataset, "a data set that is built, or None for the config's own")
+    # The identity is not asked for here: to know it images may be read.
+    if dataset is not None and not all(hasattr(dataset, one) for one in _OF_DATASET):
+        raise ConfigError(
+            f"dataset is {described(dataset)}; give a data set that is built, or None for the config's own"
+        )
     if objectives is not None:
         check_instance("objectives", objectives, Mapping, "a mapping of names to objectives, or None")
         for name, one in objectives.items():

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import attrs
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
@@ -29,6 +28,7 @@ from thalweg.training.optimizer import adamw
 from thalweg.training.parts import Parts, frames_of
 from thalweg.training.progress import Progress, progress
 from thalweg.training.reading import Reading, UnreadableError
+from thalweg.training.result import TrainingResult
 from thalweg.training.run_directory import RunDirectory
 from thalweg.training.samples import SampleGrid
 from thalweg.training.saver import Saver
@@ -38,33 +38,6 @@ from thalweg.training.supply import Supply
 from thalweg.training.telling import ended, left_out
 from thalweg.training.validation import Validation
 from thalweg.training.watch import Watch
-
-
-@attrs.frozen(eq=False)
-class TrainingResult:
-    """What came of a run.
-
-    Attributes:
-        run_dir: its folder.
-        step: steps done.
-        interrupted: whether a signal ended it before its last step; the same call goes on.
-        preempted: whether that was SIGTERM or SIGUSR1, and not Ctrl-C.
-        seconds: spent in training over all sessions, and in nothing else.
-        beside: seconds that went to anything else, by what: see :class:`thalweg.training.clock.Clock`.
-        numbers: the newest line of metrics.jsonl; empty if none was due yet.
-        model: folder of the averaged network, for :func:`thalweg.load`; None if interrupted.
-        leads: whether this process is the first one, which speaks for all.
-    """
-
-    run_dir: Path
-    step: int
-    interrupted: bool
-    seconds: float
-    beside: Mapping[str, float]
-    numbers: Mapping[str, float]
-    model: Path | None
-    preempted: bool = False
-    leads: bool = True
 
 
 class Session:
@@ -242,7 +215,8 @@ class Session:
         """Step on; the signal that stopped the run before its last step, or 0."""
         state, training, watch, clock = self._state, self._config.training, self._watch, self._clock
         if state.step < training.steps:
-            self._reading.begin(lambda: self._supply(state.step, 0))
+            with clock.on(START_UP):
+                self._reading.begin(lambda: self._supply(state.step, 0))
         while state.step < training.steps:
             # The first step with a network that is to be compiled does little else.
             compiling, self._compiling = self._compiling, False
