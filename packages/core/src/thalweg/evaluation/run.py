@@ -17,7 +17,7 @@ from thalweg.evaluation.choosing import chosen
 from thalweg.evaluation.given import check_given
 from thalweg.evaluation.judges import Judge, build_judges
 from thalweg.evaluation.outputs import check_outputs
-from thalweg.evaluation.own import Own, described
+from thalweg.evaluation.own import Own, settings_in_words
 from thalweg.evaluation.parts import Makers, Statistics
 from thalweg.evaluation.passport import Passport
 from thalweg.evaluation.processes import check_alone
@@ -136,7 +136,7 @@ def evaluate(
         theirs = open_reference(theirs_at, ours, read.config, place)
         evaluation = _Evaluation(read, ours, theirs, means)
         if network is not None:
-            say(f"drawing with {described(read.config.sampling, read.origins)}")
+            say(f"drawing with {settings_in_words(read.config.sampling, read.origins)}")
         passport = Passport(
             numbers=evaluation.numbers(save_reference),
             conditions=evaluation.conditions(),

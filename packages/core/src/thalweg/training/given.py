@@ -13,6 +13,7 @@ from thalweg.network import FlowNetwork
 from thalweg.protocols import Objective
 
 _OF_DATASET = ("facts", "train", "validation", "images")
+_LONGEST_TIMEOUT = 30 * 86_400
 
 
 def check_given(
@@ -54,5 +55,8 @@ def check_given(
     if not isinstance(devices, str):
         PROCESSES.check("devices", devices)
     PROCESSES.check("nodes", nodes)
-    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout > 0:
-        raise ConfigError(f"timeout is {described(timeout)}; it must be a number of seconds above 0")
+    number = isinstance(timeout, int | float) and not isinstance(timeout, bool)
+    if not number or not 0 < timeout <= _LONGEST_TIMEOUT:
+        raise ConfigError(
+            f"timeout is {described(timeout)}; it must be above 0 and at most {_LONGEST_TIMEOUT:,} seconds"
+        )

@@ -11,16 +11,24 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from thalweg.config import RunConfig, dump
+from thalweg.config import RunConfig
 from thalweg.errors import ThalwegError
-from thalweg.importing import save
 from thalweg.protocols import Logger
 from thalweg.training import checkpoint
 from thalweg.training.batches import Batches
-from thalweg.training.clock import CHECKPOINTS, SAMPLES, START_UP, TRAINING, VALIDATION, Clock, beside, told
+from thalweg.training.clock import (
+    CHECKPOINTS,
+    SAMPLES,
+    START_UP,
+    TRAINING,
+    VALIDATION,
+    Clock,
+    beside,
+    times_in_words,
+)
 from thalweg.training.ema import EMA
+from thalweg.training.export import export
 from thalweg.training.fabric import precision_of, prepare_ddp
-from thalweg.training.fully_sharded import whole
 from thalweg.training.interruption import Interruption
 from thalweg.training.journal import Journal
 from thalweg.training.losses import Losses, has_unused
@@ -182,7 +190,10 @@ class Session:
                 self._saver.wait()
             journal.saved(self._saver.published())
             with self._clock.on(CHECKPOINTS):
-                model = None if stopped_by else self._export()
+                network, ema, step = self._network, self._state.ema, self._state.step
+                model = (
+                    None if stopped_by else export(self._run, self._config, network, ema, step, self._fabric)
+                )
             told_of_damage = left_out(self._state.replaced_anywhere(self._fabric), self._train, self._reading)
             if told_of_damage and not self._quiet:
                 shown.say(told_of_damage)
@@ -192,7 +203,7 @@ class Session:
             self._fabric.barrier()
             spent = self._clock.spent
             if not self._quiet:
-                shown.say(told(spent))
+                shown.say(times_in_words(spent))
         finally:
             shown.close()
             self._supply.close()
@@ -321,22 +332,6 @@ class Session:
         saved = checkpoint.checkpoints(self._run.checkpoints)
         return saved[-1] if saved else None
 
-    def _export(self) -> Path:
-        # One tensor at a time is put together, and kept by the first process alone.
-        tensors = {}
-        for name, tensor in self._state.ema.state_dict().items():
-            full = whole(tensor)
-            if self._fabric.is_global_zero:
-                tensors[name] = full.cpu()
-        if self._fabric.is_global_zero:
-            network, config = self._network, self._config
-            self._run.make_room_for_model()
-            save(
-                self._run.model,
-                tensors,
-                network.composition,
-                network.facts,
-                run={"name": config.name, "seed": config.seed, "step": self._state.step},
-                sampling=dump(config.sampling),
-            )
-        return self._run.model
+    def _exported(self) -> Path:
+        network, state = self._network, self._state
+        return export(self._run, self._config, network, state.ema, state.step, self._fabric)
