@@ -5,7 +5,7 @@ arguments that a training script kept in the file tell most of it, options tell 
 them tell must agree; what none tells is asked for, never guessed.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -62,8 +62,12 @@ def _integers(values: Any) -> tuple[int, ...] | None:
     return tuple(_COUNT.check(f"branches_at[{place}]", one) for place, one in enumerate(found))
 
 
-def _count(name: str) -> Callable[[Any], int | None]:
-    return lambda value: None if value is None else _COUNT.check(name, value)
+def _heads(value: Any) -> int | None:
+    return None if value is None else _COUNT.check("heads", value)
+
+
+def _classes(value: Any) -> int | None:
+    return None if value is None else _COUNT.check("classes", value)
 
 
 def _switch(_: object, __: object, value: Any) -> None:
@@ -88,12 +92,12 @@ class Told:
         ConfigError: one of them is of another type or range.
     """
 
-    heads: int | None = attrs.field(default=None, converter=_count("heads"))
+    heads: int | None = attrs.field(default=None, converter=_heads)
     branches_at: tuple[int, ...] | None = attrs.field(default=None, converter=_integers)
     path: str | None = attrs.field(default=None, converter=_path)
     prediction: str | None = attrs.field(default=None, converter=_prediction)
     clamp: bool | None = attrs.field(default=None, validator=_switch)
-    classes: int | None = attrs.field(default=None, converter=_count("classes"))
+    classes: int | None = attrs.field(default=None, converter=_classes)
     arguments: Mapping[str, Any] = attrs.field(factory=lambda: MappingProxyType({}), eq=False)
 
     def argument(self, *names: str) -> tuple[Any, str]:

@@ -110,9 +110,8 @@ def evaluate(
     settings = check_texts("settings", settings, "['count=10']")
     devices, batch_size = PROCESSES.check("devices", devices), AT_ONCE.check("batch_size", batch_size)
     begun = time.perf_counter()
-    subject, reference = (
-        plain_place(one) if isinstance(one, str | Path) else one for one in (subject, reference)
-    )
+    subject = plain_place(subject) if isinstance(subject, str | Path) else subject
+    reference = plain_place(reference) if isinstance(reference, str | Path) else reference
     judged = chosen(metrics, extractor) if metrics else None
     check_protocol(protocol, settings, judged)
     place = resolved(device)
