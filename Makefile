@@ -13,14 +13,14 @@ DOCUMENTERS := $(VENV)/.installed-documenters
 
 AUDITORS := $(VENV)/.installed-auditors
 
-.PHONY: help venv quickstart test typed examples docs packages sbom audit test-oldest test-siblings torture clean
+.PHONY: help venv quickstart test commands examples docs packages sbom audit test-oldest test-siblings torture clean
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make quickstart   train a baseline and its DeepFlow twin on digits and compare them, in quickstart/"
 	@echo "make test         lint, format, types, import rules and tests"
-	@echo "make typed        type all that the README and the tutorials say, in the environment that they make"
+	@echo "make commands     run all that the README and the tutorials say, in the environment that they make"
 	@echo "make docs         the documentation site, in build/site; every link of it is checked"
 	@echo "make packages     wheels and source distributions of all five packages, in dist/"
 	@echo "make sbom         bill of materials and licences of all that Thalweg needs, in build/"
@@ -49,7 +49,7 @@ test: $(DEVELOPERS)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 # Where developers' packages are installed too it says less: the README's environment has none of them.
-typed: $(USERS)
+commands: $(USERS)
 	$(BIN)/python .ci/docs.py $(VENV)
 
 docs: $(DOCUMENTERS)

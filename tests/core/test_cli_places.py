@@ -19,7 +19,6 @@ from thalweg.config import load_config
 from thalweg.errors import ConfigError
 from thalweg.evaluation.drawn import draw
 from thalweg.evaluation.run import evaluate
-from thalweg.evaluation.settings import SamplesConfig
 from thalweg.facts import Facts
 from thalweg.importing import save
 from thalweg.project.writing import start
@@ -35,7 +34,18 @@ from thalweg.training.run_directory import RunDirectory
 WORDS = {
     *("accelerator", "autoencoder", "axes", "backend", "device", "devices", "extractor", "kind", "labels"),
     *("metrics", "name", "overrides", "p", "prompts", "resume", "rules", "settings", "shell", "storage"),
-    *("strategy", "teachers", "text", "what", "dtype", "precision", "equal", "protocol"),
+    *(
+        "strategy",
+        "teachers",
+        "text",
+        "what",
+        "dtype",
+        "precision",
+        "equal",
+        "protocol",
+        "over",
+        "branches_at",
+    ),
 }
 REQUIRED = {
     "compare": ["a.json", "b.json"],
@@ -142,7 +152,7 @@ def test_what_is_no_storage_is_a_usage_error(capsys, place):
 @pytest.mark.parametrize(
     "call",
     [
-        lambda url: draw("run", url, SamplesConfig()),
+        lambda url: draw("run", url),
         lambda url: evaluate("run", metrics=["frechet_distance"], out=url),
         lambda url: evaluate("run", metrics=["frechet_distance"], save_reference=url),
         lambda url: evaluate("run", metrics=["frechet_distance"], work=url),
@@ -183,8 +193,8 @@ def test_the_home_folder_is_spelled_out(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     "call",
     [
-        lambda path: draw("run", path, SamplesConfig()),
-        lambda path: draw("run", path, SamplesConfig(), pngs=True),
+        lambda path: draw("run", path),
+        lambda path: draw("run", path, pngs=True),
         lambda path: save(path, {}, {}, FACTS),
         lambda path: RunDirectory(path),
         lambda path: start(path),
@@ -238,7 +248,9 @@ def test_evaluations_read_files_behind_urls(samples, scheme, capsys):
         *("--out", f"file://{samples}/passport.json"),
     ]
     assert main(command) == 0, capsys.readouterr().err
-    assert json.loads((samples / "passport.json").read_text(encoding="utf-8"))["numbers"]
+    passport = json.loads((samples / "passport.json").read_text(encoding="utf-8"))
+    assert passport["numbers"]
+    assert passport["subject"]["what"] == plain_place(places["samples"])  # and not of a copy that is gone
     assert (samples / "work").is_dir()
 
 
@@ -246,7 +258,7 @@ def test_released_weights_are_read_from_a_url(tmp_path, capsys):
     released = tmp_path / "sit.safetensors"
     save_file(golden("sit").weights, released)
     Location("memory://released/sit.safetensors").write(released.read_bytes())
-    heads = ("--heads", "4")
+    heads = ("--heads", "4", "--path", "linear", "--prediction", "velocity")
     assert main(["import", "sit", str(released), str(tmp_path / "a"), *heads]) == 0, capsys.readouterr().err
     there = "memory://released/sit.safetensors"
     assert main(["import", "sit", there, str(tmp_path / "b"), *heads]) == 0, capsys.readouterr().err

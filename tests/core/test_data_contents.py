@@ -7,7 +7,7 @@ import pytest
 
 from image_makers import captioned_folder, encoded, idx_folder, image_folder, image_tars, pixels, tar
 from thalweg.config import dump, structure
-from thalweg.data.contents import EACH, SAMPLED, Contents, contents_of, told
+from thalweg.data.contents import EACH, SAMPLED, Contents, contents_of, fingerprints
 from thalweg.data.differences import changes, differences
 from thalweg.data.sources import source_of
 from thalweg.data.sources.captioned import CaptionedConfig
@@ -158,16 +158,16 @@ def test_the_content_of_some_of_many_files_is_read_and_never_much_of_it():
         read.append((place, count))
         return b"x" * count
 
-    rows = told([10] * 5000, first)
+    rows = fingerprints([10] * 5000, first)
     assert len(read) == SAMPLED
     assert {count for _, count in read} == {10}
     assert sum(" " in row for row in rows) == SAMPLED
     read.clear()
-    told([2**24] * 5000, first)
+    fingerprints([2**24] * 5000, first)
     assert sum(count for _, count in read) <= 64 * 2**20
     read.clear()
-    told([], first)
-    told([3], first)
+    fingerprints([], first)
+    fingerprints([3], first)
     assert read == [(0, 3)]
 
 

@@ -17,11 +17,12 @@ from thalweg.evaluation.drawn import draw
 from thalweg.evaluation.run import evaluate
 from thalweg.evaluation.settings import EvaluationConfig, SamplesConfig
 from thalweg.facts import Facts
+from thalweg.importing import save
 from thalweg.integers import INDEX, SEED, SEED_OF_NUMPY
 from thalweg.plugins import registry
 from thalweg.quickstart.twins import Settings
 from thalweg.randomness import generator
-from thalweg.sampling import check_samples
+from thalweg.sampling import sample
 
 BEYOND = [2**63, 2**64, 10**5000, -1, -(2**63)]
 RECIPE = """
@@ -41,12 +42,12 @@ def test_seeds_at_both_ends_are_taken_by_what_takes_them():
         np.random.RandomState(seed)
 
 
-@pytest.mark.parametrize("number", [np.int64(3), torch.tensor(3), True])
+@pytest.mark.parametrize("number", [np.int64(3), torch.tensor(3)])
 def test_integers_of_others_are_integers(number):
     SEED.check("seed", number)
 
 
-@pytest.mark.parametrize("number", [1.0, "1", None, float("nan")])
+@pytest.mark.parametrize("number", [1.0, "1", None, True, float("nan")])
 def test_what_is_no_integer_is_named(number):
     with pytest.raises(ConfigError, match="'seed' must be an integer, got"):
         SEED.check("seed", number)
@@ -116,7 +117,6 @@ def test_networks_are_not_built_from_such_seeds(seed):
     ("options", "name"),
     [
         ({"first": 2**63}, "start"),
-        ({"first": INDEX.high - 63}, "start"),
         ({"first": -1}, "start"),
         ({"devices": 0}, "devices"),
         ({"devices": 10**9}, "devices"),
@@ -124,8 +124,17 @@ def test_networks_are_not_built_from_such_seeds(seed):
 )
 def test_drawing_says_so_before_it_looks_at_anything(tmp_path, options, name):
     with pytest.raises(ConfigError, match=f"'{name}' must be at"):
-        draw(tmp_path / "no-network", tmp_path / "out.npz", SamplesConfig(), **options)
+        draw(tmp_path / "no-network", tmp_path / "out.npz", **options)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_last_of_as_many_samples_as_the_network_says_has_an_index_too(tmp_path):
+    backbone = {"type": "dit", "width": 16, "depth": 1, "heads": 2, "patch": 4}
+    network = compose(backbone=backbone, facts=Facts(shape=(1, 8, 8)))
+    save(tmp_path / "model", network.state_dict(), network.composition, network.facts, sampling={"count": 9})
+    with pytest.raises(ConfigError, match="'start' must be at most"):
+        draw(tmp_path / "model", tmp_path / "out", first=INDEX.high - 8)
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
 @pytest.mark.parametrize("options", [{"devices": 10**9}, {"batch_size": 0}, {"batch_size": 2**40}])
@@ -135,8 +144,10 @@ def test_so_does_an_evaluation(tmp_path, options):
 
 
 def test_indices_beyond_are_named():
+    backbone = {"type": "dit", "width": 16, "depth": 1, "heads": 2, "patch": 4}
+    network = compose(backbone=backbone, facts=Facts(shape=(1, 8, 8)))
     with pytest.raises(ConfigError, match=re.escape("'indices[1]' must be at most")):
-        check_samples(Facts(shape=(1, 8, 8)), None, [0, 2**63], 8)
+        sample(network, labels=None, indices=[0, 2**63])
 
 
 @pytest.mark.parametrize(

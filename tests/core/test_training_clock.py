@@ -6,7 +6,7 @@ import pytest
 
 from thalweg.cli.main import main
 from thalweg.training import clock, session
-from thalweg.training.clock import BESIDE, TRAINING, Clock, told
+from thalweg.training.clock import BESIDE, TRAINING, Clock, times_in_words
 from thalweg.training.loop import Trainer
 from thalweg.training.samples import SampleGrid
 from thalweg.training.saver import Saver
@@ -140,10 +140,10 @@ def test_an_error_inside_ends_what_was_counted(monkeypatch):
 
 
 def test_in_words():
-    assert told({TRAINING: 16.0, "samples": 224.3, "validation": 1.25, "logging": 0.01}) == (
+    assert times_in_words({TRAINING: 16.0, "samples": 224.3, "validation": 1.25, "logging": 0.01}) == (
         "16.0 s for training, besides 224 s for sample grids, 1.2 s for validation"
     )
-    assert told({TRAINING: 3.0}) == "3.0 s for training"
+    assert times_in_words({TRAINING: 3.0}) == "3.0 s for training"
 
 
 def test_the_command_says_what_the_time_went_to(tmp_path, capsys):

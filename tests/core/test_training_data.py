@@ -12,8 +12,9 @@ import torch
 from image_makers import image_folder
 from thalweg.cli.main import main
 from thalweg.config import RunConfig, structure
-from thalweg.errors import DataError
+from thalweg.errors import ConfigError, DataError
 from thalweg.training.data_record import DATA
+from thalweg.training.given import check_given
 from thalweg.training.loop import Trainer
 from thalweg.training.reading import UnreadableError
 from tiny_runs import TINY, TRAINING, lines, tensor_files
@@ -52,6 +53,17 @@ def run_of(command):
 
 def damage(path):
     path.write_bytes(path.read_bytes()[:60])
+
+
+def test_a_data_set_that_is_given_is_not_asked_for_its_identity(images, tmp_path, monkeypatch):
+    """To know it images are read, and of several processes the first alone has to."""
+    given = config(images)
+    dataset = given.data.build()
+    monkeypatch.setattr(type(dataset), "identity", property(lambda _: pytest.fail("it was asked")))
+    others = dict.fromkeys(("network", "objectives", "fabric"))
+    check_given(given, tmp_path, dataset=dataset, devices=1, nodes=1, timeout=600.0, **others)
+    with pytest.raises(ConfigError, match="dataset is a ImagesConfig; give a data set that is built"):
+        check_given(given, tmp_path, dataset=given.data, devices=1, nodes=1, timeout=600.0, **others)
 
 
 CHANGES = {

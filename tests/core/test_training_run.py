@@ -31,7 +31,7 @@ from thalweg.training.ema import EMA
 from thalweg.training.loop import Trainer
 from thalweg.training.losses import Losses
 from thalweg.training.optimizer import adamw
-from thalweg.training.session import TrainingResult
+from thalweg.training.result import TrainingResult
 from thalweg.training.state import RunState
 from thalweg.types import Batch, ObjectiveValue, Plan, Prediction
 from tiny_runs import lines, recipe, tensor_files, tiny

@@ -10,6 +10,7 @@ from inception_maker import random_inception
 from thalweg.cli.main import main
 from thalweg.errors import DataError
 from thalweg.evaluation.npz import NpzImages
+from thalweg.storage import Location
 from thalweg_eval.statistics.moments import Moments
 
 WIDTH = 2048
@@ -71,10 +72,15 @@ def test_moments_of_single_precision_are_taken(command, tmp_path, capsys):
     vectors = np.random.default_rng(1).normal(size=(50, WIDTH)).astype(np.float32)
     sigma = np.cov(vectors, rowvar=False).astype(np.float32)
     np.savez(tmp_path / "real.npz", mu=vectors.mean(0), sigma=sigma)
-    given = ["--reference", str(tmp_path / "real.npz"), "--work", str(tmp_path / "work"), "--json"]
-    assert main([*command, *given]) == 0
-    value = json.loads(capsys.readouterr().out)["numbers"]["fd_inception_other"]["value"]
-    assert 0 < value < 1e9
+    Location("memory://moments/real.npz").write((tmp_path / "real.npz").read_bytes())
+    found = []
+    for place in (str(tmp_path / "real.npz"), "memory://moments/real.npz"):
+        given = ["--reference", place, "--work", str(tmp_path / "work"), "--json"]
+        assert main([*command, *given]) == 0
+        passport = json.loads(capsys.readouterr().out)
+        found.append((passport["numbers"]["fd_inception_other"]["value"], passport["conditions"]))
+    assert found[0] == found[1]
+    assert 0 < found[0][0] < 1e9
 
 
 def test_constant_features_have_moments():

@@ -79,6 +79,6 @@ def test_the_environment_is_made_as_the_readme_says():
     recipe = made.partition("\n$(USERS):")[2].partition("\n\n")[0]
     assert "$(BIN)/python -m pip install -r requirements.txt" in recipe
     assert recipe.count("pip install") == 1
-    assert "typed: $(USERS)\n" in made
+    assert "commands: $(USERS)\n" in made
     run = (ROOT / ".ci/run").read_text()
-    assert run.index("rm -rf .venv\n") < run.index("\nmake typed\n") < run.index("\nmake test\n")
+    assert run.index("rm -rf .venv\n") < run.index("\nmake commands\n") < run.index("\nmake test\n")

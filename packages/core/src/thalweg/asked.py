@@ -4,7 +4,7 @@ Shapes that do not fit broadcast more often than they fail, and a failure deep i
 its cause. Nothing here waits for a device: values are read of plain tensors on the CPU alone.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -52,9 +52,9 @@ def check_times(name: str, times: Any, shape: tuple[int, ...], what: str) -> Non
         raise DataError(f"{name} has the shape {tuple(times.shape)}; it must be {shape}, {what}")
     _check_floating(name, times)
     # Written so that what is no number is outside.
-    outside = ~((times >= -_ROUNDING) & (times <= 1 + _ROUNDING))
-    if _any(outside):
-        raise DataError(f"{name} holds {float(times[outside][0]):.6g}; times run from 0 (data) to 1 (noise)")
+    outside = _first(times, lambda: ~((times >= -_ROUNDING) & (times <= 1 + _ROUNDING)))
+    if outside is not None:
+        raise DataError(f"{name} holds {outside:.6g}; times run from 0 (data) to 1 (noise)")
 
 
 def check_condition(condition: Any, facts: Facts, x: Tensor) -> None:
@@ -144,10 +144,10 @@ def _check_labels(labels: Any, facts: Facts, x: Tensor) -> None:
         raise DataError(f"{name} are {_type(labels)}; classes are integers, of int64 or int32")
     if labels.device != x.device:
         raise DataError(f"{name} are on {labels.device} and the samples on {x.device}; move one of them")
-    outside = (labels < 0) | (labels >= classes)
-    if _any(outside):
+    outside = _first(labels, lambda: (labels < 0) | (labels >= classes))
+    if outside is not None:
         raise DataError(
-            f"label {int(labels[outside][0])} lies outside 0..{classes - 1}; "
+            f"label {outside} lies outside 0..{classes - 1}; "
             f"to hide a label use Condition(labels, dropped) or Condition()"
         )
 
@@ -170,14 +170,16 @@ def _check_floating(name: str, found: Tensor) -> None:
         raise DataError(f"{name} is {_type(found)}; it must be of floating point, as by {name}.float()")
 
 
-def _any(mask: Tensor) -> bool:
-    """Whether any is True, of a plain tensor on the CPU; elsewhere, and under a trace, nobody is asked."""
-    if type(mask) is not Tensor or mask.device.type != "cpu":
-        return False
+def _first(values: Tensor, wrong: Callable[[], Tensor]) -> int | float | None:
+    """The first of the values that are wrong, of a plain tensor on the CPU; elsewhere, and under a trace,
+    nobody is asked and nothing is computed."""
+    if type(values) is not Tensor or values.device.type != "cpu":
+        return None
     try:
-        return bool(mask.any())
+        mask = wrong()
+        return values[mask][0].item() if mask.any() else None
     except RuntimeError:  # vmap decides on no values
-        return False
+        return None
 
 
 def _type(tensor: Tensor) -> str:

@@ -32,7 +32,7 @@ class DataError(ThalwegError):
     exit_code = 4
 
 
-class DamagedError(DataError):
+class DamagedImageError(DataError):
     """An image is damaged, cut off, none at all, or beyond a limit: others of its data set may be whole."""
 
 

@@ -29,7 +29,7 @@ _DEEPEST = 4
 
 
 @attrs.frozen(eq=False)
-class Found:
+class FoundWeights:
     """Tensors and where they stood; ``left`` names other weights in the file."""
 
     tensors: Mapping[str, Tensor]
@@ -37,7 +37,7 @@ class Found:
     left: tuple[str, ...] = ()
 
 
-def weights_in(content: Mapping[Any, Any]) -> Found:
+def weights_in(content: Mapping[Any, Any]) -> FoundWeights:
     """The averaged weights of a checkpoint, else its only ones; without tensors if there are none.
 
     Raises:
@@ -61,7 +61,7 @@ def _plain(value: Any) -> bool:
     return all(one is None or isinstance(one, str | int | float) for one in values)
 
 
-def _descended(content: Mapping[Any, Any], place: tuple[str, ...]) -> Found:
+def _descended(content: Mapping[Any, Any], place: tuple[str, ...]) -> FoundWeights:
     deep = len(place) == _DEEPEST  # a pickle may hold itself
     present = [] if deep else [key for key in (*_AVERAGED, *_PLAIN) if _filled(content.get(key))]
     listed = content.get(_LISTED)
@@ -82,14 +82,16 @@ def _descended(content: Mapping[Any, Any], place: tuple[str, ...]) -> Found:
                 f"({_keys(value)}); export them as safetensors"
             )
     tensors = {str(name): one for name, one in content.items() if isinstance(one, Tensor)}
-    return Found(tensors, ".".join(place))
+    return FoundWeights(tensors, ".".join(place))
 
 
 def _filled(value: Any) -> bool:
     return isinstance(value, Mapping) and len(value) > 0
 
 
-def _named(listed: Sequence[Any], beside: Mapping[Any, Any], own: Mapping[Any, Any], place: Any) -> Found:
+def _named(
+    listed: Sequence[Any], beside: Mapping[Any, Any], own: Mapping[Any, Any], place: Any
+) -> FoundWeights:
     """Averages in a list, by the names of the network beside them."""
     here = ".".join((*place, _LISTED))
     for key in _PLAIN:
@@ -100,7 +102,7 @@ def _named(listed: Sequence[Any], beside: Mapping[Any, Any], own: Mapping[Any, A
         for names in (list(model), trained):
             if [tuple(model[name].shape) for name in names] == [_shape(one) for one in listed]:
                 fixed = {name: model[name] for name in model if name not in names}
-                return Found({**dict(zip(names, listed, strict=True)), **fixed}, here, (key,))
+                return FoundWeights({**dict(zip(names, listed, strict=True)), **fixed}, here, (key,))
     raise DataError(
         f"averaged weights stand under '{here}' without names, and no network beside them has tensors of "
         f"these shapes in this order; export them with their names as safetensors"
@@ -111,7 +113,7 @@ def _shape(one: Any) -> tuple[int, ...] | None:
     return tuple(one.shape) if isinstance(one, Tensor) else None
 
 
-def _one_of_several(found: Found) -> Found:
+def _one_of_several(found: FoundWeights) -> FoundWeights:
     """Of a network and its average in one table, the average."""
     tensors = {name: one for name, one in found.tensors.items() if not _counts(name, one)}
     front = {name: unwrapped(name).partition(".")[0] for name in tensors}
@@ -125,7 +127,7 @@ def _one_of_several(found: Found) -> Found:
     rest = {name: one for name, one in tensors.items() if front[name] != average and name not in plain}
     left = tuple(sorted({front[name] for name in plain}))
     place = f"{found.place}.{average}" if found.place else average
-    return Found({**mine, **rest}, place, found.left + tuple(f"{one}.*" for one in left))
+    return FoundWeights({**mine, **rest}, place, found.left + tuple(f"{one}.*" for one in left))
 
 
 def _dotted(mine: Mapping[str, Tensor], beside: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

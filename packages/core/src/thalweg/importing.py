@@ -108,11 +108,7 @@ def import_told(source: str, state_dict: Mapping[str, Tensor], told: Told) -> Im
         DataError: if the tensors are not of that source, or of a network that cannot be represented.
         ConfigError: if something is needed and missing, or contradicts the file.
     """
-    mapping = "a mapping of names to tensors, as thalweg.importing.read_foreign reads it from a file"
-    check_instance("state_dict", state_dict, Mapping, mapping)
-    for name, tensor in state_dict.items():
-        check_instance(f"state_dict[{name!r}]", tensor, Tensor, "a tensor")
-    _check_numbers(state_dict)
+    _check_tensors(state_dict)
     importer = build_component(component("importer", source), None)
     try:
         imported = importer(state_dict, told)
@@ -129,12 +125,12 @@ def import_told(source: str, state_dict: Mapping[str, Tensor], told: Told) -> Im
     return Import(network, imported.settled)
 
 
-def _check_numbers(state_dict: Mapping[str, Tensor]) -> None:
-    if not isinstance(state_dict, Mapping):
-        raise DataError(f"a mapping of names to tensors is needed, not {type(state_dict).__name__}")
+def _check_tensors(state_dict: Mapping[str, Tensor]) -> None:
+    mapping = "a mapping of names to tensors, as thalweg.importing.read_foreign reads it from a file"
+    check_instance("state_dict", state_dict, Mapping, mapping)
     for name, tensor in state_dict.items():
-        if not isinstance(name, str) or not isinstance(tensor, Tensor):
-            raise DataError(f"{name!r} of the checkpoint is {type(tensor).__name__}; give tensors by names")
+        check_instance("a key of state_dict", name, str, "the name of a tensor")
+        check_instance(f"state_dict[{name!r}]", tensor, Tensor, "a tensor")
         if tensor.is_quantized or not tensor.is_floating_point():
             raise DataError(
                 f"the checkpoint's '{name}' is of {tensor.dtype}; weights are floating-point numbers, so "

@@ -11,7 +11,10 @@ from typing import Any
 
 import attrs
 
+from thalweg.arguments import described
 from thalweg.errors import ConfigError, DataError
+from thalweg.facts import MOST_CLASSES
+from thalweg.integers import Integers
 from thalweg.storage.redaction import excerpt
 
 OPTIONS = {
@@ -30,6 +33,8 @@ PATHS = {"linear": "linear", "cosine": "cosine", "gvp": "cosine", "vp": "vp"}
 PREDICTIONS = {"velocity": "velocity", "v": "velocity", "noise": "noise", "score": "score"}
 """How predictions are called, and our names."""
 
+_COUNT = Integers(1, MOST_CLASSES)
+
 
 def _path(value: Any) -> str | None:
     return _named(value, PATHS, "path")
@@ -45,7 +50,7 @@ def _named(value: Any, names: Mapping[str, str], field: str) -> str | None:
     known = names.get(value.lower()) if isinstance(value, str) else None
     if known is None:
         raise ConfigError(
-            f"{field} is {excerpt(repr(value), 60)}; give one of {', '.join(sorted(set(names.values())))}"
+            f"{field} is {described(value)}; give one of {', '.join(sorted(set(names.values())))}"
         )
     return known
 
@@ -54,23 +59,20 @@ def _integers(values: Any) -> tuple[int, ...] | None:
     if values is None:
         return None
     found = tuple(values) if isinstance(values, Iterable) and not isinstance(values, str) else (values,)
-    if any(not _positive(one) for one in found):
-        raise ConfigError(f"branches_at is {excerpt(repr(values), 60)}; give depths, such as (4, 8)")
-    return found
+    return tuple(_COUNT.check(f"branches_at[{place}]", one) for place, one in enumerate(found))
 
 
-def _positive(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+def _heads(value: Any) -> int | None:
+    return None if value is None else _COUNT.check("heads", value)
 
 
-def _count(_: object, field: Any, value: Any) -> None:
-    if value is not None and not _positive(value):
-        raise ConfigError(f"{field.name} is {excerpt(repr(value), 60)}; give an integer of at least 1")
+def _classes(value: Any) -> int | None:
+    return None if value is None else _COUNT.check("classes", value)
 
 
 def _switch(_: object, __: object, value: Any) -> None:
     if value is not None and not isinstance(value, bool):
-        raise ConfigError(f"clamp is {excerpt(repr(value), 60)}; give True or False")
+        raise ConfigError(f"clamp is {described(value)}; give True or False")
 
 
 @attrs.frozen
@@ -90,12 +92,12 @@ class Told:
         ConfigError: one of them is of another type or range.
     """
 
-    heads: int | None = attrs.field(default=None, validator=_count)
+    heads: int | None = attrs.field(default=None, converter=_heads)
     branches_at: tuple[int, ...] | None = attrs.field(default=None, converter=_integers)
     path: str | None = attrs.field(default=None, converter=_path)
     prediction: str | None = attrs.field(default=None, converter=_prediction)
     clamp: bool | None = attrs.field(default=None, validator=_switch)
-    classes: int | None = attrs.field(default=None, validator=_count)
+    classes: int | None = attrs.field(default=None, converter=_classes)
     arguments: Mapping[str, Any] = attrs.field(factory=lambda: MappingProxyType({}), eq=False)
 
     def argument(self, *names: str) -> tuple[Any, str]:

@@ -10,7 +10,7 @@ from thalweg.report import Chart, Curve, Picture, Report, Section, Table, Text
 from thalweg.report.facts import facts
 from thalweg.report.reach_table import reach_table
 from thalweg.report.reaching import Scores
-from thalweg.training.clock import TRAINING, told
+from thalweg.training.clock import TRAINING, times_in_words
 
 _COSTS = ("training s", "steps", "parameters", "GFLOP")
 
@@ -152,7 +152,7 @@ def _times(found: Mapping[str, Any]) -> tuple[str, ...]:
             names = dict.fromkeys(what for run in runs for what in run["beside"])
             beside = {what: sum(run["beside"].get(what, 0.0) for run in runs) for what in names}
             spent = {TRAINING: sum(run["seconds"] for run in runs), **beside}
-            texts.append(f"{cell['network']}: {told(spent)}")
+            texts.append(f"{cell['network']}: {times_in_words(spent)}")
     if not texts:
         return ()
     return (f"What the time went to, over all seeds. {'; '.join(texts)}.",)

@@ -81,7 +81,7 @@ def contents_of(
 
     Args:
         keys: the images' names in the order of the source.
-        files: what is known of each image's file without its place, as :func:`told` puts it.
+        files: what is known of each image's file without its place, as :func:`fingerprints` puts it.
         labels: of each image; None where there are none.
         captions: of each image; None where there are none.
         classes: number of classes.
@@ -108,7 +108,7 @@ def contents_of(
     )
 
 
-def told(sizes: Sequence[int], read: Callable[[int, int], bytes]) -> list[str]:
+def fingerprints(sizes: Sequence[int], read: Callable[[int, int], bytes]) -> list[str]:
     """What is told of the files of images: each one's size, and of some the SHA-256 of their content.
 
     These are all of up to :data:`SAMPLED` images, else as many, evenly spaced; fewer where they are so large

@@ -5,7 +5,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from thalweg.data.decoding import LIMIT_PIXELS
-from thalweg.errors import DamagedError
+from thalweg.errors import DamagedImageError
 
 
 def center_crop(
@@ -23,7 +23,7 @@ def center_crop(
         name: what it is called in errors.
 
     Raises:
-        DamagedError: if it is so long and thin that all of it at that size is beyond reason.
+        DamagedImageError: if it is so long and thin that all of it at that size is beyond reason.
     """
     grey = image.shape[2] == 1
     picture = Image.fromarray(image[:, :, 0] if grey else image)
@@ -32,7 +32,7 @@ def center_crop(
     factor = size / min(picture.size)
     width, height = round(picture.width * factor), round(picture.height * factor)
     if width * height > LIMIT_PIXELS:
-        raise DamagedError(
+        raise DamagedImageError(
             f"{name} of {image.shape[1]}x{image.shape[0]} pixels is too long and thin to be brought to "
             f"{size}; take it away"
         )

@@ -14,7 +14,7 @@ _TOLD = 20
 _log = logging.getLogger("thalweg")
 
 
-class Damage:
+class DamagedImages:
     """Notes damaged images by their places in a source, and names each once."""
 
     def __init__(self) -> None:

@@ -10,7 +10,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from thalweg.errors import DamagedError
+from thalweg.errors import DamagedImageError
 
 LARGEST_IMAGE = 2**29
 """Bytes of an image's file that are read at all."""
@@ -40,12 +40,12 @@ def decode(
         mode: ``RGB`` for 3 channels, ``L`` for 1; None for as many as the file has.
 
     Raises:
-        DamagedError: if it is of another type, damaged, cut off or too large.
+        DamagedImageError: if it is of another type, damaged, cut off or too large.
     """
     image = _opened(data, name)
     width, height = image.size
     if width * height > limit_pixels:
-        raise DamagedError(
+        raise DamagedImageError(
             f"{name} is {width}x{height} pixels, beyond the limit of {limit_pixels}; shrink it or raise "
             "limit_pixels"
         )
@@ -72,11 +72,11 @@ def _opened(data: bytes, name: str) -> JpegImageFile | PngImageFile | WebPImageF
         if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
             return WebPImageFile(file)
     except Image.DecompressionBombError as error:
-        raise DamagedError(f"{name} has far more pixels than an image may have; shrink it") from error
+        raise DamagedImageError(f"{name} has far more pixels than an image may have; shrink it") from error
     except Exception as error:  # decoders stumble over damage in every way there is
         raise _damaged(name, error) from error
     kind = "is empty" if not data else f"begins with {data[:8]!r}"
-    raise DamagedError(f"{name} {kind}, so it is no jpg, png or webp image; convert it or take it away")
+    raise DamagedImageError(f"{name} {kind}, so it is no jpg, png or webp image; convert it or take it away")
 
 
 def _pixel_chunks(data: bytes) -> bytes:
@@ -110,6 +110,6 @@ def _pixels(image: Image.Image, mode: str | None) -> UInt8[np.ndarray, "height w
     return pixels[:, :, None] if pixels.ndim == 2 else pixels
 
 
-def _damaged(name: str, error: Exception) -> DamagedError:
+def _damaged(name: str, error: Exception) -> DamagedImageError:
     reason = str(error) or type(error).__name__
-    return DamagedError(f"{name} is damaged or cut off ({reason}); replace it or take it away")
+    return DamagedImageError(f"{name} is damaged or cut off ({reason}); replace it or take it away")

@@ -9,7 +9,7 @@ from PIL import Image
 
 from thalweg.data.cropping import center_crop
 from thalweg.data.pixels import padded
-from thalweg.errors import DamagedError
+from thalweg.errors import DamagedImageError
 from thalweg.protocols import Record
 
 
@@ -45,13 +45,13 @@ class Fitting:
         """One image.
 
         Raises:
-            DamagedError: if it has another size and is not to be cropped.
+            DamagedImageError: if it has another size and is not to be cropped.
         """
         image = _with_channels(record.image, self.channels)
         if self.crop == "center":
             image = center_crop(image, self.height, record.key)
         elif image.shape[:2] != (self.height, self.width):
-            raise DamagedError(
+            raise DamagedImageError(
                 f"{record.key} is {image.shape[1]}x{image.shape[0]} pixels, but {self.stated_by} "
                 f"{self.width}x{self.height}; bring all to one size by the data set's size and crop='center'"
             )

@@ -101,11 +101,11 @@ class ImagesConfig:
             train = PictureSplit(pictures, np.arange(len(source)), self.flip, captions, skip=skip)
             held = Pictures(other, fitting, source.classes)
             validation = PictureSplit(held, np.arange(len(other)), False, self._captions(other), skip=skip)
-        return Images(self._facts(source, fitting), train, validation, fitting, self._told(source, other))
+        return Images(self._facts(source, fitting), train, validation, fitting, self._origin(source, other))
 
-    def _told(self, source: Source, other: Source | None) -> "Told":
+    def _origin(self, source: Source, other: Source | None) -> "Provenance":
         how = [self.size, self.channels, self.crop, self.flip, self.pad, self.pad_value]
-        return Told(source, other, (*how, self.validation if other is None else None))
+        return Provenance(source, other, (*how, self.validation if other is None else None))
 
     def _facts(self, source: Source, fitting: Fitting) -> Facts:
         text = None if self.text is None else self.text.shape
@@ -131,7 +131,7 @@ class ImagesConfig:
 
 
 @attrs.frozen(eq=False)
-class Told:
+class Provenance:
     """Where the images of a data set come from.
 
     Attributes:
@@ -167,34 +167,34 @@ class Images:
         train: what is trained on.
         validation: what is held out.
         fitting: how the images came to one shape.
-        told: where they come from.
+        origin: where they come from.
     """
 
     facts: Facts
     train: PictureSplit
     validation: PictureSplit
     fitting: Fitting
-    told: Told
+    origin: Provenance
 
     @property
     def identity(self) -> str:
         """A hash of what the sources hold, how their images come to one shape, and what is held out."""
-        return self.told.identity
+        return self.origin.identity
 
     @property
     def contents(self) -> Mapping[str, Contents]:
         """What each source holds."""
-        return self.told.contents
+        return self.origin.contents
 
     @property
     def class_names(self) -> tuple[str, ...]:
         """Names of the classes in the order of labels; empty where they have none."""
-        return self.told.source.class_names
+        return self.origin.source.class_names
 
     @property
     def captioned(self) -> bool:
         """Whether the images bear captions, read or not."""
-        return self.told.source.captioned
+        return self.origin.source.captioned
 
     def frames(self, x: Float[Tensor, "N C H W"]) -> UInt8[Tensor, "N C H W"]:
         """Samples as images 0..255, padding and all."""

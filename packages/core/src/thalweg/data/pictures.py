@@ -11,10 +11,10 @@ from jaxtyping import Int, UInt8
 from torch import Tensor
 
 from thalweg.data.caption_table import CaptionTable
-from thalweg.data.damage import Damage
+from thalweg.data.damage import DamagedImages
 from thalweg.data.fitting import Fitting
 from thalweg.data.pixels import from_images
-from thalweg.errors import DamagedError, DataError
+from thalweg.errors import DamagedImageError, DataError
 from thalweg.protocols import Record, Source
 from thalweg.types import Batch, Condition
 
@@ -65,7 +65,7 @@ class Pictures:
         if len(source) == 0:
             raise DataError("the data set's source holds no images; give one that does")
         self._source, self._fitting, self._classes = source, fitting, classes
-        self.damage = Damage()
+        self.damage = DamagedImages()
         self._shape = fitting.shape
         self._kept: UInt8[np.ndarray, "N C H W"] | None = None
         self._known_N = np.zeros(len(source), bool)
@@ -84,7 +84,7 @@ class Pictures:
             after: gives the places that are read instead of those whose image is damaged; None stops there.
 
         Raises:
-            DamagedError: if one is damaged or of another size, and so are those after it.
+            DamagedImageError: if one is damaged or of another size, and so are those after it.
             DataError: if one cannot be read, or its label is missing or beyond the classes.
         """
         found: dict[int, UInt8[np.ndarray, "C H W"]] = {}
@@ -100,7 +100,7 @@ class Pictures:
                 break
             read_N[damaged_N] = after(read_N[damaged_N])
         else:
-            raise DamagedError(
+            raise DamagedImageError(
                 f"{MOST_IN_A_ROW} images in a row are damaged, such as this: {self.damage.reasons[-1]}"
             )
         return self._taken(read_N, found, int((read_N != places).sum()))
@@ -123,7 +123,7 @@ class Pictures:
     def _one_or_none(self, place: int) -> UInt8[np.ndarray, "C H W"] | None:
         try:
             return self._one(place)
-        except DamagedError as error:
+        except DamagedImageError as error:
             self.damage.add(place, str(error))
             return None
 

@@ -9,7 +9,7 @@ from jaxtyping import Int, UInt8
 from torch import Tensor
 
 from thalweg.data.cropping import center_crop
-from thalweg.errors import DamagedError, DataError
+from thalweg.errors import DamagedImageError, DataError
 from thalweg.protocols import Record, Source
 
 
@@ -53,8 +53,8 @@ class ImageReader:
         try:
             records = [self._source[index] for index in indices]
             images = torch.from_numpy(np.stack([self._image(record) for record in records]))
-        except DamagedError as error:
-            raise DamagedError(
+        except DamagedImageError as error:
+            raise DamagedImageError(
                 f"{error}; the shards that are whole stay, and the same command goes on once the image is "
                 f"put back, or replaced and --accept-changed-data given; thalweg data verify names them all"
             ) from error

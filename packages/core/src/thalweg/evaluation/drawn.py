@@ -15,7 +15,7 @@ from thalweg.evaluation import ranges as spans
 from thalweg.evaluation.blocks import Blocks, DamagedBlockError, Drawing
 from thalweg.evaluation.models import model_at
 from thalweg.evaluation.notes import note_of
-from thalweg.evaluation.own import described
+from thalweg.evaluation.own import settings_in_words
 from thalweg.evaluation.placing import target_of
 from thalweg.evaluation.processes import check_alone, divided, shared_work
 from thalweg.evaluation.ranges import Range
@@ -130,7 +130,7 @@ def draw(
         _log.warning("%s is complete already; nothing was drawn", out)
         _clear(folder)
         return {**drawn, **cost, **origins}
-    say(f"drawing with {described(config, request.origins)}")
+    say(f"drawing with {settings_in_words(config, request.origins)}")
     bytes_each = math.prod(source.facts.shape) * 4 if decoder is None else math.prod(decoded.shape[1:])
     # Blocks stay until what they are made into is on the disk; how small PNGs become, nobody knows.
     copies = 2 if decoder is None or out.suffix == ".npz" else 1

@@ -10,7 +10,10 @@ import attrs
 
 from thalweg.config import FaultyConfigError, Problem, apply_override, dump
 
-DRAWING = ("sampler", "guidance", "seed")
+COMPONENTS = ("sampler", "guidance")
+"""Whose options can be read only once their type is known, which the network may have to say."""
+
+DRAWING = (*COMPONENTS, "seed")
 """What an evaluation takes of a run's ``[sampling]``."""
 
 SAMPLING = (*DRAWING, "count", "batch_size")
@@ -120,7 +123,7 @@ def merged(
     return Merged(whole, origins)
 
 
-def described(drawing: Any, origins: Mapping[str, str]) -> str:
+def settings_in_words(drawing: Any, origins: Mapping[str, str]) -> str:
     """What is taken, and from where, in words.
 
     Args:

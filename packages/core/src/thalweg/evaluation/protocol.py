@@ -12,7 +12,7 @@ import attrs
 
 from thalweg.config import FaultyConfigError, read_toml, structure
 from thalweg.errors import ConfigError
-from thalweg.evaluation.own import DRAWING, PROTOCOL, STATED, Own, merged
+from thalweg.evaluation.own import COMPONENTS, DRAWING, PROTOCOL, STATED, Own, merged
 from thalweg.evaluation.settings import EvaluationConfig
 from thalweg.regular import LARGEST_DOCUMENT
 from thalweg.storage.places import read_place
@@ -20,6 +20,8 @@ from thalweg.storage.redaction import redacted
 from thalweg.suggestions import did_you_mean, known_words
 
 _FOLDER = Path(__file__).parent / "protocols"
+
+_OWN = [("sampling", key) for key in COMPONENTS]
 
 
 @attrs.frozen
@@ -88,7 +90,8 @@ def read_protocol(
 def check_protocol(
     what: str | Path | None, overrides: Iterable[str] = (), judges: Mapping[str, Any] | None = None
 ) -> None:
-    """Find faults before the network is at hand: all but those of sampling, which it may bring along.
+    """Find faults before the network is at hand: all but those of sampler and guidance, which it may bring
+    along.
 
     Raises:
         ConfigError: as :func:`read_protocol`.
@@ -97,7 +100,7 @@ def check_protocol(
     try:
         read_protocol(what, overrides, judges)
     except FaultyConfigError as faults:
-        others = [problem for problem in faults.problems if problem.path[:1] != ("sampling",)]
+        others = [problem for problem in faults.problems if problem.path[:2] not in _OWN]
         if others:
             raise FaultyConfigError(others, faults.source) from None
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import datetime
-import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
@@ -10,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-import torch
 
 from thalweg.arguments import check_texts
 from thalweg.config import dump_component
@@ -19,7 +17,7 @@ from thalweg.evaluation.choosing import chosen
 from thalweg.evaluation.given import check_given
 from thalweg.evaluation.judges import Judge, build_judges
 from thalweg.evaluation.outputs import check_outputs
-from thalweg.evaluation.own import Own, described
+from thalweg.evaluation.own import Own, settings_in_words
 from thalweg.evaluation.parts import Makers, Statistics
 from thalweg.evaluation.passport import Passport
 from thalweg.evaluation.processes import check_alone
@@ -38,7 +36,7 @@ from thalweg.evaluation.subjects import (
     open_reference,
     open_subject,
 )
-from thalweg.evaluation.surroundings import check_room, check_writable, default_work, software
+from thalweg.evaluation.surroundings import check_room, check_writable, default_work, machine, software
 from thalweg.evaluation.tasks import makers_of, resolved
 from thalweg.facts import Facts
 from thalweg.files import sha256
@@ -112,7 +110,8 @@ def evaluate(
     settings = check_texts("settings", settings, "['count=10']")
     devices, batch_size = PROCESSES.check("devices", devices), AT_ONCE.check("batch_size", batch_size)
     begun = time.perf_counter()
-    subject, reference = _named(subject), _named(reference)
+    subject = plain_place(subject) if isinstance(subject, str | Path) else subject
+    reference = plain_place(reference) if isinstance(reference, str | Path) else reference
     judged = chosen(metrics, extractor) if metrics else None
     check_protocol(protocol, settings, judged)
     place = resolved(device)
@@ -129,44 +128,33 @@ def evaluate(
     check_outputs(out, save_reference, (subject, reference, protocol))
     check_writable(*(path for path in (out, save_reference) if path is not None))
     with contextlib.ExitStack() as copies:
-        subject, reference = brought(subject, copies), brought(reference, copies)
-        network = network_of(subject)
+        ours_at, theirs_at = brought(subject, copies), brought(reference, copies)
+        network = network_of(ours_at)
         read = read_protocol(protocol, settings, judged, Own if network is None else network.own)
-        ours = open_subject(subject, network, read.config, place, data)
-        theirs = open_reference(reference, ours, read.config, place)
+        ours = open_subject(ours_at, network, read.config, place, data)
+        theirs = open_reference(theirs_at, ours, read.config, place)
         evaluation = _Evaluation(read, ours, theirs, means)
         if network is not None:
-            say(f"drawing with {described(read.config.sampling, read.origins)}")
-        numbers = evaluation.numbers(save_reference)
-    passport = Passport(
-        numbers=numbers,
-        conditions=evaluation.conditions(),
-        subject=evaluation.subject(subject),
-        protocol={
-            "name": read.config.name,
-            "version": read.config.version,
-            "sha256": read.sha256,
-            "changed": list(read.changed),
-            "sampling": None if network is None else dict(read.origins),
-        },
-        software=software(),
-        machine={
-            "device": place,
-            "processes": devices,
-            "threads": torch.get_num_threads(),
-            "platform": platform.platform(),
-            "seconds": round(time.perf_counter() - begun, 2),
-        },
-        made=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-    )
+            say(f"drawing with {settings_in_words(read.config.sampling, read.origins)}")
+        passport = Passport(
+            numbers=evaluation.numbers(save_reference),
+            conditions=evaluation.conditions(),
+            subject=evaluation.subject(subject),
+            protocol={
+                "name": read.config.name,
+                "version": read.config.version,
+                "sha256": read.sha256,
+                "changed": list(read.changed),
+                "sampling": None if network is None else dict(read.origins),
+            },
+            software=software(),
+            machine=machine(place, devices, time.perf_counter() - begun),
+            made=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        )
     if out is not None:
         passport.write(out)
     evaluation.forget()
     return passport
-
-
-def _named(what: Named | None) -> Any:
-    return plain_place(what) if isinstance(what, str | Path) else what
 
 
 class _Evaluation:

@@ -8,8 +8,10 @@ from typing import Any
 import attrs
 
 from thalweg.config import FaultyConfigError, structure
-from thalweg.evaluation.own import DEFAULT, DRAWING, PROMPTS, SAMPLING, Own, merged
+from thalweg.evaluation.own import COMPONENTS, DEFAULT, PROMPTS, SAMPLING, Own, merged
 from thalweg.evaluation.settings import SamplesConfig
+
+_OWN = [(key,) for key in COMPONENTS]
 
 
 @attrs.frozen
@@ -50,7 +52,8 @@ def sample_settings(
 
 
 def check_sample_settings(stated: Mapping[str, Any], overrides: Iterable[str] = ()) -> None:
-    """Find faults before the network is at hand: all but those of what it may bring along.
+    """Find faults before the network is at hand: all but those of sampler and guidance, which it may bring
+    along.
 
     Raises:
         FaultyConfigError: as :func:`sample_settings`.
@@ -59,6 +62,6 @@ def check_sample_settings(stated: Mapping[str, Any], overrides: Iterable[str] = 
     try:
         sample_settings(stated, overrides)
     except FaultyConfigError as faults:
-        others = [problem for problem in faults.problems if not {*problem.path[:1]} & {*DRAWING}]
+        others = [problem for problem in faults.problems if problem.path[:1] not in _OWN]
         if others:
             raise FaultyConfigError(others, faults.source) from None

@@ -8,6 +8,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from thalweg import files
 from thalweg.errors import ThalwegError
 from thalweg.files import PARTIAL
@@ -84,3 +86,14 @@ def software() -> dict[str, Any]:
         if plugin.origin.distribution
     }
     return {"python": platform.python_version(), "packages": packages, "plugins": plugins}
+
+
+def machine(device: str, processes: int, seconds: float) -> dict[str, Any]:
+    """What numbers were computed on, and how long it took."""
+    return {
+        "device": device,
+        "processes": processes,
+        "threads": torch.get_num_threads(),
+        "platform": platform.platform(),
+        "seconds": round(seconds, 2),
+    }

@@ -29,7 +29,7 @@ from thalweg.storage.places import check_folder, local_path
 from thalweg.training.ending import interruption
 from thalweg.training.loop import Trainer
 from thalweg.training.progress import Bar, Lines, Progress
-from thalweg.training.session import TrainingResult
+from thalweg.training.result import TrainingResult
 
 RESULTS, REPORT = "results.json", "report.html"
 

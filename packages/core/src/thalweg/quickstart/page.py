@@ -16,7 +16,7 @@ from thalweg.protocols import Dataset
 from thalweg.quickstart.judging import DISTANCE, Judge, real_digits
 from thalweg.quickstart.twins import CLASSES
 from thalweg.report import Chart, Curve, Picture, Report, Section, Table, Text
-from thalweg.training.clock import TRAINING, told
+from thalweg.training.clock import TRAINING, times_in_words
 
 if TYPE_CHECKING:
     from thalweg.quickstart.flow import Model
@@ -113,7 +113,7 @@ def _verdict(models: Sequence["Model"]) -> tuple[str, ...]:
 
 
 def _time(model: "Model") -> str:
-    return told({TRAINING: model.result.seconds, **model.result.beside})
+    return times_in_words({TRAINING: model.result.seconds, **model.result.beside})
 
 
 def _standard_error(model: "Model") -> float:

@@ -15,7 +15,7 @@ from thalweg.report.numbers import readable
 from thalweg.report.reach_table import reach_table
 from thalweg.report.reaching import Scores
 from thalweg.report.runs import AxisName, Run
-from thalweg.training.clock import TRAINING, told
+from thalweg.training.clock import TRAINING, times_in_words
 
 _GRIDS = 4
 _APART = "Apart from other runs, whose numbers are not of the same kind."
@@ -92,7 +92,7 @@ def _times(runs: Sequence[Run]) -> list[Part]:
     for run in runs:
         seconds = run.newest.get("seconds")
         if isinstance(seconds, int | float):
-            paragraphs.append(f"{run.name}: {told({TRAINING: float(seconds), **run.beside})}.")
+            paragraphs.append(f"{run.name}: {times_in_words({TRAINING: float(seconds), **run.beside})}.")
     return [Text("", tuple(paragraphs))] if paragraphs else []
 
 

@@ -74,7 +74,7 @@ def beside(spent: Mapping[str, float]) -> dict[str, float]:
     return {what: spent[what] for what in BESIDE if what in spent}
 
 
-def told(spent: Mapping[str, float]) -> str:
+def times_in_words(spent: Mapping[str, float]) -> str:
     """What a run's time went to, in words: training, and beside it the rest, the longest first.
 
     Args:

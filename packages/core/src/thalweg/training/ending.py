@@ -1,7 +1,7 @@
 """How a training that a signal ended is told by what goes on with it."""
 
 from thalweg.errors import InterruptionError, PreemptionError, ThalwegError
-from thalweg.training.session import TrainingResult
+from thalweg.training.result import TrainingResult
 
 
 def interruption(trained: TrainingResult, name: str) -> ThalwegError:

@@ -32,7 +32,6 @@ Strategy = Literal["auto", "ddp", "fsdp"]
 _RANK_VARIABLES = ("RANK", "SLURM_PROCID", "LOCAL_RANK")
 _SENDING_BUFFERS = ("forward_sync_buffers", "broadcast_buffers")
 _LAUNCHED = "LT_CLI_USED"
-_LONGEST_TIMEOUT = 30 * 86_400.0
 _GIVEN = ("accelerator", "devices", "num_nodes", "strategy")
 
 
@@ -69,13 +68,8 @@ def make_fabric(
     Raises:
         ConfigError: if there is no such accelerator, strategy or number of devices here.
     """
-    PROCESSES.check("nodes", nodes)
     if devices.isdecimal():
         PROCESSES.check("devices", int(devices))
-    if not 0 < timeout <= _LONGEST_TIMEOUT:
-        raise ConfigError(
-            f"timeout is {timeout}; it must be above 0 and at most {_LONGEST_TIMEOUT:.0f} seconds"
-        )
     # It announces at length what the run's own summary says.
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     with _from_fabric_run() as given:

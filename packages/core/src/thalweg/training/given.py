@@ -10,7 +10,10 @@ from thalweg.config import RunConfig, check_made
 from thalweg.errors import ConfigError
 from thalweg.integers import PROCESSES
 from thalweg.network import FlowNetwork
-from thalweg.protocols import Dataset, Objective
+from thalweg.protocols import Objective
+
+_OF_DATASET = ("facts", "train", "validation", "images")
+_LONGEST_TIMEOUT = 30 * 86_400
 
 
 def check_given(
@@ -37,8 +40,11 @@ def check_given(
     check_path("run_dir", run_dir, "the run's folder")
     if network is not None:
         check_instance("network", network, FlowNetwork, "a network, as thalweg.compose returns it, or None")
-    if dataset is not None:
-        check_instance("dataset", dataset, Dataset, "a data set that is built, or None for the config's own")
+    # The identity is not asked for here: to know it images may be read.
+    if dataset is not None and not all(hasattr(dataset, one) for one in _OF_DATASET):
+        raise ConfigError(
+            f"dataset is {described(dataset)}; give a data set that is built, or None for the config's own"
+        )
     if objectives is not None:
         check_instance("objectives", objectives, Mapping, "a mapping of names to objectives, or None")
         for name, one in objectives.items():
@@ -49,5 +55,8 @@ def check_given(
     if not isinstance(devices, str):
         PROCESSES.check("devices", devices)
     PROCESSES.check("nodes", nodes)
-    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout > 0:
-        raise ConfigError(f"timeout is {described(timeout)}; it must be a number of seconds above 0")
+    number = isinstance(timeout, int | float) and not isinstance(timeout, bool)
+    if not number or not 0 < timeout <= _LONGEST_TIMEOUT:
+        raise ConfigError(
+            f"timeout is {described(timeout)}; it must be above 0 and at most {_LONGEST_TIMEOUT:,} seconds"
+        )

@@ -39,8 +39,9 @@ from thalweg.training.given import check_given
 from thalweg.training.interruption import Interruption
 from thalweg.training.parts import Parts, build, check_shares
 from thalweg.training.progress import Silent
+from thalweg.training.result import TrainingResult
 from thalweg.training.run_directory import Resume, RunDirectory
-from thalweg.training.session import Session, TrainingResult
+from thalweg.training.session import Session
 from thalweg.training.workers import Workers, lost
 
 TIMEOUT = 600.0

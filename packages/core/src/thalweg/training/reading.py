@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from lightning_fabric import Fabric
 
-from thalweg.errors import DamagedError, DataError, ThalwegError
+from thalweg.errors import DamagedImageError, DataError, ThalwegError
 from thalweg.suggestions import one_line
 from thalweg.training.peers import Peers
 from thalweg.types import Batch
@@ -110,4 +110,4 @@ def _told(error: Exception) -> UnreadableError:
     known = isinstance(error, ThalwegError)
     message = str(error) if known else f"the data cannot be read ({type(error).__name__}: {one_line(error)})"
     code = error.exit_code if isinstance(error, ThalwegError) else ThalwegError.exit_code
-    return UnreadableError(message, code, isinstance(error, DamagedError))
+    return UnreadableError(message, code, isinstance(error, DamagedImageError))

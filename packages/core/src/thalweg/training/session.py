@@ -7,21 +7,28 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import attrs
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from thalweg.config import RunConfig, dump
+from thalweg.config import RunConfig
 from thalweg.errors import ThalwegError
-from thalweg.importing import save
 from thalweg.protocols import Logger
 from thalweg.training import checkpoint
 from thalweg.training.batches import Batches
-from thalweg.training.clock import CHECKPOINTS, SAMPLES, START_UP, TRAINING, VALIDATION, Clock, beside, told
+from thalweg.training.clock import (
+    CHECKPOINTS,
+    SAMPLES,
+    START_UP,
+    TRAINING,
+    VALIDATION,
+    Clock,
+    beside,
+    times_in_words,
+)
 from thalweg.training.ema import EMA
+from thalweg.training.export import export
 from thalweg.training.fabric import precision_of, prepare_ddp
-from thalweg.training.fully_sharded import whole
 from thalweg.training.interruption import Interruption
 from thalweg.training.journal import Journal
 from thalweg.training.losses import Losses, has_unused
@@ -29,6 +36,7 @@ from thalweg.training.optimizer import adamw
 from thalweg.training.parts import Parts, frames_of
 from thalweg.training.progress import Progress, progress
 from thalweg.training.reading import Reading, UnreadableError
+from thalweg.training.result import TrainingResult
 from thalweg.training.run_directory import RunDirectory
 from thalweg.training.samples import SampleGrid
 from thalweg.training.saver import Saver
@@ -38,33 +46,6 @@ from thalweg.training.supply import Supply
 from thalweg.training.telling import ended, left_out
 from thalweg.training.validation import Validation
 from thalweg.training.watch import Watch
-
-
-@attrs.frozen(eq=False)
-class TrainingResult:
-    """What came of a run.
-
-    Attributes:
-        run_dir: its folder.
-        step: steps done.
-        interrupted: whether a signal ended it before its last step; the same call goes on.
-        preempted: whether that was SIGTERM or SIGUSR1, and not Ctrl-C.
-        seconds: spent in training over all sessions, and in nothing else.
-        beside: seconds that went to anything else, by what: see :class:`thalweg.training.clock.Clock`.
-        numbers: the newest line of metrics.jsonl; empty if none was due yet.
-        model: folder of the averaged network, for :func:`thalweg.load`; None if interrupted.
-        leads: whether this process is the first one, which speaks for all.
-    """
-
-    run_dir: Path
-    step: int
-    interrupted: bool
-    seconds: float
-    beside: Mapping[str, float]
-    numbers: Mapping[str, float]
-    model: Path | None
-    preempted: bool = False
-    leads: bool = True
 
 
 class Session:
@@ -209,7 +190,10 @@ class Session:
                 self._saver.wait()
             journal.saved(self._saver.published())
             with self._clock.on(CHECKPOINTS):
-                model = None if stopped_by else self._export()
+                network, ema, step = self._network, self._state.ema, self._state.step
+                model = (
+                    None if stopped_by else export(self._run, self._config, network, ema, step, self._fabric)
+                )
             told_of_damage = left_out(self._state.replaced_anywhere(self._fabric), self._train, self._reading)
             if told_of_damage and not self._quiet:
                 shown.say(told_of_damage)
@@ -219,7 +203,7 @@ class Session:
             self._fabric.barrier()
             spent = self._clock.spent
             if not self._quiet:
-                shown.say(told(spent))
+                shown.say(times_in_words(spent))
         finally:
             shown.close()
             self._supply.close()
@@ -242,7 +226,8 @@ class Session:
         """Step on; the signal that stopped the run before its last step, or 0."""
         state, training, watch, clock = self._state, self._config.training, self._watch, self._clock
         if state.step < training.steps:
-            self._reading.begin(lambda: self._supply(state.step, 0))
+            with clock.on(START_UP):
+                self._reading.begin(lambda: self._supply(state.step, 0))
         while state.step < training.steps:
             # The first step with a network that is to be compiled does little else.
             compiling, self._compiling = self._compiling, False
@@ -347,22 +332,6 @@ class Session:
         saved = checkpoint.checkpoints(self._run.checkpoints)
         return saved[-1] if saved else None
 
-    def _export(self) -> Path:
-        # One tensor at a time is put together, and kept by the first process alone.
-        tensors = {}
-        for name, tensor in self._state.ema.state_dict().items():
-            full = whole(tensor)
-            if self._fabric.is_global_zero:
-                tensors[name] = full.cpu()
-        if self._fabric.is_global_zero:
-            network, config = self._network, self._config
-            self._run.make_room_for_model()
-            save(
-                self._run.model,
-                tensors,
-                network.composition,
-                network.facts,
-                run={"name": config.name, "seed": config.seed, "step": self._state.step},
-                sampling=dump(config.sampling),
-            )
-        return self._run.model
+    def _exported(self) -> Path:
+        network, state = self._network, self._state
+        return export(self._run, self._config, network, state.ema, state.step, self._fabric)

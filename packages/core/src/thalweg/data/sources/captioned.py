@@ -16,10 +16,10 @@ from thalweg.data.sources.coco import captions_by_file
 from thalweg.data.sources.names import (
     File,
     files_below,
+    fingerprints_of,
     is_image,
     key_of,
     leads_astray,
-    told_of,
 )
 from thalweg.data.sources.passed_over import hidden_in
 from thalweg.data.sources.refusals import no_images
@@ -121,7 +121,7 @@ class CaptionedSource:
         """Names, sizes and captions of all images, and the content of some."""
         return contents_of(
             [file.name for file in self._files],
-            files=told_of(self._files),
+            files=fingerprints_of(self._files),
             captions=all_captions(self.captions, len(self)),
         )
 

@@ -13,7 +13,7 @@ import attrs
 from thalweg.data.contents import Contents, contents_of
 from thalweg.data.decoding import LARGEST_IMAGE, decode
 from thalweg.data.sources.emoji_names import TONES, Name, by_code_points, name_of, without_tone
-from thalweg.data.sources.names import File, told_of
+from thalweg.data.sources.names import File, fingerprints_of
 from thalweg.errors import DataError
 from thalweg.packaged import folder_of
 from thalweg.protocols import Record
@@ -95,7 +95,7 @@ class EmojiSource:
         """Names, sizes and captions of all pictures, the content of some, and what is held out."""
         return contents_of(
             [file.name for file in self._files],
-            files=told_of(self._files),
+            files=fingerprints_of(self._files),
             captions=self._captions,
             held_out=self.held_out,
         )

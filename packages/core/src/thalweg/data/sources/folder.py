@@ -13,7 +13,7 @@ from thalweg.config import secret_field, url_field
 from thalweg.data.contents import Contents, contents_of
 from thalweg.data.decoding import LARGEST_IMAGE, LIMIT_PIXELS, MOST_PIXELS, decode
 from thalweg.data.sources.listed import LARGEST_LIST, LIST, Listing, in_chunks, listing
-from thalweg.data.sources.names import File, files_below, is_image, told_of
+from thalweg.data.sources.names import File, files_below, fingerprints_of, is_image
 from thalweg.data.sources.numbering import classes_of
 from thalweg.data.sources.passed_over import PassedOver, is_hidden
 from thalweg.data.sources.refusals import no_images
@@ -110,7 +110,7 @@ class FolderSource:
         """Names, sizes, labels and class names of all images, and the content of some."""
         return contents_of(
             [file.name for file in self._files],
-            files=told_of(self._files),
+            files=fingerprints_of(self._files),
             labels=self.labels,
             classes=self.classes,
             class_names=self.class_names,

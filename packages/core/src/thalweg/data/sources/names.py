@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
-from thalweg.data.contents import told
+from thalweg.data.contents import fingerprints
 from thalweg.data.sources.passed_over import PassedOver, is_hidden
 from thalweg.data.sources.refusals import no_folder
 from thalweg.storage import Location
@@ -66,6 +66,8 @@ def sizes(files: Sequence[File]) -> list[tuple[str, int]]:
         return [(file.name, size) for file, size in zip(files, found, strict=True)]
 
 
-def told_of(files: Sequence[File]) -> list[str]:
+def fingerprints_of(files: Sequence[File]) -> list[str]:
     """What a source's description says of its files: sizes, and the content of some."""
-    return told([size for _, size in sizes(files)], lambda place, count: files[place].location.read(0, count))
+    return fingerprints(
+        [size for _, size in sizes(files)], lambda place, count: files[place].location.read(0, count)
+    )

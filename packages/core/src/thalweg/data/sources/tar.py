@@ -9,7 +9,7 @@ import attrs
 from attrs.validators import and_, ge, le, optional
 
 from thalweg.config import secret_field, url_field
-from thalweg.data.contents import Contents, contents_of, told
+from thalweg.data.contents import Contents, contents_of, fingerprints
 from thalweg.data.decoding import LARGEST_IMAGE, LIMIT_PIXELS, MOST_PIXELS, decode
 from thalweg.data.sources.braces import expanded, names_of
 from thalweg.data.sources.captions import joined, text_of
@@ -135,7 +135,7 @@ class TarSource:
         every = range(len(self))
         return contents_of(
             [place.sample.key for place in self._places],
-            files=told([place.sample.image.size for place in self._places], self._first),
+            files=fingerprints([place.sample.image.size for place in self._places], self._first),
             labels=self.labels,
             captions=[self.captions(index) for index in every] if self.captioned else None,
             classes=self.classes,
