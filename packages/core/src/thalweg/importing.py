@@ -137,8 +137,8 @@ def _check_numbers(state_dict: Mapping[str, Tensor]) -> None:
             raise DataError(f"{name!r} of the checkpoint is {type(tensor).__name__}; give tensors by names")
         if tensor.is_quantized or not tensor.is_floating_point():
             raise DataError(
-                f"the checkpoint's '{name}' is of {tensor.dtype}; weights are floating-point numbers, so "
-                f"export them as such"
+                f"the checkpoint's '{name}' is of {tensor.dtype}, and weights are floating-point numbers; "
+                f"export them as such, without counters"
             )
         # As the network will hold it: what is too large for float32 is lost there.
         if not tensor.float().isfinite().all():
