@@ -416,7 +416,7 @@ def test_what_float32_cannot_hold_is_refused_too():
 @pytest.mark.parametrize(
     ("weights", "words"),
     [
-        ({"a": torch.ones(2).long()}, "'a' is of torch.int64; weights are floating-point"),
+        ({"a": torch.ones(2).long()}, "'a' is of torch.int64, and weights are floating-point"),
         ({"a": torch.ones(2, dtype=torch.complex64)}, "'a' is of torch.complex64"),
     ],
     ids=["integers", "complex"],
