@@ -436,3 +436,26 @@ def test_an_imported_network_survives_being_saved(tmp_path):
             assert torch.equal(ours, theirs)
     stored = load_file(tmp_path / "model" / "model.safetensors")
     assert stored.keys() == network.state_dict().keys()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 3\n", "pointer of Git LFS"),
+        (b"<!DOCTYPE html><html></html>", "it is a web page"),
+        (b"404: Not Found", "no checkpoint"),
+        (b"Access denied", "it is a text"),
+    ],
+)
+def test_what_was_not_downloaded_is_told(tmp_path, content, words):
+    (tmp_path / "x.pt").write_bytes(content)
+    with pytest.raises(DataError, match=words):
+        read_foreign(tmp_path / "x.pt")
+
+
+def test_a_whole_checkpoint_in_place_of_its_tensors_is_told(tmp_path):
+    weights = golden("sit").weights
+    with pytest.raises(ConfigError, match=r"state_dict\['ema'\] is a table itself.*read_foreign"):
+        import_weights("sit", {"ema": weights, "args": argparse.Namespace()})
+    with pytest.raises(ConfigError, match=r"args is 'x'; give a mapping or an argparse.Namespace"):
+        import_weights("sit", weights, args="x")

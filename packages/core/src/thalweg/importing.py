@@ -30,6 +30,7 @@ from thalweg.fetching import DESCRIPTION, TENSORS, on_this_machine, read_descrip
 from thalweg.files import sha256, sync_folder
 from thalweg.folders import make_folders, remove_tree, replace_folder
 from thalweg.foreign import read_foreign
+from thalweg.foreign_numbers import check_numbers
 from thalweg.network import FlowNetwork
 from thalweg.plugins import build_component
 from thalweg.storage import redacted
@@ -92,6 +93,7 @@ def import_weights(
     """
     found = getattr(state_dict, "arguments", {}) if args is None else args
     found = vars(found) if isinstance(found, argparse.Namespace) else found
+    check_instance("args", found, Mapping, "a mapping or an argparse.Namespace of the script's arguments")
     told = Told(heads, branches_at, path, prediction, clamp, classes, found)
     return import_told(source, state_dict, told).network
 
@@ -111,8 +113,12 @@ def import_told(source: str, state_dict: Mapping[str, Tensor], told: Told) -> Im
     mapping = "a mapping of names to tensors, as thalweg.importing.read_foreign reads it from a file"
     check_instance("state_dict", state_dict, Mapping, mapping)
     for name, tensor in state_dict.items():
+        if isinstance(tensor, Mapping):
+            raise ConfigError(
+                f"state_dict[{name!r}] is a table itself, as in a whole checkpoint; give {mapping}"
+            )
         check_instance(f"state_dict[{name!r}]", tensor, Tensor, "a tensor")
-    _check_numbers(state_dict)
+    check_numbers(state_dict)
     importer = build_component(component("importer", source), None)
     try:
         imported = importer(state_dict, told)
@@ -127,25 +133,6 @@ def import_told(source: str, state_dict: Mapping[str, Tensor], told: Told) -> Im
     _compare(network, shapes, f"the {source} checkpoint")
     network.load_state_dict(tensors)
     return Import(network, imported.settled)
-
-
-def _check_numbers(state_dict: Mapping[str, Tensor]) -> None:
-    if not isinstance(state_dict, Mapping):
-        raise DataError(f"a mapping of names to tensors is needed, not {type(state_dict).__name__}")
-    for name, tensor in state_dict.items():
-        if not isinstance(name, str) or not isinstance(tensor, Tensor):
-            raise DataError(f"{name!r} of the checkpoint is {type(tensor).__name__}; give tensors by names")
-        if tensor.is_quantized or not tensor.is_floating_point():
-            raise DataError(
-                f"the checkpoint's '{name}' is of {tensor.dtype}, and weights are floating-point numbers; "
-                f"export them as such, without counters"
-            )
-        # As the network will hold it: what is too large for float32 is lost there.
-        if not tensor.float().isfinite().all():
-            raise DataError(
-                f"the checkpoint's '{name}' holds numbers that are not finite, such as NaN; take a "
-                f"checkpoint from before training diverged"
-            )
 
 
 def save(
