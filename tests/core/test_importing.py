@@ -451,11 +451,3 @@ def test_what_was_not_downloaded_is_told(tmp_path, content, words):
     (tmp_path / "x.pt").write_bytes(content)
     with pytest.raises(DataError, match=words):
         read_foreign(tmp_path / "x.pt")
-
-
-def test_a_whole_checkpoint_in_place_of_its_tensors_is_told(tmp_path):
-    weights = golden("sit").weights
-    with pytest.raises(ConfigError, match=r"state_dict\['ema'\] is a table itself.*read_foreign"):
-        import_weights("sit", {"ema": weights, "args": argparse.Namespace()})
-    with pytest.raises(ConfigError, match=r"args is 'x'; give a mapping or an argparse.Namespace"):
-        import_weights("sit", weights, args="x")

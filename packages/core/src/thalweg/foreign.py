@@ -116,11 +116,8 @@ def _check_start(file: BinaryIO) -> None:
     if start.startswith((b"<!doctype", b"<html", b"<?xml")):
         raise ValueError("it is a web page")
     # Pickles of the first protocol are texts, too.
-    if (
-        len(start) > 8
-        and all(32 <= one < 127 or one in b"\t\r\n" for one in start)
-        and start[0] not in b"c(]}"
-    ):
+    text = all(32 <= one < 127 or one in b"\t\r\n" for one in start)
+    if text and len(start) > 8 and start[0] not in b"c(]}":
         raise ValueError("it is a text")
 
 
