@@ -35,6 +35,19 @@ def mistakes(folder: Path) -> list[Mistake]:
         ),
         Mistake("weights of numbers", lambda: thalweg.import_weights("sit", {"a": 1}), "state_dict", "'a'"),
         Mistake(
+            "weights of a whole checkpoint",
+            lambda: thalweg.import_weights("sit", {"ema": {"a": x}, "epoch": 3}),
+            "state_dict",
+            "'ema'",
+            "read_foreign",
+        ),
+        Mistake(
+            "weights with arguments by name",
+            lambda: thalweg.import_weights("sit", {"a": x}, args="args"),
+            "args",
+            "Namespace",
+        ),
+        Mistake(
             "weights of a strange source",
             lambda: thalweg.import_weights("sitt", {}),
             "sitt",

@@ -58,6 +58,13 @@ def mistakes(folder: Path) -> list[Mistake]:
             "integer",
         ),
         Mistake(
+            "a config of training in halves",
+            lambda: attrs.evolve(config.training, log_every=4.5),
+            "log_every",
+            "4.5",
+            "integer",
+        ),
+        Mistake(
             "training in words",
             trained(attrs.evolve(config, training=attrs.evolve(config.training, ema_warmup="yes")), run),
             "training.ema_warmup",

@@ -212,7 +212,13 @@ def test_a_turned_cosine_path_is_the_cosine_path():
         ("sit", {"num_classes": 11}, {}, DataError, "11 classes has no row for the null class"),
         ("sit", {"num_classes": 7}, {}, DataError, "has 11 rows and 7 classes are told"),
         ("sit", {"qk_norm": True}, {}, DataError, "normalised .* by 'qk_norm' of the file's args"),
-        ("sit", {"model": "DiT-XL/2"}, {}, DataError, "those of a DiT, which predicts noise"),
+        (
+            "sit",
+            {"model": "DiT-XL/2", "prediction": None, "path_type": None},
+            {},
+            DataError,
+            "those of a DiT, which predicts noise",
+        ),
         ("repa", {"path_type": "EDM"}, {}, DataError, "'EDM'"),
         ("repa", {"qk_norm": True}, {}, DataError, "queries and keys are normalised"),
     ],
@@ -304,3 +310,34 @@ def test_every_class_of_imagenet_and_the_null_class_are_told_by_the_table():
     imported = import_told("sit", golden("sit").weights, golden("sit").told)
     assert imported.network.facts.classes == 1000
     assert imported.settled["classes"].origin == "the tensors"
+
+
+@pytest.mark.parametrize("holder", ["denoiser.", "model.diffusion_model.", "_orig_mod.sit."])
+@torch.no_grad()
+def test_whatever_attribute_held_the_network_is_taken_off(holder):
+    kind, weights = FILES["SiT"]
+    held = {f"{holder}{name}": tensor for name, tensor in weights.items()}
+    network = thalweg.import_weights("sit", held, args=SIT)
+    assert relative_error(given_by(network), velocity_of(kind, weights)) < 1e-5
+    several = {f"student.{name}": tensor for name, tensor in weights.items()}
+    for both in ({**held, **several}, {**weights, **several}):
+        with pytest.raises(DataError, match=r"more than one network, with names that begin with .*student"):
+            thalweg.import_weights("sit", both, args=SIT)
+
+
+def test_without_hidden_labels_the_last_row_may_be_a_class():
+    args = {key: one for key, one in SIT.items() if key != "num_classes"}
+    weights = layout(variances=True, rows=1001)
+    assert thalweg.import_weights("sit", weights, args=args).facts.classes == 1000
+    with pytest.raises(ConfigError, match="give --classes"):
+        thalweg.import_weights("sit", weights, args={**args, "class_dropout_prob": 0})
+
+
+@pytest.mark.parametrize("odd", [{"path": "/data/imagenet"}, {"interpolant": 3}, {"model": "DiT-XL/2"}])
+def test_arguments_of_other_things_do_not_stand_in_the_way(odd):
+    assert thalweg.import_weights("sit", FILES["SiT"][1], args={**SIT, **odd}).facts.classes == ROWS - 1
+
+
+def test_counters_among_the_tensors_are_named():
+    with pytest.raises(DataError, match=r"'num_batches' is of torch.int64, .* without counters"):
+        thalweg.import_weights("sit", layout(variances=True, num_batches=torch.tensor(3)), args=SIT)

@@ -1,6 +1,7 @@
 """Where training scripts keep weights: averages first, under their names in the network, and said which."""
 
 import argparse
+import re
 from pathlib import PurePosixPath
 
 import pytest
@@ -82,6 +83,9 @@ COUNTERS = {"initted": torch.tensor(True), "step": torch.tensor(7)}
         ),
         ({"state_dict": {**under("model.", OTHER), **under("ema_model.", NETWORK)}}, "state_dict.ema_model"),
         ({"state_dict": {**under("net.", OTHER), **under("net_ema.", NETWORK)}}, "state_dict.net_ema"),
+        ({**OTHER, **under("ema.", NETWORK)}, "ema"),
+        ({"state_dict": {**under("ema._orig_mod.", NETWORK), **OTHER}}, "state_dict.ema"),
+        ({"state_dict": under("model.", NETWORK), "current_model_state": OTHER}, "state_dict"),
         ({"state_dict": under("model.", NETWORK)}, "state_dict"),
         ({"state_dict": under("model._orig_mod.", NETWORK)}, "state_dict"),
         ({"ema": {**under("module.", NETWORK), "n_averaged": torch.tensor(3)}}, "ema"),
@@ -112,10 +116,13 @@ def test_the_averaged_weights_are_found_and_named(tmp_path, content, place, zipp
         ({"ema": NETWORK, "model": OTHER}, ("model",)),
         ({"state_dict": {"ema": NETWORK, "model": OTHER}}, ("state_dict.model",)),
         ({**under("online_model.", OTHER), **under("ema_model.", NETWORK)}, ("online_model.*",)),
+        ({**OTHER, **under("ema.", NETWORK)}, ("unprefixed",)),
+        ({"state_dict": NETWORK, "current_model_state": OTHER}, ("current_model_state",)),
+        ({"ema": NETWORK, "model": OTHER, "teacher": OTHER}, ("model", "teacher")),
         ({"model": NETWORK}, ()),
         ({"model": OTHER, "ema": {"shadow_params": list(NETWORK.values())}}, ("model",)),
     ],
-    ids=["beside", "within", "by prefix", "alone", "listed"],
+    ids=["beside", "within", "by prefix", "no prefix", "trained", "teacher", "alone", "listed"],
 )
 def test_other_weights_are_named_as_left(tmp_path, content, left):
     assert read(tmp_path, content).left == left
@@ -167,6 +174,39 @@ def test_averages_that_cannot_be_read_are_never_passed_over(tmp_path, content, w
         read(tmp_path, content)
 
 
+@pytest.mark.parametrize(
+    ("beside", "place"),
+    [
+        ({"ema_0.9999": OTHER}, "ema_0.9999"),
+        ({"model_ema1": OTHER, "model_ema2": OTHER}, "model_ema1, model_ema2"),
+        ({"emas": {0.9999: OTHER}}, "emas.0.9999"),
+        ({"ema": [OTHER]}, "ema.0"),
+        ({"ema": list(OTHER.values())}, "ema"),
+        ({"shadow": [OTHER[name] for name in TRAINED]}, "shadow"),
+        ({"callbacks": {"EMA": {"weights": under("model.", OTHER)}}}, "callbacks.EMA.weights"),
+        ({"G_ema": {name.replace(".", ""): one for name, one in OTHER.items()}}, "G_ema"),
+    ],
+)
+def test_weights_under_names_that_nobody_agreed_on_are_never_passed_over(tmp_path, beside, place):
+    with pytest.raises(DataError, match=rf"several places \(model, {re.escape(place)}\)"):
+        read(tmp_path, {"model": NETWORK, **beside})
+    assert is_network(read(tmp_path, {"ema_model": NETWORK, **beside}))
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        {"opt": {"state": {0: {"exp_avg": OTHER["head.weight"]}}, "params": list(OTHER.values())}},
+        {"vae": {"decoder.weight": torch.ones(2, 3), "decoder.bias": torch.ones(2)}},
+        {"state_dict": NETWORK},
+        {"rng": [torch.zeros(5), torch.zeros(5)]},
+    ],
+    ids=["optimiser", "another network", "the same tensors", "generators"],
+)
+def test_what_is_no_second_network_is_none(tmp_path, beside):
+    assert is_network(read(tmp_path, {"model": NETWORK, **beside}))
+
+
 def test_a_table_that_holds_itself_ends(tmp_path):
     content = {"epoch": 3}
     content["model"] = content
@@ -201,3 +241,7 @@ def test_wrappers_leave_no_trace_wherever_they_stand(data, front):
             parts.insert(data.draw(st.integers(0, len(parts))), part)
         named[".".join([*front, *parts, last])] = tensor
     assert is_network(named)
+
+
+def test_the_first_table_of_arguments_that_is_not_empty_is_read(tmp_path):
+    assert read(tmp_path, {"ema": NETWORK, "args": {}, "config": {"lr": 1.0}}).arguments == {"lr": 1.0}

@@ -416,7 +416,7 @@ def test_what_float32_cannot_hold_is_refused_too():
 @pytest.mark.parametrize(
     ("weights", "words"),
     [
-        ({"a": torch.ones(2).long()}, "'a' is of torch.int64; weights are floating-point"),
+        ({"a": torch.ones(2).long()}, "'a' is of torch.int64, and weights are floating-point"),
         ({"a": torch.ones(2, dtype=torch.complex64)}, "'a' is of torch.complex64"),
     ],
     ids=["integers", "complex"],
@@ -436,3 +436,18 @@ def test_an_imported_network_survives_being_saved(tmp_path):
             assert torch.equal(ours, theirs)
     stored = load_file(tmp_path / "model" / "model.safetensors")
     assert stored.keys() == network.state_dict().keys()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 3\n", "pointer of Git LFS"),
+        (b"<!DOCTYPE html><html></html>", "it is a web page"),
+        (b"404: Not Found", "no checkpoint"),
+        (b"Access denied", "it is a text"),
+    ],
+)
+def test_what_was_not_downloaded_is_told(tmp_path, content, words):
+    (tmp_path / "x.pt").write_bytes(content)
+    with pytest.raises(DataError, match=words):
+        read_foreign(tmp_path / "x.pt")

@@ -171,3 +171,50 @@ def test_the_identity_follows_names_and_sizes_not_the_place(tmp_path):
     assert source(tmp_path / "two").identity != first.identity
     (tmp_path / "one/cat/000.png").write_bytes(encoded(pixels(0, 9, 9)))
     assert source(tmp_path / "one").identity != first.identity
+
+
+def laid_out(folder, *names):
+    for number, name in enumerate(names):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encoded(pixels(number)))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["train/cat/1.png", "train/dog/1.png", "val/cat/1.png"], "train and val"),
+        (["Train/1.png", "test/1.png", "validation/1.png"], "Train, test and validation"),
+        (["train/cat/1.png"], "train"),
+    ],
+)
+def test_the_parts_of_a_data_set_are_no_classes(tmp_path, names, said):
+    with pytest.raises(DataError, match=rf", {said}, so they are no classes; set .* to one of them, such as"):
+        source(laid_out(tmp_path, *names))
+    part = tmp_path / names[0].partition("/")[0]
+    assert source(part).class_names in ((), ("cat",), ("cat", "dog"))
+
+
+def test_among_others_a_class_may_be_called_train(tmp_path):
+    assert source(laid_out(tmp_path, "bus/1.png", "train/1.png")).class_names == ("bus", "train")
+
+
+def test_a_folder_around_the_classes_is_told_of(tmp_path, caplog):
+    assert source(laid_out(tmp_path, "data/cat/1.png", "data/dog/1.png")).class_names == ("data",)
+    assert f"set the source's url to {tmp_path}/data" in caplog.text
+
+
+@pytest.mark.parametrize("names", [("Cat/1.png", "cat/2.png"), ("\u00e9/1.png", "e\u0301/2.png")])
+def test_classes_that_look_the_same_are_told_of(tmp_path, caplog, names):
+    assert source(laid_out(tmp_path, *names)).classes == 2
+    assert "differ only in case or in how letters are encoded" in caplog.text
+
+
+def test_data_are_the_same_however_a_system_encodes_accents(tmp_path):
+    # Composed, the first stands after "f", decomposed before it.
+    one = source(laid_out(tmp_path / "one", "\u00e9/1.png", "f/2.png"))
+    other = source(laid_out(tmp_path / "other", "e\u0301/1.png", "f/2.png"))
+    assert one.labels == other.labels
+    assert one.contents.digests["names"] == other.contents.digests["names"]
+    assert np.array_equal(one[0].image, other[0].image)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from image_makers import image_folder
+from image_makers import encoded, image_folder, pixels
 from thalweg.cli.main import main
 from thalweg.config import RunConfig, structure
 from thalweg.errors import ConfigError, DataError
@@ -107,6 +107,16 @@ def test_the_same_data_elsewhere_are_the_same(begun, tmp_path):
     (tmp_path / "images").symlink_to(tmp_path / "moved")
     train(images, run, steps=5)
     assert len(lines(run)) == 5
+
+
+def test_moved_data_are_the_same_under_their_new_address_and_others_there_are_not(begun, tmp_path):
+    images, run = begun
+    images.rename(tmp_path / "moved")
+    train(tmp_path / "moved", run, steps=5)
+    assert str(tmp_path / "moved") in (run / "config.toml").read_text()
+    CHANGES["1 image is gone, dog/009.png"](tmp_path / "moved")
+    with pytest.raises(DataError, match=r"1 image is gone, dog/009\.png"):
+        train(tmp_path / "moved", run, steps=6)
 
 
 @pytest.mark.parametrize("content", [None, b"{}", b"\0"])
@@ -210,6 +220,18 @@ def test_the_next_image_of_the_same_part_stands_in_with_its_own_label(images):
     assert torch.equal(read.clean, expected.clean)
     assert torch.equal(read.condition.labels, expected.condition.labels)
     assert read.condition.labels[index] == 1
+
+
+def test_the_size_is_that_of_the_first_image_that_is_whole(images):
+    from thalweg.plugins import build_component
+
+    for number, path in enumerate(sorted(images.rglob("*.png"))):
+        path.write_bytes(encoded(pixels(number, 6, 5)))
+    damage(min(images.rglob("*.png")))
+    built = {"size": None, "on_damaged": "skip"}
+    assert build_component(config(images, data=built).data).facts.shape == (3, 6, 5)
+    with pytest.raises(DataError, match=r"000\.png is damaged"):
+        build_component(config(images, data={"size": None}).data)
 
 
 def test_where_all_images_are_damaged_skipping_ends(images, tmp_path):

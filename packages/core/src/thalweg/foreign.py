@@ -23,6 +23,7 @@ from thalweg.tensor_files import read_tensors
 
 _BEGIN, _PIECE = b"PK\x03\x04", 2**20
 _REPEATED = 8 * 2**30  # bytes that tensors may have beyond the file's, by repeating values
+_START, _POINTER = 64, b"version https://git-lfs"
 _GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
 
 
@@ -72,6 +73,7 @@ def read_foreign(path: Path) -> ForeignWeights:
     try:
         with opened(path) as file:
             size = file.seek(0, 2)
+            _check_start(file)
             if path.suffix != ".safetensors":
                 _check_archive(file, size)
         content: Any = read_tensors(path) if path.suffix == ".safetensors" else _plain(path)
@@ -99,6 +101,24 @@ def read_foreign(path: Path) -> ForeignWeights:
                 f"weights as safetensors"
             )
     return ForeignWeights(found.tensors, found.place, found.left, arguments_in(content))
+
+
+def _check_start(file: BinaryIO) -> None:
+    """Tell what is left in a checkpoint's place where its content was not downloaded.
+
+    Raises:
+        ValueError: if it is that.
+    """
+    file.seek(0)
+    start = file.read(_START).lstrip().lower()
+    if start.startswith(_POINTER):
+        raise ValueError("it is a pointer of Git LFS, for which git lfs pull brings the file")
+    if start.startswith((b"<!doctype", b"<html", b"<?xml")):
+        raise ValueError("it is a web page")
+    # Pickles of the first protocol are texts, too.
+    text = all(32 <= one < 127 or one in b"\t\r\n" for one in start)
+    if text and len(start) > 8 and start[0] not in b"c(]}":
+        raise ValueError("it is a text")
 
 
 def _check_archive(file: BinaryIO, size: int) -> None:

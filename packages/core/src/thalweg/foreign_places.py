@@ -8,7 +8,8 @@ import attrs
 from torch import Tensor
 
 from thalweg.errors import DataError
-from thalweg.foreign_names import unwrapped
+from thalweg.foreign_names import bare, bare_names, unwrapped
+from thalweg.foreign_others import others
 from thalweg.storage.redaction import excerpt
 
 _AVERAGED = (
@@ -17,6 +18,8 @@ _AVERAGED = (
 )
 _PLAIN = ("model", "state_dict", "model_state_dict", "module", "params", "net", "network", "weights")
 _ARGUMENTS = ("args", "config", "cfg", "hparams", "hyper_parameters")
+# What was trained, beside an average that stands under a plain name, as Lightning keeps it.
+_TRAINED = ("current_model_state",)
 # A list in the order of the parameters, as torch_ema and diffusers keep it.
 _LISTED = "shadow_params"
 # Averages as a module of their own beside the network, whose tensors are then told apart by their prefix.
@@ -41,9 +44,20 @@ def weights_in(content: Mapping[Any, Any]) -> FoundWeights:
     """The averaged weights of a checkpoint, else its only ones; without tensors if there are none.
 
     Raises:
-        DataError: if there are averaged weights that cannot be read.
+        DataError: if there are averaged weights that cannot be read, or others and nothing tells which are
+            meant.
     """
-    return _one_of_several(_descended(content, ()))
+    found = _one_of_several(_descended(content, ()))
+    more = [one for one in others(content, found.tensors) if one not in found.left]
+    averaged = any(part in (*_AVERAGED, *_AVERAGED_PREFIXES, _LISTED) for part in found.place.split("."))
+    unclear = [] if averaged else [one for one in more if one not in _TRAINED]
+    if unclear:
+        places = ", ".join([found.place or "the top", *unclear])
+        raise DataError(
+            f"weights of one network stand in several places ({excerpt(places, 80)}), and which are the "
+            f"averages is not known; export the ones that are meant as safetensors"
+        )
+    return attrs.evolve(found, left=(*found.left, *more))
 
 
 def arguments_in(content: Mapping[Any, Any]) -> dict[str, Any]:
@@ -51,7 +65,7 @@ def arguments_in(content: Mapping[Any, Any]) -> dict[str, Any]:
     for key in _ARGUMENTS:
         stated = content.get(key)
         table = vars(stated) if isinstance(stated, argparse.Namespace) else stated
-        if isinstance(table, Mapping):
+        if isinstance(table, Mapping) and table:
             return {name: one for name, one in table.items() if isinstance(name, str) and _plain(one)}
     return {}
 
@@ -120,14 +134,16 @@ def _one_of_several(found: FoundWeights) -> FoundWeights:
     average = next((one for one in _AVERAGED_PREFIXES if one in front.values()), None)
     if average is None:
         return attrs.evolve(found, tensors=tensors or found.tensors)
-    mine = {unwrapped(name).partition(".")[2]: tensors[name] for name in tensors if front[name] == average}
-    plain = [name for name in tensors if front[name] in _PLAIN_PREFIXES]
+    mine = bare_names({name: tensors[name] for name in tensors if front[name] == average})
+    rest = [name for name in tensors if front[name] != average]
+    # A network that holds its own average has no prefix.
+    plain = [name for name in rest if front[name] in _PLAIN_PREFIXES or bare(name) in mine]
     if not any("." in name for name in mine) and plain:
         mine = _dotted(mine, {unwrapped(name).partition(".")[2]: tensors[name] for name in plain}, average)
-    rest = {name: one for name, one in tensors.items() if front[name] != average and name not in plain}
-    left = tuple(sorted({front[name] for name in plain}))
+    kept = {name: tensors[name] for name in rest if name not in plain}
+    left = {f"{front[name]}.*" if front[name] in _PLAIN_PREFIXES else "unprefixed" for name in plain}
     place = f"{found.place}.{average}" if found.place else average
-    return FoundWeights({**mine, **rest}, place, found.left + tuple(f"{one}.*" for one in left))
+    return FoundWeights({**mine, **kept}, place, (*found.left, *sorted(left)))
 
 
 def _dotted(mine: Mapping[str, Tensor], beside: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -30,6 +30,7 @@ from thalweg.fetching import DESCRIPTION, TENSORS, on_this_machine, read_descrip
 from thalweg.files import sha256, sync_folder
 from thalweg.folders import make_folders, remove_tree, replace_folder
 from thalweg.foreign import read_foreign
+from thalweg.foreign_numbers import check_numbers
 from thalweg.network import FlowNetwork
 from thalweg.plugins import build_component
 from thalweg.storage import redacted
@@ -92,6 +93,7 @@ def import_weights(
     """
     found = getattr(state_dict, "arguments", {}) if args is None else args
     found = vars(found) if isinstance(found, argparse.Namespace) else found
+    check_instance("args", found, Mapping, "a mapping or an argparse.Namespace of the script's arguments")
     told = Told(heads, branches_at, path, prediction, clamp, classes, found)
     return import_told(source, state_dict, told).network
 
@@ -109,6 +111,7 @@ def import_told(source: str, state_dict: Mapping[str, Tensor], told: Told) -> Im
         ConfigError: if something is needed and missing, or contradicts the file.
     """
     _check_tensors(state_dict)
+    check_numbers(state_dict)
     importer = build_component(component("importer", source), None)
     try:
         imported = importer(state_dict, told)
@@ -130,18 +133,11 @@ def _check_tensors(state_dict: Mapping[str, Tensor]) -> None:
     check_instance("state_dict", state_dict, Mapping, mapping)
     for name, tensor in state_dict.items():
         check_instance("a key of state_dict", name, str, "the name of a tensor")
+        if isinstance(tensor, Mapping):
+            raise ConfigError(
+                f"state_dict[{name!r}] is a table itself, as in a whole checkpoint; give {mapping}"
+            )
         check_instance(f"state_dict[{name!r}]", tensor, Tensor, "a tensor")
-        if tensor.is_quantized or not tensor.is_floating_point():
-            raise DataError(
-                f"the checkpoint's '{name}' is of {tensor.dtype}; weights are floating-point numbers, so "
-                f"export them as such"
-            )
-        # As the network will hold it: what is too large for float32 is lost there.
-        if not tensor.float().isfinite().all():
-            raise DataError(
-                f"the checkpoint's '{name}' holds numbers that are not finite, such as NaN; take a "
-                f"checkpoint from before training diverged"
-            )
 
 
 def save(

@@ -20,6 +20,9 @@ _SAME_POSITIONS = 1e-6
 # these. The rows and columns of another order, or learned positions, do not.
 _CORRELATION, _SCALE = 0.999, (0.9, 1.1)
 
+# A tensor that every network read here has.
+_FIRST = "x_embedder.proj.weight"
+
 
 @attrs.frozen(eq=False)
 class Imported:
@@ -36,7 +39,7 @@ class Tensors:
 
     def __init__(self, source: str, state_dict: Mapping[str, Tensor]) -> None:
         self._source = source
-        self._left = bare_names(state_dict)
+        self._left = _without_holder(bare_names(state_dict))
 
     def take(self, name: str) -> Tensor:
         """The tensor of that name.
@@ -89,6 +92,23 @@ class Tensors:
                 f"{len(self._left)} tensors of the checkpoint are not understood as {self._source}: {names}; "
                 f"its architecture differs from the released ones"
             )
+
+
+def _without_holder(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Names without that of the attribute that held the network, whatever it is.
+
+    Raises:
+        DataError: if there are several networks.
+    """
+    held = [name.removesuffix(_FIRST) for name in tensors if name.endswith(f".{_FIRST}")]
+    if not held or (len(held) == 1 and _FIRST not in tensors):
+        holder = held[0] if held else ""
+        return {name.removeprefix(holder): one for name, one in tensors.items()}
+    names = ", ".join(f"'{one}'" for one in sorted(held))
+    raise DataError(
+        f"the checkpoint holds more than one network, with names that begin with {names}"
+        f"{' or bare' if _FIRST in tensors else ''}; export the one that is meant"
+    )
 
 
 @attrs.frozen(eq=False)

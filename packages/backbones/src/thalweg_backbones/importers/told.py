@@ -23,7 +23,9 @@ def whose(told: Told, *, spelling: bool = True) -> str:
         told: with the file's arguments.
         spelling: judge by how values are spelt, too, where no argument is one's alone.
     """
-    if str(told.arguments.get("model", "")).startswith("DiT"):
+    dit = str(told.arguments.get("model", "")).startswith("DiT")
+    # Flows are trained under a DiT's name, too; its own script has nothing to say of what is predicted.
+    if dit and told.argument("prediction", "path_type") == (None, ""):
         return "DiT"
     ours = {"SiT": _SIT_ALONE, "REPA": _REPA_ALONE}
     marked = [name for name, marks in ours.items() if any(mark in told.arguments for mark in marks)]
@@ -92,7 +94,7 @@ def path(settling: Settling) -> str:
     Raises:
         DataError: if it is none of ours.
     """
-    stated, where = settling.told.argument("path_type", "path", "interpolant")
+    stated, where = settling.told.argument("path_type")
     ours = PATHS.get(stated.lower()) if isinstance(stated, str) else None
     if stated is not None and ours is None:
         raise _meaningless(stated, where)
@@ -149,8 +151,8 @@ def classes(settling: Settling, rows: int) -> int:
             f"the table of classes has {rows} rows and {given} classes are told; {given + 1} are needed, "
             f"the last for the null class"
         )
-    # What every model released for ImageNet has.
-    tensors = _IMAGENET if rows == _WITH_NULL else None
+    # What every model released for ImageNet has; where no label was hidden, the last row may be a class.
+    tensors = _IMAGENET if rows == _WITH_NULL and hidden(settling) else None
     ask = f"{rows - 1} if the last of the table's {rows} rows is the null class's"
     return settling.settle("classes", argument=(stated, where), tensors=tensors, ask=ask) or 1
 

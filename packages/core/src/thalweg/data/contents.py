@@ -5,6 +5,7 @@ one is told apart; of more, blocks of them.
 """
 
 import hashlib
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -88,7 +89,7 @@ def contents_of(
         class_names: their names.
         held_out: what is kept back.
     """
-    aspects: dict[str, Iterable[bytes]] = {"names": map(_bytes, keys)}
+    aspects: dict[str, Iterable[bytes]] = {"names": (_bytes(_name(key)) for key in keys)}
     if files is not None:
         aspects["files"] = map(_bytes, files)
     if labels is not None:
@@ -172,8 +173,13 @@ def _bytes(text: str) -> bytes:
     return text.encode(errors="surrogatepass")
 
 
+def _name(name: str) -> str:
+    """A name as most systems encode accents: some give it back in another form."""
+    return unicodedata.normalize("NFC", name)
+
+
 def _text(name: str) -> str:
-    return name.encode(errors="backslashreplace").decode()
+    return _name(name).encode(errors="backslashreplace").decode()
 
 
 def _joined(parts: Iterable[bytes]) -> bytes:

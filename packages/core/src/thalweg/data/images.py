@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Literal
 
 import attrs
@@ -16,12 +17,12 @@ from thalweg.data.caption_table import CaptionTable
 from thalweg.data.contents import Contents
 from thalweg.data.fitting import Fitting
 from thalweg.data.holdout import held_out
-from thalweg.data.pictures import Pictures, PictureSplit
+from thalweg.data.pictures import MOST_IN_A_ROW, Pictures, PictureSplit
 from thalweg.data.pixels import PixelView, to_images
-from thalweg.errors import ConfigError, DataError
+from thalweg.errors import ConfigError, DamagedError, DataError
 from thalweg.facts import LONGEST_SIDE, Facts
 from thalweg.plugins import build_component
-from thalweg.protocols import Source
+from thalweg.protocols import Record, Source
 
 
 @attrs.frozen
@@ -120,7 +121,7 @@ class ImagesConfig:
         else:
             if len(source) == 0:
                 raise DataError("the data set's source holds no images; give one that does")
-            first = source[0]
+            first = self._first(source)
             height, width = first.image.shape[:2]
             crop, stated_by = "none", f"{first.key}, the first, is"
         if self.pad is not None and self.pad < max(height, width):
@@ -128,6 +129,14 @@ class ImagesConfig:
                 f"pad is {self.pad}, but the images are {width}x{height} pixels; raise pad or set size"
             )
         return Fitting(height, width, self.channels, crop, self.pad, self.pad_value, stated_by)
+
+    def _first(self, source: Source) -> Record:
+        """The first image, or the first that is whole where damaged ones are left out."""
+        most = min(len(source), MOST_IN_A_ROW if self.on_damaged == "skip" else 1)
+        for index in range(most - 1):
+            with suppress(DamagedError):
+                return source[index]
+        return source[most - 1]
 
 
 @attrs.frozen(eq=False)

@@ -11,6 +11,7 @@ _FREE = (
     "name",
     # Where nothing is damaged it changes nothing, and where something is, the run ends without it.
     "data.on_damaged",
+    "data.cache_gib",
     "training.steps",
     "training.log_every",
     "training.validate_every",
@@ -57,7 +58,9 @@ def compare(where: str, recorded: Mapping[str, Any], config: Mapping[str, Any]) 
 
 
 def _is_free(key: str) -> bool:
-    return any(key == free or key.startswith(f"{free}.") for free in _FREE)
+    # Where data lie does not matter: what they hold is compared with the run's record.
+    place = key.startswith("data.") and key.endswith(".url")
+    return place or any(key == free or key.startswith(f"{free}.") for free in _FREE)
 
 
 def _shown(leaves: Mapping[str, Any], key: str) -> str:

@@ -12,6 +12,7 @@ from attrs.validators import ge, le
 from thalweg.config import secret_field, url_field
 from thalweg.data.contents import Contents, contents_of
 from thalweg.data.decoding import LARGEST_IMAGE, LIMIT_PIXELS, MOST_PIXELS, decode
+from thalweg.data.sources.classes import check_classes
 from thalweg.data.sources.listed import LARGEST_LIST, LIST, Listing, in_chunks, listing
 from thalweg.data.sources.names import File, files_below, fingerprints_of, is_image
 from thalweg.data.sources.numbering import classes_of
@@ -30,7 +31,7 @@ class FolderConfig:
 
     Below a class, images may lie at any depth. Without sub-folders the images bear no labels. Other files,
     and images beside the sub-folders, are passed over with a warning; hidden folders and those of systems are
-    no classes.
+    no classes. Folders that are called as the parts of a data set are, ``train`` and ``val``, are refused.
 
     With a ``dataset.json`` as EDM, StyleGAN and REPA have it, classes are the numbers that it states, and
     folders mean nothing. Nor do folders of running numbers without one, ``00001/img00001000.png``: their
@@ -50,8 +51,8 @@ class FolderConfig:
         """List the folder; no image is read.
 
         Raises:
-            DataError: if there is no such folder, or no image in it, or if images and ``dataset.json`` do not
-                belong together.
+            DataError: if there is no such folder, or no image in it, if its folders are the parts of a data
+                set, or if images and ``dataset.json`` do not belong together.
         """
         return FolderSource(Location(self.url, self.storage_options), self.limit_pixels)
 
@@ -90,7 +91,9 @@ class FolderSource:
                 root,
             )
         folders = [file.name.partition("/")[0] for file in self._files] if by_folder else []
-        self.class_names = tuple(sorted(set(folders)))
+        self.class_names = tuple(dict.fromkeys(folders))
+        if by_folder:
+            check_classes(root, self.class_names, [file.name for file in self._files])
         used = {file.name for file in self._files} | ({LIST} if self._listing is not None else set())
         _note_others(root, [file for file in files if file.name not in used], self.class_names, passed)
         passed.report(root)

@@ -1,5 +1,6 @@
 """Names of files: which are images, which belong together, and what all of them together are."""
 
+import unicodedata
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import PurePosixPath
@@ -55,8 +56,12 @@ def files_below(root: Location) -> tuple[list[File], PassedOver]:
     passed = PassedOver()
     every = {one.relative(root): one for one in root.find(closed=is_hidden)}
     files = [File(name, every[name]) for name in passed.take_hidden(every)]
-    # By parts: as text, "a-b/x" would stand between "a" and "a/x".
-    return sorted(files, key=lambda file: file.name.split("/")), passed
+    return sorted(files, key=_order), passed
+
+
+def _order(file: File) -> tuple[list[str], str]:
+    """By parts: as text, "a-b/x" would stand between "a" and "a/x". However a system encodes accents."""
+    return unicodedata.normalize("NFC", file.name).split("/"), file.name
 
 
 def sizes(files: Sequence[File]) -> list[tuple[str, int]]:
