@@ -37,6 +37,7 @@ def test_commas_in_lists_tables_and_strings_divide_nothing():
         (["refiner=plain,,vera"], "is not of the form"),
         (["refiner=plain,plain"], "states plain twice"),
         (["seed=1,2", "seed=3"], "two axes are of seed"),
+        (["seed = 1,2", "seed=3"], "two axes are of seed"),
     ],
 )
 def test_a_faulty_axis_is_named(axes, says):

@@ -102,8 +102,34 @@ def test_cells_of_a_file_may_be_ways_too(tmp_path):
         ("sampling.guidance.scale=1.8,1.80", "are trained and judged alike"),
         ("sampling.guidance.scale=1,high", "scale"),
         ("sampling.sampler=euler,eulr", "eulr"),
+        ("sampling=1,2", "sampling: expected a table, got 1"),
     ],
 )
 def test_an_axis_that_would_show_nothing_is_refused_before_anything_is_trained(tmp_path, axis, says):
     with pytest.raises(ConfigError, match=says):
         planned(tmp_path, axis)
+
+
+@pytest.mark.parametrize(
+    ("stated", "setting", "refused"),
+    [("{type = 'cfg'}", "none", False), ("none", "cfg", True)],
+)
+def test_guidance_is_judged_by_what_the_file_makes_of_the_protocol(tmp_path, stated, setting, refused):
+    """The settings of a file stand above its protocol, as they do when a network is judged."""
+    protocol, file = tmp_path / "protocol.toml", tmp_path / "ablation.toml"
+    guidance = stated if stated.startswith("{") else f"'{stated}'"
+    protocol.write_text(
+        f"[sampling]\nguidance = {guidance}\n"
+        "[judges.all]\nextractor = 'small_classifier'\n[judges.all.metrics.frechet_distance]\n"
+    )
+    file.write_text(
+        f'recipe = "{TWIN}"\nseeds = 1\n'
+        'overrides = ["plan.label_dropout=0.0", "sampling.guidance=none"]\n'
+        f'judge = {{protocol = "{protocol}", settings = ["sampling.guidance={setting}"]}}\n'
+        "[cells]\nfirst = []\n"
+    )
+    if refused:
+        with pytest.raises(ConfigError, match="dropped|dropout"):
+            plan(read_ablation(file), tmp_path / "out")
+    else:
+        assert len(plan(read_ablation(file), tmp_path / "out")) == 1

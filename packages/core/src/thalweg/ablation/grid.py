@@ -33,7 +33,7 @@ def cells_of(axes: Sequence[str]) -> list[Cell]:
     Raises:
         ConfigError: an axis has no values, states one twice, or two axes are of one key.
     """
-    keys = [axis.partition("=")[0] for axis in axes]
+    keys = [axis.partition("=")[0].strip() for axis in axes]
     for key in keys:
         if keys.count(key) > 1:
             raise ConfigError(f"two axes are of {key}; give all its values to one")

@@ -5,7 +5,7 @@ from pathlib import Path
 import attrs
 import torch
 
-from thalweg.ablation.config import Ablation
+from thalweg.ablation.config import Ablation, JudgeConfig
 from thalweg.ablation.costs import Cost, Costs
 from thalweg.ablation.grid import Cell
 from thalweg.ablation.ways import settings_of, split
@@ -91,7 +91,7 @@ def plan(ablation: Ablation, out: Path) -> list[Planned]:
     cells = _cells(ablation)
     for cell, resolved in zip(ablation.cells, cells, strict=True):
         try:
-            _check_guidance(resolved, ablation.judge.protocol)
+            _check_guidance(resolved, ablation.judge)
         except ConfigError as fault:
             raise ConfigError(redacted(f"cell '{cell.name}': {fault}")) from fault
     leaders = [next(at for at, one in enumerate(cells) if one.config == cell.config) for cell in cells]
@@ -198,10 +198,10 @@ def _network(ablation: Ablation, leader: int, *, shared: bool) -> str:
     return ", ".join(one for one in changed if one in cell.name) or ablation.name
 
 
-def _check_guidance(cell: _Resolved, protocol: str) -> None:
+def _check_guidance(cell: _Resolved, judge: JudgeConfig) -> None:
     """Make sure that what is trained can be guided, whether for a look or to be judged."""
     trained = attrs.evolve(cell.cost.facts, condition_dropout=cell.config.plan.label_dropout > 0)
-    judged = read_protocol(protocol, cell.settings).config.sampling.guidance
+    judged = read_protocol(judge.protocol, [*judge.settings, *cell.settings]).config.sampling.guidance
     for guidance in (cell.config.sampling.guidance, judged):
         if guidance is not None:
             build_component(guidance, trained)

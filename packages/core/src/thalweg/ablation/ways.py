@@ -51,7 +51,8 @@ def _stated(sampling: Sequence[str]) -> list[str]:
     table: dict[str, Any] = {}
     for override in sampling:
         apply_override(table, override)
-    return list(table.get(_SAMPLING, {}))
+    stated = table.get(_SAMPLING)
+    return list(stated) if isinstance(stated, dict) else []  # which is a fault of the recipe's
 
 
 def _value(config: RunConfig, name: str) -> str:
