@@ -19,7 +19,7 @@ from thalweg.data.fitting import Fitting
 from thalweg.data.holdout import held_out
 from thalweg.data.pictures import MOST_IN_A_ROW, Pictures, PictureSplit
 from thalweg.data.pixels import PixelView, to_images
-from thalweg.errors import ConfigError, DamagedError, DataError
+from thalweg.errors import ConfigError, DamagedImageError, DataError
 from thalweg.facts import LONGEST_SIDE, Facts
 from thalweg.plugins import build_component
 from thalweg.protocols import Record, Source
@@ -134,7 +134,7 @@ class ImagesConfig:
         """The first image, or the first that is whole where damaged ones are left out."""
         most = min(len(source), MOST_IN_A_ROW if self.on_damaged == "skip" else 1)
         for index in range(most - 1):
-            with suppress(DamagedError):
+            with suppress(DamagedImageError):
                 return source[index]
         return source[most - 1]
 
