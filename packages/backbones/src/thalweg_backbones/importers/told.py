@@ -156,7 +156,8 @@ def classes(settling: Settling, rows: int) -> int:
 
 
 def hidden(settling: Settling) -> bool:
-    """Whether conditions were hidden in training: by the file's arguments, else as in all released models."""
+    """Whether conditions were hidden in training: by the file's arguments, else as the null class tells, whose
+    row is made for that alone; and as in all models for captions that were released."""
     share, where = settling.told.argument("cfg_prob", "class_dropout_prob")
     if share is None:
         return True
