@@ -182,6 +182,14 @@ def test_a_url_that_pathlib_has_shortened_is_not_taken_for_a_folder(tmp_path, mo
     assert local_path(Path(f"file://{tmp_path}/x"), "it") == tmp_path / "x"
 
 
+def test_a_text_that_only_holds_a_url_is_no_place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for call in (RunDirectory, plain_place):
+        with pytest.raises(ConfigError, match="neither a path nor a URL"):
+            call('data.source={type="folder", url="s3://b/x"}')
+    assert names() == []
+
+
 def test_the_home_folder_is_spelled_out(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert local_path("~/x", "it") == tmp_path / "x"

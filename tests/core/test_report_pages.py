@@ -11,7 +11,7 @@ from report_samples import a_passport, a_run, sample_report
 from thalweg.ablation.page import page
 from thalweg.config import recorded_text
 from thalweg.report import Chart, Report, render
-from thalweg.report.alike import LOSS, VELOCITY, alike
+from thalweg.report.comparable import LOSS, VELOCITY, comparable
 from thalweg.report.facts import facts
 from thalweg.report.judged import judgements
 from thalweg.report.run_page import run_page
@@ -74,9 +74,9 @@ def test_only_losses_of_one_kind_share_a_chart(tmp_path):
             configured(tmp_path / "d", "d", **plain, plan={"time_sampler": {"type": "uniform"}}),
         ]
     )
-    assert [names for names, _ in alike(runs, LOSS)] == ["a, b", "c", "d"]
-    assert [names for names, _ in alike(runs, VELOCITY)] == ["a, b, c", "d"]
-    assert [names for names, _ in alike(runs[:2], LOSS)] == [""]
+    assert [names for names, _ in comparable(runs, LOSS)] == ["a, b", "c", "d"]
+    assert [names for names, _ in comparable(runs, VELOCITY)] == ["a, b, c", "d"]
+    assert [names for names, _ in comparable(runs[:2], LOSS)] == [""]
     charts = [
         one
         for section in run_page(runs, judgements(runs)).sections

@@ -158,7 +158,10 @@ def classes(settling: Settling, rows: int) -> int:
 
 
 def hidden(settling: Settling) -> bool:
-    """Whether conditions were hidden in training: by the file's arguments, else as in all released models."""
+    """Whether conditions were hidden in training: by the file's arguments, else they were.
+
+    The row for the null class is made for that alone, and REPA hides captions in all models that it released.
+    """
     share, where = settling.told.argument("cfg_prob", "class_dropout_prob")
     if share is None:
         return True

@@ -75,7 +75,7 @@ def _run_all(
         outcomes.append(_outcome(planned, passports, out, say))
         judged += [passport for passport in passports.values() if passport is not None]
         better |= _directions(passports[planned.judged[-1]])
-        made = {"command": command, "software": software(), **surroundings(judged)}
+        made = {"command": command, "software": software(), **_surroundings(judged)}
         found = redacted_plain(results(ablation, runs, outcomes, better=better, **made))
         _write(found, out, outcomes, say)
     return dict(found)
@@ -156,7 +156,7 @@ def _outcome(planned: Planned, passports: Passports, out: Path, say: Callable[[s
     )
 
 
-def surroundings(passports: Sequence[Passport]) -> dict[str, Any]:
+def _surroundings(passports: Sequence[Passport]) -> dict[str, Any]:
     """When and on what machines passports were made."""
     machines = {machine(passport.machine) for passport in passports}
     made = sorted(passport.made for passport in passports)

@@ -39,9 +39,10 @@ class Place(click.Path):
         from thalweg.storage.location import Location
 
         try:
-            if not is_url(value):
-                return str(Path(plain_place(value)))
-            Location(value)
+            place = plain_place(value)
+            if not is_url(place):
+                return str(Path(place))
+            Location(place)
         except ConfigError as error:
             self.fail(str(error), param, ctx)
-        return value
+        return place

@@ -9,6 +9,7 @@ import attrs
 import torch
 
 from thalweg.config import component_field, dump, structure
+from thalweg.data.sources.braces import is_pattern
 from thalweg.errors import DataError
 from thalweg.evaluation.captions import captions_for
 from thalweg.evaluation.datasets import DatasetImages, Decoder, view_of
@@ -155,8 +156,6 @@ def check_exists(what: str | Path) -> None:
     Raises:
         DataError: naming it.
     """
-    from thalweg.data.sources.braces import is_pattern
-
     text = str(what)
     if not is_url(text) and not is_pattern(text) and not Path(plain_place(text)).exists():
         raise DataError(f"{text} does not exist; give a run, a saved network, a folder, a tar or an .npz")

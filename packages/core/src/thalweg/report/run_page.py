@@ -7,7 +7,7 @@ import numpy as np
 
 from thalweg.config import flat
 from thalweg.evaluation.passport import Passport
-from thalweg.report.alike import LOSS, VELOCITY, alike
+from thalweg.report.comparable import LOSS, VELOCITY, comparable
 from thalweg.report.facts import facts, machine
 from thalweg.report.judged import Judgement
 from thalweg.report.model import Best, Cell, Chart, Curve, Part, Picture, Report, Section, Table, Text
@@ -112,7 +112,7 @@ def _curves(runs: Sequence[Run]) -> list[Part]:
     """The velocity errors first, which more runs can be compared by; what stands alone over steps only."""
     parts: list[Part] = []
     for number, keys in (("velocity", VELOCITY), ("loss", LOSS), ("grad_norm", LOSS)):
-        groups = alike(runs, keys)
+        groups = comparable(runs, keys)
         for axis, (label, _) in _AXES.items():
             if axis == "seconds" and (len(groups) > 1 or number == "grad_norm"):
                 continue
@@ -149,7 +149,7 @@ def _positive(curve: Curve) -> bool:
 def _validation(runs: Sequence[Run]) -> list[Section]:
     parts: list[Part] = []
     number = "validation error of the last branch's velocity"
-    for names, like in alike(runs, VELOCITY):
+    for names, like in comparable(runs, VELOCITY):
         tables: list[Part] = []
         for axis, (label, unit) in _AXES.items():
             scores = [run.over(axis, run.velocity("validation/")) for run in like]

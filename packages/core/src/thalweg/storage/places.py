@@ -35,7 +35,7 @@ def plain_place(place: "str | os.PathLike[str]") -> str:
     """A place without ``file://`` and ``~``: a path as it is opened, or a URL as it is.
 
     Raises:
-        ConfigError: it begins by ``file:`` and names no absolute path, or was a URL.
+        ConfigError: it begins by ``file:`` and names no absolute path, was a URL, or only holds one.
     """
     from thalweg.storage.urls import address_of  # whoever has none of it need not wait
 
@@ -44,6 +44,9 @@ def plain_place(place: "str | os.PathLike[str]") -> str:
     if found is None:
         if is_url(text) and "://" not in text:
             raise ConfigError(f"{redacted(text)} was a URL before it became a Path; give it as text")
+        # As storage takes it, it would be a path with a URL somewhere within.
+        if is_url(text) and not scheme_of(text) and address_of(text).scheme == "file":
+            raise ConfigError(f"{redacted(text)} is neither a path nor a URL, which begins with its protocol")
         return at_home(text)
     return address_of(text if "://" in text else f"file:///{text[found.end() :]}").path
 

@@ -6,7 +6,7 @@ from typing import Any
 from thalweg.protocols import Split
 from thalweg.training.reading import Reading, UnreadableError
 
-SHOWN = 20
+_SHOWN = 20
 """Damaged images that are named."""
 
 
@@ -39,8 +39,8 @@ def left_out(replaced: int, split: Split, reading: Reading) -> str:
     """
     if not replaced:
         return ""
-    known = json.dumps(getattr(split, "damaged", [])[:SHOWN])
+    known = json.dumps(getattr(split, "damaged", [])[:_SHOWN])
     every = dict.fromkeys(one for text in reading.gather(known) for one in json.loads(text))
-    names = f"; this session met: {'; '.join(list(every)[:SHOWN])}" if every else ""
+    names = f"; this session met: {'; '.join(list(every)[:_SHOWN])}" if every else ""
     many = f"{replaced:,} samples stood in for damaged images"
     return f"{'1 sample stood in for a damaged image' if replaced == 1 else many}{names}"

@@ -13,7 +13,7 @@ LOSS = (*VELOCITY, "plan.max_time_gap", "branches", "objectives")
 """On which the size of a loss depends beside: which terms it sums, and for how many branches."""
 
 
-def alike(runs: Sequence[Run], keys: Sequence[str]) -> list[tuple[str, list[Run]]]:
+def comparable(runs: Sequence[Run], keys: Sequence[str]) -> list[tuple[str, list[Run]]]:
     """The runs in groups that agree in these keys of their configurations.
 
     Returns:
