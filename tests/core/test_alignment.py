@@ -251,6 +251,7 @@ def test_teachers_see_the_padding_that_samples_have(tmp_path):
 class Blind:
     """A data set of latents without an autoencoder."""
 
+    identity = "blind"
     facts = Facts(shape=(4, 4, 4), classes=2)
     train = validation = None
 
