@@ -22,7 +22,6 @@ from thalweg.evaluation.drawn import draw
 from thalweg.evaluation.placing import target_of
 from thalweg.evaluation.run import evaluate
 from thalweg.evaluation.sets import images_at
-from thalweg.evaluation.settings import SamplesConfig
 from thalweg.facts import Facts
 from thalweg.importing import save
 from thalweg.project.writing import start
@@ -145,7 +144,7 @@ def test_what_is_no_storage_is_a_usage_error(capsys, place):
 @pytest.mark.parametrize(
     "call",
     [
-        lambda url: draw("run", url, SamplesConfig()),
+        lambda url: draw("run", url, {}),
         lambda url: evaluate("run", metrics=["frechet_distance"], out=url),
         lambda url: evaluate("run", metrics=["frechet_distance"], save_reference=url),
         lambda url: evaluate("run", metrics=["frechet_distance"], work=url),
