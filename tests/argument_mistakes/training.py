@@ -52,15 +52,15 @@ def mistakes(folder: Path) -> list[Mistake]:
         Mistake("training in the wrong order", trained(run, config), "config", "thalweg.load_config"),
         Mistake(
             "training of a config of halves",
-            trained(attrs.evolve(config, seed=0.5), run),
+            lambda: attrs.evolve(config, seed=0.5),
             "seed",
             "0.5",
             "integer",
         ),
         Mistake(
             "training in words",
-            trained(attrs.evolve(config, training=attrs.evolve(config.training, log_every=4.5)), run),
-            "training.log_every",
+            lambda: attrs.evolve(config.training, log_every=4.5),
+            "log_every",
             "4.5",
             "integer",
         ),
