@@ -82,6 +82,9 @@ def mistakes(folder: Path) -> list[Mistake]:
         ),
         Mistake("judging into a number", judged(folder, protocol="quick", out=5), "out", "5"),
         Mistake("judging with a bar", judged(folder, protocol="quick", progress=True), "progress", "True"),
+        Mistake("judging, saved never", judged(folder, save_seconds=float("nan")), "save_seconds", "nan"),
+        Mistake("judging, saved by a word", judged(folder, save_seconds="x"), "save_seconds", "'x'"),
+        Mistake("judging and saying no word", judged(folder, say=3), "say", "3"),
         Mistake("a network loaded elsewhere", lambda: thalweg.load(folder, device="gpu"), "device", "gpu"),
         Mistake("judging elsewhere", judged(folder, protocol="quick", device="gpu"), "device", "gpu"),
     ]

@@ -1,6 +1,7 @@
 """Every path of every command, given a URL: used, or refused by name; and no folder is called ``s3:``."""
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +19,9 @@ from thalweg.cli.main import cli, main
 from thalweg.config import load_config
 from thalweg.errors import ConfigError
 from thalweg.evaluation.drawn import draw
+from thalweg.evaluation.placing import target_of
 from thalweg.evaluation.run import evaluate
+from thalweg.evaluation.sets import images_at
 from thalweg.facts import Facts
 from thalweg.importing import save
 from thalweg.project.writing import start
@@ -214,6 +217,22 @@ def test_no_folder_is_called_like_a_file(tmp_path, monkeypatch, call, name):
     with pytest.raises(ConfigError, match=f"{name}, and would be a folder that is called like a file"):
         call(Path(name))
     assert names() == []
+
+
+def test_samples_of_any_spelling_of_npz_are_known_again(tmp_path):
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), dtype=np.uint8)
+    np.savez(tmp_path / "x.npz", arr_0=pictures)
+    (tmp_path / "x.npz").rename(tmp_path / "x.NPZ")
+    assert target_of(tmp_path / "x.NPZ", "cpu", pngs=False).form == "images"
+    found = images_at(tmp_path / "x.NPZ", None).open("cpu").read(0, 2)
+    assert np.array_equal(found.images.permute(0, 2, 3, 1).numpy(), pictures)
+
+
+@pytest.mark.parametrize("ending", ["", ".npz", ".tar"])
+def test_a_name_that_is_not_utf_8_is_refused_before_anything_is_drawn(tmp_path, ending):
+    out = tmp_path / os.fsdecode(b"bad\xff" + ending.encode())
+    with pytest.raises(ConfigError, match="is not UTF-8"):
+        target_of(out, "cpu", pngs=False)
 
 
 def test_numbers_in_names_of_folders_are_no_endings(tmp_path):

@@ -133,7 +133,7 @@ def draw(
     say(f"drawing with {settings_in_words(config, request.origins)}")
     bytes_each = math.prod(source.facts.shape) * 4 if decoder is None else math.prod(decoded.shape[1:])
     # Blocks stay until what they are made into is on the disk; how small PNGs become, nobody knows.
-    copies = 2 if decoder is None or out.suffix == ".npz" else 1
+    copies = 2 if decoder is None or out.suffix.lower() == ".npz" else 1
     check_room(folder, copies * config.count * bytes_each, "OUT")
     words = source.captions(range(first, first + config.count))
     with claimed(folder):

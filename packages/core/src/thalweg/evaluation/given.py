@@ -20,7 +20,9 @@ def check_given(
     out: Any,
     save_reference: Any,
     work: Any,
+    save_seconds: Any,
     progress: Any,
+    say: Any,
 ) -> None:
     """Arguments are of the types that an evaluation takes.
 
@@ -40,5 +42,10 @@ def check_given(
     for name, place in {"out": out, "save_reference": save_reference, "work": work}.items():
         if place is not None:
             check_path(name, place, "what is to be written")
+    number = isinstance(save_seconds, int | float) and not isinstance(save_seconds, bool)
+    if not (number and save_seconds >= 0):  # NaN is neither, and nothing would ever be saved
+        raise ConfigError(f"save_seconds is {described(save_seconds)}; it must be a number of at least 0")
+    if not callable(say):
+        raise ConfigError(f"say is {described(say)}; give a function")
     if progress is not None and not callable(progress):
         raise ConfigError(f"progress is {described(progress)}; give a function, or None")

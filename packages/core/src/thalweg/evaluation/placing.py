@@ -26,7 +26,7 @@ from thalweg.evaluation.notes import any_note, note_of, write_note
 from thalweg.evaluation.sets import images_at
 from thalweg.files import sha256, sync_folder
 from thalweg.folders import whole_folder
-from thalweg.storage.places import check_folder
+from thalweg.storage.places import check_folder, check_name
 
 _WHOLE = "whole"
 
@@ -166,8 +166,9 @@ def target_of(out: Path, device: str, *, pngs: bool) -> Target:
         pngs: make the folder one of images.
 
     Raises:
-        ConfigError: if a folder would be called like a file of another kind.
+        ConfigError: if a folder would be called like a file of another kind, or the name is not UTF-8.
     """
+    check_name(out, "out")
     suffix = out.suffix.lower()
     if suffix == ".npz":
         return Target(out, "images", write_npz, device)

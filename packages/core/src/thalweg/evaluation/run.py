@@ -106,7 +106,19 @@ def evaluate(
         ThalwegError: samples are not finite, or a file cannot be written.
     """
     check_alone()
-    check_given(subject, reference, metrics, extractor, protocol, out, save_reference, work, progress)
+    check_given(
+        subject,
+        reference,
+        metrics,
+        extractor,
+        protocol,
+        out,
+        save_reference,
+        work,
+        save_seconds,
+        progress,
+        say,
+    )
     settings = check_texts("settings", settings, "['count=10']")
     devices, batch_size = PROCESSES.check("devices", devices), AT_ONCE.check("batch_size", batch_size)
     begun = time.perf_counter()

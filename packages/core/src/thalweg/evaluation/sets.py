@@ -133,7 +133,7 @@ def from_plain(data: Mapping[str, Any]) -> ImageSet:
 
 def images_at(what: str | Path, crop: int | None) -> ImageSet:
     """The set of images that a path or URL names: an ``.npz``, a folder, a tar file or another source."""
-    if str(what).endswith(".npz"):
+    if str(what).lower().endswith(".npz"):
         return NpzSet(Path(plain_place(what)))
     return SourceSet(str(what), crop)
 

@@ -194,7 +194,7 @@ def _part(data: Any, part: str, config: EvaluationConfig) -> DatasetSet | None:
 
 def _moments(name: str, config: EvaluationConfig) -> Path | None:
     """The file of moments, where they are meant, or where a file has nothing else."""
-    if not name.endswith(".npz"):
+    if not name.lower().endswith(".npz"):
         if config.reference.moments == "stored":
             raise ConfigError(f"stored moments are asked for, and {name} is no .npz that could hold them")
         return None

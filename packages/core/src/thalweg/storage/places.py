@@ -88,13 +88,31 @@ def check_folder(path: Path, name: str, instead: str = "") -> None:
         instead: what else there is.
 
     Raises:
-        ConfigError: it ends like a file, and is no folder that is there.
+        ConfigError: it ends like a file, and is no folder that is there; or is not UTF-8.
     """
+    check_name(path, name)
     if path.suffix.lower() in _FILES and not path.is_dir():
         raise ConfigError(
             f"{name} is {path}, and would be a folder that is called like a file; take a name without "
             f"{path.suffix}{instead}"
         )
+
+
+def check_name(path: Path, name: str) -> None:
+    """Make sure that a name can be told to all who write below it: libraries take paths as UTF-8.
+
+    Args:
+        path: what is to be.
+        name: what it is called in the message.
+
+    Raises:
+        ConfigError: it is not UTF-8.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        shown = os.fsencode(path).decode(errors="backslashreplace")
+        raise ConfigError(f"{name} is {shown}, which is not UTF-8; take a name that is") from None
 
 
 def check_target(place: str, name: str) -> None:
