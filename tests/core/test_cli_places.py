@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from safetensors.torch import save_file
 
+import thalweg
 from golden_files import golden
 from thalweg.ablation.config import read_ablation
 from thalweg.ablation.running import run as run_ablation
@@ -293,3 +294,20 @@ def test_released_weights_are_read_from_a_url(tmp_path, capsys):
     assert networks[0] == networks[1]
     assert main(["import", "sit", "memory://released/none.pt", str(tmp_path / "c"), *heads]) == 4
     assert "memory://released/none.pt" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("name", "words"), [("a" * 300, "a name of 300 bytes"), ("a\0b", "a zero byte")])
+def test_what_no_file_can_be_called_is_refused(tmp_path, monkeypatch, name, words):
+    monkeypatch.chdir(tmp_path)
+    for call in (
+        lambda: thalweg.load(name),
+        lambda: thalweg.load_config(name),
+        lambda: draw(name, tmp_path / "out"),
+        lambda: evaluate(name, metrics=["frechet_distance"]),
+        lambda: RunDirectory(name),
+        lambda: local_path(f"below/{name}", "it"),
+    ):
+        with pytest.raises(ConfigError, match=words) as failure:
+            call()
+        assert len(str(failure.value)) < 200
+    assert list(tmp_path.iterdir()) == []

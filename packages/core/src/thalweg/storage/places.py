@@ -10,10 +10,12 @@ from pathlib import Path
 
 from thalweg.errors import ConfigError
 from thalweg.regular import read_bytes
-from thalweg.storage.redaction import redacted, register_url
+from thalweg.storage.redaction import excerpt, redacted, register_url
 from thalweg.storage.url_texts import at_home, scheme_of
 
 _FILE = re.compile(r"file:/+", re.IGNORECASE)  # pathlib leaves one slash of two
+_LONGEST = 255  # bytes of a file's name, on every common file system
+_SHOWN = 60
 _FILES = frozenset(
     [
         *(".bmp", ".csv", ".gif", ".gz", ".h5", ".html", ".jpeg", ".jpg", ".json", ".jsonl", ".npy", ".npz"),
@@ -47,8 +49,21 @@ def plain_place(place: "str | os.PathLike[str]") -> str:
         # As storage takes it, it would be a path with a URL somewhere within.
         if is_url(text) and not scheme_of(text) and address_of(text).scheme == "file":
             raise ConfigError(f"{redacted(text)} is neither a path nor a URL, which begins with its protocol")
+        _check_spelling(text)
         return at_home(text)
     return address_of(text if "://" in text else f"file:///{text[found.end() :]}").path
+
+
+def _check_spelling(path: str) -> None:
+    """What no file can be called ends in errors of the system wherever it is looked for."""
+    if "\0" in path:
+        raise ConfigError(f"{redacted(path)!r} has a zero byte in it; take it out")
+    longest = max(len(os.fsencode(part)) for part in path.split("/"))
+    if longest > _LONGEST:
+        raise ConfigError(
+            f"{excerpt(path, _SHOWN)} has a name of {longest} bytes in it, and files have at most "
+            f"{_LONGEST}; shorten it"
+        )
 
 
 def local_path(place: "str | os.PathLike[str]", name: str, instead: str = "") -> Path:
