@@ -37,7 +37,8 @@ def plain_place(place: "str | os.PathLike[str]") -> str:
     """A place without ``file://`` and ``~``: a path as it is opened, or a URL as it is.
 
     Raises:
-        ConfigError: it begins by ``file:`` and names no absolute path, was a URL, or only holds one.
+        ConfigError: it begins by ``file:`` and names no absolute path, was a URL, only holds one, or no file
+            can be called so.
     """
     from thalweg.storage.urls import address_of  # whoever has none of it need not wait
 
