@@ -212,6 +212,6 @@ def test_what_is_no_regular_file_is_refused_at_once(tmp_path):
     os.mkfifo(tmp_path / "pipe.toml")
     (tmp_path / "large.toml").write_bytes(b"#" * (2**20 + 1))
     (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe")
-    for name, says in {"pipe": "FIFO", "large": "more than", "bytes": "no valid TOML"}.items():
+    for name, says in {"pipe": "FIFO", "large": "more than", "bytes": "no UTF-8 text"}.items():
         with pytest.raises(ConfigError, match=says):
             read_toml(tmp_path / f"{name}.toml")

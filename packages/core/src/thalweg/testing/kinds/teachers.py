@@ -48,7 +48,8 @@ def a_sample_does_not_depend_on_its_neighbours_nor_on_the_call(subject: Subject)
     """An image is seen alike alone and in a batch, and by another one of the same config."""
     one, shown = subject.build(), pictures(3)
     whole = one(shown, (2, 2))
-    require_near(one(shown[1:2], (2, 2)), whole[1:2], "an image is seen otherwise in a batch", 1e-3, 1e-4)
+    # bfloat16 keeps 8 bits, and how sums are split depends on the batch.
+    require_near(one(shown[1:2], (2, 2)), whole[1:2], "an image is seen otherwise in a batch", 2**-6, 2**-6)
     require_near(subject.build()(shown, (2, 2)), whole, "another one of the same config sees something else")
 
 
