@@ -1,11 +1,12 @@
 """From an ablation to runs: every cell under every seed, resolved and checked before any is trained."""
 
 from pathlib import Path
+from typing import Any
 
 import attrs
 import torch
 
-from thalweg.ablation.config import Ablation, JudgeConfig
+from thalweg.ablation.config import Ablation
 from thalweg.ablation.costs import Cost, Costs
 from thalweg.ablation.grid import Cell
 from thalweg.ablation.ways import settings_of, split
@@ -15,6 +16,7 @@ from thalweg.config.files import read_recipe, structured
 from thalweg.config.names import name_of
 from thalweg.errors import ConfigError
 from thalweg.evaluation.protocol import read_protocol
+from thalweg.facts import Facts
 from thalweg.plugins import build_component
 from thalweg.storage import redacted
 
@@ -89,11 +91,6 @@ def plan(ablation: Ablation, out: Path) -> list[Planned]:
     """
     read_protocol(ablation.judge.protocol, ablation.judge.settings)
     cells = _cells(ablation)
-    for cell, resolved in zip(ablation.cells, cells, strict=True):
-        try:
-            _check_guidance(resolved, ablation.judge)
-        except ConfigError as fault:
-            raise ConfigError(redacted(f"cell '{cell.name}': {fault}")) from fault
     leaders = [next(at for at, one in enumerate(cells) if one.config == cell.config) for cell in cells]
     _check_apart(ablation, cells, leaders)
     runs = []
@@ -152,7 +149,7 @@ def _resolved(ablation: Ablation, cell: Cell, recipe: dict[str, object], costs: 
     changed, sampling = split(cell.overrides)
     whole = structured(ablation.recipe, recipe, [*ablation.overrides, *cell.overrides])
     settings = settings_of(whole, sampling)
-    read_protocol(ablation.judge.protocol, [*ablation.judge.settings, *settings])
+    judge = read_protocol(ablation.judge.protocol, [*ablation.judge.settings, *settings]).config
     config = structured(ablation.recipe, recipe, [*ablation.overrides, *changed]) if sampling else whole
     cost = costs.of(config)
     for one in (whole.sampling.sampler, whole.sampling.guidance):
@@ -168,6 +165,7 @@ def _resolved(ablation: Ablation, cell: Cell, recipe: dict[str, object], costs: 
                 raise
             left_out.append(name)
     kept = {name: one for name, one in config.objectives.items() if name not in left_out}
+    _check_guidance(config, cost.facts, judge.sampling.guidance)
     # Both are the ablation's to set.
     config = attrs.evolve(config, objectives=kept, seed=0, name="run")
     return _Resolved(config, (), settings, cost, tuple(left_out))
@@ -198,11 +196,10 @@ def _network(ablation: Ablation, leader: int, *, shared: bool) -> str:
     return ", ".join(one for one in changed if one in cell.name) or ablation.name
 
 
-def _check_guidance(cell: _Resolved, judge: JudgeConfig) -> None:
+def _check_guidance(config: RunConfig, facts: Facts, judged: Any) -> None:
     """Make sure that what is trained can be guided, whether for a look or to be judged."""
-    trained = attrs.evolve(cell.cost.facts, condition_dropout=cell.config.plan.label_dropout > 0)
-    judged = read_protocol(judge.protocol, [*judge.settings, *cell.settings]).config.sampling.guidance
-    for guidance in (cell.config.sampling.guidance, judged):
+    trained = attrs.evolve(facts, condition_dropout=config.plan.label_dropout > 0)
+    for guidance in (config.sampling.guidance, judged):
         if guidance is not None:
             build_component(guidance, trained)
 

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import attrs
@@ -223,7 +224,7 @@ class Shards:
     text_identity: Mapping[str, Any] | None
     index: ShardIndex
 
-    @property
+    @cached_property
     def identity(self) -> str:
         """A hash of the index, which has those of all shards, and of how many samples are held out."""
         digest = hashlib.sha256(self.index.to_bytes()).hexdigest()
