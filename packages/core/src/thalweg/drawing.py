@@ -37,8 +37,8 @@ class VelocityNetwork(Protocol):
     facts: Facts
 
     def velocity(
-        self, x: Float[Tensor, "N C H W"], t: Float[Tensor, " N"], condition: Condition
-    ) -> Float[Tensor, "N C H W"]:
+        self, x: Float[Tensor, "N *shape"], t: Float[Tensor, " N"], condition: Condition
+    ) -> Float[Tensor, "N *shape"]:
         """The velocity at x and t; x is float32, t float64 on the CPU."""
         ...
 
@@ -50,7 +50,7 @@ class ConditionedField:
     network: ConditionalVelocity
     condition: Condition
 
-    def __call__(self, x: Float[Tensor, "N C H W"], t: Float[Tensor, " N"]) -> Float[Tensor, "N C H W"]:
+    def __call__(self, x: Float[Tensor, "N *shape"], t: Float[Tensor, " N"]) -> Float[Tensor, "N *shape"]:
         """The velocity at x and t."""
         return self.network(x, t, self.condition)
 
@@ -69,8 +69,8 @@ class Boundary:
     evaluated: int = 0
 
     def __call__(
-        self, x: Float[Tensor, "N C H W"], t: Float[Tensor, " N"], condition: Condition
-    ) -> Float[Tensor, "N C H W"]:
+        self, x: Float[Tensor, "N *shape"], t: Float[Tensor, " N"], condition: Condition
+    ) -> Float[Tensor, "N *shape"]:
         """The network's velocity in the dtype and on the device of x.
 
         Raises:
@@ -131,7 +131,7 @@ class Drawer:
         return self._boundary.evaluated
 
     @torch.no_grad()
-    def __call__(self, indices: Sequence[int], condition: Condition) -> Float32[Tensor, "N C H W"]:
+    def __call__(self, indices: Sequence[int], condition: Condition) -> Float32[Tensor, "N *shape"]:
         """The samples at these indices, stepped together; float32 on the CPU.
 
         Raises:

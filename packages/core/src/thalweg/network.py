@@ -89,7 +89,7 @@ class FlowNetwork(nn.Module):
 
     def forward(
         self,
-        x_t: Float[Tensor, "N C H W"],
+        x_t: Float[Tensor, "N *shape"],
         times: Float[Tensor, "k N"],
         condition: Condition | None = None,
         *,
@@ -130,8 +130,8 @@ class FlowNetwork(nn.Module):
             raise fault from error
 
     def velocity(
-        self, x: Float[Tensor, "N C H W"], t: Float[Tensor, " N"], condition: Condition
-    ) -> Float[Tensor, "N C H W"]:
+        self, x: Float[Tensor, "N *shape"], t: Float[Tensor, " N"], condition: Condition
+    ) -> Float[Tensor, "N *shape"]:
         """The last branch's velocity with all branches at the same time, as in sampling.
 
         Raises:

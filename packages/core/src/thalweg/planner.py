@@ -25,7 +25,7 @@ class Planner:
         self.interpolant = interpolant
         self._time_sampler, self._branches, self._max_time_gap = time_sampler, branches, max_time_gap
 
-    def __call__(self, clean: Float[Tensor, "N C H W"], generator: torch.Generator) -> Plan:
+    def __call__(self, clean: Float[Tensor, "N *shape"], generator: torch.Generator) -> Plan:
         """Draw on the generator's device, then move to the data's.
 
         Noise and the first branch's times come first, so that networks with other numbers of branches
@@ -37,8 +37,8 @@ class Planner:
 
     def plan(
         self,
-        clean: Float[Tensor, "N C H W"],
-        noise: Float[Tensor, "N C H W"],
+        clean: Float[Tensor, "N *shape"],
+        noise: Float[Tensor, "N *shape"],
         times_kN: Float[Tensor, "k N"],
     ) -> Plan:
         """The plan of given noise and times."""

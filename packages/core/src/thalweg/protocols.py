@@ -52,7 +52,7 @@ class Backbone(Protocol):
     heads: int
     grid: tuple[int, int]
 
-    def embed(self, x_t: Float[Tensor, "N C H W"], condition: Condition) -> Stream:
+    def embed(self, x_t: Float[Tensor, "N *shape"], condition: Condition) -> Stream:
         """Patch tokens with their positions (and the context's tokens): the input of block 1."""
         ...
 
@@ -183,10 +183,10 @@ class Sampler(Protocol):
     def __call__(
         self,
         velocity: VelocityField,
-        x_1: Float[Tensor, "N C H W"],
+        x_1: Float[Tensor, "N *shape"],
         increments: Increments,
         interpolant: Interpolant,
-    ) -> Float[Tensor, "N C H W"]:
+    ) -> Float[Tensor, "N *shape"]:
         """From x_1 at t = 1 to x_0 at t = 0.
 
         A sample may not depend on its neighbours in the batch. ``increments`` is for stochastic
@@ -229,7 +229,7 @@ class Split(Protocol):
 class View(Protocol):
     """How samples look."""
 
-    def images(self, x: Float[Tensor, "N C H W"]) -> UInt8[Tensor, "N channels height width"] | None:
+    def images(self, x: Float[Tensor, "N *shape"]) -> UInt8[Tensor, "N channels height width"] | None:
         """Samples as images 0..255 of 1 or 3 channels; None where the data are no images."""
         ...
 
@@ -261,7 +261,7 @@ class Dataset(Protocol):
     train: Split
     validation: Split
 
-    def images(self, x: Float[Tensor, "N C H W"]) -> UInt8[Tensor, "N channels height width"] | None:
+    def images(self, x: Float[Tensor, "N *shape"]) -> UInt8[Tensor, "N channels height width"] | None:
         """Samples as images 0..255 of 1 or 3 channels; None where the data are no images."""
         ...
 

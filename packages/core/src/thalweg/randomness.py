@@ -39,13 +39,13 @@ class SampleNoise:
         self._shape = shape
         self._generators = [generator(seed, "sample", index) for index in indices]
 
-    def initial(self) -> Float[Tensor, "N C H W"]:
+    def initial(self) -> Float[Tensor, "N *shape"]:
         """x_1, to be asked for once and first."""
         return self._draw()
 
-    def increments(self, step: int) -> Float[Tensor, "N C H W"]:  # noqa: ARG002 - the streams count
+    def increments(self, step: int) -> Float[Tensor, "N *shape"]:  # noqa: ARG002 - the streams count
         """N(0, I) draws for the next step."""
         return self._draw()
 
-    def _draw(self) -> Float[Tensor, "N C H W"]:
+    def _draw(self) -> Float[Tensor, "N *shape"]:
         return torch.stack([torch.randn(self._shape, generator=one) for one in self._generators])

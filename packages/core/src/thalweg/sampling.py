@@ -34,7 +34,7 @@ class Samples:
         precision: that the network was evaluated in.
     """
 
-    x: Float32[Tensor, "N C H W"]
+    x: Float32[Tensor, "N *shape"]
     evaluated: int
     seconds: float
     precision: str

@@ -180,7 +180,7 @@ class Batch:
         replaced: how many of the samples stand in for damaged ones.
     """
 
-    clean: Float[Tensor, "N C H W"]
+    clean: Float[Tensor, "N *shape"]
     condition: Condition
     features: Mapping[str, Float[Tensor, "N _ F"]] = attrs.field(factory=dict)
     images: UInt8[Tensor, "N channels height width"] | None = None
@@ -206,14 +206,14 @@ class Plan:
         interpolant: the path that x_t lies on.
     """
 
-    clean: Float[Tensor, "N C H W"]
-    noise: Float[Tensor, "N C H W"]
+    clean: Float[Tensor, "N *shape"]
+    noise: Float[Tensor, "N *shape"]
     times: Float[Tensor, "k N"]
-    x_t: Float[Tensor, "N C H W"]
-    velocity: Float[Tensor, "N C H W"]
+    x_t: Float[Tensor, "N *shape"]
+    velocity: Float[Tensor, "N *shape"]
     interpolant: Interpolant
 
-    def x_at(self, branch: int) -> Float[Tensor, "N C H W"]:
+    def x_at(self, branch: int) -> Float[Tensor, "N *shape"]:
         """The interpolant at the time of a branch (from 0), with the same noise."""
         return self.x_t if branch == 0 else self.interpolant.x_t(self.clean, self.noise, self.times[branch])
 
@@ -258,8 +258,8 @@ class Prediction(NamedTuple):
         taps: tokens read on the way, by the number of blocks passed, for alignment objectives.
     """
 
-    velocities: tuple[Float[Tensor, "N C H W"], ...]
-    accelerations: tuple[Float[Tensor, "N C H W"], ...] = ()
+    velocities: tuple[Float[Tensor, "N *shape"], ...]
+    accelerations: tuple[Float[Tensor, "N *shape"], ...] = ()
     taps: Mapping[int, Float[Tensor, "N T D"]] = MappingProxyType({})
 
 

@@ -43,10 +43,10 @@ class Dopri5:
     def __call__(
         self,
         velocity: VelocityField,
-        x_1: Float[Tensor, "N C H W"],
+        x_1: Float[Tensor, "N *shape"],
         increments: Increments,  # noqa: ARG002 - the ODE is deterministic
         interpolant: Interpolant,  # noqa: ARG002 - the ODE needs no score
-    ) -> Float[Tensor, "N C H W"]:
+    ) -> Float[Tensor, "N *shape"]:
         """x_0 in float64.
 
         Raises:

@@ -30,15 +30,15 @@ class Trial:
         error: the estimated local error of the fourth-order solution.
     """
 
-    x: Float64[Tensor, "N C H W"]
-    slope: Float64[Tensor, "N C H W"]
-    error: Float64[Tensor, "N C H W"]
+    x: Float64[Tensor, "N *shape"]
+    slope: Float64[Tensor, "N *shape"]
+    error: Float64[Tensor, "N *shape"]
 
 
 def dormand_prince(
     velocity: VelocityField,
-    x: Float64[Tensor, "N C H W"],
-    slope: Float64[Tensor, "N C H W"],
+    x: Float64[Tensor, "N *shape"],
+    slope: Float64[Tensor, "N *shape"],
     t: Float64[Tensor, " N"],
     size: Float64[Tensor, " N"],
 ) -> Trial:

@@ -31,10 +31,10 @@ class EulerMaruyama:
     def __call__(
         self,
         velocity: VelocityField,
-        x_1: Float[Tensor, "N C H W"],
+        x_1: Float[Tensor, "N *shape"],
         increments: Increments,
         interpolant: Interpolant,
-    ) -> Float[Tensor, "N C H W"]:
+    ) -> Float[Tensor, "N *shape"]:
         """x_0 in float64; asks for steps - 1 increments."""
 
         def drift(x: Tensor, t: float) -> Tensor:

@@ -80,7 +80,7 @@ class GuidedField:
         """The times at which the field jumps."""
         return () if self.guidance.scale == 1 else self.guidance.interval
 
-    def __call__(self, x: Float[Tensor, "N C H W"], t: Float64[Tensor, " N"]) -> Float[Tensor, "N C H W"]:
+    def __call__(self, x: Float[Tensor, "N *shape"], t: Float64[Tensor, " N"]) -> Float[Tensor, "N *shape"]:
         """The guided velocity at x and t."""
         open_N = self.guidance.is_open(t) if self.open is None else self.open
         rows_n = open_N.nonzero().flatten()

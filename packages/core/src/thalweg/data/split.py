@@ -21,7 +21,7 @@ class TensorSplit:
         DataError: if there is no sample, or not one label for each.
     """
 
-    def __init__(self, clean: Float[Tensor, "N C H W"], labels: Int[Tensor, " M"] | None) -> None:
+    def __init__(self, clean: Float[Tensor, "N *shape"], labels: Int[Tensor, " M"] | None) -> None:
         if len(clean) == 0:
             raise DataError("a part of the data set holds no samples; give it at least one")
         if labels is not None and len(labels) != len(clean):
