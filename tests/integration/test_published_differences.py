@@ -130,7 +130,9 @@ def test_two_teachers_at_half_the_weight_are_the_mean_over_teachers():
             config = AlignmentConfig(Waves(f"t{number}", number), after=(1,), weight=weight, channels=(4,))
             one = config.build(network.facts)
             total += one.weight * float(
-                one(Step(plan, prediction, batch, Again(network))).total.detach().mean()
+                one(Step(plan, prediction, batch, Again(network), Again(network).frozen))
+                .total.detach()
+                .mean()
             )
         return total
 
