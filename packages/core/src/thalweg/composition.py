@@ -13,9 +13,13 @@ from thalweg.config import RunConfig, component, dump_component
 from thalweg.devices import usable_device
 from thalweg.facts import Facts
 from thalweg.integers import SEED
-from thalweg.interpolant import Interpolant, InterpolantName
+from thalweg.interpolant import Interpolant, Schedule
+from thalweg.interpolants.cosine import Cosine
+from thalweg.interpolants.linear import Linear
 from thalweg.network import FlowNetwork, check_branches
 from thalweg.plugins import build_component
+
+_OWN_PATHS: dict[type, str] = {Linear: "linear", Cosine: "cosine"}
 
 
 def compose(
@@ -24,7 +28,7 @@ def compose(
     facts: Facts,
     refiner: Any = None,
     branches: int = 1,
-    interpolant: InterpolantName = "linear",
+    interpolant: Any = "linear",
     device: torch.device | str | None = None,
     seed: int = 0,
 ) -> FlowNetwork:
@@ -35,7 +39,7 @@ def compose(
         facts: shape and classes of the data.
         refiner: the same, or None with one branch.
         branches: k; divides the backbone's depth.
-        interpolant: the path whose velocity the network predicts.
+        interpolant: the path whose velocity the network predicts, as :func:`interpolant_of` takes it.
         device: where to build it; ``"meta"`` allocates nothing.
         seed: of the initial weights. The global generators are left as they were.
 
@@ -47,7 +51,7 @@ def compose(
     check_instance("facts", facts, Facts, f"those of the data, such as {example}")
     facts = attrs.evolve(facts, branches=branches)
     seed = SEED.check("seed", seed)
-    Interpolant.named(interpolant)
+    path = interpolant_of(interpolant, facts)
     device = usable_device("cpu" if device is None else device)
     backbone_config = component("backbone", backbone)
     refiner_config = component("refiner", refiner, optional=True)
@@ -55,13 +59,13 @@ def compose(
         "backbone": dump_component("backbone", backbone_config),
         "refiner": None if refiner_config is None else dump_component("refiner", refiner_config),
         "branches": branches,
-        "interpolant": interpolant,
+        "interpolant": recorded_interpolant(interpolant),
     }
     return assemble(
         backbone_config,
         refiner_config,
         facts,
-        interpolant,
+        path,
         composition,
         device,
         seed,
@@ -72,7 +76,7 @@ def assemble(
     backbone: Any,
     refiner: Any,
     facts: Facts,
-    interpolant: InterpolantName = "linear",
+    interpolant: Interpolant | str = "linear",
     composition: Mapping[str, Any] = MappingProxyType({}),
     device: torch.device | str | None = None,
     seed: int = 0,
@@ -83,7 +87,7 @@ def assemble(
         backbone: a config.
         refiner: a config, or None with one branch.
         facts: of the data, and the number of branches.
-        interpolant: as :func:`compose` takes it.
+        interpolant: the path, or the name of one that core brings.
         composition: what :func:`compose` would build the network from again.
         device: as :func:`compose` takes it.
         seed: of the initial weights.
@@ -107,8 +111,41 @@ def composition_of(config: RunConfig) -> dict[str, Any]:
         "backbone": config.backbone,
         "refiner": config.refiner,
         "branches": config.branches,
-        "interpolant": config.plan.interpolant,
+        "interpolant": config.interpolant,
     }
+
+
+def interpolant_of(given: Any, facts: Facts) -> Interpolant:
+    """The path that is meant.
+
+    Args:
+        given: a name, ``{"type": name, **fields}``, a config, a :class:`thalweg.interpolant.Schedule` or an
+            :class:`thalweg.interpolant.Interpolant`.
+        facts: of the data, that a config is built with.
+
+    Raises:
+        ConfigError: fields are unknown or out of range.
+        PluginError: its plugin is broken.
+    """
+    if isinstance(given, Interpolant):
+        return given
+    if isinstance(given, Schedule) and not isinstance(given, type):
+        return Interpolant(given)
+    schedule: Schedule = build_component(component("interpolant", given), facts)
+    return Interpolant(schedule)
+
+
+def recorded_interpolant(given: Any) -> Any:
+    """A path as a composition states it: by its bare name if it has no fields, else as a table.
+
+    What has no name, a :class:`thalweg.interpolant.Schedule` of one's own, becomes ``{"object": ...}``.
+    """
+    schedule = given.schedule if isinstance(given, Interpolant) else given
+    if isinstance(schedule, Schedule) and not isinstance(schedule, type):
+        cls = type(schedule)
+        return _OWN_PATHS.get(cls, {"object": f"{cls.__module__}:{cls.__qualname__}"})
+    table = dump_component("interpolant", component("interpolant", given))
+    return table["type"] if len(table) == 1 else table
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from thalweg import asked
 from thalweg.errors import ConfigError, PluginError
 from thalweg.facts import Facts
-from thalweg.interpolant import Interpolant, InterpolantName
+from thalweg.interpolant import Interpolant
 from thalweg.plugins import registry
 from thalweg.types import Condition, Prediction
 
@@ -52,7 +52,7 @@ class FlowNetwork(nn.Module):
         backbone: fulfils :class:`thalweg.protocols.Backbone`.
         refiner: fulfils :class:`thalweg.protocols.Refiner`; None with one branch.
         facts: what it is built for, branches included.
-        interpolant: the path whose velocity it predicts.
+        interpolant: the path whose velocity it predicts, or the name of one that core brings.
         composition: what :func:`thalweg.compose` takes to build it again.
 
     Attributes:
@@ -65,7 +65,7 @@ class FlowNetwork(nn.Module):
         backbone: Any,
         refiner: Any,
         facts: Facts,
-        interpolant: InterpolantName,
+        interpolant: Interpolant | str,
         composition: Mapping[str, Any],
     ) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ class FlowNetwork(nn.Module):
         check_branches(branches, depth, refiner)
         accelerates = refiner is not None and refiner.has_acceleration
         self.facts, self.composition = attrs.evolve(facts, accelerates=accelerates), dict(composition)
-        self.interpolant = Interpolant.named(interpolant)
+        self.interpolant = Interpolant.named(interpolant) if isinstance(interpolant, str) else interpolant
         self.sampling: Mapping[str, Any] = {}
         self.backbone, self.refiner = backbone, refiner
         self._stride = depth // branches

@@ -12,8 +12,16 @@ def thalweg_components(register: Register) -> None:
     register("objective", "velocity", "thalweg.objectives.velocity:VelocityConfig")
     register("objective", "acceleration", "thalweg.objectives.acceleration:AccelerationConfig")
     register("objective", "alignment", "thalweg.objectives.alignment:AlignmentConfig")
+    register("planner", "branch_times", "thalweg.planners.branch_times:BranchTimesConfig")
+    register(
+        "planner", "optimal_transport", "thalweg.planners.optimal_transport:OptimalTransportConfig"
+    )
+    register("planner", "flow_map", "thalweg.planners.flow_map:FlowMapConfig")
     register("time_sampler", "uniform", "thalweg.time_samplers.uniform:UniformConfig")
-    register("time_sampler", "lognormal", "thalweg.time_samplers.lognormal:LognormalConfig")
+    register("time_sampler", "logit_normal", "thalweg.time_samplers.logit_normal:LogitNormalConfig")
+    register("time_sampler", "shifted", "thalweg.time_samplers.shifted:ShiftedConfig")
+    register("interpolant", "linear", "thalweg.interpolants.linear:LinearConfig")
+    register("interpolant", "cosine", "thalweg.interpolants.cosine:CosineConfig")
     register("dataset", "digits", "thalweg.data.digits:DigitsConfig")
     register("dataset", "images", "thalweg.data.images:ImagesConfig")
     register("dataset", "shards", "thalweg.data.shards.dataset:ShardsConfig")

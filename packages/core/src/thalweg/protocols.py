@@ -166,6 +166,28 @@ class TextEncoder(Protocol):
 
 
 @runtime_checkable
+class Planner(Protocol):
+    """Decides what the network is asked in a training step."""
+
+    def __call__(
+        self,
+        batch: Batch,
+        noise: Float[Tensor, "N *shape"],
+        generator: torch.Generator,
+        interpolant: Interpolant,
+    ) -> Plan:
+        """The batch at drawn times, along with the noise, or with it in another order.
+
+        Args:
+            batch: clean samples, and what they are conditioned on.
+            noise: N(0, I) draws of the samples' shape, on their device, one for each.
+            generator: of everything else that is drawn, such as times; on the CPU.
+            interpolant: the path from data to noise. ``Plan.of`` makes a plan of samples, noise and times.
+        """
+        ...
+
+
+@runtime_checkable
 class TimeSampler(Protocol):
     """The distribution of training times."""
 

@@ -14,6 +14,7 @@ import attrs
 
 from thalweg import protocols
 from thalweg.config import FaultyConfigError, component, dump, dump_component, structure, to_toml
+from thalweg.interpolant import Schedule
 from thalweg.plugins import KINDS, registry
 from thalweg.testing import process
 from thalweg.testing.making import made
@@ -25,7 +26,9 @@ PROTOCOLS: dict[str, type] = {
     "backbone": protocols.Backbone,
     "refiner": protocols.Refiner,
     "objective": protocols.Objective,
+    "planner": protocols.Planner,
     "time_sampler": protocols.TimeSampler,
+    "interpolant": Schedule,
     "sampler": protocols.Sampler,
     "guidance": protocols.Guidance,
     "dataset": protocols.Dataset,
