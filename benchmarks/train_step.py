@@ -14,9 +14,8 @@ import torch
 from torch import nn
 
 from thalweg.config import component
-from thalweg.interpolant import Interpolant
 from thalweg.network import FlowNetwork
-from thalweg.planner import Planner
+from thalweg.planning import draw_plan
 from thalweg.randomness import generator
 from thalweg.summary import summarise
 from thalweg.training.ema import EMA
@@ -39,8 +38,7 @@ class Step:
         self._losses, self._ours = Losses(network, objectives), ours
         self._optimizer = adamw(self._losses, lr=1e-4, betas=(0.9, 0.999), weight_decay=0.0, fused=ours)
         self._ema = EMA(network, 0.9999)
-        time_sampler = component("time_sampler", "lognormal").build(network.facts)
-        self._planner = Planner(Interpolant.named("linear"), time_sampler, network.branches, 0.01)
+        self._planner = component("planner", "branch_times").build(network.facts)
         count = len(condition.hidden())
         self._batch = Batch(
             torch.randn(count, *network.facts.shape, generator=generator(0, "data")), condition
@@ -48,13 +46,15 @@ class Step:
         self._count = 0
 
     def velocities(self) -> torch.Tensor:
-        plan = self._planner(self._batch.clean, generator(0, "check"))
+        plan = draw_plan(self._planner, self._batch, generator(0, "check"), self._losses.network.interpolant)
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=self._ours):
             prediction = self._losses.network(plan.x_t, plan.times, self._batch.condition)
         return torch.stack([*prediction.velocities, *prediction.accelerations]).float()
 
     def loss(self) -> torch.Tensor:
-        plan = self._planner(self._batch.clean, generator(0, "plan", self._count))
+        plan = draw_plan(
+            self._planner, self._batch, generator(0, "plan", self._count), self._losses.network.interpolant
+        )
         with torch.autocast("cpu", torch.bfloat16, enabled=self._ours):
             return self._losses(plan, self._batch)["loss"]
 

@@ -13,9 +13,7 @@ def thalweg_components(register: Register) -> None:
     register("objective", "acceleration", "thalweg.objectives.acceleration:AccelerationConfig")
     register("objective", "alignment", "thalweg.objectives.alignment:AlignmentConfig")
     register("planner", "branch_times", "thalweg.planners.branch_times:BranchTimesConfig")
-    register(
-        "planner", "optimal_transport", "thalweg.planners.optimal_transport:OptimalTransportConfig"
-    )
+    register("planner", "optimal_transport", "thalweg.planners.optimal_transport:OptimalTransportConfig")
     register("planner", "flow_map", "thalweg.planners.flow_map:FlowMapConfig")
     register("time_sampler", "uniform", "thalweg.time_samplers.uniform:UniformConfig")
     register("time_sampler", "logit_normal", "thalweg.time_samplers.logit_normal:LogitNormalConfig")

@@ -56,9 +56,7 @@ class BranchTimes:
         times_kN = self.times(len(batch.clean), generator, interpolant).to(batch.clean.device)
         return Plan.of(batch.clean, noise, times_kN, interpolant)
 
-    def times(
-        self, count: int, generator: torch.Generator, interpolant: Interpolant
-    ) -> Float[Tensor, "k N"]:
+    def times(self, count: int, generator: torch.Generator, interpolant: Interpolant) -> Float[Tensor, "k N"]:
         """t_1 from the time sampler; t_{i+1} = t_i + s u_i alpha within [0, 1].
 
         The sign s is drawn once a batch, u_i ~ U(0, 1) once a sample and branch. The first branch's times

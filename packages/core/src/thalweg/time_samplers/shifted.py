@@ -1,8 +1,8 @@
 """Times moved towards noise, for data of many dimensions."""
 
 import math
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
 
 import attrs
 import torch
@@ -23,19 +23,6 @@ BASE = 4096
 _TWICE = "shifts times that are shifted already; state one 'shifted', whose shift is the product of the two"
 
 
-def _check_inner(_: object, __: object, inner: Any) -> None:
-    if any(isinstance(one, ShiftedConfig) for one in _configs(inner)):
-        raise ConfigError(_TWICE)
-
-
-def _configs(config: Any) -> Iterator[Any]:
-    """A config and all that stand within it."""
-    yield config
-    if attrs.has(type(config)):
-        for field in attrs.fields(type(config)):
-            yield from _configs(getattr(config, field.name))
-
-
 @attrs.frozen
 class ShiftedConfig:
     """t' = s t / (1 + (s - 1) t): on the linear path noise stands to data as s times as much.
@@ -48,17 +35,28 @@ class ShiftedConfig:
         shift: s; none for sqrt(dim / 4096), dim being how many numbers a sample has.
     """
 
+    small: ClassVar[Mapping[str, Any]] = {"shift": 2.0}
+
     inner: Any = component_field("time_sampler", "logit_normal")
     shift: float | None = attrs.field(default=None, validator=optional(gt(0.0)))
 
     @inner.validator
-    def _is_not_shifted(self, field: Any, inner: Any) -> None:
-        _check_inner(self, field, inner)
+    def _is_not_shifted(self, _: object, inner: Any) -> None:
+        if any(isinstance(one, ShiftedConfig) for one in _configs(inner)):
+            raise ConfigError(_TWICE)
 
     def build(self, facts: Facts) -> "Shifted":
         """Build it."""
         shift = math.sqrt(math.prod(facts.shape) / BASE) if self.shift is None else self.shift
         return Shifted(build_component(self.inner, facts), shift)
+
+
+def _configs(config: Any) -> Iterator[Any]:
+    """A config and all that stand within it."""
+    yield config
+    if attrs.has(type(config)):
+        for field in attrs.fields(type(config)):
+            yield from _configs(getattr(config, field.name))
 
 
 class Shifted:

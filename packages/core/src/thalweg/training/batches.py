@@ -66,9 +66,7 @@ class Batches:
 
     def plan(self, batch: Batch, step: int, shard: int) -> Plan:
         """What the network is asked about a shard that was read, on the batch's device."""
-        return draw_plan(
-            self._planner, batch, generator(self._seed, "plan", step, shard), self._interpolant
-        )
+        return draw_plan(self._planner, batch, generator(self._seed, "plan", step, shard), self._interpolant)
 
     def _indices(self, step: int, shard: int) -> list[int]:
         split = self._split

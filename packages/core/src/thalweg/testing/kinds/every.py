@@ -156,7 +156,7 @@ def it_keeps_the_protocol_of_its_kind(subject: Subject) -> None:
     missing = [name for name in _members(protocol) if not hasattr(one, name)]
     require(
         not missing and isinstance(one, protocol),
-        f"{type(one).__name__} has no {', '.join(missing)}; see thalweg.protocols.{protocol.__name__}",
+        f"{type(one).__name__} has no {', '.join(missing)}; see {protocol.__module__}.{protocol.__name__}",
     )
     if subject.kind == "logger":
         one.close()

@@ -75,7 +75,9 @@ def time_of_ratio_finds_the_time_again(subject: Subject) -> None:
     t = path.time_of_ratio(s)
     require_shape("the time of 33 ratios", t, (33,), torch.float64)
     low, high = float(t.min()), float(t.max())
-    require(low >= 0 and high <= 1, f"times of ratios reach from {low:.3g} to {high:.3g}; keep them in [0, 1]")
+    require(
+        low >= 0 and high <= 1, f"times of ratios reach from {low:.3g} to {high:.3g}; keep them in [0, 1]"
+    )
     require_near(
         (path.sigma(t) / path.alpha(t)).log(),
         s.log(),

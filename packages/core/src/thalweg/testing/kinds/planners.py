@@ -95,7 +95,9 @@ def what_is_handed_in_is_left_alone(subject: Subject) -> None:
     same = torch.equal(batch.clean, before[0]) and torch.equal(noise, before[1])
     require(same, "the batch or its noise is written to; work on a copy")
     tensors = [getattr(plan, field.name) for field in attrs.fields(Plan) if field.name != "interpolant"]
-    require(not any(one.requires_grad for one in tensors), "a plan has no gradients; draw under torch.no_grad")
+    require(
+        not any(one.requires_grad for one in tensors), "a plan has no gradients; draw under torch.no_grad"
+    )
 
 
 @rule("planner")
