@@ -21,7 +21,7 @@ from thalweg.summary import summarise
 from thalweg.training.ema import EMA
 from thalweg.training.losses import Losses
 from thalweg.training.optimizer import adamw
-from thalweg.types import Batch, Condition
+from thalweg.types import Batch, Condition, Plan
 
 BATCH, ROUNDS = 16, 7
 FASTER, SHARE_OF_RATE = 3.5, 0.8
@@ -45,16 +45,18 @@ class Step:
         )
         self._count = 0
 
+    def _plan(self, purpose: str, *address: int) -> Plan:
+        path = self._losses.network.interpolant
+        return draw_plan(self._planner, self._batch, generator(0, purpose, *address), path)
+
     def velocities(self) -> torch.Tensor:
-        plan = draw_plan(self._planner, self._batch, generator(0, "check"), self._losses.network.interpolant)
+        plan = self._plan("check")
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=self._ours):
             prediction = self._losses.network(plan.x_t, plan.times, self._batch.condition)
         return torch.stack([*prediction.velocities, *prediction.accelerations]).float()
 
     def loss(self) -> torch.Tensor:
-        plan = draw_plan(
-            self._planner, self._batch, generator(0, "plan", self._count), self._losses.network.interpolant
-        )
+        plan = self._plan("plan", self._count)
         with torch.autocast("cpu", torch.bfloat16, enabled=self._ours):
             return self._losses(plan, self._batch)["loss"]
 

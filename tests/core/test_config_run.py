@@ -125,7 +125,7 @@ def test_later_overrides_win_and_none_takes_out(recipe):
         (["training.compile=true"], "training.compile: must be one of 'auto', 'on', 'off', got true"),
         (
             ["interpolant=cosin"],
-            "interpolant.type: unknown interpolant 'cosin', did you mean 'cosine'?",
+            "interpolant.type: unknown interpolant 'cosin', did you mean 'cosine'? (known: cosine, linear)",
         ),
         (["training.condition_dropout=1.1"], "training.condition_dropout: must be at most 1, got 1.1"),
         (["plan.max_time_gap=-0.1"], "plan.max_time_gap: must be at least 0, got -0.1"),

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from thalweg.config import RunConfig, component, dump, structure
-from thalweg.errors import ConfigError, PluginError, ThalwegError
+from thalweg.errors import ConfigError, PluginError
 from thalweg.facts import Facts
 from thalweg.interpolant import Interpolant
 from thalweg.planners.flow_map import FlowMap
@@ -82,7 +82,7 @@ def test_equal_samples_and_equal_noise_are_paired_all_the_same():
 
 def test_pairs_stay_within_their_classes_and_are_the_best_there():
     labels = torch.tensor([0, 2, 2, 0, 2, 1, 2, 2, 0])  # three, one and five
-    clean, noise = draws(9, 4), draws(9, 4, seed=1)
+    clean, noise = draws(9, 4), draws(9, 4, seed=2)
     order = transport().pairs(clean, noise, labels)
     assert torch.equal(labels[order], labels)
     for label in (0, 2):
@@ -139,7 +139,7 @@ def test_paths_cross_less_and_are_shorter():
     assert cost(clean, paired) < 0.75 * cost(clean, noise)
 
     def spread(e):
-        """Mean variance of e - x among the ten samples nearest in x_t at t = 1/2: 0 where paths are straight."""
+        """Variance of e - x among the ten samples nearest in x_t at t = 1/2: 0 where paths are straight."""
         x_t = (clean + e) / 2
         nearest = torch.cdist(x_t, x_t).topk(10, largest=False).indices
         return float((e - clean)[nearest].var(dim=1).sum(dim=1).mean())
@@ -147,18 +147,15 @@ def test_paths_cross_less_and_are_shorter():
     assert spread(paired) < 0.2 * spread(noise)
 
 
-def test_samples_that_are_not_finite_are_no_crash():
+def test_samples_that_are_not_finite_are_left_to_the_loss():
     clean = draws(4, 2)
     clean[1, 0] = float("nan")
-    try:
-        assert sorted(transport().pairs(clean, draws(4, 2)).tolist()) == list(range(4))
-    except ThalwegError as error:
-        assert "could not be paired" in str(error)
+    assert transport().pairs(clean, draws(4, 2, seed=1)).tolist() == [0, 1, 2, 3]
 
 
 def test_captions_alone_are_no_classes():
     captioned = Facts(shape=(2, 4, 4), text=(5, 12))
-    with pytest.raises(ConfigError, match="captions in place of classes; set plan.respect_labels = false"):
+    with pytest.raises(ConfigError, match=r"captions in place of classes; set plan\.respect_labels = false"):
         transport(captioned)
     transport(captioned, respect_labels=False)
     transport(Facts(shape=(2, 4, 4)))

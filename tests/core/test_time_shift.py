@@ -53,12 +53,12 @@ def test_the_ends_stay_and_no_time_leaves_the_interval():
 
 def test_it_is_applied_once():
     twice = {"type": "shifted", "inner": {"type": "shifted", "shift": 2.0}, "shift": 2.0}
-    with pytest.raises(ConfigError, match="inner.*shifted already; state one 'shifted', whose shift is the"):
+    with pytest.raises(ConfigError, match=r"inner.*shifted already; state one 'shifted', whose shift is the"):
         component("time_sampler", twice)
     once = Shifted(Uniform(), 2.0)
     with pytest.raises(ConfigError, match="shifts times that are shifted already"):
         Shifted(once, 2.0)
-    with pytest.raises(ConfigError, match="time_sampler.inner.*shifted already"):
+    with pytest.raises(ConfigError, match=r"time_sampler\.inner.*shifted already"):
         component("planner", {"type": "branch_times", "time_sampler": twice})
 
 

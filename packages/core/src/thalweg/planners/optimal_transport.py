@@ -4,6 +4,7 @@ import importlib
 from typing import Any
 
 import attrs
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -100,7 +101,7 @@ class OptimalTransport:
         """For each sample the row of the noise that it is paired with: a permutation, on clean's device.
 
         Raises:
-            ThalwegError: the assignment could not be solved, as of samples that are not finite.
+            ThalwegError: the assignment could not be solved.
         """
         classes = torch.zeros(len(clean), dtype=torch.long) if labels is None else labels.cpu()
         order_N = torch.arange(len(clean))
@@ -119,6 +120,8 @@ class OptimalTransport:
         x, e = (one.flatten(1).to(device, torch.float64) for one in (clean, noise))
         # |x - e|^2 = |x|^2 + |e|^2 - 2 x.e, of which any pairing sums up the same first two.
         cost = (-2 * x @ e.T + (e * e).sum(dim=1) + (x * x).sum(dim=1, keepdim=True)).cpu().numpy()
+        if not np.isfinite(cost).all():
+            return torch.arange(len(clean))  # The loss will say so, and training knows what to do then.
         plan, log = self._ot.emd([], [], cost, numItermax=_MOST_PIVOTS, log=True)
         if log["warning"] is not None:
             raise ThalwegError(f"samples and noise could not be paired: {log['warning']}")

@@ -57,7 +57,7 @@ def its_slopes_are_those_of_its_weights(subject: Subject) -> None:
 
 @rule("interpolant")
 def noise_outweighs_data_ever_more(subject: Subject) -> None:
-    """alpha sigma' - alpha' sigma is above 0 on all of [0, 1], so velocity, score and data give each other."""
+    """alpha sigma' - alpha' sigma is above 0 on all of [0, 1], so conversions divide by no zero."""
     found = determinant(subject.build(), torch.linspace(0, 1, 1001, dtype=torch.float64))
     require(found.isfinite().all(), "a derivative is not finite on [0, 1]; take a path that is smooth there")
     lowest = int(found.argmin())
@@ -75,9 +75,7 @@ def time_of_ratio_finds_the_time_again(subject: Subject) -> None:
     t = path.time_of_ratio(s)
     require_shape("the time of 33 ratios", t, (33,), torch.float64)
     low, high = float(t.min()), float(t.max())
-    require(
-        low >= 0 and high <= 1, f"times of ratios reach from {low:.3g} to {high:.3g}; keep them in [0, 1]"
-    )
+    require(low >= 0 and high <= 1, f"times reach from {low:.3g} to {high:.3g}; keep them in [0, 1]")
     require_near(
         (path.sigma(t) / path.alpha(t)).log(),
         s.log(),

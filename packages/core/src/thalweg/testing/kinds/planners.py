@@ -65,7 +65,7 @@ def x_t_lies_on_the_path(subject: Subject) -> None:
             require_near(
                 getattr(plan, name),
                 getattr(expected, name),
-                f"plan.{name} is not what the interpolant gives at times[0]; make plans by thalweg.types.Plan.of",
+                f"plan.{name} is not the interpolant's at times[0]; make plans by thalweg.types.Plan.of",
             )
         require(plan.interpolant is interpolant, "plan.interpolant is not the path that was handed in")
 
@@ -80,8 +80,8 @@ def noise_stays_noise(subject: Subject) -> None:
         require_shape("plan.noise", plan.noise, tuple(noise.shape), noise.dtype)
         require(
             rows(plan.noise) == rows(noise),
-            "plan.noise holds other rows than the noise that was handed in; put them in another order only, as"
-            " samples start from N(0, I)",
+            "plan.noise holds other rows than the noise that was handed in; put them in another order"
+            " only, as samples start from N(0, I)",
         )
 
 
@@ -96,7 +96,7 @@ def what_is_handed_in_is_left_alone(subject: Subject) -> None:
     require(same, "the batch or its noise is written to; work on a copy")
     tensors = [getattr(plan, field.name) for field in attrs.fields(Plan) if field.name != "interpolant"]
     require(
-        not any(one.requires_grad for one in tensors), "a plan has no gradients; draw under torch.no_grad"
+        not any(one.requires_grad for one in tensors), "a plan has no gradients; draw it in torch.no_grad"
     )
 
 
