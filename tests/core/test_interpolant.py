@@ -168,7 +168,7 @@ def test_the_dtype_of_x_is_kept_whatever_the_times_are(path):
 def test_an_unknown_name_is_refused():
     with pytest.raises(ConfigError, match="no interpolant 'sine' here; take 'linear' or 'cosine'"):
         Interpolant.named("sine")
-    with pytest.raises(ConfigError, match="unknown interpolant 'sine'.*cosine, linear"):
+    with pytest.raises(ConfigError, match=r"unknown interpolant 'sine'.*cosine, linear"):
         interpolant_of("sine", FACTS)
 
 
@@ -192,9 +192,9 @@ def test_data_of_any_shape_lie_on_it(path, shape):
 
 
 def test_every_way_to_say_which_path():
-    for given in ("cosine", {"type": "cosine"}, CosineConfig(), Cosine(), COSINE):
-        assert type(interpolant_of(given, FACTS).schedule) is Cosine
-        assert recorded_interpolant(given) == "cosine"
+    for stated in ("cosine", {"type": "cosine"}, CosineConfig(), Cosine(), COSINE):
+        assert type(interpolant_of(stated, FACTS).schedule) is Cosine
+        assert recorded_interpolant(stated) == "cosine"
     assert interpolant_of(COSINE, FACTS) is COSINE
     assert recorded_interpolant(Parabola()) == {"object": f"{__name__}:Parabola"}
 
