@@ -29,6 +29,7 @@ from thalweg.types import (
     Features,
     Increments,
     ObjectiveValue,
+    Plan,
     Refinement,
     Step,
     Stream,

@@ -4,20 +4,21 @@ import attrs
 import torch
 from torch import Tensor
 
+from thalweg.errors import ConfigError
 from thalweg.interpolant import Interpolant
 from thalweg.planning import draw_plan
 from thalweg.testing.gaussian import COSINE, LINEAR
 from thalweg.testing.numbers import draws, require_near, require_shape
-from thalweg.testing.rules import require, rule
+from thalweg.testing.rules import does_not_apply, require, rule
 from thalweg.testing.subject import Subject
 from thalweg.types import Batch, Condition, Plan
 
 
-def batch_of(subject: Subject, count: int) -> Batch:
+def batch_of(subject: Subject, count: int, shape: tuple[int, ...] | None = None) -> Batch:
     """Samples, each with a label where there are classes."""
     classes = subject.facts.classes
     labels = None if classes is None else torch.arange(count) % min(classes, 3)
-    return Batch(draws(count, *subject.facts.shape, seed=count), Condition(labels))
+    return Batch(draws(count, *(shape or subject.facts.shape), seed=count), Condition(labels))
 
 
 def planned(
@@ -83,6 +84,19 @@ def noise_stays_noise(subject: Subject) -> None:
             "plan.noise holds other rows than the noise that was handed in; put them in another order"
             " only, as samples start from N(0, I)",
         )
+
+
+@rule("planner")
+def data_of_any_shape_are_planned(subject: Subject) -> None:
+    """Samples need not be images: points in the plane, (N, 2), are planned too."""
+    try:
+        planner = subject.build(attrs.evolve(subject.facts, shape=(2,), text=None))
+    except ConfigError as error:
+        does_not_apply(f"it is not for points: {error}")
+    batch = batch_of(subject, 7, (2,))
+    plan = draw_plan(planner, batch, torch.Generator().manual_seed(0), LINEAR)
+    require_shape("plan.x_t of points", plan.x_t, (7, 2))
+    require_shape("plan.velocity of points", plan.velocity, (7, 2))
 
 
 @rule("planner")
