@@ -11,7 +11,9 @@ import torch
 from thalweg.arguments import check_instance
 from thalweg.branches import Branches, count_of, ends_of
 from thalweg.config import RunConfig, component, dump_component
+from thalweg.config.faults import shown
 from thalweg.devices import usable_device
+from thalweg.errors import ConfigError
 from thalweg.facts import Facts
 from thalweg.integers import SEED
 from thalweg.interpolant import Interpolant, Schedule
@@ -167,6 +169,11 @@ def interpolant_of(given: Any, facts: Facts) -> Interpolant:
         return given
     if isinstance(given, Schedule) and not isinstance(given, type):
         return Interpolant(given)
+    if not isinstance(given, str | Mapping) and not attrs.has(type(given)):
+        raise ConfigError(
+            f"the interpolant is {shown(given)}; take a name such as 'linear', a table with its type, a config or "
+            "a Schedule"
+        )
     schedule: Schedule = build_component(component("interpolant", given), facts)
     return Interpolant(schedule)
 
@@ -181,7 +188,7 @@ def recorded_interpolant(given: Any) -> Any:
         cls = type(schedule)
         return _OWN_PATHS.get(cls, {"object": f"{cls.__module__}:{cls.__qualname__}"})
     table = dump_component("interpolant", component("interpolant", given))
-    return table["type"] if len(table) == 1 else table
+    return table["type"] if table.keys() == {"type"} else table
 
 
 @contextmanager

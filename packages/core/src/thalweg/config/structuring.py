@@ -1,7 +1,6 @@
 """From plain mappings to frozen configs, collecting everything that is wrong on the way."""
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any, TypeVar
 
 import attrs
@@ -40,7 +39,7 @@ def component(
     registry: Registry | None = None,
     *,
     optional: bool = False,
-    default: Mapping[str, Any] = MappingProxyType({}),
+    default: str | Mapping[str, Any] | None = None,
 ) -> Any:
     """The config of a component.
 
@@ -50,14 +49,14 @@ def component(
             values are of the types that its class states, or None or ``"none"`` if ``optional``.
         registry: where it is looked up; the process's own by default.
         optional: return None for None and ``"none"``.
-        default: the component that a mapping without ``type`` changes, as a table.
+        default: the component that a mapping without ``type`` changes: its type, or a table.
 
     Raises:
         FaultyConfigError: with all problems at once.
         PluginError: the component cannot be imported.
     """
     try:
-        return _Reader(registry).component(Slot(kind, optional), data, default)
+        return _Reader(registry).component(Slot(kind, optional), data, default_of(default))
     except FaultyConfigError as faults:
         raise faults.under(kind) from None
 
