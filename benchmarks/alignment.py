@@ -22,7 +22,7 @@ from thalweg.config import component
 from thalweg.data.shards import ShardHeader, ShardWriter, TeacherHeader
 from thalweg.data.shards.dataset import Shards, ShardsConfig
 from thalweg.machine import native_precision
-from thalweg.planner import Planner
+from thalweg.planning import draw_plan
 from thalweg.randomness import generator
 from thalweg.storage import Location
 from thalweg.training.ema import EMA
@@ -88,15 +88,15 @@ class Step:
         self._losses = Losses(network, objectives, lambda _: images)
         self._optimizer = adamw(self._losses, lr=1e-4, betas=(0.9, 0.999), weight_decay=0.0, fused=True)
         self._ema = EMA(network, 0.9999)
-        sampler = component("time_sampler", "lognormal").build(network.facts)
-        self._planner = Planner(network.interpolant, sampler, 2, 0.01)
+        self._planner = component("planner", "branch_times").build(network.facts)
         self._split, self._size, self._count = data.train, given.batch_size, 0
 
     def numbers(self) -> dict[str, Tensor]:
         first = self._count * self._size
         indices = [(first + place) % len(self._split) for place in range(self._size)]
         batch = self._split.batch(indices, generator(0, "data", self._count))
-        plan = self._planner(batch.clean, generator(0, "plan", self._count))
+        path = self._losses.network.interpolant
+        plan = draw_plan(self._planner, batch, generator(0, "plan", self._count), path)
         mixed = native_precision("cpu") == "bf16-mixed"
         with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
             numbers: dict[str, Tensor] = self._losses(plan, batch)

@@ -14,15 +14,14 @@ import torch
 from torch import nn
 
 from thalweg.config import component
-from thalweg.interpolant import Interpolant
 from thalweg.network import FlowNetwork
-from thalweg.planner import Planner
+from thalweg.planning import draw_plan
 from thalweg.randomness import generator
 from thalweg.summary import summarise
 from thalweg.training.ema import EMA
 from thalweg.training.losses import Losses
 from thalweg.training.optimizer import adamw
-from thalweg.types import Batch, Condition
+from thalweg.types import Batch, Condition, Plan
 
 BATCH, ROUNDS = 16, 7
 FASTER, SHARE_OF_RATE = 3.5, 0.8
@@ -39,22 +38,25 @@ class Step:
         self._losses, self._ours = Losses(network, objectives), ours
         self._optimizer = adamw(self._losses, lr=1e-4, betas=(0.9, 0.999), weight_decay=0.0, fused=ours)
         self._ema = EMA(network, 0.9999)
-        time_sampler = component("time_sampler", "lognormal").build(network.facts)
-        self._planner = Planner(Interpolant.named("linear"), time_sampler, network.branches, 0.01)
+        self._planner = component("planner", "branch_times").build(network.facts)
         count = len(condition.hidden())
         self._batch = Batch(
             torch.randn(count, *network.facts.shape, generator=generator(0, "data")), condition
         )
         self._count = 0
 
+    def _plan(self, purpose: str, *address: int) -> Plan:
+        path = self._losses.network.interpolant
+        return draw_plan(self._planner, self._batch, generator(0, purpose, *address), path)
+
     def velocities(self) -> torch.Tensor:
-        plan = self._planner(self._batch.clean, generator(0, "check"))
+        plan = self._plan("check")
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=self._ours):
             prediction = self._losses.network(plan.x_t, plan.times, self._batch.condition)
         return torch.stack([*prediction.velocities, *prediction.readouts.get("acceleration", ())]).float()
 
     def loss(self) -> torch.Tensor:
-        plan = self._planner(self._batch.clean, generator(0, "plan", self._count))
+        plan = self._plan("plan", self._count)
         with torch.autocast("cpu", torch.bfloat16, enabled=self._ours):
             return self._losses(plan, self._batch)["loss"]
 

@@ -6,7 +6,7 @@ import json
 import re
 
 import thalweg
-from thalweg import protocols
+from thalweg import interpolant, protocols
 from thalweg.cli.fields import FieldDescription, describe_fields
 from thalweg.plugins import KINDS, Component
 from thalweg.plugins.offers import BUILT_IN
@@ -15,7 +15,9 @@ TITLES = {
     "backbone": ("Backbones", "Backbone"),
     "refiner": ("Refiners", "Refiner"),
     "objective": ("Objectives", "Objective"),
+    "planner": ("Planners", "Planner"),
     "time_sampler": ("Time samplers", "TimeSampler"),
+    "interpolant": ("Interpolants", "Schedule"),
     "sampler": ("Samplers", "Sampler"),
     "guidance": ("Guidance", "Guidance"),
     "dataset": ("Data sets", "Dataset"),
@@ -45,8 +47,9 @@ def _page(kind: str, components: list[Component]) -> str:
     if not components:
         parts.append("Thalweg registers none of its own.")
     parts += [_component(one) for one in components]
-    if hasattr(protocols, protocol):
-        parts.append(f"::: thalweg.protocols.{protocol}")
+    for module in (protocols, interpolant):
+        if getattr(getattr(module, protocol, None), "__module__", "") == module.__name__:
+            parts.append(f"::: {module.__name__}.{protocol}")
     return "\n\n".join(parts) + "\n"
 
 

@@ -124,7 +124,7 @@ def test_guidance_is_judged_by_what_the_file_makes_of_the_protocol(tmp_path, sta
     )
     file.write_text(
         f'recipe = "{TWIN}"\nseeds = 1\n'
-        'overrides = ["plan.label_dropout=0.0", "sampling.guidance=none"]\n'
+        'overrides = ["training.condition_dropout=0.0", "sampling.guidance=none"]\n'
         f'judge = {{protocol = "{protocol}", settings = ["sampling.guidance={setting}"]}}\n'
         "[cells]\nfirst = []\n"
     )

@@ -9,7 +9,8 @@ import thalweg
 from thalweg.facts import Facts
 from thalweg.interpolant import Interpolant
 from thalweg.network import FlowNetwork
-from thalweg.planner import Planner
+from thalweg.planners.branch_times import BranchTimes
+from thalweg.planning import draw_plan
 from thalweg.testing.numbers import awake
 from thalweg.time_samplers.uniform import Uniform
 from thalweg.training.again import Again
@@ -83,8 +84,8 @@ class Consistency:
 
 def drawn():
     clean = torch.randn(3, 4, 8, 8, generator=torch.Generator().manual_seed(1))
-    plan = Planner(Interpolant.named("linear"), Uniform(), 2, 0.01)(clean, torch.Generator().manual_seed(2))
-    return plan, Batch(clean, CONDITION)
+    batch, planner = Batch(clean, CONDITION), BranchTimes(Uniform(), 2, 0.01)
+    return draw_plan(planner, batch, torch.Generator().manual_seed(2), Interpolant.named("linear")), batch
 
 
 def test_a_loss_that_asks_twice_has_the_gradients_of_both_passes():

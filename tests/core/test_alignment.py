@@ -17,6 +17,7 @@ from thalweg.data.images import ImagesConfig
 from thalweg.errors import ConfigError, DataError
 from thalweg.facts import Facts, StoredFeatures
 from thalweg.objectives.alignment import AlignmentConfig
+from thalweg.planning import draw_plan
 from thalweg.plugins import load
 from thalweg.testing.numbers import awake, captions, draws
 from thalweg.training.again import Again
@@ -84,7 +85,8 @@ def drawn(network, count=4):
     clean = draws(count, *FACTS.shape).clamp(-1, 1)
     labelled = network.composition["backbone"]["type"] == "dit"
     condition = Condition(torch.arange(count)) if labelled else Condition(text=captions(count))
-    return planner(clean, torch.Generator().manual_seed(0)), Batch(clean, condition)
+    batch = Batch(clean, condition)
+    return draw_plan(planner, batch, torch.Generator().manual_seed(0), network.interpolant), batch
 
 
 def tiny(branches=2, objectives=None, **more):
@@ -188,7 +190,8 @@ def test_data_parallel_wrappers_get_gradients_of_all_projectors_later_too():
     losses = Losses(parts.network, {**parts.objectives, "alignment": made}, frames)
     assert not has_unused(losses, parts.planner, parts.dataset.train, seed=0)
     batch = parts.dataset.train.batch([0, 1], torch.Generator())
-    losses(parts.planner(batch.clean, torch.Generator()), batch, 1)["loss"].backward()
+    plan = draw_plan(parts.planner, batch, torch.Generator(), parts.network.interpolant)
+    losses(plan, batch, 1)["loss"].backward()
     assert all(not parameter.grad.any() for parameter in made.parameters())
 
 
@@ -248,7 +251,7 @@ def test_teachers_see_the_padding_that_samples_have(tmp_path):
     config = tiny(objectives={"velocity": {}, "alignment": {"teacher": lite0(), "channels": [8]}})
     parts = build(attrs.evolve(config, data=config.data), dataset=data)
     losses = Losses(parts.network, parts.objectives, data.frames)
-    looked = losses(parts.planner(batch.clean, torch.Generator()), batch)
+    looked = losses(draw_plan(parts.planner, batch, torch.Generator(), parts.network.interpolant), batch)
     assert torch.isfinite(looked["alignment"])
 
 

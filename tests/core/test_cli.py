@@ -324,7 +324,7 @@ def test_config_show(capsys, recipe):
     assert main(["config", "show", recipe, "training.steps=7", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == as_toml
     assert as_toml["training"]["steps"] == 7
-    assert as_toml["plan"]["time_sampler"]["type"] == "lognormal"
+    assert as_toml["plan"]["time_sampler"]["type"] == "logit_normal"
 
 
 @pytest.mark.parametrize("command", ["show", "validate"])

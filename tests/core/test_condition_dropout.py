@@ -15,12 +15,12 @@ from thalweg.errors import ConfigError
 from tiny_ablations import PROTOCOL
 from tiny_runs import recipe, tiny
 
-NO_DROPOUT = {"plan": {"label_dropout": 0.0}}
+NO_DROPOUT = {"condition_dropout": 0.0}
 REFUSED = "trained with every condition shown"
 
 
-def trained(folder: Path, **top: object) -> Path:
-    result = Trainer(tiny(top=top, steps=2), folder, accelerator="cpu", quiet=True).train()
+def trained(folder: Path, **training: object) -> Path:
+    result = Trainer(tiny(**training, steps=2), folder, accelerator="cpu", quiet=True).train()
     assert result.model is not None
     return result.model
 
@@ -45,7 +45,7 @@ def test_a_run_records_whether_conditions_were_hidden(shown: Path, tmp_path: Pat
 def test_what_a_network_knew_before_is_not_what_it_is_trained_for_now(tmp_path: Path) -> None:
     network = Trainer(tiny(), tmp_path / "a", accelerator="cpu").parts.network
     assert network.facts.condition_dropout
-    Trainer(tiny(top=NO_DROPOUT), tmp_path / "b", network=network, accelerator="cpu")
+    Trainer(tiny(**NO_DROPOUT), tmp_path / "b", network=network, accelerator="cpu")
     assert not network.facts.condition_dropout
 
 
@@ -53,9 +53,9 @@ def test_training_is_refused_before_it_begins(tmp_path: Path, capsys: pytest.Cap
     sampling = {"sampling": {"sampler": {"type": "euler", "steps": 2}, "guidance": "cfg"}}
     for every in (0, 1):
         with pytest.raises(ConfigError, match=REFUSED):
-            Trainer(tiny(top={**NO_DROPOUT, **sampling}, sample_every=every), tmp_path / "run")
+            Trainer(tiny(top=sampling, **NO_DROPOUT, sample_every=every), tmp_path / "run")
     command = ["train", str(recipe(tmp_path)), "--run-dir", str(tmp_path / "run")]
-    assert main([*command, "plan.label_dropout=0", "sampling.guidance=cfg"]) == 2
+    assert main([*command, "training.condition_dropout=0", "sampling.guidance=cfg"]) == 2
     said = capsys.readouterr().err
     assert REFUSED in said
     assert len(said.strip().splitlines()) == 1
@@ -86,8 +86,8 @@ def test_an_ablation_is_refused_before_its_first_run(tmp_path: Path) -> None:
     guided = {**PROTOCOL, "sampling": {**PROTOCOL["sampling"], "guidance": "cfg"}}
     protocol = tmp_path / "guided.toml"
     protocol.write_text(to_toml(guided))
-    dropout = "plan.label_dropout=0.1,0"
+    dropout = "training.condition_dropout=0.1,0"
     ablation = read_ablation(recipe(tmp_path), axes=(dropout,), protocol=str(protocol))
-    with pytest.raises(ConfigError, match=f"label_dropout=0.*{REFUSED}"):
+    with pytest.raises(ConfigError, match=f"condition_dropout=0.*{REFUSED}"):
         plan(ablation, tmp_path / "out")
     assert not (tmp_path / "out").exists()

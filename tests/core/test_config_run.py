@@ -50,14 +50,12 @@ def faults(path, *overrides):
 def test_defaults_are_the_protocol(recipe):
     config = load_config(recipe)
     assert config.name == "first"
-    assert type(config.plan.time_sampler).__name__ == "LognormalConfig"
+    assert type(config.plan.time_sampler).__name__ == "LogitNormalConfig"
     assert type(config.sampling.sampler).__name__ == "EulerMaruyamaConfig"
     assert config.sampling.guidance is None
-    assert (config.plan.interpolant, config.plan.max_time_gap, config.plan.label_dropout) == (
-        "linear",
-        0.01,
-        0.1,
-    )
+    assert type(config.interpolant).__name__ == "LinearConfig"
+    assert type(config.plan).__name__ == "BranchTimesConfig"
+    assert (config.plan.max_time_gap, config.training.condition_dropout) == (0.01, 0.1)
     assert config.training == TrainingConfig(steps=100, batch_size=32)
     assert (config.training.lr, config.training.betas, config.training.ema) == (1e-4, (0.9, 0.999), 0.9999)
     assert (config.training.weight_decay, config.training.clip) == (0.0, 1.0)
@@ -126,10 +124,10 @@ def test_later_overrides_win_and_none_takes_out(recipe):
         ),
         (["training.compile=true"], "training.compile: must be one of 'auto', 'on', 'off', got true"),
         (
-            ["plan.interpolant=cosin"],
-            "plan.interpolant: must be one of 'linear', 'cosine', got 'cosin', did you mean 'cosine'?",
+            ["interpolant=cosin"],
+            "interpolant.type: unknown interpolant 'cosin', did you mean 'cosine'? (known: cosine, linear)",
         ),
-        (["plan.label_dropout=1.1"], "plan.label_dropout: must be at most 1, got 1.1"),
+        (["training.condition_dropout=1.1"], "training.condition_dropout: must be at most 1, got 1.1"),
         (["plan.max_time_gap=-0.1"], "plan.max_time_gap: must be at least 0, got -0.1"),
         (["sampling.count=0"], "sampling.count: must be at least 1, got 0"),
         (["seed=-1"], "seed: must be at least 0, got -1"),
@@ -244,7 +242,7 @@ loggers = { csv = { file = "numbers.csv" } }
         "data=images",
         "data.source=folder",
         # The type is not stated there: it is the place's default, or the name in the table.
-        "plan.time_sampler=lognormal",
+        "plan.time_sampler=logit_normal",
         "sampling.sampler=euler_maruyama",
         "sampling.guidance=cfg",
         "objectives.velocity=velocity",

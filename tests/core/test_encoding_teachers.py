@@ -17,7 +17,8 @@ from thalweg.data.shards.dataset import Expected, ExpectedFeatures, ShardsConfig
 from thalweg.errors import ConfigError, DataError
 from thalweg.facts import StoredFeatures
 from thalweg.objectives.alignment import AlignmentConfig
-from thalweg.planner import Planner
+from thalweg.planners.branch_times import BranchTimes
+from thalweg.planning import draw_plan
 from thalweg.storage import Location
 from thalweg.training.losses import Losses
 
@@ -94,8 +95,8 @@ def test_stored_features_teach_as_the_teacher_does_without_it(stored, monkeypatc
     reading = objective(network.facts)
     assert (looking.needs_images, reading.needs_images) == (True, False)
     batch = data.train.batch(range(8), torch.Generator().manual_seed(0))
-    planner = Planner(network.interpolant, lambda count, *_: torch.full((count,), 0.5), branches, 0.01)
-    plan = planner(batch.clean, torch.Generator().manual_seed(0))
+    planner = BranchTimes(lambda count, *_: torch.full((count,), 0.5), branches, 0.01)
+    plan = draw_plan(planner, batch, torch.Generator().manual_seed(0), network.interpolant)
     seen, read = (
         Losses(network, {"alignment": one}, data.images)(plan, batch)["alignment"]
         for one in (looking, reading)

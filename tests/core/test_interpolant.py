@@ -7,13 +7,43 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import thalweg
 from samplers.gaussian import COSINE, LINEAR, Gaussian, noise
+from thalweg.composition import interpolant_of, recorded_interpolant
+from thalweg.config import component
 from thalweg.errors import ConfigError
+from thalweg.facts import Facts
 from thalweg.interpolant import Interpolant
+from thalweg.interpolants.cosine import Cosine, CosineConfig
+from thalweg.planning import draw_plan
+from thalweg.plugins import build_component
+from thalweg.types import Batch, Condition
 
-PATHS = pytest.mark.parametrize("path", [LINEAR, COSINE], ids=["linear", "cosine"])
+
+class Parabola:
+    """alpha = 1 - t^2, sigma = t: a stranger's path, whose determinant is 1 + t^2."""
+
+    def alpha(self, t):
+        return 1 - t * t
+
+    def sigma(self, t):
+        return t
+
+    def d_alpha(self, t):
+        return -2 * t
+
+    def d_sigma(self, t):
+        return torch.ones_like(t)
+
+    def time_of_ratio(self, s):
+        return 2 * s / (1 + (1 + 4 * s * s).sqrt())
+
+
+PARABOLA = Interpolant(Parabola())
+FACTS = Facts(shape=(2, 4, 4))
+PATHS = pytest.mark.parametrize("path", [LINEAR, COSINE, PARABOLA], ids=["linear", "cosine", "parabola"])
 INNER = torch.tensor([0.03, 0.3, 0.5, 0.77, 0.98], dtype=torch.float64)
-any_path = st.sampled_from([LINEAR, COSINE])
+any_path = st.sampled_from([LINEAR, COSINE, PARABOLA])
 inner_time = st.floats(0.01, 0.99)
 value = st.floats(-10, 10)
 
@@ -136,5 +166,52 @@ def test_the_dtype_of_x_is_kept_whatever_the_times_are(path):
 
 
 def test_an_unknown_name_is_refused():
-    with pytest.raises(ConfigError, match="no interpolant 'sine'; take 'linear' or 'cosine'"):
+    with pytest.raises(ConfigError, match="no interpolant 'sine' here; take 'linear' or 'cosine'"):
         Interpolant.named("sine")
+    with pytest.raises(ConfigError, match=r"unknown interpolant 'sine'.*cosine, linear"):
+        interpolant_of("sine", FACTS)
+
+
+@PATHS
+@pytest.mark.parametrize("shape", [(2,), (3, 5), (2, 4, 4), (2, 3, 4, 5), ()])
+def test_data_of_any_shape_lie_on_it(path, shape):
+    generator = torch.Generator().manual_seed(0)
+    clean, white = torch.randn(2, 5, *shape, generator=generator, dtype=torch.float64)
+    x, velocity = path.x_t(clean, white, INNER), path.velocity(clean, white, INNER)
+    assert x.shape == velocity.shape == (5, *shape)
+    for n, t in enumerate(INNER):
+        close(x[n], path.schedule.alpha(t) * clean[n] + path.schedule.sigma(t) * white[n])
+    close(path.clean(x, velocity, INNER), clean)
+    close(path.noise(x, velocity, INNER), white)
+    close(
+        path.score(x, velocity, INNER),
+        path.score(
+            x.flatten()[:, None], velocity.flatten()[:, None], INNER.repeat_interleave(x[0].numel())
+        ).view(x.shape),
+    )
+
+
+def test_every_way_to_say_which_path():
+    for stated in ("cosine", {"type": "cosine"}, CosineConfig(), Cosine(), COSINE):
+        assert type(interpolant_of(stated, FACTS).schedule) is Cosine
+        assert recorded_interpolant(stated) == "cosine"
+    assert interpolant_of(COSINE, FACTS) is COSINE
+    assert recorded_interpolant(Parabola()) == {"object": f"{__name__}:Parabola"}
+
+
+def test_a_network_on_a_path_of_ones_own():
+    network = thalweg.compose(
+        backbone={"type": "dit", "width": 16, "depth": 2, "heads": 2, "patch": 2},
+        facts=FACTS,
+        interpolant=Parabola(),
+    )
+    assert isinstance(network.interpolant.schedule, Parabola)
+    assert network.composition["interpolant"] == {"object": f"{__name__}:Parabola"}
+    plan = draw_plan(
+        build_component(component("planner", "branch_times"), network.facts),
+        Batch(noise(3), Condition()),
+        torch.Generator().manual_seed(0),
+        network.interpolant,
+    )
+    t = plan.times[0].view(-1, 1, 1, 1)
+    close(plan.velocity, -2 * t.double() * plan.clean + plan.noise)

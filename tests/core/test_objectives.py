@@ -6,7 +6,7 @@ import thalweg
 from thalweg.config import component
 from thalweg.facts import Facts
 from thalweg.interpolant import Interpolant
-from thalweg.planner import Planner
+from thalweg.planning import draw_plan
 from thalweg.randomness import generator
 from thalweg.training.again import Again
 from thalweg.types import Batch, Condition, Prediction, Step
@@ -15,11 +15,14 @@ FACTS = Facts(shape=(2, 4, 4), classes=3, branches=3, readouts=("acceleration",)
 
 
 def planned(count=5, branches=3, gap=0.1, name="linear"):
-    planner = Planner(
-        Interpolant.named(name), component("time_sampler", "uniform").build(FACTS), branches, gap
-    )
+    planner = branch_times(branches, gap)
     clean = torch.randn(count, 2, 4, 4, generator=generator(0, "clean"))
-    return planner(clean, generator(0, "plan"))
+    return draw_plan(planner, Batch(clean, Condition()), generator(0, "plan"), Interpolant.named(name))
+
+
+def branch_times(branches, gap):
+    options = {"type": "branch_times", "time_sampler": "uniform", "max_time_gap": gap}
+    return component("planner", options).build(attrs.evolve(FACTS, branches=branches))
 
 
 def objective(kind, **options):
@@ -101,10 +104,10 @@ def test_a_plan_lies_on_the_path(name):
 
 
 def test_times_of_neighbours_differ_by_at_most_the_gap_in_one_direction_a_batch():
-    planner = Planner(Interpolant.named("linear"), component("time_sampler", "uniform").build(FACTS), 4, 0.05)
+    planner = branch_times(4, 0.05)
     signs = set()
     for step in range(20):
-        times_kN = planner.times(64, generator(0, "times", step))
+        times_kN = planner.times(64, generator(0, "times", step), Interpolant.named("linear"))
         gaps = times_kN.diff(dim=0)
         assert gaps.abs().max() <= 0.05
         assert times_kN.min() >= 0
@@ -121,9 +124,9 @@ def test_no_gap_means_one_time():
 
 
 @pytest.mark.parametrize("name", ["linear", "cosine"])
-def test_lognormal_times_have_a_normal_log_ratio_on_every_path(name):
+def test_logit_normal_times_have_a_normal_log_ratio_on_every_path(name):
     path = Interpolant.named(name)
-    sampler = component("time_sampler", {"type": "lognormal", "mean": 0.5, "std": 2.0}).build(FACTS)
+    sampler = component("time_sampler", {"type": "logit_normal", "mean": 0.5, "std": 2.0}).build(FACTS)
     t = sampler(50_000, generator(0, "t"), path).double()
     log_ratio = (path.schedule.sigma(t) / path.schedule.alpha(t)).log()
     assert log_ratio.mean() == pytest.approx(0.5, abs=0.05)

@@ -237,7 +237,7 @@ def test_the_first_sample_that_is_not_finite_is_named():
         ({"sampler": {"type": "euler", "step": 3}}, "'steps'"),
         ({"sampler": {"type": "euler", "steps": 0}}, "steps"),
         ({"guidance": "cgf"}, "'cfg'"),
-        ({"interpolant": "sine"}, "no interpolant 'sine'"),
+        ({"interpolant": "sine"}, "unknown interpolant 'sine'"),
     ],
 )
 def test_bad_input_is_refused_in_one_sentence(options, message):

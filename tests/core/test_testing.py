@@ -106,10 +106,10 @@ def test_what_cannot_be_checked_is_said(arguments, error, said):
 
 
 def test_options_reach_the_component():
-    found = check_time_sampler("lognormal", options={"std": 0.9})
+    found = check_time_sampler("logit_normal", options={"std": 0.9})
     assert {one.result for one in found} == {"kept"}
     with pytest.raises(ConformanceError, match="must learn all times"):
-        check_time_sampler("lognormal", options={"std": 0.1})
+        check_time_sampler("logit_normal", options={"std": 0.1})
 
 
 SUITE = """
@@ -120,7 +120,7 @@ class TestKept(ConformanceSuite):
     expected_failures = {"the_generator_alone_decides": "wrongly declared"}
 
 class TestBroken(ConformanceSuite):
-    kind, name = "time_sampler", "lognormal"
+    kind, name = "time_sampler", "logit_normal"
     options = {"std": 0.1}
 
 class TestDeclared(TestBroken):
@@ -157,7 +157,7 @@ def test_expected_failures_of_a_suite_must_fail_and_be_rules(tmp_path):
             0,
             "1 rules, none is broken",
         ),
-        (["time_sampler", "lognormal", "std=0.1"], 1, "1 of 12 rules are broken"),
+        (["time_sampler", "logit_normal", "std=0.1"], 1, "1 of 12 rules are broken"),
         (["sampler", "oiler"], PluginError, "did you mean 'euler'"),
         (["smapler", "euler"], ConfigError, "'smapler' is no kind, did you mean 'sampler'"),
         (["nobody"], PluginError, "no plugin 'nobody' is installed"),

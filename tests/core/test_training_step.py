@@ -22,8 +22,8 @@ from tiny_runs import tiny
 
 def batches(parts: Parts, shards: int, dropout: float = 0.3) -> Batches:
     return Batches(
-        parts.dataset.train, parts.network.facts, parts.planner,
-        seed=5, batch_size=24, shards=shards, label_dropout=dropout,
+        parts.dataset.train, parts.network.facts, parts.planner, parts.network.interpolant,
+        seed=5, batch_size=24, shards=shards, condition_dropout=dropout,
     )  # fmt: skip
 
 
@@ -100,7 +100,7 @@ def test_a_step_draws_the_same_again_and_another_step_does_not() -> None:
 
 
 @pytest.mark.parametrize(("dropout", "low", "high"), [(0.0, 0, 0), (0.3, 0.22, 0.38), (1.0, 1, 1)])
-def test_label_dropout_hides_its_share(dropout: float, low: float, high: float) -> None:
+def test_condition_dropout_hides_its_share(dropout: float, low: float, high: float) -> None:
     drawn = batches(build(tiny()), shards=1, dropout=dropout)
     hidden = torch.cat([drawn.read(step, 0).condition.hidden() for step in range(25)])
     assert low <= float(hidden.float().mean()) <= high
@@ -194,8 +194,9 @@ def test_what_cannot_be_read_fails_at_its_step() -> None:
             return parts.dataset.train.batch(indices, generator)
 
     drawn = Batches(
-        Spoilt(), parts.network.facts, parts.planner, seed=5, batch_size=24, shards=1, label_dropout=0.1
-    )
+        Spoilt(), parts.network.facts, parts.planner, parts.network.interpolant,
+        seed=5, batch_size=24, shards=1, condition_dropout=0.1,
+    )  # fmt: skip
     spoilt: set[int] = set(indices(5, 2, 24, len(parts.dataset.train)))
     reading = supply(drawn, 1, depth=3, workers=2)
     for step in (0, 1):

@@ -11,8 +11,6 @@ from thalweg.facts import StoredFeatures
 from thalweg.interpolant import Interpolant
 from thalweg.network import FlowNetwork
 from thalweg.objectives.alignment import AlignmentConfig
-from thalweg.planner import Planner
-from thalweg.time_samplers.uniform import Uniform
 from thalweg.types import Batch, Condition, Plan, Text
 
 FORWARD, TRAJECTORY = 1e-5, 1e-4
@@ -43,8 +41,7 @@ def test_losses_of_deepflow(name, times):
     network = imported("deepflow", file)
     prefix = f"loss.linear.{times}"
     clean, noise = file.tensors[f"{prefix}.clean"], file.tensors[f"{prefix}.noise"]
-    planner = Planner(Interpolant.named("linear"), Uniform(), network.branches, file.config["max_time_gap"])
-    plan: Plan = planner.plan(clean, noise, file.stacked(f"{prefix}.t"))
+    plan = Plan.of(clean, noise, file.stacked(f"{prefix}.t"), Interpolant.named("linear"))
     assert relative_error(plan.x_t, file.tensors[f"{prefix}.x_t"]) < FORWARD
     batch = Batch(clean, file.condition(f"{prefix}.y"))
     prediction = network(plan.x_t, plan.times, batch.condition)
@@ -175,8 +172,7 @@ def test_alignment_loss_of_deepflow(times):
     objective = alignment(network, file)
     prefix = f"loss.linear.{times}"
     clean, noise = file.tensors[f"{prefix}.clean"], file.tensors[f"{prefix}.noise"]
-    planner = Planner(Interpolant.named("linear"), Uniform(), network.branches, file.config["max_time_gap"])
-    plan = planner.plan(clean, noise, file.stacked(f"{prefix}.t"))
+    plan = Plan.of(clean, noise, file.stacked(f"{prefix}.t"), Interpolant.named("linear"))
     features = {"teacher": file.tensors[f"{prefix}.teacher"]}
     batch = Batch(clean, file.condition(f"{prefix}.y"), features)
     prediction = network(plan.x_t, plan.times, batch.condition, taps=objective.taps)

@@ -56,10 +56,11 @@ def test_twins_have_one_backbone_one_data_order_and_one_noise():
             parts.dataset.train,
             parts.network.facts,
             parts.planner,
+            parts.network.interpolant,
             seed=config.seed,
             batch_size=config.training.batch_size,
             shards=1,
-            label_dropout=config.plan.label_dropout,
+            condition_dropout=config.training.condition_dropout,
         )
         batch = batches.read(7, 0)
         plans.append((batches.plan(batch, 7, 0), batch))

@@ -131,8 +131,10 @@ def test_aligned_recipes_are_those_without_alignment_and_nothing_else(folder):
         if path.stem.endswith("-repa"):
             # REPA's own: times as SiT has them, and labels hidden by the training loop and by the network.
             assert type(config.plan.time_sampler).__name__ == "UniformConfig"
-            assert config.plan.label_dropout == pytest.approx(1 - 0.9**2)
-            config = attrs.evolve(config, plan=plain.plan)
+            assert config.training.condition_dropout == pytest.approx(1 - 0.9**2)
+            hidden = plain.training.condition_dropout
+            training = attrs.evolve(config.training, condition_dropout=hidden)
+            config = attrs.evolve(config, plan=plain.plan, training=training)
         assert plain == attrs.evolve(
             config, name=plain.name, objectives=objectives, refiner=plain.refiner, data=data
         )
@@ -157,7 +159,7 @@ def test_text_to_image_recipes_are_the_papers():
         assert (backbone.depth, backbone.width, backbone.heads) == (24, 768, 24)
         assert config.data.facts.text == (77, 768)
         assert config.branches == (3 if name.startswith("deepflow") else 1)
-        assert (config.plan.label_dropout, config.training.batch_size) == (0.1, 256)
+        assert (config.training.condition_dropout, config.training.batch_size) == (0.1, 256)
         assert type(config.plan.time_sampler).__name__ == "UniformConfig"
     sit, deepflow = (recipes[name] for name in ("sit", "deepflow-3t"))
     objectives = {name: one for name, one in deepflow.objectives.items() if name != "acceleration"}

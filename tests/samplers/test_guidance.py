@@ -179,7 +179,7 @@ def test_a_network_that_was_shown_every_condition_is_refused():
     for facts in (FACTS, Facts(shape=(2, 3, 3), text=(4, 5))):
         shown = attrs.evolve(facts, condition_dropout=False)
         for scale in (0.0, 0.5, 1.8):
-            with pytest.raises(ConfigError, match=r"trained with every condition shown.*plan\.label_dropout"):
+            with pytest.raises(ConfigError, match=r"with every condition shown.*training\.condition_dropout"):
                 ClassifierFreeConfig(scale=scale).build(shown)
         # It never asks for the half that the network does not know.
         ClassifierFreeConfig(scale=1.0).build(shown)

@@ -67,7 +67,7 @@ VALUES = (
     "a",
     "..=1",
     f"training.lr={'[' * 5000}",
-    "plan.label_dropout=NaN",
+    "training.condition_dropout=NaN",
 )
 JSONS = {
     "nested": ("[" * DEEP + "]" * DEEP).encode(),

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from thalweg import protocols
 from thalweg.facts import Facts
-from thalweg.interpolant import Interpolant
+from thalweg.interpolant import Interpolant, Schedule
 from thalweg.told import Settled, Told
 from thalweg.types import (
     Batch,
@@ -25,6 +25,7 @@ from thalweg.types import (
     Features,
     Increments,
     ObjectiveValue,
+    Plan,
     Refinement,
     Step,
     Stream,
@@ -91,6 +92,31 @@ class TextEncoder:
     def __call__(self, captions: Sequence[str]) -> EncodedCaptions:
         count = len(captions)
         return EncodedCaptions(torch.zeros(count, 1, 2), torch.ones(count, 1, dtype=torch.bool), 0)
+
+
+class Planner:
+    def __call__(
+        self, batch: Batch, noise: Tensor, generator: torch.Generator, interpolant: Interpolant
+    ) -> Plan:
+        times = torch.rand(1, len(noise), generator=generator)
+        return Plan.of(batch.clean, noise, times, interpolant)
+
+
+class StraightPath:
+    def alpha(self, t: Tensor) -> Tensor:
+        return 1 - t
+
+    def sigma(self, t: Tensor) -> Tensor:
+        return t
+
+    def d_alpha(self, t: Tensor) -> Tensor:
+        return -torch.ones_like(t)
+
+    def d_sigma(self, t: Tensor) -> Tensor:
+        return torch.ones_like(t)
+
+    def time_of_ratio(self, s: Tensor) -> Tensor:
+        return s / (1 + s)
 
 
 class TimeSampler:
@@ -239,7 +265,9 @@ backbone: protocols.Backbone = Backbone(Facts(shape=(1, 2, 2)))
 refiner: protocols.Refiner = Refiner()
 objective: protocols.Objective = Objective()
 teacher: protocols.Teacher = Teacher()
+planner: protocols.Planner = Planner()
 time_sampler: protocols.TimeSampler = TimeSampler()
+path: Schedule = StraightPath()
 sampler: protocols.Sampler = Sampler()
 guidance: protocols.Guidance = Guidance()
 dataset: protocols.Dataset = Dataset()
@@ -258,7 +286,9 @@ EXAMPLES: dict[type, object] = {
     protocols.Objective: objective,
     protocols.Teacher: teacher,
     protocols.TextEncoder: text_encoder,
+    protocols.Planner: planner,
     protocols.TimeSampler: time_sampler,
+    Schedule: path,
     protocols.Sampler: sampler,
     protocols.Guidance: guidance,
     protocols.Split: dataset.train,

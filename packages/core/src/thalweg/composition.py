@@ -11,12 +11,18 @@ import torch
 from thalweg.arguments import check_instance
 from thalweg.branches import Branches, count_of, ends_of
 from thalweg.config import RunConfig, component, dump_component
+from thalweg.config.faults import shown
 from thalweg.devices import usable_device
+from thalweg.errors import ConfigError
 from thalweg.facts import Facts
 from thalweg.integers import SEED
-from thalweg.interpolant import Interpolant, InterpolantName
+from thalweg.interpolant import Interpolant, Schedule
+from thalweg.interpolants.cosine import Cosine
+from thalweg.interpolants.linear import Linear
 from thalweg.network import FlowNetwork
 from thalweg.plugins import build_component, registry
+
+_OWN_PATHS: dict[type, str] = {Linear: "linear", Cosine: "cosine"}
 
 
 def compose(
@@ -26,7 +32,7 @@ def compose(
     refiner: Any = None,
     branches: Branches = 1,
     intermediate_readouts: str = "shared",
-    interpolant: InterpolantName = "linear",
+    interpolant: Any = "linear",
     device: torch.device | str | None = None,
     seed: int = 0,
 ) -> FlowNetwork:
@@ -38,7 +44,7 @@ def compose(
         refiner: the same, or None with one branch.
         branches: k, which divides the backbone's depth, or the depths at which branches end.
         intermediate_readouts: ``shared`` by the branches before the last one, or each its ``own``.
-        interpolant: the path whose velocity the network predicts.
+        interpolant: the path whose velocity the network predicts, as :func:`interpolant_of` takes it.
         device: where to build it; ``"meta"`` allocates nothing.
         seed: of the initial weights. The global generators are left as they were.
 
@@ -51,7 +57,7 @@ def compose(
     branches = branches if isinstance(branches, int) else tuple(branches)
     facts = attrs.evolve(facts, branches=count_of(branches))
     seed = SEED.check("seed", seed)
-    Interpolant.named(interpolant)
+    path = interpolant_of(interpolant, facts)
     device = usable_device("cpu" if device is None else device)
     backbone_config = component("backbone", backbone)
     refiner_config = component("refiner", refiner, optional=True)
@@ -59,7 +65,7 @@ def compose(
         "backbone": dump_component("backbone", backbone_config),
         "refiner": None if refiner_config is None else dump_component("refiner", refiner_config),
         "branches": branches if isinstance(branches, int) else list(branches),
-        "interpolant": interpolant,
+        "interpolant": recorded_interpolant(interpolant),
     }
     if intermediate_readouts != "shared":
         composition["intermediate_readouts"] = intermediate_readouts
@@ -69,7 +75,7 @@ def compose(
         facts,
         branches,
         intermediate_readouts=intermediate_readouts,
-        interpolant=interpolant,
+        interpolant=path,
         composition=composition,
         device=device,
         seed=seed,
@@ -89,7 +95,7 @@ def assemble(
     branches: Branches = 1,
     *,
     intermediate_readouts: str = "shared",
-    interpolant: InterpolantName = "linear",
+    interpolant: Interpolant | str = "linear",
     composition: Mapping[str, Any] = MappingProxyType({}),
     device: torch.device | str | None = None,
     seed: int = 0,
@@ -102,7 +108,7 @@ def assemble(
         facts: of the data.
         branches: as :func:`compose` takes them.
         intermediate_readouts: the same.
-        interpolant: the same.
+        interpolant: the path, or the name of one that core brings.
         composition: what :func:`compose` would build the network from again.
         device: as :func:`compose` takes it.
         seed: of the initial weights.
@@ -143,8 +149,46 @@ def composition_of(config: RunConfig) -> dict[str, Any]:
         "refiner": config.refiner,
         "branches": config.branches,
         "intermediate_readouts": config.intermediate_readouts,
-        "interpolant": config.plan.interpolant,
+        "interpolant": config.interpolant,
     }
+
+
+def interpolant_of(given: Any, facts: Facts) -> Interpolant:
+    """The path that is meant.
+
+    Args:
+        given: a name, ``{"type": name, **fields}``, a config, a :class:`thalweg.interpolant.Schedule` or an
+            :class:`thalweg.interpolant.Interpolant`.
+        facts: of the data, that a config is built with.
+
+    Raises:
+        ConfigError: fields are unknown or out of range.
+        PluginError: its plugin is broken.
+    """
+    if isinstance(given, Interpolant):
+        return given
+    if isinstance(given, Schedule) and not isinstance(given, type):
+        return Interpolant(given)
+    if not isinstance(given, str | Mapping) and not attrs.has(type(given)):
+        raise ConfigError(
+            f"the interpolant is {shown(given)}; take a name such as 'linear', a table with its type, a config or "
+            "a Schedule"
+        )
+    schedule: Schedule = build_component(component("interpolant", given), facts)
+    return Interpolant(schedule)
+
+
+def recorded_interpolant(given: Any) -> Any:
+    """A path as a composition states it: by its bare name if it has no fields, else as a table.
+
+    What has no name, a :class:`thalweg.interpolant.Schedule` of one's own, becomes ``{"object": ...}``.
+    """
+    schedule = given.schedule if isinstance(given, Interpolant) else given
+    if isinstance(schedule, Schedule) and not isinstance(schedule, type):
+        cls = type(schedule)
+        return _OWN_PATHS.get(cls, {"object": f"{cls.__module__}:{cls.__qualname__}"})
+    table = dump_component("interpolant", component("interpolant", given))
+    return table["type"] if table.keys() == {"type"} else table
 
 
 @contextmanager

@@ -9,12 +9,12 @@ import torch
 from jaxtyping import Float, Float32
 from torch import Tensor, nn
 
+from thalweg.composition import interpolant_of
 from thalweg.config import component
 from thalweg.devices import usable_device
 from thalweg.errors import ConfigError, ThalwegError
 from thalweg.facts import Facts
 from thalweg.integers import SEED
-from thalweg.interpolant import Interpolant
 from thalweg.machine import FLOP_PER_WEIGHT_FORWARD, compiler, compiling_pays, native_precision
 from thalweg.network import FlowNetwork
 from thalweg.plugins import build_component
@@ -105,14 +105,14 @@ class Drawer:
         sampler: str | Mapping[str, Any] | Sampler | Any,
         guidance: str | Mapping[str, Any] | Guidance | Any | None,
         seed: int,
-        interpolant: Interpolant | str | None,
+        interpolant: Any,
         device: torch.device | str | None,
         precision: SamplingPrecision,
         compile: Compile,
     ) -> None:
         SEED.check("seed", seed)
         path = getattr(network, "interpolant", "linear") if interpolant is None else interpolant
-        self._path = path if isinstance(path, Interpolant) else Interpolant.named(path)
+        self._path = interpolant_of(path, network.facts)
         self._sampler: Sampler = _built("sampler", sampler, network.facts)
         guide: Guidance | None = _built("guidance", guidance, network.facts)
         self._guide: Guidance = ConditionedField if guide is None else guide

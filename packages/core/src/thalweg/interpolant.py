@@ -2,25 +2,28 @@
 
 x_t = alpha(t) x_0 + sigma(t) x_1 with x_1 ~ N(0, I), alpha(0) = sigma(1) = 1 and alpha(1) = sigma(0) = 0.
 The velocity is v = alpha'(t) x_0 + sigma'(t) x_1. Solving both equations for x_0 and x_1 gives the
-conversions below; their determinant alpha sigma' - alpha' sigma vanishes nowhere on the two paths.
+conversions below; their determinant alpha sigma' - alpha' sigma must vanish nowhere on [0, 1], that is,
+sigma / alpha must rise all the way. :class:`Schedule` is what an interpolant is made of, the kind
+``interpolant``.
 """
 
-import math
-from typing import Literal, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from thalweg.broadcasting import like
 from thalweg.errors import ConfigError
-
-InterpolantName = Literal["linear", "cosine"]
+from thalweg.interpolants.cosine import Cosine
+from thalweg.interpolants.linear import Linear
 
 
 @runtime_checkable
 class Schedule(Protocol):
-    """alpha and sigma of an interpolant with their derivatives, and its clock."""
+    """alpha and sigma of an interpolant with their derivatives, and its clock.
+
+    Each takes times of any shape and floating dtype and returns as many numbers, in that dtype.
+    """
 
     def alpha(self, t: Tensor) -> Tensor:
         """Weight of the data."""
@@ -43,54 +46,6 @@ class Schedule(Protocol):
         ...
 
 
-class Linear:
-    """alpha = 1 - t, sigma = t (DeepFlow, equation 1)."""
-
-    def alpha(self, t: Tensor) -> Tensor:
-        """1 - t."""
-        return 1 - t
-
-    def sigma(self, t: Tensor) -> Tensor:
-        """The time itself."""
-        return t
-
-    def d_alpha(self, t: Tensor) -> Tensor:
-        """-1."""
-        return -torch.ones_like(t)
-
-    def d_sigma(self, t: Tensor) -> Tensor:
-        """1."""
-        return torch.ones_like(t)
-
-    def time_of_ratio(self, s: Tensor) -> Tensor:
-        """s / (1 + s)."""
-        return s / (1 + s)
-
-
-class Cosine:
-    """alpha = cos(pi t / 2), sigma = sin(pi t / 2): the variance-preserving path."""
-
-    def alpha(self, t: Tensor) -> Tensor:
-        """cos(pi t / 2)."""
-        return torch.cos(t * (math.pi / 2))
-
-    def sigma(self, t: Tensor) -> Tensor:
-        """sin(pi t / 2)."""
-        return torch.sin(t * (math.pi / 2))
-
-    def d_alpha(self, t: Tensor) -> Tensor:
-        """-pi/2 sin(pi t / 2)."""
-        return -(math.pi / 2) * self.sigma(t)
-
-    def d_sigma(self, t: Tensor) -> Tensor:
-        """pi/2 cos(pi t / 2)."""
-        return (math.pi / 2) * self.alpha(t)
-
-    def time_of_ratio(self, s: Tensor) -> Tensor:
-        """2/pi atan(s)."""
-        return (2 / math.pi) * torch.atan(s)
-
-
 class Interpolant:
     """x_t and the conversions between velocity, noise, clean data and score.
 
@@ -102,14 +57,16 @@ class Interpolant:
 
     @classmethod
     def named(cls, name: str) -> "Interpolant":
-        """The interpolant of that name, ``linear`` or ``cosine``.
+        """One of the two paths that core itself brings, without the registry: ``linear`` or ``cosine``.
+
+        :func:`thalweg.composition.interpolant_of` knows all that are registered.
 
         Raises:
-            ConfigError: there is no such interpolant.
+            ConfigError: core brings no such path.
         """
         schedules: dict[str, type[Schedule]] = {"linear": Linear, "cosine": Cosine}
         if not isinstance(name, str) or name not in schedules:
-            raise ConfigError(f"there is no interpolant {name!r}; take 'linear' or 'cosine'")
+            raise ConfigError(f"there is no interpolant {name!r} here; take 'linear' or 'cosine'")
         return cls(schedules[name]())
 
     def time_of_ratio(self, s: Tensor) -> Tensor:

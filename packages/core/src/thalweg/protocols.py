@@ -29,6 +29,7 @@ from thalweg.types import (
     Features,
     Increments,
     ObjectiveValue,
+    Plan,
     Refinement,
     Step,
     Stream,
@@ -160,6 +161,28 @@ class TextEncoder(Protocol):
 
     def __call__(self, captions: Sequence[str]) -> EncodedCaptions:
         """Tokens of each caption. An empty one is encoded like any other: it stands for no caption."""
+        ...
+
+
+@runtime_checkable
+class Planner(Protocol):
+    """Decides what the network is asked in a training step."""
+
+    def __call__(
+        self,
+        batch: Batch,
+        noise: Float[Tensor, "N *shape"],
+        generator: torch.Generator,
+        interpolant: Interpolant,
+    ) -> Plan:
+        """The batch at drawn times, along with the noise, or with it in another order.
+
+        Args:
+            batch: clean samples, and what they are conditioned on.
+            noise: N(0, I) draws of the samples' shape, on their device, one for each.
+            generator: of everything else that is drawn, such as times; on the CPU.
+            interpolant: the path from data to noise. ``Plan.of`` makes a plan of samples, noise and times.
+        """
         ...
 
 

@@ -15,7 +15,6 @@ from thalweg.drawing import Compile, Drawer, SamplingPrecision, VelocityNetwork
 from thalweg.errors import ConfigError
 from thalweg.facts import Facts
 from thalweg.integers import AT_ONCE, INDEX, SEED
-from thalweg.interpolant import Interpolant
 from thalweg.machine import compiler
 from thalweg.protocols import Guidance, Sampler
 from thalweg.types import Condition, Text
@@ -55,7 +54,7 @@ def sample(
     text: Text | None = None,
     seed: int | None = None,
     batch_size: int = 64,
-    interpolant: Interpolant | str | None = None,
+    interpolant: Any = None,
     device: torch.device | str | None = None,
     precision: SamplingPrecision = "auto",
     compile: Compile = "auto",
@@ -76,8 +75,8 @@ def sample(
         text: the encoded caption of each sample, for networks that read captions.
         seed: the seed of all noise; by default the network's own, and 0 if it has none.
         batch_size: samples that are stepped together.
-        interpolant: the path that the network was trained on, or its name, ``linear`` or ``cosine``; by
-            default the network's own, and linear if it states none.
+        interpolant: the path that the network was trained on: a name, a mapping with ``type``, a config or a
+            path; by default the network's own, and linear if it states none.
         device: where the network runs, and is moved if it is elsewhere; its own by default.
         precision: ``bf16-mixed`` evaluates the network under bfloat16 autocast, ``auto`` does where the
             processor has it; the state of the sampler stays float64.

@@ -216,6 +216,18 @@ class Plan:
     velocity: Float[Tensor, "N *shape"]
     interpolant: Interpolant
 
+    @classmethod
+    def of(
+        cls,
+        clean: Float[Tensor, "N *shape"],
+        noise: Float[Tensor, "N *shape"],
+        times: Float[Tensor, "k N"],
+        interpolant: Interpolant,
+    ) -> "Plan":
+        """The plan of given data, noise and times: x_t and velocity are those of the first branch's time."""
+        x_t = interpolant.x_t(clean, noise, times[0])
+        return cls(clean, noise, times, x_t, interpolant.velocity(clean, noise, times[0]), interpolant)
+
     def x_at(self, branch: int) -> Float[Tensor, "N *shape"]:
         """The interpolant at the time of a branch (from 0), with the same noise."""
         return self.x_t if branch == 0 else self.interpolant.x_t(self.clean, self.noise, self.times[branch])

@@ -16,7 +16,7 @@ _UNCONDITIONAL = (
 _ALWAYS_SHOWN = (
     "classifier-free guidance needs a network that knows its velocity without a condition, and this one was "
     "trained with every condition shown, or has no null class; remove the guidance, or train with "
-    "plan.label_dropout above 0"
+    "training.condition_dropout above 0"
 )
 # A time of a grid such as linspace(1, 0, 11)[3] misses 0.7 by a rounding error; it counts as 0.7.
 _ROUNDING = 1e-9

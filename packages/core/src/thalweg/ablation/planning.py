@@ -198,7 +198,7 @@ def _network(ablation: Ablation, leader: int, *, shared: bool) -> str:
 
 def _check_guidance(config: RunConfig, facts: Facts, judged: Any) -> None:
     """Make sure that what is trained can be guided, whether for a look or to be judged."""
-    trained = attrs.evolve(facts, condition_dropout=config.plan.label_dropout > 0)
+    trained = attrs.evolve(facts, condition_dropout=config.training.condition_dropout > 0)
     for guidance in (config.sampling.guidance, judged):
         if guidance is not None:
             build_component(guidance, trained)

@@ -19,7 +19,7 @@ from thalweg.config.faults import FaultyConfigError, Problem
 from thalweg.config.files import apply_override, load_config, read_toml
 from thalweg.config.leaves import flat
 from thalweg.config.recorded import CONFIG, parse_recorded, read_recorded, recorded_text
-from thalweg.config.run import PlanConfig, RunConfig, SamplingConfig, TrainingConfig
+from thalweg.config.run import RunConfig, SamplingConfig, TrainingConfig
 from thalweg.config.secret import secret_field, url_field
 from thalweg.config.slots import Slot, component_field, component_table, slot_of
 from thalweg.config.structuring import check_made, component, structure
@@ -27,7 +27,6 @@ from thalweg.config.structuring import check_made, component, structure
 __all__ = [
     "CONFIG",
     "FaultyConfigError",
-    "PlanConfig",
     "Problem",
     "RunConfig",
     "SamplingConfig",

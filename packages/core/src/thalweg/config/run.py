@@ -18,29 +18,14 @@ _DECAY = and_(ge(0.0), lt(1.0))
 
 
 @attrs.frozen
-class PlanConfig:
-    """What the network is asked in training.
-
-    Attributes:
-        interpolant: the path between data and noise.
-        time_sampler: the distribution of the first branch's times.
-        max_time_gap: the largest gap between the times of neighbouring branches.
-        label_dropout: share of labels hidden in training, so that guidance has an unconditional half.
-    """
-
-    interpolant: Literal["linear", "cosine"] = "linear"
-    time_sampler: Any = component_field("time_sampler", "lognormal")
-    max_time_gap: float = attrs.field(default=0.01, validator=_SHARE)
-    label_dropout: float = attrs.field(default=0.1, validator=_SHARE)
-
-
-@attrs.frozen
 class TrainingConfig:
     """How long and with what a network is trained.
 
     Attributes:
         steps: optimiser steps.
         batch_size: samples of an optimiser step, over all accumulated parts and processes.
+        condition_dropout: share of the samples whose labels and captions are hidden in training, so that
+            guidance has an unconditional half.
         accumulate: parts that a batch is cut into, to fit memory.
         lr: learning rate of AdamW.
         betas: its two decay rates.
@@ -68,6 +53,7 @@ class TrainingConfig:
 
     steps: int = attrs.field(validator=STEPS)
     batch_size: int = attrs.field(validator=AT_ONCE)
+    condition_dropout: float = attrs.field(default=0.1, validator=_SHARE)
     accumulate: int = attrs.field(default=1, validator=AT_ONCE)
     lr: float = attrs.field(default=1e-4, validator=_POSITIVE)
     betas: tuple[float, float] = attrs.field(
@@ -147,7 +133,8 @@ class RunConfig:
         data: the data set.
         backbone: the transformer.
         refiner: what stands between the branches; none for one branch.
-        plan: times, interpolant and label dropout.
+        interpolant: the path between data and noise.
+        plan: the planner: which noise a sample gets, and at which times the network is asked.
         objectives: the terms of the loss by name.
         training: optimiser, length and intervals.
         sampling: how samples are drawn.
@@ -161,7 +148,8 @@ class RunConfig:
     data: Any = component_field("dataset")
     backbone: Any = component_field("backbone")
     refiner: Any = component_field("refiner", None, optional=True)
-    plan: PlanConfig = attrs.field(factory=PlanConfig)
+    interpolant: Any = component_field("interpolant", "linear")
+    plan: Any = component_field("planner", "branch_times")
     objectives: dict[str, Any] = component_table("objective", required=True)
     training: TrainingConfig
     sampling: SamplingConfig = attrs.field(factory=SamplingConfig)

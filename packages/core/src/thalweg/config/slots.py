@@ -1,5 +1,6 @@
 """Fields that hold a component."""
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -27,17 +28,16 @@ def component_field(kind: str, default: Any = attrs.NOTHING, *, optional: bool =
     """A field that holds the config of a component.
 
     In Python it takes a config instance, a bare name or a mapping with ``type``; a mapping without one
-    takes the default's.
+    changes the default.
 
     Args:
         kind: one of :data:`thalweg.plugins.KINDS`.
-        default: a bare name, None, or nothing for a field that must be given.
+        default: a bare name, a mapping with ``type``, None, or nothing for a field that must be given.
         optional: None is allowed.
     """
-    name = default if isinstance(default, str) else None
     return attrs.field(
         default=default,
-        converter=partial(_component, kind, optional, name),
+        converter=partial(_component, kind, optional, default_of(default)),
         metadata={_KEY: Slot(kind, optional)},
     )
 
@@ -55,13 +55,20 @@ def component_table(kind: str, *, required: bool = False) -> Any:
     )
 
 
+def default_of(default: Any) -> Mapping[str, Any]:
+    """A slot's default as a table with ``type``; empty where it has none, or none of a component."""
+    if isinstance(default, str):
+        return {"type": default}
+    return default if isinstance(default, Mapping) else {}
+
+
 def slot_of(field: "attrs.Attribute[Any]") -> Slot | None:
     """What kind of component an attrs field holds, if any."""
     slot = field.metadata.get(_KEY)
     return slot if isinstance(slot, Slot) else None
 
 
-def _component(kind: str, optional: bool, default: str | None, value: Any) -> Any:
+def _component(kind: str, optional: bool, default: Mapping[str, Any], value: Any) -> Any:
     from thalweg.config.structuring import component  # which reads slots itself
 
     return component(kind, value, optional=optional, default=default)

@@ -9,7 +9,7 @@ from thalweg.config.building import build
 from thalweg.config.faults import FaultyConfigError, Problem, shown
 from thalweg.config.scalars import read
 from thalweg.config.secret import is_secret
-from thalweg.config.slots import Slot, slot_of
+from thalweg.config.slots import Slot, default_of, slot_of
 from thalweg.plugins import Registry
 from thalweg.plugins import registry as process_registry
 from thalweg.storage.redaction import register_secrets
@@ -39,7 +39,7 @@ def component(
     registry: Registry | None = None,
     *,
     optional: bool = False,
-    default: str | None = None,
+    default: str | Mapping[str, Any] | None = None,
 ) -> Any:
     """The config of a component.
 
@@ -49,14 +49,14 @@ def component(
             values are of the types that its class states, or None or ``"none"`` if ``optional``.
         registry: where it is looked up; the process's own by default.
         optional: return None for None and ``"none"``.
-        default: the type of a mapping without one.
+        default: the component that a mapping without ``type`` changes: its type, or a table.
 
     Raises:
         FaultyConfigError: with all problems at once.
         PluginError: the component cannot be imported.
     """
     try:
-        return _Reader(registry).component(Slot(kind, optional), data, default)
+        return _Reader(registry).component(Slot(kind, optional), data, default_of(default))
     except FaultyConfigError as faults:
         raise faults.under(kind) from None
 
@@ -109,13 +109,13 @@ class _Reader:
                     values[key] = self._value(field, data[key])
                 elif field.default is attrs.NOTHING:
                     problems.append(Problem((key,), self._missing(field)))
-                elif slot_of(field) and isinstance(field.default, str):
+                elif slot_of(field) and default_of(field.default):
                     values[key] = self._value(field, field.default)
             except FaultyConfigError as faults:
                 problems += faults.under(key).problems
         return build(cls, values, problems)
 
-    def component(self, slot: Slot, data: Any, default: str | None) -> Any:
+    def component(self, slot: Slot, data: Any, default: Mapping[str, Any]) -> Any:
         """A component by bare name, by table or as it is."""
         if slot.optional and (data is None or data == "none"):
             return None
@@ -129,8 +129,8 @@ class _Reader:
             data = {"type": data}
         if not isinstance(data, Mapping):
             raise _problem(f"expected the name of {article(slot.kind)} or a table, got {shown(data)}")
-        options = dict(data)
-        name = options.pop("type", default)
+        options = dict(data) if "type" in data else {**default, **data}
+        name = options.pop("type", None)
         names = self.registry.names(slot.kind)
         if name is None:
             raise _problem(f"missing, it names the {slot.kind}{known_words(names)}", "type")
@@ -173,7 +173,7 @@ class _Reader:
         problems: list[Problem] = []
         for name, one in data.items():
             try:
-                found[name] = self.component(Slot(kind, optional=True), one, name)
+                found[name] = self.component(Slot(kind, optional=True), one, {"type": name})
             except FaultyConfigError as faults:
                 problems += faults.under(name).problems
         if problems:
@@ -188,7 +188,7 @@ class _Reader:
             return read(field.type, data, self.config)
         if slot.table:
             return self.table(slot.kind, data)
-        return self.component(slot, data, field.default if isinstance(field.default, str) else None)
+        return self.component(slot, data, default_of(field.default))
 
     def _missing(self, field: "attrs.Attribute[Any]") -> str:
         slot = slot_of(field)

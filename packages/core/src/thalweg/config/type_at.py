@@ -5,7 +5,7 @@ from typing import Any
 
 import attrs
 
-from thalweg.config.slots import Slot, slot_of
+from thalweg.config.slots import Slot, default_of, slot_of
 from thalweg.plugins import Registry
 from thalweg.plugins import registry as process_registry
 
@@ -47,7 +47,7 @@ def _place(
     if field is None:
         return None, None, None
     inner = field.type if isinstance(field.type, type) and attrs.has(field.type) else None
-    return slot_of(field), field.default if isinstance(field.default, str) else None, inner
+    return slot_of(field), default_of(field.default).get("type"), inner
 
 
 def _field(cls: type[Any] | None, key: str) -> "attrs.Attribute[Any] | None":

@@ -194,8 +194,9 @@ def _protocol(models: Sequence["Model"], judge: Judge) -> tuple[str, ...]:
     return (
         f"Both networks have the same backbone, first weights, data order, noise and times. Training: "
         f"{training.steps} steps of {training.batch_size} digits, AdamW with learning rate {training.lr:g}, "
-        f"averaged weights (EMA {training.ema:g}), label dropout {config.plan.label_dropout:g}, log-normal "
-        f"times. {models[1].name} puts VeRA between two branches of {config.backbone.depth // 2} blocks.",
+        f"averaged weights (EMA {training.ema:g}), condition dropout {training.condition_dropout:g}, "
+        f"logit-normal times. {models[1].name} puts VeRA between two branches of "
+        f"{config.backbone.depth // 2} blocks.",
         f"Samples: Euler-Maruyama, {sampler['steps']} steps evenly from t = 1 to {sampler['last']:g} and "
         f"from there to 0, the last without noise; classifier-free guidance of {guidance['scale']:g} within "
         f"t = {low:g} to {high:g}; {models[0].samples.evaluations:.0f} network evaluations a sample; noise "

@@ -44,7 +44,7 @@ def _run(name: str, settings: Settings, changes: dict[str, Any]) -> RunConfig:
         "seed": settings.seed,
         "data": "digits",
         "backbone": {"type": "dit", "width": 96, "depth": 6, "heads": 4, "patch": 2},
-        "plan": {"time_sampler": "lognormal"},
+        "plan": {"time_sampler": "logit_normal"},
         "objectives": {"velocity": {}},
         "training": {
             "steps": settings.steps,

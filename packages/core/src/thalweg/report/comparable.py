@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from thalweg.config import flat
 from thalweg.report.runs import Run
 
-VELOCITY = ("data", "plan.interpolant", "plan.time_sampler")
-"""On which the size of a velocity error depends, whatever the network: images, path, times."""
+VELOCITY = ("data", "interpolant", "plan")
+"""On which the size of a velocity error depends, whatever the network: images, path, pairs, times. (The gap
+between branches does not count: it is small.)"""
 
 LOSS = (*VELOCITY, "plan.max_time_gap", "branches", "objectives")
 """On which the size of a loss depends beside: which terms it sums, and for how many branches."""
+
+_GAP = ".max_time_gap"
 
 
 def comparable(runs: Sequence[Run], keys: Sequence[str]) -> list[tuple[str, list[Run]]]:
@@ -31,6 +34,7 @@ def _stated(run: Run, keys: Sequence[str]) -> str:
     leaves = {
         name: value
         for name, value in flat(run.config).items()
-        if any(name == key or name.startswith(f"{key}.") for key in keys)
+        if name in keys
+        or (not name.endswith(_GAP) and any(name == key or name.startswith(f"{key}.") for key in keys))
     }
     return json.dumps(leaves, sort_keys=True, default=str)

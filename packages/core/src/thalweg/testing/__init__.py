@@ -65,7 +65,9 @@ check_sampler = partial(check, "sampler")
 check_source = partial(check, "source")
 check_teacher = partial(check, "teacher")
 check_text_encoder = partial(check, "text_encoder")
+check_planner = partial(check, "planner")
 check_time_sampler = partial(check, "time_sampler")
+check_interpolant = partial(check, "interpolant")
 
 
 def __getattr__(name: str) -> Any:

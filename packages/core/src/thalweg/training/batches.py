@@ -6,8 +6,9 @@ import torch
 from thalweg.data.order import indices
 from thalweg.errors import DataError
 from thalweg.facts import Facts
-from thalweg.planner import Planner
-from thalweg.protocols import Split
+from thalweg.interpolant import Interpolant
+from thalweg.planning import draw_plan
+from thalweg.protocols import Planner, Split
 from thalweg.randomness import generator
 from thalweg.types import Batch, Condition, Plan
 
@@ -22,11 +23,12 @@ class Batches:
     Args:
         split: what is trained on.
         facts: classes, to check labels before they reach a device that cannot complain.
-        planner: draws times and noise.
+        planner: decides what the network is asked.
+        interpolant: the path from data to noise.
         seed: the run's seed.
         batch_size: samples of the global batch.
         shards: how many it is cut into; divides the batch size.
-        label_dropout: probability that a sample's label is hidden from the network.
+        condition_dropout: probability that a sample's label and caption are hidden from the network.
     """
 
     def __init__(
@@ -34,15 +36,17 @@ class Batches:
         split: Split,
         facts: Facts,
         planner: Planner,
+        interpolant: Interpolant,
         *,
         seed: int,
         batch_size: int,
         shards: int,
-        label_dropout: float,
+        condition_dropout: float,
     ) -> None:
-        self._split, self._facts, self._planner = split, facts, planner
+        self._split, self._facts = split, facts
+        self._planner, self._interpolant = planner, interpolant
         self._seed, self._batch_size, self._shards = seed, batch_size, shards
-        self._label_dropout = label_dropout
+        self._condition_dropout = condition_dropout
 
     def read(self, step: int, shard: int) -> Batch:
         """The samples of one shard of a step, counted from 0, on the CPU.
@@ -62,7 +66,7 @@ class Batches:
 
     def plan(self, batch: Batch, step: int, shard: int) -> Plan:
         """What the network is asked about a shard that was read, on the batch's device."""
-        return self._planner(batch.clean, generator(self._seed, "plan", step, shard))
+        return draw_plan(self._planner, batch, generator(self._seed, "plan", step, shard), self._interpolant)
 
     def _indices(self, step: int, shard: int) -> list[int]:
         split = self._split
@@ -74,7 +78,7 @@ class Batches:
             return condition
         hidden_N = condition.hidden()
         draws_N = torch.rand(len(hidden_N), generator=generator(self._seed, "label dropout", step, shard))
-        return condition._replace(dropped=(draws_N < self._label_dropout) | hidden_N)
+        return condition._replace(dropped=(draws_N < self._condition_dropout) | hidden_N)
 
 
 def check_labels(condition: Condition, facts: Facts) -> None:

@@ -139,10 +139,11 @@ def _reading(trainer: Trainer) -> str:
         parts.dataset.train,
         parts.network.facts,
         parts.planner,
+        parts.network.interpolant,
         seed=config.seed,
         batch_size=config.training.batch_size,
         shards=shards,
-        label_dropout=config.plan.label_dropout,
+        condition_dropout=config.training.condition_dropout,
     )
     begun = time.perf_counter()
     batch = batches.read(min(done(trainer), config.training.steps - 1), 0)

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.network import FlowNetwork
-from thalweg.planner import Planner
-from thalweg.protocols import Objective, Split
+from thalweg.planning import draw_plan
+from thalweg.protocols import Objective, Planner, Split
 from thalweg.randomness import generator
 from thalweg.training.again import Again
 from thalweg.types import AskedNetwork, Batch, Plan, Step
@@ -90,7 +90,8 @@ def has_unused(losses: Losses, planner: Planner, split: Split, seed: int) -> boo
     """
     losses.train()
     batch = split.batch([0], generator(seed, "probe data"))
-    losses(planner(batch.clean, generator(seed, "probe plan")), batch, 0)["loss"].backward()
+    plan = draw_plan(planner, batch, generator(seed, "probe plan"), losses.network.interpolant)
+    losses(plan, batch, 0)["loss"].backward()
     unused = any(parameter.grad is None for parameter in losses.parameters() if parameter.requires_grad)
     losses.zero_grad(set_to_none=True)
     return unused

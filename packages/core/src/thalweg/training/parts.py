@@ -5,14 +5,12 @@ from collections.abc import Mapping
 import attrs
 import torch
 
-from thalweg.composition import compose, composition_of, seeded
+from thalweg.composition import compose, composition_of, recorded_interpolant, seeded
 from thalweg.config import RunConfig, TrainingConfig
 from thalweg.errors import ConfigError, DataError, PluginError
-from thalweg.interpolant import Interpolant
 from thalweg.network import FlowNetwork
-from thalweg.planner import Planner
 from thalweg.plugins import build_component
-from thalweg.protocols import Dataset, Guidance, Objective, Sampler
+from thalweg.protocols import Dataset, Guidance, Objective, Planner, Sampler
 from thalweg.training.losses import Frames
 
 
@@ -24,7 +22,7 @@ class Parts:
         dataset: what is trained on.
         network: what is trained.
         objectives: the terms of the loss, by name.
-        planner: draws times and noise.
+        planner: decides what the network is asked.
         sampler: for sample grids.
         guidance: for sample grids; None for none.
     """
@@ -60,14 +58,14 @@ def build(
     if network is None:
         network = compose(**composition_of(config), facts=dataset.facts, seed=config.seed)
     # What this run makes of the network, whatever it knew before.
-    facts = attrs.evolve(network.facts, condition_dropout=config.plan.label_dropout > 0)
+    facts = attrs.evolve(network.facts, condition_dropout=config.training.condition_dropout > 0)
     if (facts.shape, facts.classes) != (dataset.facts.shape, dataset.facts.classes):
         raise ConfigError(
             f"the network is built for shape {facts.shape} and {facts.classes} classes, the data have shape "
             f"{dataset.facts.shape} and {dataset.facts.classes} classes; build it with the data set's facts"
         )
     branches = config.branches if isinstance(config.branches, int) else list(config.branches)
-    stated = {"branches": branches, "interpolant": config.plan.interpolant}
+    stated = {"branches": branches, "interpolant": recorded_interpolant(config.interpolant)}
     for name, value in stated.items():
         if network.composition.get(name, value) != value:
             raise ConfigError(
@@ -80,8 +78,6 @@ def build(
         with seeded(config.seed, torch.device("cpu")):
             objectives = {name: build_component(one, known) for name, one in config.objectives.items()}
     check_images(objectives, dataset)
-    interpolant = Interpolant.named(config.plan.interpolant)
-    time_sampler = build_component(config.plan.time_sampler, facts)
     sampling = config.sampling
     guidance = None if sampling.guidance is None else build_component(sampling.guidance, facts)
     network.facts = facts
@@ -89,7 +85,7 @@ def build(
         dataset=dataset,
         network=network,
         objectives=objectives,
-        planner=Planner(interpolant, time_sampler, facts.branches, config.plan.max_time_gap),
+        planner=build_component(config.plan, facts),
         sampler=build_component(sampling.sampler, facts),
         guidance=guidance,
     )

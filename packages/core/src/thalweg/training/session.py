@@ -118,10 +118,11 @@ class Session:
             parts.dataset.train,
             parts.network.facts,
             parts.planner,
+            parts.network.interpolant,
             seed=config.seed,
             batch_size=training.batch_size,
             shards=shards,
-            label_dropout=config.plan.label_dropout,
+            condition_dropout=config.training.condition_dropout,
         )
         self._supply = Supply(
             batches,

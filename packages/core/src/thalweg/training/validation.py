@@ -4,8 +4,8 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from thalweg.planner import Planner
-from thalweg.protocols import Split
+from thalweg.planning import draw_plan
+from thalweg.protocols import Planner, Split
 from thalweg.randomness import generator
 from thalweg.training.batches import check_labels
 from thalweg.training.losses import Losses
@@ -18,7 +18,7 @@ class Validation:
 
     Args:
         losses: the network and its objectives, not wrapped.
-        planner: draws times and noise.
+        planner: decides what the network is asked.
         split: what the loss is measured on.
         reading: reads it, together with other processes.
         seed: the run's seed.
@@ -75,7 +75,8 @@ class Validation:
 
     def _measure(self, fabric: Fabric, index: int, step: int) -> dict[str, Tensor]:
         batch = self._reading.together(lambda: self._read(index)).to(fabric.device)
-        plan = self._planner(batch.clean, generator(self._seed, "validation plan", index))
+        path = self._losses.network.interpolant
+        plan = draw_plan(self._planner, batch, generator(self._seed, "validation plan", index), path)
         with fabric.autocast():
             numbers: dict[str, Tensor] = self._losses(plan, batch, step)
         return numbers

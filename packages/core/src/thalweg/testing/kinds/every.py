@@ -14,6 +14,7 @@ import attrs
 
 from thalweg import protocols
 from thalweg.config import FaultyConfigError, component, dump, dump_component, structure, to_toml
+from thalweg.interpolant import Schedule
 from thalweg.plugins import KINDS, registry
 from thalweg.testing import process
 from thalweg.testing.making import made
@@ -25,7 +26,9 @@ PROTOCOLS: dict[str, type] = {
     "backbone": protocols.Backbone,
     "refiner": protocols.Refiner,
     "objective": protocols.Objective,
+    "planner": protocols.Planner,
     "time_sampler": protocols.TimeSampler,
+    "interpolant": Schedule,
     "sampler": protocols.Sampler,
     "guidance": protocols.Guidance,
     "dataset": protocols.Dataset,
@@ -153,7 +156,7 @@ def it_keeps_the_protocol_of_its_kind(subject: Subject) -> None:
     missing = [name for name in _members(protocol) if not hasattr(one, name)]
     require(
         not missing and isinstance(one, protocol),
-        f"{type(one).__name__} has no {', '.join(missing)}; see thalweg.protocols.{protocol.__name__}",
+        f"{type(one).__name__} has no {', '.join(missing)}; see {protocol.__module__}.{protocol.__name__}",
     )
     if subject.kind == "logger":
         one.close()

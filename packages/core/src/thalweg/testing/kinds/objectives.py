@@ -12,7 +12,8 @@ from thalweg.config import FaultyConfigError
 from thalweg.facts import Facts
 from thalweg.interpolant import Interpolant
 from thalweg.network import FlowNetwork
-from thalweg.planner import Planner
+from thalweg.planners.branch_times import BranchTimes
+from thalweg.planning import draw_plan
 from thalweg.testing.gaussian import COSINE, LINEAR
 from thalweg.testing.networks import stirred
 from thalweg.testing.numbers import draws, images, require_shape
@@ -43,11 +44,12 @@ def planned(subject: Subject, interpolant: Interpolant = LINEAR) -> tuple[Plan, 
     """What the network is asked, and a batch with all that there may be in one."""
     channels, height, width = subject.facts.shape
     clean = draws(3, channels, height, width)
-    plan = Planner(interpolant, Uniform(), 2, 0.01)(clean, torch.Generator().manual_seed(0))
     features = {
         name: draws(3, one.grid[0] * one.grid[1], one.width) for name, one in subject.facts.features.items()
     }
-    return plan, Batch(clean, LABELS, features, images(3, 3, 2 * height, 2 * width))
+    batch = Batch(clean, LABELS, features, images(3, 3, 2 * height, 2 * width))
+    planner = BranchTimes(Uniform(), 2, 0.01)
+    return draw_plan(planner, batch, torch.Generator().manual_seed(0), interpolant), batch
 
 
 def hidden(objective: Any) -> tuple[int, ...]:

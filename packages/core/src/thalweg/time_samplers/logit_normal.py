@@ -1,4 +1,4 @@
-"""Times whose noise-to-signal ratio is log-normal."""
+"""Logit-normal times: the ratio of noise to data is log-normal."""
 
 import attrs
 import torch
@@ -11,7 +11,7 @@ from thalweg.interpolant import Interpolant
 
 
 @attrs.frozen
-class LognormalConfig:
+class LogitNormalConfig:
     """sigma(t) / alpha(t) = exp(n), n ~ N(mean, std^2): logit-normal in t on the linear path.
 
     Attributes:
@@ -22,13 +22,13 @@ class LognormalConfig:
     mean: float = 0.0
     std: float = attrs.field(default=1.0, validator=gt(0))
 
-    def build(self, facts: Facts) -> "Lognormal":  # noqa: ARG002 - it depends on no fact
+    def build(self, facts: Facts) -> "LogitNormal":  # noqa: ARG002 - it depends on no fact
         """Build it."""
-        return Lognormal(self.mean, self.std)
+        return LogitNormal(self.mean, self.std)
 
 
-class Lognormal:
-    """See :class:`LognormalConfig`. Fulfils :class:`thalweg.protocols.TimeSampler`."""
+class LogitNormal:
+    """See :class:`LogitNormalConfig`. Fulfils :class:`thalweg.protocols.TimeSampler`."""
 
     def __init__(self, mean: float, std: float) -> None:
         self.mean, self.std = mean, std

@@ -1,0 +1,1 @@
+"""Paths between data and noise, one a file."""

@@ -1,0 +1,1 @@
+"""What a training step asks of the network, one way a file."""
