@@ -13,15 +13,16 @@ import time
 import torch
 from torch import nn
 
+from thalweg.averages.ema import EMA
 from thalweg.config import component
 from thalweg.interpolant import Interpolant
 from thalweg.network import FlowNetwork
+from thalweg.optimizers.adamw import AdamW
 from thalweg.planner import Planner
 from thalweg.randomness import generator
 from thalweg.summary import summarise
-from thalweg.training.ema import EMA
 from thalweg.training.losses import Losses
-from thalweg.training.optimizer import adamw
+from thalweg.training.optimizer import make_optimizer
 from thalweg.types import Batch, Condition
 
 BATCH, ROUNDS = 16, 7
@@ -37,7 +38,7 @@ class Step:
         names = ("velocity", "acceleration") if network.branches > 1 else ("velocity",)
         objectives = {name: component("objective", name).build(network.facts) for name in names}
         self._losses, self._ours = Losses(network, objectives), ours
-        self._optimizer = adamw(self._losses, lr=1e-4, betas=(0.9, 0.999), weight_decay=0.0, fused=ours)
+        self._optimizer = make_optimizer(AdamW(1e-4, (0.9, 0.999), 0.0), self._losses, fused=ours)
         self._ema = EMA(network, 0.9999)
         time_sampler = component("time_sampler", "lognormal").build(network.facts)
         self._planner = Planner(Interpolant.named("linear"), time_sampler, network.branches, 0.01)
