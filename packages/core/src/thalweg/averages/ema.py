@@ -2,6 +2,7 @@
 
 import math
 from functools import partial
+from typing import Any
 
 import attrs
 from attrs.validators import and_, ge, lt
@@ -54,7 +55,7 @@ class EmaConfig:
     warmup: bool = True
 
     @decay.validator
-    def _are_decays(self, field: "attrs.Attribute[object]", decay: float | tuple[float, ...]) -> None:
+    def _are_decays(self, field: "attrs.Attribute[Any]", decay: float | tuple[float, ...]) -> None:
         decays = decay if isinstance(decay, tuple) else (decay,)
         for one in decays:
             and_(ge(0.0), lt(1.0))(self, field, one)

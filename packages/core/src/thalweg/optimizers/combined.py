@@ -27,7 +27,7 @@ class Combined(torch.optim.Optimizer):
         super().__setstate__(dict(state))
         self._share()
 
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One step of each part, with the gradients that are there."""
         loss = None
         if closure is not None:
