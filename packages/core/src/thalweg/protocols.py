@@ -529,8 +529,8 @@ class Optimizer(Protocol):
 
     Whatever is derived from ``torch.optim.Optimizer`` is saved and resumed, be its state tensors or numbers,
     and so are numbers of its parameter groups that change; each group must have its ``lr``, which the
-    schedule sets. One may state ``state_per_weight``, the numbers of state that it keeps for each weight, by which
-    memory is estimated; without it 2 are counted.
+    schedule sets. One may state ``state_per_weight``, the numbers of state that it keeps for each weight, by
+    which memory is estimated; without it 2 are counted.
     """
 
     def __call__(self, parameters: Mapping[str, nn.Parameter], fused: bool) -> torch.optim.Optimizer:

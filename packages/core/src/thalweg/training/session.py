@@ -15,6 +15,8 @@ from thalweg.config import RunConfig
 from thalweg.errors import ThalwegError
 from thalweg.protocols import Logger
 from thalweg.training import checkpoint
+from thalweg.training.again import Again
+from thalweg.training.averaged import AveragedNetwork
 from thalweg.training.batches import Batches
 from thalweg.training.clock import (
     CHECKPOINTS,
@@ -81,6 +83,8 @@ class Session:
         self._config, self._run, self._fabric, self._loggers = config, run, fabric, loggers
         training, self._network = config.training, parts.network
         losses = Losses(parts.network, parts.objectives, frames_of(parts.dataset), steps=training.steps)
+        # As long as nothing is trained, the averages are the weights.
+        losses.averaged = Again(parts.network).frozen
         unused = fabric.world_size > 1 and has_unused(losses, parts.planner, parts.dataset.train, config.seed)
         prepare_ddp(fabric, losses, unused=unused)
         if compiled:
@@ -93,6 +97,10 @@ class Session:
         shards = fabric.world_size * training.accumulate
         self._averages = parts.average(parts.network)
         self._state = RunState(losses, optimizer, self._averages, shards)
+        self._averaged = AveragedNetwork(
+            parts.network, self._averages, self._state.settle, fabric.strategy.precision.forward_context
+        )
+        losses.averaged = self._averaged
         if start is not None:
             # Every machine has a mirror of its own.
             self._state.load(start if run.mirror is None else run.mirror.fetched(start.name), fabric)
@@ -298,7 +306,7 @@ class Session:
                 journal.add(self._validated())
         picture = None
         if self._due(training.sample_every) or (last and training.sample_every):
-            with self._beside(SAMPLES), self._averaged(self._averages.names[0]):
+            with self._beside(SAMPLES), self._averaged.applied(self._averages.names[0]):
                 picture = self._grid(self._network, state.step, self._fabric)
         journal.write(state.step)
         journal.picture(state.step, picture)
@@ -317,18 +325,12 @@ class Session:
         if self._fabric.device.type != "cpu":
             torch.accelerator.synchronize(self._fabric.device)
 
-    @contextmanager
-    def _averaged(self, name: str) -> Iterator[None]:
-        self._state.settle()
-        with self._averages.applied(name):
-            yield
-
     def _validated(self) -> dict[str, float]:
         """Numbers of all averages; those of one beside the main one bear its name."""
         numbers: dict[str, float] = {}
         for name in self._averages.names:
             beside = "" if name == self._averages.names[0] else name
-            with self._averaged(name):
+            with self._averaged.applied(name):
                 numbers |= self._validation(self._fabric, self._state.step - 1, name=beside)
         return numbers
 
