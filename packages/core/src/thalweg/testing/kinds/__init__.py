@@ -7,6 +7,7 @@ from thalweg.testing.kinds import (
 # isort: split
 from thalweg.testing.kinds import (
     autoencoders,
+    averages,
     backbones,
     datasets,
     extractors,
@@ -17,8 +18,10 @@ from thalweg.testing.kinds import (
     metrics,
     modules,
     objectives,
+    optimizers,
     refiners,
     samplers,
+    schedules,
     sources,
     teachers,
     text_encoders,
@@ -27,6 +30,7 @@ from thalweg.testing.kinds import (
 
 __all__ = [
     "autoencoders",
+    "averages",
     "backbones",
     "datasets",
     "every",
@@ -38,8 +42,10 @@ __all__ = [
     "metrics",
     "modules",
     "objectives",
+    "optimizers",
     "refiners",
     "samplers",
+    "schedules",
     "sources",
     "teachers",
     "text_encoders",
