@@ -1,10 +1,9 @@
-"""Two processes with Muon, a loss that asks the averaged network, and two averages; started under ``torchrun``.
+"""Two processes with Muon, a loss that asks the averaged network, and two averages.
 
-``python two_optimizers.py FOLDER STRATEGY`` trains three runs: one to its end, one that is stopped and goes on, and
-prints nothing; test_optimizers_together.py compares what is left in FOLDER with a run of a single process.
+``python two_optimizers.py FOLDER STRATEGY``, started under ``torchrun``, trains with AdamW and with Muon,
+each a run in one go and one in two; test_optimizers_together.py compares them with those of a single process.
 """
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -63,4 +62,3 @@ def main(folder: Path, strategy: str, **training: Any) -> None:
 if __name__ == "__main__":
     torch.set_num_threads(1)
     main(Path(sys.argv[1]), sys.argv[2])
-    print(json.dumps("done"))
