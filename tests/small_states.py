@@ -54,15 +54,22 @@ def lone() -> Fabric:
     return Fabric(accelerator="cpu", devices=1)
 
 
-def small(fabric: Fabric | None = None, *, width: int = 16, objectives: Any = None) -> Small:
+def small(
+    fabric: Fabric | None = None,
+    *,
+    width: int = 16,
+    objectives: Any = None,
+    maker: Any = None,
+    decay: Any = 0.9,
+) -> Small:
     """A new state, before its first step."""
     fabric = lone() if fabric is None else fabric
     backbone = {"type": "dit", "patch": 4, "width": width, "depth": 2, "heads": 2}
     network = thalweg.compose(backbone=backbone, facts=FACTS, seed=1)
     losses = Losses(network, objectives or {})
     fabric.setup_module(losses)
-    optimizer = make_optimizer(AdamW(1e-2, (0.9, 0.999), 0.0), losses, fused=False)
-    return Small(RunState(losses, optimizer, EMA(network, 0.9), shards=6), losses, optimizer, fabric)
+    optimizer = make_optimizer(maker or AdamW(1e-2, (0.9, 0.999), 0.0), losses, fused=False)
+    return Small(RunState(losses, optimizer, EMA(network, decay), shards=6), losses, optimizer, fabric)
 
 
 def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
