@@ -266,7 +266,7 @@ def load(
 
 def _beside(model: Path, average: str) -> Path | None:
     """The saved network of another average of the same run; None if there is none."""
-    found = model.with_name(f"{model.name}-{average}")
+    found = model.parent / f"{model.name}-{Path(average).name}"
     return found if (found / DESCRIPTION).is_file() else None
 
 
