@@ -17,17 +17,18 @@ import torch
 from torch import Tensor, nn
 
 import thalweg
+from thalweg.averages.ema import EMA
 from thalweg.composition import seeded
 from thalweg.config import component
 from thalweg.data.shards import ShardHeader, ShardWriter, TeacherHeader
 from thalweg.data.shards.dataset import Shards, ShardsConfig
 from thalweg.machine import native_precision
+from thalweg.optimizers.adamw import AdamW
 from thalweg.planning import draw_plan
 from thalweg.randomness import generator
 from thalweg.storage import Location
-from thalweg.training.ema import EMA
 from thalweg.training.losses import Losses
-from thalweg.training.optimizer import adamw
+from thalweg.training.optimizer import make_optimizer
 
 SAVED = 0.8
 GRID = (16, 16)
@@ -86,7 +87,7 @@ class Step:
                 for name, one in options.items()
             }
         self._losses = Losses(network, objectives, lambda _: images)
-        self._optimizer = adamw(self._losses, lr=1e-4, betas=(0.9, 0.999), weight_decay=0.0, fused=True)
+        self._optimizer = make_optimizer(AdamW(1e-4, (0.9, 0.999), 0.0), self._losses, fused=True)
         self._ema = EMA(network, 0.9999)
         self._planner = component("planner", "branch_times").build(network.facts)
         self._split, self._size, self._count = data.train, given.batch_size, 0

@@ -20,10 +20,11 @@ import torch
 from lightning_fabric import Fabric
 
 import thalweg
+from thalweg.averages.ema import EMA
+from thalweg.optimizers.adamw import AdamW
 from thalweg.training import checkpoint
-from thalweg.training.ema import EMA
 from thalweg.training.losses import Losses
-from thalweg.training.optimizer import adamw
+from thalweg.training.optimizer import make_optimizer
 from thalweg.training.run_directory import RunDirectory
 from thalweg.training.saver import Saver
 from thalweg.training.state import RunState
@@ -39,7 +40,7 @@ class Run:
         network = thalweg.compose(backbone=backbone, refiner="vera", branches=2, facts=IMAGENET)
         losses = Losses(network, {})
         fabric.setup_module(losses)
-        self._optimizer = adamw(losses, lr=1e-4, betas=(0.9, 0.999), weight_decay=0.0, fused=True)
+        self._optimizer = make_optimizer(AdamW(1e-4, (0.9, 0.999), 0.0), losses, fused=True)
         self.state = RunState(losses, self._optimizer, EMA(network, 0.9999), shards=1)
         for parameter in losses.parameters():
             parameter.grad = torch.full_like(parameter, 1e-3)
@@ -55,7 +56,7 @@ class Run:
         self.state.settle()
         self.waited = time.perf_counter() - begun
         self._optimizer.step()
-        self.state.ema.update(0)
+        self.state.averages.update(0)
         self.state.step += 1
 
 

@@ -13,14 +13,15 @@ import time
 import torch
 from torch import nn
 
+from thalweg.averages.ema import EMA
 from thalweg.config import component
 from thalweg.network import FlowNetwork
+from thalweg.optimizers.adamw import AdamW
 from thalweg.planning import draw_plan
 from thalweg.randomness import generator
 from thalweg.summary import summarise
-from thalweg.training.ema import EMA
 from thalweg.training.losses import Losses
-from thalweg.training.optimizer import adamw
+from thalweg.training.optimizer import make_optimizer
 from thalweg.types import Batch, Condition, Plan
 
 BATCH, ROUNDS = 16, 7
@@ -36,7 +37,7 @@ class Step:
         names = ("velocity", "acceleration") if network.branches > 1 else ("velocity",)
         objectives = {name: component("objective", name).build(network.facts) for name in names}
         self._losses, self._ours = Losses(network, objectives), ours
-        self._optimizer = adamw(self._losses, lr=1e-4, betas=(0.9, 0.999), weight_decay=0.0, fused=ours)
+        self._optimizer = make_optimizer(AdamW(1e-4, (0.9, 0.999), 0.0), self._losses, fused=ours)
         self._ema = EMA(network, 0.9999)
         self._planner = component("planner", "branch_times").build(network.facts)
         count = len(condition.hidden())

@@ -8,10 +8,11 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 import thalweg
-from thalweg.training.ema import EMA
+from thalweg.averages.ema import EMA
+from thalweg.optimizers.adamw import AdamW
 from thalweg.training.fully_sharded import whole
 from thalweg.training.losses import Losses
-from thalweg.training.optimizer import adamw
+from thalweg.training.optimizer import make_optimizer
 from thalweg.training.state import RunState
 
 CONFIG = {"name": "small", "seed": 3}
@@ -33,13 +34,13 @@ class Small:
             parameter.grad = (parameter.detach() * 0.3 + 0.01 * (1 + self.state.step)).clone()
         self.state.settle()
         self.optimizer.step()
-        self.state.ema.update(0)
+        self.state.averages.update(0)
         self.state.step += 1
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything that a checkpoint holds, whole and by name; every process must ask."""
         moments = self.state._moments.tensors()
-        groups = {"network": self.losses.network.state_dict(), "ema": self.state.ema.state_dict()}
+        groups = {"network": self.losses.network.state_dict(), "ema": self.state.averages.state_dict()}
         found = {**groups, "optimizer": moments}
         return {
             f"{group}/{name}": whole(tensor).detach().clone()
@@ -53,15 +54,22 @@ def lone() -> Fabric:
     return Fabric(accelerator="cpu", devices=1)
 
 
-def small(fabric: Fabric | None = None, *, width: int = 16, objectives: Any = None) -> Small:
+def small(
+    fabric: Fabric | None = None,
+    *,
+    width: int = 16,
+    objectives: Any = None,
+    maker: Any = None,
+    decay: Any = 0.9,
+) -> Small:
     """A new state, before its first step."""
     fabric = lone() if fabric is None else fabric
     backbone = {"type": "dit", "patch": 4, "width": width, "depth": 2, "heads": 2}
     network = thalweg.compose(backbone=backbone, facts=FACTS, seed=1)
     losses = Losses(network, objectives or {})
     fabric.setup_module(losses)
-    optimizer = adamw(losses, lr=1e-2, betas=(0.9, 0.999), weight_decay=0.0, fused=False)
-    return Small(RunState(losses, optimizer, EMA(network, 0.9), shards=6), losses, optimizer, fabric)
+    optimizer = make_optimizer(maker or AdamW(1e-2, (0.9, 0.999), 0.0), losses, fused=False)
+    return Small(RunState(losses, optimizer, EMA(network, decay), shards=6), losses, optimizer, fabric)
 
 
 def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:

@@ -19,8 +19,8 @@ TINY: dict[str, Any] = {
 TRAINING: dict[str, Any] = {
     "steps": 6,
     "batch_size": 16,
-    "lr": 0.001,
-    "ema": 0.9,
+    "optimizer": {"lr": 0.001},
+    "average": {"decay": 0.9},
     "precision": "32-true",
     "log_every": 1,
     "validate_every": 4,

@@ -66,8 +66,10 @@ def mistakes(folder: Path) -> list[Mistake]:
         ),
         Mistake(
             "training in words",
-            trained(attrs.evolve(config, training=attrs.evolve(config.training, ema_warmup="yes")), run),
-            "training.ema_warmup",
+            trained(
+                attrs.evolve(config, training=attrs.evolve(config.training, async_checkpoints="yes")), run
+            ),
+            "training.async_checkpoints",
             "'yes'",
         ),
         Mistake("training nowhere", trained(config, None), "run_dir", "None"),

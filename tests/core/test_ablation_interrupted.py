@@ -177,7 +177,7 @@ def test_cells_of_one_composition_are_composed_once(command, tmp_path, monkeypat
     monkeypatch.setattr(costs, "forward_flop", lambda network: counted.append(1) or known(network))
     rates = ",".join(f"{0.001 * (1 + step):.4f}" for step in range(20))
     ablation = read_ablation(
-        recipe(tmp_path), axes=(f"training.lr={rates}", AXIS), protocol=command[-2], seeds=1
+        recipe(tmp_path), axes=(f"training.optimizer.lr={rates}", AXIS), protocol=command[-2], seeds=1
     )
     runs = plan(ablation, tmp_path)
     assert (len(runs), len(counted)) == (40, 2)

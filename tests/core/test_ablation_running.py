@@ -116,7 +116,10 @@ def test_another_ablation_in_the_folder_is_refused(asked, whole, tmp_path, capsy
         return code, capsys.readouterr().err
 
     before = {path: path.read_bytes() for path in whole.iterdir() if path.is_file()}
-    for changes, differs in ((("training.lr=0.1",), "overrides"), (("--equal", "compute"), "equal")):
+    for changes, differs in (
+        (("training.optimizer.lr=0.1",), "overrides"),
+        (("--equal", "compute"), "equal"),
+    ):
         code, said = refused("--out", str(whole), *changes)
         assert code == 2
         assert f"holds another ablation, it differs in {differs}; choose another --out" in said

@@ -69,7 +69,7 @@ def test_all_cells_are_trained_and_judged_and_no_file_tells(served, tmp_path, ca
     assert "data." in (out / "report.html").read_text()
     # Secrets are replaced now and then; the ablation is the same.
     assert ablate(folder, out, second.replace("{bucket}", bucket)) == 0
-    assert ablate(folder, out, "training.lr=0.5") == 2
+    assert ablate(folder, out, "training.optimizer.lr=0.5") == 2
     printed = capfd.readouterr()
     for secret in ("canary", WORD, LONG):
         assert_absent(secret, out, folder / "cache", texts=[printed.out, printed.err])

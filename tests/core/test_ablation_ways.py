@@ -83,7 +83,7 @@ def test_cells_of_a_file_may_be_ways_too(tmp_path):
     file = tmp_path / "ways.toml"
     file.write_text(
         f'recipe = "{TWIN}"\n[cells]\n"as it is" = []\n"seed" = ["sampling.seed=7"]\n'
-        '"other" = ["training.lr=1e-3"]\n'
+        '"other" = ["training.optimizer.lr=1e-3"]\n'
     )
     runs = plan(read_ablation(file, seeds=1), tmp_path / "out")
     assert [run.network for run in runs] == ["as it is", "as it is", "other"]

@@ -57,8 +57,12 @@ def test_defaults_are_the_protocol(recipe):
     assert type(config.plan).__name__ == "BranchTimesConfig"
     assert (config.plan.max_time_gap, config.training.condition_dropout) == (0.01, 0.1)
     assert config.training == TrainingConfig(steps=100, batch_size=32)
-    assert (config.training.lr, config.training.betas, config.training.ema) == (1e-4, (0.9, 0.999), 0.9999)
-    assert (config.training.weight_decay, config.training.clip) == (0.0, 1.0)
+    assert (config.training.optimizer.lr, config.training.optimizer.betas, config.training.average.decay) == (
+        1e-4,
+        (0.9, 0.999),
+        0.9999,
+    )
+    assert (config.training.optimizer.weight_decay, config.training.clip) == (0.0, 1.0)
 
 
 def test_dump_is_complete_and_comes_back(recipe):
@@ -82,8 +86,8 @@ def test_dump_is_complete_and_comes_back(recipe):
         ("sampling.sampler.steps=9", lambda c: c.sampling.sampler.steps == 9),
         ("training.precision=bf16-mixed", lambda c: c.training.precision == "bf16-mixed"),
         ("training.compile=off", lambda c: c.training.compile == "off"),
-        ("training.lr=3e-4", lambda c: c.training.lr == 3e-4),
-        ("training.betas=[0.8, 0.9]", lambda c: c.training.betas == (0.8, 0.9)),
+        ("training.optimizer.lr=3e-4", lambda c: c.training.optimizer.lr == 3e-4),
+        ("training.optimizer.betas=[0.8, 0.9]", lambda c: c.training.optimizer.betas == (0.8, 0.9)),
         ("training.clip=none", lambda c: c.training.clip is None),
         ("training.clip = 2", lambda c: c.training.clip == 2.0),
         ("name=a = b", lambda c: c.name == "a = b"),
@@ -108,12 +112,12 @@ def test_later_overrides_win_and_none_takes_out(recipe):
         (['training.steps="12"'], "training.steps: expected an integer, got '12'"),
         (["training.steps=1.5"], "training.steps: expected an integer, got 1.5"),
         (["training.steps=0"], "training.steps: must be at least 1, got 0"),
-        (["training.lr=0"], "training.lr: must be above 0, got 0.0"),
-        (["training.lr=nan"], "training.lr: expected a finite number, got nan"),
+        (["training.optimizer.lr=0"], "training.optimizer.lr: must be above 0, got 0.0"),
+        (["training.optimizer.lr=nan"], "training.optimizer.lr: expected a finite number, got nan"),
         (["training.clip=-1"], "training.clip: must be above 0, got -1.0"),
-        (["training.ema=1"], "training.ema: must be below 1, got 1.0"),
-        (["training.ema=-0.5"], "training.ema: must be at least 0, got -0.5"),
-        (["training.betas=[0.9, 1.0]"], "training.betas: must be below 1, got 1.0"),
+        (["training.average.decay=1"], "training.average.decay: must be below 1, got 1.0"),
+        (["training.average.decay=-0.5"], "training.average.decay: must be at least 0, got -0.5"),
+        (["training.optimizer.betas=[0.9, 1.0]"], "training.optimizer.betas: must be below 1, got 1.0"),
         (["training.accumulate=5"], "training.accumulate: must divide the batch size 32, got 5"),
         (["training.keep=0"], "training.keep: must be at least 1, got 0"),
         (["training.sample_every=-1"], "training.sample_every: must be at least 0, got -1"),
@@ -146,7 +150,7 @@ def test_later_overrides_win_and_none_takes_out(recipe):
         (["training"], "override 'training' is not of the form key.path=value"),
         (["=3"], "override '=3' is not of the form key.path=value"),
         (["a..b=3"], "override 'a..b=3' is not of the form key.path=value"),
-        (["training.betas=[0.9"], "training.betas: the override [0.9 is no TOML value"),
+        (["training.optimizer.betas=[0.9"], "training.optimizer.betas: the override [0.9 is no TOML value"),
         (["training.steps="], "training.steps: the override without a value is no TOML value"),
         (["name='a"], "name: the override 'a is no TOML value"),
     ],

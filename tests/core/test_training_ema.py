@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from thalweg.training.ema import EMA, decay_at, initial_share, warmup_steps
+from thalweg.averages.ema import EMA, decay_at, initial_share, warmup_steps
 
 
 def network(value: float = 0.0) -> nn.Module:

@@ -134,7 +134,7 @@ def test_a_lost_configuration_is_restored_from_a_checkpoint(
     if damaged is not None:
         path.write_bytes(damaged)
         with pytest.raises(ConfigError, match=r"training\.lr is 0\.5"):
-            trainer(tmp_path / "run", lr=0.5).train()
+            trainer(tmp_path / "run", optimizer={"lr": 0.5}).train()
 
 
 def test_a_lost_configuration_without_a_checkpoint_is_one_sentence(tmp_path: Path) -> None:

@@ -235,8 +235,10 @@ def test_what_is_refused_is_refused_there_too():
     assert stored() == {"holiday.jpg"}
     other = "memory://bucket/runs/other"
     train(other, steps=2)
-    with pytest.raises(ConfigError, match=r"other belongs to a run with another configuration: training.lr"):
-        train(other, lr=0.5)
+    with pytest.raises(
+        ConfigError, match=r"other belongs to a run with another configuration: training.optimizer.lr"
+    ):
+        train(other, optimizer={"lr": 0.5})
     with pytest.raises(ConfigError, match="holds a run already"):
         train(other, resume="never")
     with pytest.raises(ConfigError, match=r"training.steps is 1 and the run in memory://bucket/runs/other"):

@@ -20,17 +20,18 @@ from PIL import Image
 from torch import nn
 
 import thalweg
+from thalweg.averages.ema import EMA
 from thalweg.cli.main import main
 from thalweg.composition import compose, composition_of
 from thalweg.errors import ConfigError, DataError, DivergenceError, PluginError, ThalwegError
 from thalweg.machine import FLOP_PER_WEIGHT_TRAINED, compiler, compiler_fault, compiling_pays
+from thalweg.optimizers.adamw import AdamW
 from thalweg.plugins import LoadedPlugin, Origin, Registry
 from thalweg.protocols import Objective
 from thalweg.training import checkpoint, journal, metrics_file, samples
-from thalweg.training.ema import EMA
 from thalweg.training.loop import Trainer
 from thalweg.training.losses import Losses
-from thalweg.training.optimizer import adamw
+from thalweg.training.optimizer import make_optimizer
 from thalweg.training.result import TrainingResult
 from thalweg.training.state import RunState
 from thalweg.types import ObjectiveValue, Step
@@ -156,7 +157,7 @@ def test_auto_keeps_what_the_run_began_with(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"lr": 0.002}, r"training\.lr is 0\.002 and was 0\.001"),
+        ({"optimizer": {"lr": 0.002}}, r"training\.optimizer\.lr is 0\.002 and was 0\.001"),
         ({"top": {"seed": 4}}, "seed is 4 and was 3"),
         ({"top": {"backbone": DEEPER}}, "depth is 4 and was 2"),
         ({"steps": 5}, "has done 6"),
@@ -405,7 +406,7 @@ def test_a_failure_before_the_first_line_binds_the_folder_to_nothing(tmp_path: P
     )
     with pytest.raises(DivergenceError, match="no checkpoint had been saved yet"):
         trainer.train()
-    assert train(tmp_path, lr=0.0005).step == 6
+    assert train(tmp_path, optimizer={"lr": 0.0005}).step == 6
 
 
 def test_without_a_compiler_it_warns_and_trains(
@@ -598,10 +599,10 @@ def test_the_command_prints_the_model_on_stdout_and_the_rest_on_stderr(
     assert "parameters, 2 branches" in output.err
     assert "3 steps of 16 samples" in output.err
     assert "step 3/3  loss" in output.err
-    assert main(["train", str(path), "training.steps=3", "training.lr=1.0", *options]) == 2
-    assert "training.lr is 1.0 and was 0.001" in capsys.readouterr().err
+    assert main(["train", str(path), "training.steps=3", "training.optimizer.lr=1.0", *options]) == 2
+    assert "training.optimizer.lr is 1.0 and was 0.001" in capsys.readouterr().err
     assert main(["train", str(path), "training.steps=3", "--resume", "never", *options]) == 2
-    assert main(["train", str(path), "training.lr=nan", *options]) == 2
+    assert main(["train", str(path), "training.optimizer.lr=nan", *options]) == 2
     for manifest in tmp_path.glob("run/checkpoints/*/manifest.json"):
         manifest.write_text("{}")
     assert main(["train", str(path), "training.steps=4", *options]) == 4
@@ -622,7 +623,7 @@ def test_a_run_goes_on_with_as_many_shards_as_it_began_with(tmp_path: Path) -> N
     assert json.loads(state.read_text())["shards"] == 1
     network = trainer.parts.network
     losses = Losses(network, trainer.parts.objectives)
-    optimizer = adamw(losses, lr=1e-3, betas=(0.9, 0.999), weight_decay=0.0, fused=True)
+    optimizer = make_optimizer(AdamW(1e-3, (0.9, 0.999), 0.0), losses, fused=True)
     other = RunState(losses, optimizer, EMA(network, 0.9), shards=2)
     with pytest.raises(ConfigError, match=r"into 1 shards .* it would be 2"):
         other.load(state.parent, Fabric(accelerator="cpu", devices=1))

@@ -5,11 +5,11 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 
+from thalweg.averages.ema import EMA
 from thalweg.data.order import indices
 from thalweg.errors import DataError
 from thalweg.facts import Facts
 from thalweg.training.batches import Batches, check_labels
-from thalweg.training.ema import EMA
 from thalweg.training.losses import Losses, has_unused
 from thalweg.training.parts import Parts, build
 from thalweg.training.reading import Reading

@@ -33,7 +33,7 @@ COMMANDS = {
     "sample": ["sample", "recipe.toml", "out"],
     "evaluate": ["-p", "no:refiners", "evaluate", "recipe.toml"],
     "encode": ["encode", "recipe.toml", "out", "--size", "8"],
-    "ablate": ["ablate", "recipe.toml", "--axis", "training.lr=0.1,0.2", "--out", "ablation"],
+    "ablate": ["ablate", "recipe.toml", "--axis", "training.optimizer.lr=0.1,0.2", "--out", "ablation"],
     "quickstart": ["quickstart", "--out", "quick", "--steps", "100000"],
 }
 

@@ -304,7 +304,7 @@ def skip_plugin(workplace):
 
 SMALL = [
     "backbone.width=16", "backbone.depth=2", "training.steps=3", "training.batch_size=8",
-    "training.validate_every=0", "training.ema=0.0",
+    "training.validate_every=0", "training.average.decay=0.0",
 ]  # fmt: skip
 
 

@@ -55,7 +55,7 @@ def test_it_says_what_is_ahead_and_leaves_nothing(
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["training.lr=0.5"], "belongs to a run with another configuration"),
+        (["training.optimizer.lr=0.5"], "belongs to a run with another configuration"),
         (["--resume", "never"], "holds a run already"),
         (["training.steps=1"], "has done 2"),
     ],

@@ -144,8 +144,9 @@ def test_aligned_recipes_are_those_without_alignment_and_nothing_else(folder):
 def test_the_papers_recipes_average_with_a_constant_decay(folder):
     for path in (FOLDER / folder).glob("*.toml"):
         training = load_config(path).training
-        assert (training.ema, training.ema_warmup) == (0.9999, False)
-        assert (training.lr, training.betas, training.weight_decay, training.clip) == (
+        assert (training.average.decay, training.average.warmup) == (0.9999, False)
+        optimizer = training.optimizer
+        assert (optimizer.lr, optimizer.betas, optimizer.weight_decay, training.clip) == (
             1e-4, (0.9, 0.999), 0.0, 1.0,
         )  # fmt: skip
 

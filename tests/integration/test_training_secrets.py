@@ -56,7 +56,7 @@ def test_no_log_artefact_or_crash_of_a_run_holds_a_secret(
     said = capfd.readouterr()
     assert "to go on: thalweg" in said.err
     assert main([*common, shards.replace("/set", "/none"), "--run-dir", str(tmp_path / "failed")]) == 4
-    assert main([*command, "training.lr=true"]) == 2
+    assert main([*command, "training.optimizer.lr=true"]) == 2
     steps = [
         int(path.name.removeprefix("step-")) for path in (run_dir / "checkpoints").glob("step-*")
     ]  # fmt: skip

@@ -69,7 +69,7 @@ def _cells(scratch: Path, rates: int, drops: int) -> Finding:
     folder = scratch / "cells"
     folder.mkdir()
     recipe = REPOSITORY / "recipes" / "digits-deepflow-2t.toml"
-    first = "training.lr=" + ",".join(f"{0.0001 * (n + 1):.4f}" for n in range(rates))
+    first = "training.optimizer.lr=" + ",".join(f"{0.0001 * (n + 1):.4f}" for n in range(rates))
     second = "training.condition_dropout=" + ",".join(f"{0.01 * (n + 1):.2f}" for n in range(drops))
     seconds, code = _fresh(("ablate", str(recipe), "--axis", first, "--axis", second, "--dry-run"), folder)
     return _said(f"ablate --dry-run of {rates * drops} cells", seconds, 10, more=_ended(code))

@@ -87,11 +87,11 @@ def read_description(path: Path, *, sealed: bool, name: str = "") -> dict[str, A
 
 
 def _below(place: str) -> str:
-    """What a URL says below a run: ``model``, ``checkpoints/step-00000500``, or nothing."""
+    """What a URL says below a run: ``model``, ``model-AVERAGE``, a checkpoint, or nothing."""
     parts = place.rstrip("/").split("/")
     if parts[-2] == _CHECKPOINTS and candidates(parts[-1:]):
         return "/".join(parts[-2:])
-    return _MODEL if parts[-1] == _MODEL else ""
+    return parts[-1] if parts[-1] == _MODEL or parts[-1].startswith(f"{_MODEL}-") else ""
 
 
 def _fetched(there: Location, folder: Path, below: str) -> Path | None:

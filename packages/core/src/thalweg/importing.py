@@ -216,7 +216,9 @@ def described(composition: Mapping[str, Any], facts: Facts) -> dict[str, Any]:
     return {"format": _FORMAT, "composition": dict(composition), "facts": stated}
 
 
-def load(path: str | Path, *, device: torch.device | str | None = None) -> FlowNetwork:
+def load(
+    path: str | Path, *, device: torch.device | str | None = None, average: str | None = None
+) -> FlowNetwork:
     """Open a saved network, ready to sample.
 
     Args:
@@ -224,6 +226,7 @@ def load(path: str | Path, *, device: torch.device | str | None = None) -> FlowN
             checkpoint of a run, of which the averaged weights are taken; or a run directory: its ``model``
             if the run is complete, else its newest whole checkpoint. A path or a URL.
         device: where to put it.
+        average: the name of one that the run keeps, such as ``"0.999"``; the main one by default.
 
     Raises:
         DataError: if it is missing, damaged or of another architecture than it says.
@@ -235,14 +238,17 @@ def load(path: str | Path, *, device: torch.device | str | None = None) -> FlowN
         raise DataError(f"{redacted(str(path))} holds no network; give a saved one, a run or a checkpoint")
     if not (folder / DESCRIPTION).is_file() and (folder / "model" / DESCRIPTION).is_file():
         folder = folder / "model"
+    if average is not None and folder.name == "model" and (beside := _beside(folder, average)) is not None:
+        folder = beside
     saved = _checkpoint(folder)
     if saved is not None:
         # Its manifest has a digest of all its files, and was compared.
         description = _read(saved / DESCRIPTION, _NEEDED, sealed=False)
-        group = checkpoint.TensorGroup(saved, "ema")
+        group = checkpoint.TensorGroup(saved, _group(saved, average))
         shapes = {name: tuple(shape) for name, shape in group.shapes.items()}
     else:
         description = _describe(folder)
+        _check_average(folder, description, average)
         if sha256(folder / TENSORS) != description["sha256"]:
             raise DataError(
                 f"{folder / TENSORS} is damaged: its SHA-256 differs from the one in {DESCRIPTION}"
@@ -256,6 +262,37 @@ def load(path: str | Path, *, device: torch.device | str | None = None) -> FlowN
     network.load_state_dict(tensors)
     network.sampling = _sampling(origin, description)
     return network.to(home).eval()
+
+
+def _beside(model: Path, average: str) -> Path | None:
+    """The saved network of another average of the same run; None if there is none."""
+    found = model.parent / f"{model.name}-{Path(average).name}"
+    return found if (found / DESCRIPTION).is_file() else None
+
+
+def _group(saved: Path, average: str | None) -> str:
+    """The group of a checkpoint that holds an average."""
+    if average is None:
+        return "ema"
+    names = checkpoint.read_document(saved, "state").get("averages", [])
+    if average not in names:
+        raise _no_average(saved, average, names)
+    return "ema" if average == names[0] else f"ema-{average}"
+
+
+def _check_average(folder: Path, description: Mapping[str, Any], average: str | None) -> None:
+    run = description.get("run")
+    own = run.get("average") if isinstance(run, dict) else None
+    if average is not None and own != average:
+        raise _no_average(folder, average, [] if own is None else [own])
+
+
+def _no_average(where: Path, average: str, names: Sequence[str]) -> DataError:
+    known = f"it is {' and '.join(names)}" if len(names) == 1 else f"there are {', '.join(names)}"
+    return DataError(
+        f"{where} has no average {average!r} ({known if names else 'nobody wrote down which it has'}); "
+        "name one that the run keeps, or leave it out"
+    )
 
 
 def _sampling(folder: Path, description: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -8,6 +8,7 @@ directory.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -542,6 +543,100 @@ class Imported(Protocol):
     @property
     def settled(self) -> Mapping[str, Settled]:
         """What the tensors alone do not tell, with what told it: :attr:`thalweg.told.Settling.found`."""
+        ...
+
+
+@runtime_checkable
+class Optimizer(Protocol):
+    """Makes the optimiser of a run.
+
+    Whatever is derived from ``torch.optim.Optimizer`` is saved and resumed, be its state tensors or numbers,
+    and so are numbers of its parameter groups that change; each group must have its ``lr``, which the
+    schedule sets. One may state ``state_per_weight``, the numbers of state that it keeps for each weight, by
+    which memory is estimated; without it 2 are counted.
+    """
+
+    def __call__(self, parameters: Mapping[str, nn.Parameter], fused: bool) -> torch.optim.Optimizer:
+        """An optimiser over these.
+
+        Args:
+            parameters: those that are trained, by name, such as
+                ``network.backbone.blocks.0.mlp.layers.0.weight``; DTensors where FSDP2 shards them.
+            fused: whether fused kernels may be used; not where they would unscale gradients of float16.
+        """
+        ...
+
+
+@runtime_checkable
+class RateSchedule(Protocol):
+    """The learning rate over a run.
+
+    Attributes:
+        of_length: whether it depends on the run's length; ``training.steps`` cannot change then when the run
+            goes on.
+    """
+
+    of_length: bool
+
+    def __call__(self, step: int, total: int) -> float:
+        """What the learning rate of every group is multiplied with, at least 0.
+
+        It must depend on its arguments alone, so that a run that goes on goes on exactly.
+
+        Args:
+            step: counted from 0.
+            total: steps of the run.
+        """
+        ...
+
+
+@runtime_checkable
+class Averages(Protocol):
+    """Averages of one network's weights; :class:`thalweg.averages.moving.MovingAverages` is one.
+
+    Attributes:
+        names: of the averages; the first is the main one, which samples are drawn with. They name files:
+            letters, digits, dots, underscores and dashes.
+    """
+
+    names: tuple[str, ...]
+
+    def update(self, step: int) -> None:
+        """Take in the weights as they are after ``step``, counted from 0."""
+        ...
+
+    def applied(self, name: str) -> AbstractContextManager[None]:
+        """Inside, the network computes with an average; afterwards it has its weights again, to the bit.
+
+        Weights are to be exchanged by value and through ``.data``: compiled code and wrappers keep hold of
+        where they lie, and objectives ask the averaged network while a graph of the trained one is held.
+        """
+        ...
+
+    def state_dict(self, name: str) -> Mapping[str, Tensor]:
+        """The network's state with an average in place of its weights. Its tensors are the average's own."""
+        ...
+
+    def load_state_dict(self, state: Mapping[str, Tensor], name: str) -> None:
+        """Take an average from such a state."""
+        ...
+
+
+@runtime_checkable
+class Average(Protocol):
+    """How weights are averaged over training.
+
+    One may offer two things besides: ``described(steps)``, over what a run of so many steps averages, in a
+    few words; and ``warning(steps)``, what is wrong with that, or None.
+
+    Attributes:
+        names: of the averages, as :class:`Averages` has them.
+    """
+
+    names: tuple[str, ...]
+
+    def __call__(self, network: nn.Module) -> Averages:
+        """The averages of a network, placed on its device and sharded if it is to be."""
         ...
 
 

@@ -17,8 +17,12 @@ from thalweg.flop_counting import FlopCounter
 from thalweg.network import FlowNetwork
 from thalweg.types import Condition, Text
 
-BYTES_PER_PARAMETER = 20
-"""Training state in float32: weight, gradient, two moments of AdamW, averaged weight."""
+FLOAT_BYTES = 4
+
+
+def bytes_per_parameter(state_per_weight: float = 2.0, averages: int = 1) -> int:
+    """Training state in float32: weight, gradient, the optimiser's (AdamW: two moments), averages."""
+    return round(FLOAT_BYTES * (2 + state_per_weight + averages))
 
 
 @attrs.frozen
@@ -55,7 +59,13 @@ class Summary:
 
 
 def summarise(
-    composition: dict[str, Any], facts: Facts, batch_size: int = 1, precision: str = "bf16-mixed"
+    composition: dict[str, Any],
+    facts: Facts,
+    batch_size: int = 1,
+    precision: str = "bf16-mixed",
+    *,
+    state_per_weight: float = 2.0,
+    averages: int = 1,
 ) -> Summary:
     """Sum up a network without building it.
 
@@ -64,6 +74,8 @@ def summarise(
         facts: shape and classes of the data.
         batch_size: samples of a step on one device.
         precision: ``bf16-mixed`` or ``32-true``.
+        state_per_weight: numbers that the optimiser keeps for each weight.
+        averages: how many averages of the weights are kept.
     """
     network = compose(**composition, facts=facts, device="meta")
     parameters = sum(parameter.numel() for parameter in network.parameters())
@@ -74,7 +86,7 @@ def summarise(
         gflop_forward=forward_flop(network) / 1e9,
         tokens=network.facts.grid[0] * network.facts.grid[1],
         batch_size=batch_size,
-        state_bytes=BYTES_PER_PARAMETER * parameters,
+        state_bytes=bytes_per_parameter(state_per_weight, averages) * parameters,
         activation_bytes=_activation_bytes(composition, facts, batch_size, precision),
         precision=precision,
     )

@@ -18,6 +18,7 @@ def command(recipe: str, overrides: tuple[str, ...], as_json: bool) -> None:
     config = load_config(recipe, overrides)
     # torch comes in here, once the recipe is known to be valid.
     from thalweg.composition import composition_of
+    from thalweg.plugins import build_component
     from thalweg.summary import Summary, summarise
 
     training = config.training
@@ -26,6 +27,10 @@ def command(recipe: str, overrides: tuple[str, ...], as_json: bool) -> None:
         config.data.facts,
         batch_size=training.batch_size // training.accumulate,
         precision="32-true" if training.precision == "32-true" else "bf16-mixed",
+        state_per_weight=getattr(
+            build_component(training.optimizer, config.data.facts), "state_per_weight", 2.0
+        ),
+        averages=len(build_component(training.average, config.data.facts).names),
     )
     if as_json:
         derived = {"training_bytes": summary.training_bytes}

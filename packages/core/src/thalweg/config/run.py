@@ -3,7 +3,7 @@
 from typing import Any, Literal
 
 import attrs
-from attrs.validators import and_, deep_iterable, ge, gt, le, lt, max_len, min_len, optional
+from attrs.validators import and_, ge, gt, le, optional
 
 from thalweg.config.names import check_name
 from thalweg.config.slots import component_field, component_table
@@ -11,10 +11,8 @@ from thalweg.errors import ConfigError
 from thalweg.facts import MOST_BRANCHES
 from thalweg.integers import AT_ONCE, SAMPLES, SEED, STEPS, STEPS_OR_NEVER
 
-_POSITIVE = gt(0.0)
 _POSITIVE_OR_NONE: Any = optional(gt(0.0))
 _SHARE = and_(ge(0.0), le(1.0))
-_DECAY = and_(ge(0.0), lt(1.0))
 
 
 @attrs.frozen
@@ -27,13 +25,10 @@ class TrainingConfig:
         condition_dropout: share of the samples whose labels and captions are hidden in training, so that
             guidance has an unconditional half.
         accumulate: parts that a batch is cut into, to fit memory.
-        lr: learning rate of AdamW.
-        betas: its two decay rates.
-        weight_decay: its weight decay.
+        optimizer: what moves the weights.
+        schedule: the learning rate over the run, as a factor of the optimiser's.
+        average: the averages of the weights, which samples are drawn with.
         clip: largest norm of the gradient; none for no clipping.
-        ema: decay per step of the averaged weights; 0 copies them.
-        ema_warmup: let that decay rise as min(ema, (1 + step) / (10 + step)), so that the average fits runs
-            of any length; off, it is constant, as in the papers.
         precision: of the computation; ``auto`` is bf16-mixed where the processor has it.
         compile: whether torch.compile is used; ``auto`` where it pays and a compiler is there.
         log_every: steps between lines of numbers.
@@ -55,16 +50,10 @@ class TrainingConfig:
     batch_size: int = attrs.field(validator=AT_ONCE)
     condition_dropout: float = attrs.field(default=0.1, validator=_SHARE)
     accumulate: int = attrs.field(default=1, validator=AT_ONCE)
-    lr: float = attrs.field(default=1e-4, validator=_POSITIVE)
-    betas: tuple[float, float] = attrs.field(
-        default=(0.9, 0.999),
-        converter=tuple,
-        validator=[min_len(2), max_len(2), deep_iterable(_DECAY)],
-    )
-    weight_decay: float = attrs.field(default=0.0, validator=ge(0.0))
+    optimizer: Any = component_field("optimizer", "adamw")
+    schedule: Any = component_field("schedule", "constant")
+    average: Any = component_field("average", "ema")
     clip: float | None = attrs.field(default=1.0, validator=_POSITIVE_OR_NONE)
-    ema: float = attrs.field(default=0.9999, validator=_DECAY)
-    ema_warmup: bool = True
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
     compile: Literal["auto", "on", "off"] = "auto"
     log_every: int = attrs.field(default=50, validator=STEPS)

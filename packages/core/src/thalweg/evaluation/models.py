@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ from thalweg.storage.redaction import redacted
 from thalweg.training import checkpoint
 
 CONFIG, MODEL, CHECKPOINTS = "config.toml", "model", "checkpoints"
-_AVERAGED = "ema"
+_AVERAGED = re.compile(r"ema\.")
+"""Files of a checkpoint that hold the main average; those of others are called ``ema-NAME``."""
 
 
 @attrs.frozen
@@ -76,7 +78,7 @@ def model_at(place: Path | str) -> Model | None:
     run = next((one for one in above if (one / CONFIG).is_file()), None)
     if (folder / checkpoint.MANIFEST).is_file():
         seals = checkpoint.listed(folder)
-        parts = sorted(seal.sha256 for name, seal in seals.items() if name.startswith(_AVERAGED))
+        parts = sorted(seal.sha256 for name, seal in seals.items() if _AVERAGED.match(name))
         digest = parts[0] if len(parts) == 1 else hashlib.sha256("".join(parts).encode()).hexdigest()
         return Model(folder, digest, checkpoint.step_of(folder), run)
     description = _described(folder)

@@ -188,13 +188,13 @@ def _curve(model: "Model", key: str, name: str) -> Curve:
 
 def _protocol(models: Sequence["Model"], judge: Judge) -> tuple[str, ...]:
     config = models[0].config
-    training = config.training
+    training, lr, decay = config.training, config.training.optimizer.lr, config.training.average.decay
     sampler, guidance = attrs.asdict(config.sampling.sampler), attrs.asdict(config.sampling.guidance)
     low, high = guidance["interval"]
     return (
         f"Both networks have the same backbone, first weights, data order, noise and times. Training: "
-        f"{training.steps} steps of {training.batch_size} digits, AdamW with learning rate {training.lr:g}, "
-        f"averaged weights (EMA {training.ema:g}), condition dropout {training.condition_dropout:g}, "
+        f"{training.steps} steps of {training.batch_size} digits, AdamW with learning rate {lr:g}, "
+        f"averaged weights (EMA {decay:g}), condition dropout {training.condition_dropout:g}, "
         f"logit-normal times. {models[1].name} puts VeRA between two branches of "
         f"{config.backbone.depth // 2} blocks.",
         f"Samples: Euler-Maruyama, {sampler['steps']} steps evenly from t = 1 to {sampler['last']:g} and "

@@ -49,10 +49,9 @@ def _run(name: str, settings: Settings, changes: dict[str, Any]) -> RunConfig:
         "training": {
             "steps": settings.steps,
             "batch_size": 128,
-            "lr": 2e-3,
-            "ema": 0.99,
-            # It fits the 400 steps by itself.
-            "ema_warmup": False,
+            "optimizer": {"lr": 2e-3},
+            # The decay fits the 400 steps by itself.
+            "average": {"decay": 0.99, "warmup": False},
             # So small a network is slower in bfloat16, and done before it is compiled.
             "precision": "32-true",
             "compile": "off",

@@ -33,6 +33,7 @@ __all__ = [
     "Subject",
     "check",
     "check_autoencoder",
+    "check_average",
     "check_backbone",
     "check_dataset",
     "check_extractor",
@@ -41,8 +42,10 @@ __all__ = [
     "check_logger",
     "check_metric",
     "check_objective",
+    "check_optimizer",
     "check_refiner",
     "check_sampler",
+    "check_schedule",
     "check_source",
     "check_teacher",
     "check_text_encoder",
@@ -52,6 +55,7 @@ __all__ = [
 ]
 
 check_autoencoder = partial(check, "autoencoder")
+check_average = partial(check, "average")
 check_backbone = partial(check, "backbone")
 check_dataset = partial(check, "dataset")
 check_extractor = partial(check, "extractor")
@@ -60,8 +64,10 @@ check_importer = partial(check, "importer")
 check_logger = partial(check, "logger")
 check_metric = partial(check, "metric")
 check_objective = partial(check, "objective")
+check_optimizer = partial(check, "optimizer")
 check_refiner = partial(check, "refiner")
 check_sampler = partial(check, "sampler")
+check_schedule = partial(check, "schedule")
 check_source = partial(check, "source")
 check_teacher = partial(check, "teacher")
 check_text_encoder = partial(check, "text_encoder")

@@ -1,6 +1,6 @@
 """What binds a run's folder to one configuration, and which keys are free."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from thalweg.config import flat
@@ -35,8 +35,16 @@ _FREE = (
 _DIFFERENCES_SHOWN = 3
 
 
-def compare(where: str, recorded: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+def compare(
+    where: str, recorded: Mapping[str, Any], config: Mapping[str, Any], fixed: Collection[str] = ()
+) -> None:
     """Make sure that a run may go on with a configuration.
+
+    Args:
+        where: what the run's folder is called.
+        recorded: the configuration that it has, in plain values.
+        config: the one that it is to go on with.
+        fixed: keys that are free in other runs and not in this one, whose schedule depends on them.
 
     Raises:
         ConfigError: naming the first keys that differ and may not.
@@ -46,6 +54,13 @@ def compare(where: str, recorded: Mapping[str, Any], config: Mapping[str, Any]) 
     differing = [key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key)]
     bound = [key for key in differing if not _is_free(key)]
     if not bound:
+        lengths = [key for key in differing if key in fixed]
+        if lengths:
+            raise ConfigError(
+                f"{lengths[0]} is {_shown(new, lengths[0])} and was {_shown(old, lengths[0])}, and the "
+                f"learning rates of training.schedule {new.get('training.schedule.type')!r} depend on it; "
+                f"resume with the value that it had, or begin again in another --run-dir"
+            )
         return
     shown = ", ".join(
         f"{key} is {_shown(new, key)} and was {_shown(old, key)}" for key in bound[:_DIFFERENCES_SHOWN]

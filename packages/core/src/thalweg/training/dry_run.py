@@ -18,7 +18,7 @@ from thalweg.summary import summarise
 from thalweg.training.batches import Batches
 from thalweg.training.checkpoint import step_of
 from thalweg.training.loop import Trainer
-from thalweg.training.outlook import SAVED_BYTES_PER_PARAMETER, done, gib, outlook, state_bytes
+from thalweg.training.outlook import done, gib, outlook, saved_bytes, state_bytes
 from thalweg.training.run_directory import Resume, RunDirectory
 
 
@@ -66,7 +66,7 @@ def dry_run(
     with (
         _nothing_left(trainer.run),
         trainer.run.mirrored(),
-        trainer.run.claimed(dump(trainer.config), resume, trial=True),
+        trainer.run.claimed(dump(trainer.config), resume, trial=True, fixed=trainer.fixed),
     ):
         _write(trainer.run.path)
         if trainer.run.mirror is not None:
@@ -121,13 +121,12 @@ def _memory(trainer: Trainer) -> str:
 
 
 def _disk(trainer: Trainer, free: int) -> str:
-    parameters = sum(parameter.numel() for parameter in trainer.parts.network.parameters())
     training = trainer.config.training
     # One is written before the oldest makes room.
     kept = training.keep + 1
     if training.keep_every:
         kept += training.steps // training.keep_every
-    needed = SAVED_BYTES_PER_PARAMETER * parameters * kept
+    needed = saved_bytes(trainer) * kept
     warning = "; that is not enough" if needed > free else ""
     return f"{gib(needed)} for up to {kept} checkpoints, {gib(free)} free{warning}"
 

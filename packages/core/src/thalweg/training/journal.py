@@ -32,6 +32,7 @@ class Journal:
         clock: counts what the run's time is spent on.
         fabric: launched.
         loggers: by name, built; empty on all processes but the first.
+        rates: the learning rates of a step by name.
 
     Attributes:
         newest: the last line that was written.
@@ -45,8 +46,9 @@ class Journal:
         clock: Clock,
         fabric: Fabric,
         loggers: Mapping[str, Logger],
+        rates: Callable[[int], Mapping[str, float]],
     ) -> None:
-        self._state, self._clock, self._fabric, self._lr = state, clock, fabric, config.training.lr
+        self._state, self._clock, self._fabric, self._rates = state, clock, fabric, rates
         self._run, self._config, self._leads = run, config, fabric.is_global_zero
         self._file: MetricsFile | None = None
         self._loggers = dict(loggers)
@@ -79,7 +81,7 @@ class Journal:
         replaced = self._state.replaced_anywhere(self._fabric)
         if replaced:
             self._line["replaced"] = float(replaced)
-        self._line["lr"] = self._lr
+        self._line |= self._rates(self._state.step - 1)
         self._timed = True
         if not self._steps:
             return dict(self._line)

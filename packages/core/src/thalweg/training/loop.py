@@ -21,11 +21,10 @@ from thalweg.machine import (
 )
 from thalweg.network import FlowNetwork
 from thalweg.plugins import build_component
-from thalweg.protocols import Dataset, Logger, Objective
+from thalweg.protocols import Average, Dataset, Logger, Objective
 from thalweg.storage.redaction import redacted_plain
 from thalweg.training import checkpoint
 from thalweg.training.data_record import DataRecord
-from thalweg.training.ema import initial_share
 from thalweg.training.fabric import (
     is_first_process,
     launch,
@@ -48,7 +47,6 @@ TIMEOUT = 600.0
 """Seconds after which a process gives the others up; longer than anything that one does alone."""
 
 _LEAVING_SECONDS = 5.0
-_NOTICEABLE = 0.05
 
 
 class RefusedError(ThalwegError):
@@ -119,7 +117,7 @@ class Trainer:
         self.parts: Parts = build(config, dataset=dataset, network=network, objectives=objectives)
         self.run = RunDirectory(run_dir)
         recorded = self.run.recorded() or {}
-        for warning in filter(None, (self.run.warning, _untrained(config.training))):
+        for warning in filter(None, (self.run.warning, _untrained(self.parts.average, config.training))):
             if is_first_process():
                 Silent().say(f"warning: {warning}")
         self.data = DataRecord(self.run.path, self.run.where, self.parts.dataset)
@@ -178,6 +176,11 @@ class Trainer:
     def devices(self) -> str:
         """What is trained on, such as ``2 x cpu``."""
         return f"{self._fabric.world_size} x {self._fabric.device.type}"
+
+    @property
+    def fixed(self) -> tuple[str, ...]:
+        """Keys that another run could change when it goes on, and this one could not."""
+        return ("training.steps",) if getattr(self.parts.schedule, "of_length", False) else ()
 
     @property
     def sharded(self) -> bool:
@@ -239,7 +242,7 @@ class Trainer:
         with ExitStack() as stack:
             try:
                 stack.enter_context(self.run.mirrored())
-                stack.enter_context(self.run.claimed(plain, resume))
+                stack.enter_context(self.run.claimed(plain, resume, fixed=self.fixed))
                 start = self._prepare(plain, accepts)
             except ThalwegError as error:
                 if together:
@@ -251,7 +254,7 @@ class Trainer:
         """Find where to go on, and bind the folder to this configuration and these data."""
         checkpoint.clean(self.run.checkpoints)
         start = self.newest()
-        self.run.check_model()
+        self.run.check_model(self.parts.average.names[1:])
         if start is not None:
             self.data.check(accept=accepts, step=checkpoint.step_of(start))
         # They write nothing yet; one that would write through a link says so before anything is touched.
@@ -314,16 +317,10 @@ def _looked_after(workers: Workers | None, world: int) -> Iterator[None]:
         raise
 
 
-def _untrained(training: TrainingConfig) -> str | None:
+def _untrained(average: Average, training: TrainingConfig) -> str | None:
     """What is wrong with averages that reach back to before training; None if they don't."""
-    share = initial_share(training.steps, training.ema, warmup=training.ema_warmup)
-    if training.steps == 1 or share < _NOTICEABLE:
-        return None
-    return (
-        f"after {training.steps:,} steps {share:.0%} of the averaged weights, which samples are drawn with, "
-        f"will be the untrained ones (training.ema is {training.ema:g}); lower training.ema or set "
-        f"training.ema_warmup=true"
-    )
+    warning = getattr(average, "warning", None)
+    return None if warning is None else warning(training.steps)
 
 
 def _refused(message: str, exit_code: int) -> RefusedError:

@@ -144,18 +144,20 @@ class Mirror:
         remote.prune(folder, step_of(checkpoint), keep, keep_every)
 
     def finish(self) -> None:
-        """Upload what came since the last checkpoint, and the model if there is one.
+        """Upload what came since the last checkpoint, and the models of all averages if there are some.
 
         Raises:
             ThalwegError: as :meth:`push`.
         """
         self._send_files()
-        # The description names the tensors' SHA-256, so it goes last, and that of a former model first.
-        files = sorted((self.here / _MODEL).glob("*"), key=lambda path: path.suffix == ".json")
-        if files:
-            (self.there / _MODEL / files[-1].name).remove()
-        for path in files:
-            self._send(path)
+        # The main one last, which says that the run is complete.
+        for folder in [*sorted(self.here.glob(f"{_MODEL}-*")), self.here / _MODEL]:
+            # The description names the tensors' SHA-256, so it goes last, and that of a former model first.
+            files = sorted(folder.glob("*"), key=lambda path: path.suffix == ".json")
+            if files:
+                (self.there / folder.name / files[-1].name).remove()
+            for path in files:
+                self._send(path)
 
     def try_writing(self) -> None:
         """Write a small file and remove it.
@@ -177,7 +179,7 @@ class Mirror:
         those to folders too."""
         for folder, folders, names in os.walk(self.here):
             if Path(folder) == self.here:
-                folders[:] = [name for name in folders if name not in (_CHECKPOINTS, _MODEL)]
+                folders[:] = [name for name in folders if name != _CHECKPOINTS and not _is_model(name)]
             for path in (Path(folder, name) for name in [*names, *folders]):
                 if path.is_symlink():
                     if links:
@@ -209,10 +211,18 @@ class Mirror:
             names = [file.relative(self.there) for file in self.there.find()]
         except MissingError:
             return []
-        return [name for name in names if name.split("/")[0] not in (*_LEFT_THERE, *_NEVER)]
+        top = {name: name.split("/")[0] for name in names}
+        return [
+            name for name in names if not _is_model(top[name]) and top[name] not in (*_LEFT_THERE, *_NEVER)
+        ]
 
     def _strangers(self) -> list[str]:
         try:
             return sorted(set(self.there.children()) - {CLAIM})
         except MissingError:
             return []
+
+
+def _is_model(name: str) -> bool:
+    """Whether a folder holds the network of an average, the main one or another."""
+    return name == _MODEL or name.startswith(f"{_MODEL}-")

@@ -1,59 +1,198 @@
-"""AdamW, and its state as named tensors."""
+"""The optimiser of a run: over what it is made, its learning rates, and its state as tensors and numbers."""
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Mapping
+from typing import Any
 
+import attrs
 import torch
 from torch import Tensor, nn
 
-_STEP, _AVERAGES = "step", ("exp_avg", "exp_avg_sq")
+from thalweg.errors import DataError, PluginError
+from thalweg.protocols import Optimizer, RateSchedule
+from thalweg.training.checkpoint import TensorGroup
+
+_RATE = "lr"
+_SCALARS = (bool, int, float, str, type(None))
 
 
-def adamw(
-    module: nn.Module, *, lr: float, betas: tuple[float, float], weight_decay: float, fused: bool
-) -> torch.optim.AdamW:
-    """AdamW (Loshchilov and Hutter, 2019) over the module's trainable parameters."""
-    parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    return torch.optim.AdamW(parameters, lr=lr, betas=betas, weight_decay=weight_decay, fused=fused)
+def trainable(module: nn.Module) -> dict[str, nn.Parameter]:
+    """The parameters that an optimiser is to move, by name."""
+    return {name: one for name, one in module.named_parameters() if one.requires_grad}
+
+
+def make_optimizer(maker: Optimizer, module: nn.Module, *, fused: bool) -> torch.optim.Optimizer:
+    """The optimiser of a module, sharded if it is to be.
+
+    Raises:
+        PluginError: if what is made is none, or moves what is not the module's.
+    """
+    parameters = trainable(module)
+    made = maker(parameters, fused)
+    whose = f"the optimiser {type(maker).__name__}"
+    if not isinstance(made, torch.optim.Optimizer):
+        raise PluginError(f"{whose} makes a {type(made).__name__}; return a torch.optim.Optimizer")
+    own = {id(one) for one in parameters.values()}
+    if any(id(one) not in own for group in made.param_groups for one in group["params"]):
+        raise PluginError(f"{whose} moves a tensor that it was not given; make it of the parameters alone")
+    if any(not isinstance(group.get(_RATE), float | int) for group in made.param_groups):
+        raise PluginError(f"{whose} has a group without the number 'lr'; give each group one")
+    return made
+
+
+class Rates:
+    """Learning rates by step: those that an optimiser's groups were made with, times the schedule's factor.
+
+    Args:
+        optimizer: fresh.
+        schedule: of the run.
+        total: steps of the run.
+    """
+
+    def __init__(self, optimizer: torch.optim.Optimizer, schedule: RateSchedule, total: int) -> None:
+        self._optimizer, self._schedule, self._total = optimizer, schedule, total
+        self._full = [float(group[_RATE]) for group in optimizer.param_groups]
+        names = [group.get("name", index + 1) for index, group in enumerate(optimizer.param_groups)]
+        self._names = [_RATE if index == 0 else f"{_RATE}/{name}" for index, name in enumerate(names)]
+
+    def set(self, step: int) -> None:
+        """Set those of a step, counted from 0."""
+        for group, rate in zip(self._optimizer.param_groups, self._at(step), strict=True):
+            group[_RATE] = rate
+
+    def numbers(self, step: int) -> dict[str, float]:
+        """Those of a step by name, ``lr`` of the first group and ``lr/NAME`` of the others."""
+        return dict(zip(self._names, self._at(step), strict=True))
+
+    def _at(self, step: int) -> list[float]:
+        factor = float(self._schedule(step, self._total))
+        if not (math.isfinite(factor) and factor >= 0):
+            raise PluginError(
+                f"the schedule {type(self._schedule).__name__} gives {factor} for step {step} of "
+                f"{self._total}; let it give a number that is at least 0"
+            )
+        return [full * factor for full in self._full]
+
+
+@attrs.frozen(eq=False)
+class _Of:
+    """A parameter, and its number in the optimiser's own order."""
+
+    parameter: nn.Parameter
+    index: int
 
 
 class Moments:
-    """An optimiser's state as ``<parameter>/<moment>``: a parameter that had no gradient has none.
+    """An optimiser's state: tensors as ``<parameter>/<name>``, and what are numbers.
 
-    Learning rate and the like are not part of it; they stay the optimiser's.
+    A parameter that had no gradient has none. Learning rates are no part of it: the step's number decides.
 
     Args:
         module: whose trainable parameters it is over.
-        optimizer: made by :func:`adamw`.
+        optimizer: over some or all of them, fresh.
     """
 
     def __init__(self, module: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         self._optimizer = optimizer
+        order = [one for group in optimizer.param_groups for one in group["params"]]
+        index = {id(one): number for number, one in enumerate(order)}
         # Known now: in the middle of a step a sharded module shows other parameters than the optimiser's.
-        self._parameters = {name: one for name, one in module.named_parameters() if one.requires_grad}
+        self._of = {
+            name: _Of(one, index[id(one)]) for name, one in trainable(module).items() if id(one) in index
+        }
+        self._fresh = self._settings()
 
     def tensors(self) -> dict[str, Tensor]:
-        """The optimiser's own tensors, not copies."""
+        """The optimiser's own tensors, not copies.
+
+        Raises:
+            DataError: if it keeps what cannot be saved.
+        """
+        found = {}
+        for name, key, value, parameter in self._entries():
+            if isinstance(value, Tensor):
+                _check_share(f"{name}/{key}", value, parameter)
+                found[f"{name}/{key}"] = value
+            elif not isinstance(value, _SCALARS):
+                raise DataError(
+                    f"the optimiser's state {name}/{key} is a {type(value).__name__}, which cannot be saved; "
+                    f"keep tensors and numbers"
+                )
+        return found
+
+    def numbers(self) -> dict[str, Any]:
+        """What is no tensor, as JSON has it: of parameters, and settings of groups that have changed."""
         return {
-            f"{name}/{moment}": value
-            for name, parameter in self._parameters.items()
-            for moment, value in self._optimizer.state.get(parameter, {}).items()
+            "state": {
+                f"{name}/{key}": value
+                for name, key, value, _ in self._entries()
+                if not isinstance(value, Tensor)
+            },
+            "groups": [
+                {key: value for key, value in now.items() if key not in fresh or fresh[key] != value}
+                for fresh, now in zip(self._fresh, self._settings(), strict=True)
+            ],
         }
 
-    def room(self, names: Iterable[str]) -> dict[str, Tensor]:
-        """Zeros to fill and to :meth:`load`, for each parameter that has a moment among ``names``."""
-        having = {name.rpartition("/")[0] for name in names}
+    def room(self, saved: TensorGroup) -> dict[str, Tensor]:
+        """Tensors to fill and to :meth:`load`: one for each that was saved of a parameter of ours.
+
+        One of its parameter's shape is placed and sharded as that is, any other one lies whole on the CPU.
+        """
         tensors = {}
-        for name, parameter in self._parameters.items():
-            if name in having:
-                tensors[f"{name}/{_STEP}"] = torch.zeros(())
-                tensors |= {f"{name}/{moment}": torch.zeros_like(parameter) for moment in _AVERAGES}
+        for full, shape in saved.shapes.items():
+            of = self._of.get(full.rpartition("/")[0])
+            if of is None:
+                continue
+            dtype = saved.dtype(full)
+            if shape == tuple(of.parameter.shape) and shape:
+                tensors[full] = torch.zeros_like(of.parameter, dtype=dtype)
+            else:
+                tensors[full] = torch.zeros(shape, dtype=dtype)
         return tensors
 
-    def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take what :meth:`room` gave and was filled."""
-        state = {
-            index: {moment: tensors[f"{name}/{moment}"] for moment in (_STEP, *_AVERAGES)}
-            for index, name in enumerate(self._parameters)
-            if f"{name}/{_STEP}" in tensors
-        }
-        self._optimizer.load_state_dict({**self._optimizer.state_dict(), "state": state})
+    def load(self, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any]) -> None:
+        """Take what :meth:`room` gave and was filled, and what :meth:`numbers` gave."""
+        state: dict[int, dict[str, Any]] = {}
+        for full, value in {**tensors, **numbers["state"]}.items():
+            name, _, key = full.rpartition("/")
+            state.setdefault(self._of[name].index, {})[key] = value
+        own = self._optimizer.state_dict()
+        groups = [
+            {**group, **changed}
+            for group, changed in zip(own["param_groups"], numbers["groups"], strict=True)
+        ]
+        self._optimizer.load_state_dict({"state": state, "param_groups": groups})
+        # torch casts what it loads to the parameter's type; a count or a sum keeps its own.
+        for full, value in tensors.items():
+            name, _, key = full.rpartition("/")
+            mine = self._optimizer.state[self._of[name].parameter]
+            if isinstance(mine[key], Tensor) and mine[key].dtype != value.dtype:
+                mine[key] = value.to(mine[key].device)
+
+    def _entries(self) -> list[tuple[str, str, Any, nn.Parameter]]:
+        return [
+            (name, key, value, of.parameter)
+            for name, of in self._of.items()
+            for key, value in self._optimizer.state.get(of.parameter, {}).items()
+        ]
+
+    def _settings(self) -> list[dict[str, Any]]:
+        return [
+            {
+                key: value
+                for key, value in group.items()
+                if key not in ("params", _RATE) and isinstance(value, _SCALARS)
+            }
+            for group in self._optimizer.param_groups
+        ]
+
+
+def _check_share(name: str, value: Tensor, parameter: nn.Parameter) -> None:
+    """A tensor of another shape than its parameter's must be whole where that is sharded."""
+    if hasattr(value, "device_mesh") and value.shape != parameter.shape:
+        raise DataError(
+            f"the optimiser's state {name} is sharded and of shape {tuple(value.shape)}, its parameter of "
+            f"{tuple(parameter.shape)}, so it cannot be saved; train with --strategy ddp, or "
+            f"another optimiser"
+        )

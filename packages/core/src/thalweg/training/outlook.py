@@ -3,21 +3,18 @@
 import math
 
 from thalweg.config import TrainingConfig
-from thalweg.summary import BYTES_PER_PARAMETER
+from thalweg.protocols import Average
+from thalweg.summary import FLOAT_BYTES, bytes_per_parameter
 from thalweg.training import checkpoint
 from thalweg.training.data_lines import data_lines
-from thalweg.training.ema import decay_at
 from thalweg.training.loop import Trainer
-
-SAVED_BYTES_PER_PARAMETER = 16
-"""Of a checkpoint in float32: weight, averaged weight, two moments of AdamW."""
 
 
 def outlook(trainer: Trainer) -> dict[str, str]:
     """Lines about a run by title; nothing is read but the names of its checkpoints."""
     config, network = trainer.config, trainer.parts.network
     training, samples = config.training, len(trainer.parts.dataset.train)
-    parameters = sum(parameter.numel() for parameter in network.parameters())
+    parameters = _parameters(trainer)
     epochs = training.steps * training.batch_size / samples
     length = f"{training.steps:,} steps of {training.batch_size} samples"
     return {
@@ -27,13 +24,13 @@ def outlook(trainer: Trainer) -> dict[str, str]:
         **data_lines(config, trainer.parts.dataset),
         "length": f"{length}, {epochs:.{_digits(epochs)}f} epochs",
         "batch": _shares(training, trainer.world),
-        "averages": _averages(training),
+        "averages": _averages(trainer.parts.average, training.steps),
         "devices": f"{trainer.devices}{_strategy(trainer)}, precision {training.precision}, "
         + ("compiled" if trainer.compiled else "not compiled"),
         "memory": f"{gib(state_bytes(trainer))} for weights, gradients, optimiser and averages on each "
         f"device, without activations",
         "saving": f"the next checkpoint at step {next_checkpoint(training, done(trainer)):,}, "
-        f"{gib(SAVED_BYTES_PER_PARAMETER * parameters)} each, "
+        f"{gib(saved_bytes(trainer))} each, "
         f"{'in the background' if training.async_checkpoints else 'while training waits'}",
     }
 
@@ -61,8 +58,16 @@ def next_checkpoint(training: TrainingConfig, step: int) -> int:
 
 def state_bytes(trainer: Trainer) -> int:
     """What a device holds through the whole run."""
-    parameters = sum(parameter.numel() for parameter in trainer.parts.network.parameters())
-    return BYTES_PER_PARAMETER * parameters // (trainer.world if trainer.sharded else 1)
+    return (saved_bytes(trainer) + FLOAT_BYTES * _parameters(trainer)) // (
+        trainer.world if trainer.sharded else 1
+    )
+
+
+def saved_bytes(trainer: Trainer) -> int:
+    """Of a checkpoint in float32: weights, averaged weights, the optimiser's state; all but the gradient."""
+    per_weight = getattr(trainer.parts.optimizer, "state_per_weight", 2.0)
+    count = bytes_per_parameter(per_weight, len(trainer.parts.average.names)) - FLOAT_BYTES
+    return count * _parameters(trainer)
 
 
 def gib(count: int) -> str:
@@ -78,14 +83,13 @@ def _shares(training: TrainingConfig, world: int) -> str:
     return f"{training.batch_size} = {' x '.join([*parts, f'{share} samples'])}"
 
 
-def _averages(training: TrainingConfig) -> str:
-    if training.ema == 0:
-        return "none, the weights themselves (training.ema is 0)"
-    last = decay_at(training.steps - 1, training.ema, warmup=training.ema_warmup)
-    warmup = ", with warm-up" if training.ema_warmup else ""
-    count = round(1 / (1 - last))
-    over = f"{count:,} steps" if count > 1 else "step"
-    return f"over about the last {over} (decay {training.ema:g}{warmup})"
+def _averages(average: Average, steps: int) -> str:
+    described = getattr(average, "described", None)
+    return ", ".join(average.names) if described is None else str(described(steps))
+
+
+def _parameters(trainer: Trainer) -> int:
+    return sum(parameter.numel() for parameter in trainer.parts.network.parameters())
 
 
 def _strategy(trainer: Trainer) -> str:

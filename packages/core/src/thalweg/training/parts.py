@@ -1,5 +1,6 @@
 """The pieces of a run, built and checked before anything is written."""
 
+import re
 from collections.abc import Mapping
 
 import attrs
@@ -10,8 +11,19 @@ from thalweg.config import RunConfig, TrainingConfig
 from thalweg.errors import ConfigError, DataError, PluginError
 from thalweg.network import FlowNetwork
 from thalweg.plugins import build_component
-from thalweg.protocols import Dataset, Guidance, Objective, Planner, Sampler
+from thalweg.protocols import (
+    Average,
+    Dataset,
+    Guidance,
+    Objective,
+    Optimizer,
+    Planner,
+    RateSchedule,
+    Sampler,
+)
 from thalweg.training.losses import Frames
+
+_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 @attrs.frozen(eq=False)
@@ -25,6 +37,9 @@ class Parts:
         planner: decides what the network is asked.
         sampler: for sample grids.
         guidance: for sample grids; None for none.
+        optimizer: makes what moves the weights.
+        schedule: of the learning rate.
+        average: makes the averages of the weights.
     """
 
     dataset: Dataset
@@ -33,6 +48,9 @@ class Parts:
     planner: Planner
     sampler: Sampler
     guidance: Guidance | None
+    optimizer: Optimizer
+    schedule: RateSchedule
+    average: Average
 
 
 def build(
@@ -88,7 +106,26 @@ def build(
         planner=build_component(config.plan, facts),
         sampler=build_component(sampling.sampler, facts),
         guidance=guidance,
+        optimizer=build_component(config.training.optimizer, facts),
+        schedule=build_component(config.training.schedule, facts),
+        average=checked_average(build_component(config.training.average, facts)),
     )
+
+
+def checked_average(average: Average) -> Average:
+    """An average whose names can name files.
+
+    Raises:
+        PluginError: if they cannot.
+    """
+    names = tuple(getattr(average, "names", ()))
+    if not names or len(set(names)) < len(names) or not all(map(_FILE_NAME.fullmatch, names)):
+        raise PluginError(
+            f"the average {type(average).__name__} calls its averages "
+            f"{', '.join(map(repr, names)) or 'nothing'}; give each a name of its own, of letters, "
+            "digits, dots, underscores and dashes"
+        )
+    return average
 
 
 def check_images(objectives: Mapping[str, Objective], dataset: Dataset) -> None:

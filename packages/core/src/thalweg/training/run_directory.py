@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -132,13 +132,21 @@ class RunDirectory:
             lock.release()
 
     @contextmanager
-    def claimed(self, config: Mapping[str, Any], resume: Resume, *, trial: bool = False) -> Iterator[None]:
+    def claimed(
+        self,
+        config: Mapping[str, Any],
+        resume: Resume,
+        *,
+        trial: bool = False,
+        fixed: Collection[str] = (),
+    ) -> Iterator[None]:
         """Make the folder and hold its lock for as long as the context lasts.
 
         Args:
             config: the resolved configuration that the run goes on with.
             resume: ``auto`` goes on with a run that is there, ``never`` refuses to.
             trial: leave everything as it was.
+            fixed: keys that could change in another run, and not in this one.
 
         Raises:
             ConfigError: if the folder is foreign, belongs to another configuration, is in use, holds links
@@ -157,7 +165,7 @@ class RunDirectory:
                 raise ConfigError(
                     f"{self.where} holds a run already; choose another --run-dir, or go on with --resume auto"
                 )
-            compare(self.where, recorded, config)
+            compare(self.where, recorded, config, fixed)
         try:
             make_folders(self.path)
             self._claim = Claim(self.path, self.where, trial=trial)
@@ -188,18 +196,26 @@ class RunDirectory:
         if not _is_own(self.path / MARK):
             write_document(self.path / MARK, {"first checkpoint": step})
 
-    def check_model(self) -> None:
+    def model_of(self, average: str) -> Path:
+        """Where the network of an average beside the main one is written, whose own is ``model``."""
+        return self.path / f"{self.model.name}-{average}"
+
+    def check_model(self, others: Sequence[str] = ()) -> None:
         """Make sure that the model can be written in the end.
+
+        Args:
+            others: averages beside the main one.
 
         Raises:
             DataError: if its place is taken by something else.
         """
-        there = os.path.lexists(self.model) and not self.model.is_symlink()
-        if there and not (self.model / "model.json").is_file():
-            raise DataError(
-                f"{self.model} is no saved network, or what is left of one, and the run would write its own "
-                f"there; remove it, and the same command goes on"
-            )
+        for place in (self.model, *map(self.model_of, others)):
+            there = os.path.lexists(place) and not place.is_symlink()
+            if there and not (place / "model.json").is_file():
+                raise DataError(
+                    f"{place} is no saved network, or what is left of one, and the run would write its own "
+                    f"there; remove it, and the same command goes on"
+                )
 
     def refuse_to_begin_again(self, checkpoint_every: int) -> None:
         """Make sure that a run without checkpoints never had any.
@@ -221,19 +237,19 @@ class RunDirectory:
                 f"{self.where}/model if it was complete, or begin again in another --run-dir"
             )
 
-    def make_room_for_model(self) -> None:
-        """Remove links where the model is written that lead to no model, and what a killed write left.
+    def make_room_for_model(self, place: Path) -> None:
+        """Remove links where a model is written that lead to no model, and what a killed write left.
 
         Raises:
             ThalwegError: if that is not possible.
         """
         try:
-            for path in self.path.glob(".model.partial*"):
+            for path in self.path.glob(f".{place.name}.partial*"):
                 remove_tree(path)
-            if self.model.is_symlink() and not (self.model / "model.json").is_file():
-                files.disk.remove(self.model)
+            if place.is_symlink() and not (place / "model.json").is_file():
+                files.disk.remove(place)
         except OSError as error:
-            raise files.unwritable(self.model, error) from error
+            raise files.unwritable(place, error) from error
 
     def renew_claim(self) -> None:
         """Make sure that no other process has taken the folder.

@@ -15,6 +15,8 @@ from thalweg.config import RunConfig
 from thalweg.errors import ThalwegError
 from thalweg.protocols import Logger
 from thalweg.training import checkpoint
+from thalweg.training.again import Again
+from thalweg.training.averaged import AveragedNetwork
 from thalweg.training.batches import Batches
 from thalweg.training.clock import (
     CHECKPOINTS,
@@ -26,13 +28,12 @@ from thalweg.training.clock import (
     beside,
     times_in_words,
 )
-from thalweg.training.ema import EMA
 from thalweg.training.export import export
 from thalweg.training.fabric import precision_of, prepare_ddp
 from thalweg.training.interruption import Interruption
 from thalweg.training.journal import Journal
 from thalweg.training.losses import Losses, has_unused
-from thalweg.training.optimizer import adamw
+from thalweg.training.optimizer import Rates, make_optimizer
 from thalweg.training.parts import Parts, frames_of
 from thalweg.training.progress import Progress, progress
 from thalweg.training.reading import Reading, UnreadableError
@@ -82,24 +83,24 @@ class Session:
         self._config, self._run, self._fabric, self._loggers = config, run, fabric, loggers
         training, self._network = config.training, parts.network
         losses = Losses(parts.network, parts.objectives, frames_of(parts.dataset), steps=training.steps)
+        # As long as nothing is trained, the averages are the weights.
+        losses.averaged = Again(parts.network).frozen
         unused = fabric.world_size > 1 and has_unused(losses, parts.planner, parts.dataset.train, config.seed)
         prepare_ddp(fabric, losses, unused=unused)
         if compiled:
             parts.network.compile_regions()
         # Sharding puts other parameters in the place of the first ones, so the optimiser comes after it.
         wrapped = fabric.setup_module(losses)
-        optimizer = adamw(
-            losses,
-            lr=training.lr,
-            betas=training.betas,
-            weight_decay=training.weight_decay,
-            # The fused form wants to unscale float16's gradients itself, which is too late for clipping.
-            fused=training.precision != "16-mixed",
-        )
+        # The fused form wants to unscale float16's gradients itself, which is too late for clipping.
+        optimizer = make_optimizer(parts.optimizer, losses, fused=training.precision != "16-mixed")
+        self._rates = Rates(optimizer, parts.schedule, training.steps)
         shards = fabric.world_size * training.accumulate
-        self._state = RunState(
-            losses, optimizer, EMA(parts.network, training.ema, warmup=training.ema_warmup), shards
+        self._averages = parts.average(parts.network)
+        self._state = RunState(losses, optimizer, self._averages, shards)
+        self._averaged = AveragedNetwork(
+            parts.network, self._averages, self._state.settle, fabric.strategy.precision.forward_context
         )
+        losses.averaged = self._averaged
         if start is not None:
             # Every machine has a mirror of its own.
             self._state.load(start if run.mirror is None else run.mirror.fetched(start.name), fabric)
@@ -137,13 +138,14 @@ class Session:
             fabric,
             wrapped,
             fabric.setup_optimizers(optimizer),
-            self._state.ema,
+            self._averages,
             batches,
             self._supply,
             self._reading,
             accumulate=training.accumulate,
             clip=training.clip,
             admits=self._admits,
+            rates=self._rates.set,
         )
         self._validation = Validation(
             losses,
@@ -172,7 +174,15 @@ class Session:
 
     def run(self) -> TrainingResult:
         """Go on to the last step."""
-        journal = Journal(self._config, self._run, self._state, self._clock, self._fabric, self._loggers)
+        journal = Journal(
+            self._config,
+            self._run,
+            self._state,
+            self._clock,
+            self._fabric,
+            self._loggers,
+            self._rates.numbers,
+        )
         shown = progress(self._config.training.steps, self._state.step, quiet=self._quiet)
         try:
             journal.begin()
@@ -191,10 +201,7 @@ class Session:
                 self._saver.wait()
             journal.saved(self._saver.published())
             with self._clock.on(CHECKPOINTS):
-                network, ema, step = self._network, self._state.ema, self._state.step
-                model = (
-                    None if stopped_by else export(self._run, self._config, network, ema, step, self._fabric)
-                )
+                model = None if stopped_by else self._exported()
             told_of_damage = left_out(self._state.replaced_anywhere(self._fabric), self._train, self._reading)
             if told_of_damage and not self._quiet:
                 shown.say(told_of_damage)
@@ -296,11 +303,11 @@ class Session:
         if self._due(training.log_every) or last:
             taken = journal.take(training.batch_size)
         if self._due(training.validate_every) or (last and training.validate_every):
-            with self._beside(VALIDATION), self._averaged():
-                journal.add(self._validation(self._fabric, state.step - 1))
+            with self._beside(VALIDATION):
+                journal.add(self._validated())
         picture = None
         if self._due(training.sample_every) or (last and training.sample_every):
-            with self._beside(SAMPLES), self._averaged():
+            with self._beside(SAMPLES), self._averaged.applied(self._averages.names[0]):
                 picture = self._grid(self._network, state.step, self._fabric)
         journal.write(state.step)
         journal.picture(state.step, picture)
@@ -319,11 +326,14 @@ class Session:
         if self._fabric.device.type != "cpu":
             torch.accelerator.synchronize(self._fabric.device)
 
-    @contextmanager
-    def _averaged(self) -> Iterator[None]:
-        self._state.settle()
-        with self._state.ema.applied():
-            yield
+    def _validated(self) -> dict[str, float]:
+        """Numbers of all averages; those of one beside the main one bear its name."""
+        numbers: dict[str, float] = {}
+        for name in self._averages.names:
+            beside = "" if name == self._averages.names[0] else name
+            with self._averaged.applied(name):
+                numbers |= self._validation(self._fabric, self._state.step - 1, name=beside)
+        return numbers
 
     def _due(self, every: int) -> bool:
         return every > 0 and self._state.step % every == 0
@@ -334,5 +344,4 @@ class Session:
         return saved[-1] if saved else None
 
     def _exported(self) -> Path:
-        network, state = self._network, self._state
-        return export(self._run, self._config, network, state.ema, state.step, self._fabric)
+        return export(self._run, self._config, self._network, self._averages, self._state.step, self._fabric)

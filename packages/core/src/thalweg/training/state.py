@@ -13,14 +13,16 @@ from torch import Tensor, nn
 from thalweg.errors import ConfigError, DataError
 from thalweg.files import Seal
 from thalweg.importing import described
+from thalweg.protocols import Averages
 from thalweg.tensor_files import differences
 from thalweg.training.checkpoint import Piece, TensorGroup, read_document
-from thalweg.training.ema import EMA
 from thalweg.training.losses import Losses
 from thalweg.training.metrics import Means
 from thalweg.training.optimizer import Moments
 from thalweg.training.sharding import held
 from thalweg.training.snapshot import Snapshot
+
+AVERAGED = "ema"
 
 
 class RunState:
@@ -31,7 +33,7 @@ class RunState:
     Args:
         losses: the network and its objectives, placed on their devices and sharded if they are to be.
         optimizer: over them.
-        ema: of the network.
+        averages: of the network's weights.
         shards: parts that a batch is cut into, over processes and accumulation; draws depend on it.
 
     Attributes:
@@ -45,8 +47,10 @@ class RunState:
         journal: what metrics.jsonl is at this step; None where nobody keeps one.
     """
 
-    def __init__(self, losses: Losses, optimizer: torch.optim.Optimizer, ema: EMA, shards: int) -> None:
-        self._losses, self.ema, self._shards = losses, ema, shards
+    def __init__(
+        self, losses: Losses, optimizer: torch.optim.Optimizer, averages: Averages, shards: int
+    ) -> None:
+        self._losses, self.averages, self._shards = losses, averages, shards
         self._moments = Moments(losses, optimizer)
         self.step, self.skipped, self.replaced, self.means = 0, 0, 0, Means()
         self.spent: dict[str, float] = {}
@@ -75,6 +79,8 @@ class RunState:
             "replaced": self.replaced_anywhere(fabric),
             "seconds": dict(self.spent),
             "shards": self._shards,
+            "averages": list(self.averages.names),
+            "optimizer": self._moments.numbers(),
             "means": self.means.state(fabric),
             "metrics": None if self.journal is None else attrs.asdict(self.journal),
             "precision": fabric.strategy.precision.state_dict(),
@@ -119,7 +125,7 @@ class RunState:
             noted = state["metrics"]
             journal = None if noted is None else Seal(int(noted["bytes"]), str(noted["sha256"]))
             saved = {name: TensorGroup(path, name) for name in self._groups({})}
-            moments = self._moments.room(saved["optimizer"].shapes)
+            moments = self._moments.room(saved["optimizer"])
             groups = self._groups(moments)
             for name, tensors in groups.items():
                 expected = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
@@ -133,7 +139,9 @@ class RunState:
                 for key, tensor in tensors.items():
                     here = held(tensor, fabric.global_rank).piece
                     saved[name].read_into(key, here.tensor, here.offset)
-            self._moments.load(moments)
+            self._moments.load(moments, state["optimizer"])
+            for name in self.averages.names:
+                self.averages.load_state_dict(groups[group_of(self.averages, name)], name)
             self.step, self.skipped, self.spent, self.journal = step, skipped, spent, journal
             self.replaced = replaced
             if state["precision"]:
@@ -145,7 +153,7 @@ class RunState:
     def _groups(self, moments: Mapping[str, Tensor]) -> dict[str, Mapping[str, Tensor]]:
         groups: dict[str, Mapping[str, Tensor]] = {
             "network": self._losses.network.state_dict(),
-            "ema": self.ema.state_dict(),
+            **{group_of(self.averages, name): self.averages.state_dict(name) for name in self.averages.names},
             "optimizer": moments,
         }
         if any(True for _ in _tensors_of(self._losses.objectives)):
@@ -164,6 +172,11 @@ class RunState:
                 f"the run cut each batch into {recorded} shards (devices times training.accumulate), now it "
                 f"would be {self._shards}, with other noise; go on with as many shards as before"
             )
+
+
+def group_of(averages: Averages, name: str) -> str:
+    """The group of a checkpoint that holds an average: ``ema`` the main one, ``ema-NAME`` another."""
+    return AVERAGED if name == averages.names[0] else f"{AVERAGED}-{name}"
 
 
 def _tensors_of(module: nn.Module) -> Iterator[Tensor]:

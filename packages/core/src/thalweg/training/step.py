@@ -6,27 +6,28 @@ from typing import Any
 from lightning_fabric import Fabric
 from torch import Tensor
 
+from thalweg.protocols import Averages
 from thalweg.training.batches import Batches
-from thalweg.training.ema import EMA
 from thalweg.training.fully_sharded import norm_of
 from thalweg.training.reading import Reading
 from thalweg.training.supply import Supply
 
 
 class TrainingStep:
-    """Forward, loss, backward, clip, AdamW, EMA.
+    """Forward, loss, backward, clip, update, average.
 
     Args:
         fabric: places tensors, wraps precision, reduces gradients.
         losses: a :class:`thalweg.training.losses.Losses` set up by ``fabric``.
         optimizer: set up by ``fabric``.
-        ema: follows the network.
+        averages: follow the network.
         batches: draws the plan of each batch.
         supply: what this process reads.
         reading: reads it, together with other processes.
         accumulate: shards that one process takes before it updates.
         clip: largest global norm of the gradient; None leaves it as it is.
         admits: asked with the step's numbers before anything is changed; answers alike on all processes.
+        rates: sets the learning rates of a step; None leaves them as they are.
 
     Attributes:
         replaced: samples of this process's last step that stood in for damaged ones.
@@ -37,7 +38,7 @@ class TrainingStep:
         fabric: Fabric,
         losses: Any,
         optimizer: Any,
-        ema: EMA,
+        averages: Averages,
         batches: Batches,
         supply: Supply,
         reading: Reading,
@@ -45,8 +46,10 @@ class TrainingStep:
         accumulate: int,
         clip: float | None,
         admits: Callable[[int, Mapping[str, Tensor]], bool],
+        rates: Callable[[int], None] | None = None,
     ) -> None:
-        self._fabric, self._losses, self._optimizer, self._ema = fabric, losses, optimizer, ema
+        self._fabric, self._losses, self._optimizer = fabric, losses, optimizer
+        self._averages, self._rates = averages, rates
         self._batches, self._supply, self._accumulate = batches, supply, accumulate
         self._max_norm = float("inf") if clip is None else clip
         self._admits, self._reading = admits, reading
@@ -79,8 +82,10 @@ class TrainingStep:
         means["grad_norm"] = norm_of(total)
         admitted = self._admits(step, means)
         if admitted:
+            if self._rates is not None:
+                self._rates(step)
             self._optimizer.step()
-            self._ema.update(step)
+            self._averages.update(step)
         self._optimizer.zero_grad(set_to_none=True)
         return means if admitted else None
 

@@ -45,12 +45,13 @@ class Validation:
         self._batches = [chosen[start : start + batch_size] for start in range(0, len(chosen), batch_size)]
 
     @torch.no_grad()
-    def __call__(self, fabric: Fabric, step: int = 0) -> dict[str, float]:
-        """Means over all samples, ``validation/<name>`` for each number of the training loss.
+    def __call__(self, fabric: Fabric, step: int = 0, *, name: str = "") -> dict[str, float]:
+        """Means over all samples, ``validation/<number>`` for each number of the training loss.
 
         Args:
             fabric: launched.
             step: whose loss is taken, counted from 0.
+            name: of the average that is measured, if not the main one: ``validation/<name>/<number>``.
 
         Raises:
             UnreadableError: on every process, if one cannot read its samples.
@@ -62,15 +63,16 @@ class Validation:
         for first in range(0, len(self._batches), fabric.world_size):
             own = first + fabric.global_rank
             counts = own < len(self._batches)
-            for name, mean in self._measure(fabric, own if counts else 0, step).items():
+            for number, mean in self._measure(fabric, own if counts else 0, step).items():
                 weighted = mean.float() * (len(self._batches[own]) if counts else 0)
-                sums[name] = sums[name] + weighted if name in sums else weighted
+                sums[number] = sums[number] + weighted if number in sums else weighted
         totals = torch.stack(list(sums.values()))
         if fabric.world_size > 1:
             totals = fabric.all_reduce(totals, reduce_op="sum")  # type: ignore[assignment]
         count = sum(len(batch) for batch in self._batches)
+        prefix = f"validation/{name}" if name else "validation"
         return {
-            f"validation/{name}": total / count for name, total in zip(sums, totals.tolist(), strict=True)
+            f"{prefix}/{number}": total / count for number, total in zip(sums, totals.tolist(), strict=True)
         }
 
     def _measure(self, fabric: Fabric, index: int, step: int) -> dict[str, Tensor]:

@@ -86,6 +86,6 @@ class Watch:
         exact = "" if self._training.precision == "32-true" else " or training.precision=32-true"
         return DivergenceError(
             f"training diverged at step {step}{left_out}: the loss is {loss:.4g} and the gradient norm "
-            f"{norm:.4g}; {last}; try a lower training.lr, a smaller training.clip{exact} in a new "
+            f"{norm:.4g}; {last}; try a lower training.optimizer.lr, a smaller training.clip{exact} in a new "
             f"run directory"
         )

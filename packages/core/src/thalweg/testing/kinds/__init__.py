@@ -7,6 +7,7 @@ from thalweg.testing.kinds import (
 # isort: split
 from thalweg.testing.kinds import (
     autoencoders,
+    averages,
     backbones,
     datasets,
     extractors,
@@ -18,9 +19,11 @@ from thalweg.testing.kinds import (
     metrics,
     modules,
     objectives,
+    optimizers,
     planners,
     refiners,
     samplers,
+    schedules,
     sources,
     teachers,
     text_encoders,
@@ -29,6 +32,7 @@ from thalweg.testing.kinds import (
 
 __all__ = [
     "autoencoders",
+    "averages",
     "backbones",
     "datasets",
     "every",
@@ -41,9 +45,11 @@ __all__ = [
     "metrics",
     "modules",
     "objectives",
+    "optimizers",
     "planners",
     "refiners",
     "samplers",
+    "schedules",
     "sources",
     "teachers",
     "text_encoders",

@@ -86,6 +86,13 @@ class TensorGroup:
         dtype = _slice(first, key, first.box).dtype
         return self.read_into(key, torch.empty(self.shapes[key], dtype=dtype), [0] * len(self.shapes[key]))
 
+    def dtype(self, key: str) -> torch.dtype:
+        """A tensor's type; none of its values are read, unless it is a single one."""
+        file = self._parts[key][0].file
+        if not self.shapes[key]:
+            return file.get_tensor(key).dtype  # type: ignore[no-any-return]
+        return file.get_slice(key)[tuple(slice(0, 0) for _ in self.shapes[key])].dtype  # type: ignore[no-any-return]
+
     @torch.no_grad()
     def read_into(self, key: str, target: Tensor, offset: Iterable[int]) -> Tensor:
         """Fill a tensor with the box of its own shape that begins at ``offset``.

@@ -1,0 +1,24 @@
+"""The same learning rate throughout."""
+
+import attrs
+
+from thalweg.facts import Facts
+
+
+@attrs.frozen
+class ConstantConfig:
+    """Learning rates stay as the optimiser states them."""
+
+    def build(self, facts: Facts) -> "Constant":  # noqa: ARG002 - it depends on no fact
+        """Build it."""
+        return Constant()
+
+
+class Constant:
+    """See :class:`ConstantConfig`. Fulfils :class:`thalweg.protocols.RateSchedule`."""
+
+    of_length = False
+
+    def __call__(self, step: int, total: int) -> float:  # noqa: ARG002
+        """1."""
+        return 1.0

@@ -1,0 +1,50 @@
+"""Half a cosine down to the end of the run (Loshchilov and Hutter, SGDR, 2017), after a linear warm-up."""
+
+import math
+
+import attrs
+from attrs.validators import and_, ge, le
+
+from thalweg.facts import Facts
+from thalweg.integers import STEPS_OR_NEVER
+from thalweg.schedules.warmup import rising
+
+
+def progress(step: int, total: int, warmup: int) -> float:
+    """Where a step is between the end of warm-up, 0, and that of the run, 1."""
+    return min(1.0, max(0.0, (step - warmup) / max(1, total - warmup)))
+
+
+@attrs.frozen
+class CosineConfig:
+    """Learning rates rise to lr, then fall as final + (1 - final) (1 + cos(pi p)) / 2 of it.
+
+    p goes from 0 at step ``warmup`` to 1 at the end of the run.
+
+    Attributes:
+        warmup: steps of the rise; 0 for none.
+        final: share of lr that is left at the end.
+    """
+
+    warmup: int = attrs.field(default=0, validator=STEPS_OR_NEVER)
+    final: float = attrs.field(default=0.0, validator=and_(ge(0.0), le(1.0)))
+
+    def build(self, facts: Facts) -> "Cosine":  # noqa: ARG002 - it depends on no fact
+        """Build it."""
+        return Cosine(self.warmup, self.final)
+
+
+class Cosine:
+    """See :class:`CosineConfig`. Fulfils :class:`thalweg.protocols.RateSchedule`."""
+
+    of_length = True
+
+    def __init__(self, warmup: int, final: float) -> None:
+        self.warmup, self.final = warmup, final
+
+    def __call__(self, step: int, total: int) -> float:
+        """The factor of a step, counted from 0."""
+        if step < self.warmup:
+            return rising(step, self.warmup)
+        fallen = (1 + math.cos(math.pi * progress(step, total, self.warmup))) / 2
+        return self.final + (1 - self.final) * fallen

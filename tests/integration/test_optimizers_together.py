@@ -1,0 +1,43 @@
+"""Two processes step, average and go on as one does, under DDP and FSDP2, with AdamW and with Muon."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+import two_optimizers
+from run_processes import TESTS, ended, start
+from thalweg.training.parts import build
+from tiny_runs import lines, tensor_files, tiny
+
+CLOSE = {"adamw": 1e-3, "muon": 0.2}
+"""Share of how far weights have come; Muon computes in bfloat16, whose sums FSDP2 takes in other parts."""
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("alone")
+    two_optimizers.main(folder, "auto", accumulate=2)
+    return folder
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_two_processes_are_as_good_as_one(tmp_path: Path, alone: Path, strategy: str) -> None:
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
+    code, _, said = ended(start([*torchrun, str(TESTS / "two_optimizers.py"), str(tmp_path), strategy]))
+    assert code == 0, said
+    initial = build(tiny()).network.state_dict()
+    for name, close in CLOSE.items():
+        whole, twice = tmp_path / f"{name}-whole", tmp_path / f"{name}-twice"
+        assert tensor_files(whole) == tensor_files(twice)
+        assert lines(whole) == lines(twice)
+        for one, other in zip(lines(whole), lines(alone / f"{name}-whole"), strict=True):
+            assert one == pytest.approx(other, rel=1e-4)
+        for folder in ("model", "model-0.5"):
+            first, second = (
+                load_file(run / folder / "model.safetensors") for run in (whole, alone / f"{name}-whole")
+            )
+            moved = max(float((one - initial[key]).abs().max()) for key, one in second.items())
+            apart = max(float((one - second[key]).abs().max()) for key, one in first.items())
+            assert apart <= close * moved
