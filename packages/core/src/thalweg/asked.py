@@ -20,15 +20,14 @@ _INTEGERS = (torch.int64, torch.int32)
 
 
 def check_samples(name: str, x: Any, facts: Facts) -> None:
-    """Samples (N, C, H, W) of the network's shape, of floating point.
+    """Samples (N, *shape) of the network's shape, of floating point.
 
     Raises:
         DataError: they are something else.
     """
-    channels, height, width = facts.shape
-    wanted = f"(N, {channels}, {height}, {width})"
+    wanted = f"(N, {', '.join(map(str, facts.shape))})"
     _check_tensor(name, x, f"of shape {wanted}")
-    if x.dim() != 4 or tuple(x.shape[1:]) != facts.shape:
+    if x.dim() == 0 or tuple(x.shape[1:]) != facts.shape:
         raise DataError(f"{name} has the shape {tuple(x.shape)}; the network is built for {wanted}")
     _check_floating(name, x)
 

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from thalweg.errors import ConfigError
+from thalweg.shapes import beside
 
 InterpolantName = Literal["linear", "cosine"]
 
@@ -177,4 +178,4 @@ class Interpolant:
 
 
 def _like(t: Float[Tensor, " N"], x: Float[Tensor, "N *shape"]) -> Float[Tensor, "N *ones"]:
-    return t.to(device=x.device, dtype=x.dtype).view(-1, 1, 1, 1)
+    return beside(t.to(device=x.device, dtype=x.dtype), x)

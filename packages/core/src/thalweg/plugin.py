@@ -15,6 +15,7 @@ def thalweg_components(register: Register) -> None:
     register("time_sampler", "uniform", "thalweg.time_samplers.uniform:UniformConfig")
     register("time_sampler", "lognormal", "thalweg.time_samplers.lognormal:LognormalConfig")
     register("dataset", "digits", "thalweg.data.digits:DigitsConfig")
+    register("dataset", "two_moons", "thalweg.data.two_moons:TwoMoonsConfig")
     register("dataset", "images", "thalweg.data.images:ImagesConfig")
     register("dataset", "shards", "thalweg.data.shards.dataset:ShardsConfig")
     register("source", "folder", "thalweg.data.sources.folder:FolderConfig")

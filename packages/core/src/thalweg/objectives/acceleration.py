@@ -6,6 +6,7 @@ from attrs.validators import ge
 
 from thalweg.errors import ConfigError
 from thalweg.facts import Facts
+from thalweg.shapes import beside, per_sample_mean
 from thalweg.types import Batch, ObjectiveValue, Plan, Prediction
 
 
@@ -51,10 +52,10 @@ class Acceleration:
         """sum_i mean((x_{t_i} + v_i d + a_i d^2 / 2 - x_0)^2) with d = -t_i and v_i detached."""
         errors = []
         for branch, acceleration in enumerate(prediction.accelerations):
-            gap = -plan.times[branch].view(-1, 1, 1, 1)
+            gap = -beside(plan.times[branch], plan.clean)
             velocity = prediction.velocities[branch].detach().float()
             reached = plan.x_at(branch) + velocity * gap + acceleration.float() * gap.square() / 2
-            errors.append((reached - plan.clean).square().mean(dim=(1, 2, 3)))
+            errors.append(per_sample_mean((reached - plan.clean).square()))
         errors_kN = torch.stack(errors)
         means_k = errors_kN.detach().mean(dim=1)
         parts = {f"branch_{index + 1}": mean for index, mean in enumerate(means_k)}

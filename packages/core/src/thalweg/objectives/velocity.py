@@ -5,6 +5,7 @@ import torch
 from attrs.validators import ge
 
 from thalweg.facts import Facts
+from thalweg.shapes import per_sample_mean
 from thalweg.types import Batch, ObjectiveValue, Plan, Prediction
 
 
@@ -35,7 +36,7 @@ class Velocity:
     def __call__(self, plan: Plan, prediction: Prediction, batch: Batch) -> ObjectiveValue:  # noqa: ARG002
         """sum_i beta_i mean((v_i - V)^2), the mean over a sample's elements."""
         errors_kN = torch.stack(
-            [(v.float() - plan.velocity).square().mean(dim=(1, 2, 3)) for v in prediction.velocities]
+            [per_sample_mean((v.float() - plan.velocity).square()) for v in prediction.velocities]
         )
         betas_k = torch.full((len(errors_kN),), self.beta, device=errors_kN.device)
         betas_k[-1] = 1.0
