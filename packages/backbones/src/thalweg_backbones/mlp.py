@@ -67,7 +67,8 @@ class FlatReadout(nn.Module):
         """Read what the token stands for."""
         shift, scale = self.modulation(functional.silu(c)).chunk(2, dim=-1)
         flat: Tensor = self.projection(modulate(layer_norm(tokens), shift, scale))
-        return flat.flatten(1).unflatten(1, self.shape)
+        x: Tensor = flat.flatten(1).unflatten(1, self.shape)
+        return x
 
 
 class MLPBackbone(nn.Module):

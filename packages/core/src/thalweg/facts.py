@@ -9,8 +9,8 @@ import attrs
 from thalweg.errors import ConfigError
 from thalweg.storage.redaction import excerpt
 
-LONGEST_SIDE = 8_192
-"""Of an image, in pixels."""
+MOST_CHANNELS, LONGEST_SIDE = 4_096, 8_192
+"""Of an image or latent; the second in pixels."""
 
 MOST_AXES, MOST_ELEMENTS = 16, 2**26
 """Of a sample as a network sees it; the second is the product of all its sizes."""
@@ -34,8 +34,9 @@ def _shown(value: Any) -> str:
 
 
 def _check_shape(_: object, __: object, shape: tuple[int, ...]) -> None:
-    fits = isinstance(shape, tuple) and 1 <= len(shape) <= MOST_AXES
-    if not fits or not all(_within(size, MOST_ELEMENTS) for size in shape) or math.prod(shape) > MOST_ELEMENTS:
+    listed = isinstance(shape, tuple) and 1 <= len(shape) <= MOST_AXES
+    fits = listed and all(_within(size, MOST_ELEMENTS) for size in shape)
+    if not fits or math.prod(shape) > MOST_ELEMENTS:
         raise ConfigError(
             f"facts.shape is {_shown(shape)}; it must be the sizes of one sample, such as (2,) for points or "
             f"(channels, height, width) for images: 1 to {MOST_AXES} of them, each an integer of at least 1, "
@@ -145,3 +146,16 @@ def image_shape(shape: tuple[int, ...], what: str, fix: str) -> tuple[int, int, 
             f"{shape}; {fix}"
         )
     return shape
+
+
+def check_latent(shape: tuple[int, int, int]) -> None:
+    """Make sure that an image or latent has a size that somebody may train on.
+
+    Raises:
+        ConfigError: it has too many channels, or is too large.
+    """
+    if shape[0] > MOST_CHANNELS or max(shape[1:]) > LONGEST_SIDE:
+        raise ConfigError(
+            f"the shape {_shown(shape)} is none of an image or latent: these have at most {MOST_CHANNELS:,} "
+            f"channels and {LONGEST_SIDE:,} pixels a side; correct it"
+        )

@@ -27,7 +27,7 @@ _VARIANCES = (3 / 4, 9 / 16 - 1 / math.pi)
 class NoView:
     """Samples that are no images."""
 
-    def images(self, x: Float[Tensor, "N *shape"]) -> None:  # noqa: ARG002 - the contract hands them over
+    def images(self, x: Float[Tensor, "N *shape"]) -> None:
         """None."""
 
 
@@ -104,5 +104,5 @@ class TwoMoons:
             digest.update(b"" if part.labels_N is None else part.labels_N.numpy().tobytes())
         return f"two_moons:{digest.hexdigest()}"
 
-    def images(self, x: Float[Tensor, "N *shape"]) -> None:  # noqa: ARG002 - the contract hands them over
+    def images(self, x: Float[Tensor, "N *shape"]) -> None:
         """None: points are no images."""

@@ -53,7 +53,8 @@ class AlignmentConfig:
         """Build the projectors, and the teacher where the data set stores nothing of it.
 
         Raises:
-            ConfigError: if the data are no images, there is nowhere to read, or the teacher's grid cannot equal the backbone's.
+            ConfigError: if the data are no images, there is nowhere to read, or the teacher's grid cannot
+                equal the backbone's.
             PluginError: if what the teacher is loaded by is not installed.
             DataError: if the stored features are another teacher's, or the teacher's weights are missing.
         """
