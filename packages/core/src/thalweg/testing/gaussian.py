@@ -8,7 +8,7 @@ import attrs
 from torch import Tensor
 
 from thalweg.interpolant import Interpolant
-from thalweg.shapes import beside
+from thalweg.broadcasting import like
 
 LINEAR = Interpolant.named("linear")
 COSINE = Interpolant.named("cosine")
@@ -30,7 +30,7 @@ class Gaussian:
 
     def velocity(self, x: Tensor, t: Tensor) -> Tensor:
         """The velocity of the probability flow at x and t."""
-        path, time = self.interpolant.schedule, beside(t, x)
+        path, time = self.interpolant.schedule, like(t, x)
         alpha, sigma, m, c2 = self._at(x, t)
         half_dc2 = alpha * path.d_alpha(time) * self.s**2 + sigma * path.d_sigma(time)
         return path.d_alpha(time) * self.mu + half_dc2 / c2 * (x - m)
@@ -55,7 +55,7 @@ class Gaussian:
         return self.mu + self.s * x_1
 
     def _at(self, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        path, time = self.interpolant.schedule, beside(t, x)
+        path, time = self.interpolant.schedule, like(t, x)
         alpha, sigma = path.alpha(time), path.sigma(time)
         return alpha, sigma, alpha * self.mu, alpha * alpha * self.s**2 + sigma * sigma
 
