@@ -1,4 +1,4 @@
-"""Two moons: points of the plane on two interleaved half circles, which scikit-learn draws.
+"""Two moons: points of the plane on two interleaved half circles, those of scikit-learn's ``make_moons``.
 
 The upper moon is (cos a, sin a) and the lower (1 - cos a, 1/2 - sin a), with a from 0 to pi.
 """
@@ -7,9 +7,10 @@ import hashlib
 import math
 
 import attrs
+import numpy as np
 import torch
 from attrs.validators import and_, ge, gt, le, lt
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from thalweg.data.holdout import held_out
@@ -58,15 +59,11 @@ class TwoMoonsConfig:
 
     def build(self) -> "TwoMoons":
         """Draw the points and split them."""
-        # scikit-learn takes a second to import; only who draws the points waits for it.
-        from sklearn.datasets import make_moons
-
-        points, labels = make_moons(self.samples, noise=self.noise, random_state=self.seed)
+        points_N2, labels_N = _moons(self.samples, self.noise, self.seed)
         # By the distribution's own moments, so that other seeds and sizes are points of the same plane.
         mean = torch.tensor(_MEANS, dtype=torch.float64)
         std = torch.tensor(_VARIANCES, dtype=torch.float64).add(self.noise**2).sqrt()
-        clean_N2 = ((torch.from_numpy(points) - mean) / std).to(torch.float32)
-        labels_N = torch.from_numpy(labels).to(torch.int64)
+        clean_N2 = ((points_N2 - mean) / std).to(torch.float32)
         held_out_N = held_out(labels_N, self.validation)
         return TwoMoons(
             facts=self.facts,
@@ -106,3 +103,18 @@ class TwoMoons:
 
     def images(self, x: Float[Tensor, "N *shape"]) -> None:
         """None: points are no images."""
+
+
+def _moons(count: int, noise: float, seed: int) -> tuple[Float[Tensor, "N 2"], Int64[Tensor, " N"]]:
+    """Points, float64, and the moon of each.
+
+    In the order of scikit-learn's draws, but without importing it, which takes every process a second.
+    """
+    draws = np.random.RandomState(seed)
+    upper, lower = (np.linspace(0, np.pi, of) for of in (count // 2, count - count // 2))
+    x = np.concatenate([np.cos(upper), 1 - np.cos(lower)])
+    y = np.concatenate([np.sin(upper), 1 - np.sin(lower) - 0.5])
+    order = np.arange(count)
+    draws.shuffle(order)
+    points = np.stack([x, y], axis=1)[order] + draws.normal(scale=noise, size=(count, 2))
+    return torch.from_numpy(points), torch.from_numpy((order >= count // 2).astype(np.int64))
