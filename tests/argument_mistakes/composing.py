@@ -43,10 +43,6 @@ def mistakes(_: Path) -> list[Mistake]:
             "the data have the shape (64, 64)",
             "(channels, height, width)",
         ),
-        Mistake("a shape of nothing", lambda: thalweg.Facts(shape=()), "facts.shape", "()"),
-        Mistake("a shape with none of it", lambda: thalweg.Facts(shape=(2, 0)), "facts.shape", "(2, 0)"),
-        Mistake("a shape of a billion", lambda: thalweg.Facts(shape=(10**9,)), "facts.shape", "1000000000"),
-        Mistake("a shape in words", lambda: thalweg.Facts(shape="2"), "facts.shape", "'2'"),
         Mistake("a shape of halves", lambda: thalweg.Facts(shape=(4, 8.0, 8)), "facts.shape", "8.0"),
         Mistake(
             "classes of a half", lambda: thalweg.Facts(shape=(4, 8, 8), classes=10.0), "facts.classes", "10.0"

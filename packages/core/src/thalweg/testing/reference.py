@@ -105,10 +105,12 @@ class _Readout(nn.Module):
     def forward(self, tokens: Tensor, c: Tensor) -> Tensor:
         patches: Tensor = self.output(layer_norm(tokens) + self.modulation(c).unsqueeze(1))
         if len(self._shape) != 3:
-            return patches.flatten(1).unflatten(1, self._shape)
+            flat: Tensor = patches.flatten(1).unflatten(1, self._shape)
+            return flat
         rows, columns = self._grid
         x = patches.unflatten(2, (-1, _PATCH, _PATCH)).unflatten(1, (rows, columns))
-        return x.permute(0, 3, 1, 4, 2, 5).flatten(4, 5).flatten(2, 3)
+        image: Tensor = x.permute(0, 3, 1, 4, 2, 5).flatten(4, 5).flatten(2, 3)
+        return image
 
 
 @attrs.frozen
