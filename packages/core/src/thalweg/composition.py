@@ -15,7 +15,7 @@ from thalweg.devices import usable_device
 from thalweg.facts import Facts
 from thalweg.integers import SEED
 from thalweg.interpolant import Interpolant, InterpolantName
-from thalweg.network import FlowNetwork, IntermediateReadouts
+from thalweg.network import FlowNetwork
 from thalweg.plugins import build_component, registry
 
 
@@ -25,7 +25,7 @@ def compose(
     facts: Facts,
     refiner: Any = None,
     branches: Branches = 1,
-    intermediate_readouts: IntermediateReadouts = "shared",
+    intermediate_readouts: str = "shared",
     interpolant: InterpolantName = "linear",
     device: torch.device | str | None = None,
     seed: int = 0,
@@ -88,7 +88,7 @@ def assemble(
     facts: Facts,
     branches: Branches = 1,
     *,
-    intermediate_readouts: IntermediateReadouts = "shared",
+    intermediate_readouts: str = "shared",
     interpolant: InterpolantName = "linear",
     composition: Mapping[str, Any] = MappingProxyType({}),
     device: torch.device | str | None = None,

@@ -5,7 +5,7 @@ It alone knows how the three meet, so any refiner works between the branches of 
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import attrs
 import torch
@@ -18,8 +18,6 @@ from thalweg.errors import ConfigError, PluginError
 from thalweg.facts import Facts
 from thalweg.interpolant import Interpolant
 from thalweg.types import Boundary, Condition, Head, Prediction, Refinement, Stream
-
-IntermediateReadouts = Literal["shared", "own"]
 
 
 class FlowNetwork(nn.Module):
@@ -55,7 +53,7 @@ class FlowNetwork(nn.Module):
         *,
         facts: Facts,
         interpolant: Interpolant | str = "linear",
-        intermediate_readouts: IntermediateReadouts = "shared",
+        intermediate_readouts: str = "shared",
         composition: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
