@@ -37,7 +37,12 @@ def mistakes(_: Path) -> list[Mistake]:
         Mistake("a seed of a fraction", composed(seed=0.5), "seed", "0.5"),
         Mistake("a seed below 0", composed(seed=-1), "seed", "-1"),
         Mistake("a shape of a number", lambda: thalweg.Facts(shape=64), "facts.shape", "64"),
-        Mistake("a shape without channels", lambda: thalweg.Facts(shape=(64, 64)), "facts.shape", "(64, 64)"),
+        Mistake(
+            "images without channels",
+            composed(facts=thalweg.Facts(shape=(64, 64))),
+            "the data have the shape (64, 64)",
+            "(channels, height, width)",
+        ),
         Mistake("a shape of halves", lambda: thalweg.Facts(shape=(4, 8.0, 8)), "facts.shape", "8.0"),
         Mistake(
             "classes of a half", lambda: thalweg.Facts(shape=(4, 8, 8), classes=10.0), "facts.classes", "10.0"

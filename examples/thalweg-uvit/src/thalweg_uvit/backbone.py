@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from thalweg.errors import ConfigError
-from thalweg.facts import Facts
+from thalweg.facts import Facts, image_shape
 from thalweg.layers import TimeEmbedding
 from thalweg.types import Condition, Stream
 from thalweg_uvit.layers import Block, Readout
@@ -51,7 +51,8 @@ class UViTConfig:
 
     def build(self, facts: Facts) -> "UViT":
         """Build it for the data's shape and classes."""
-        _, height, width = facts.shape
+        fix = "take a backbone for data of any shape, such as mlp"
+        _, height, width = image_shape(facts.shape, "backbone uvit", fix)
         if height % self.patch or width % self.patch:
             raise ConfigError(
                 f"backbone.patch is {self.patch}, which does not divide {height} x {width}; choose a divisor"

@@ -79,7 +79,7 @@ class DiTConfig:
         """Build it for images of ``facts.shape``.
 
         Raises:
-            ConfigError: if the patch does not divide the image or the heads the width.
+            ConfigError: if the data are no images, the patch does not divide them or the heads the width.
         """
         return DiT(self, facts)
 
@@ -127,7 +127,7 @@ class DiT(nn.Module):
         super().__init__()
         size = config.dimensions
         self.width, self.depth, self.heads = size.width, size.depth, size.heads
-        self.grid = grid_of(facts.shape, config.patch)
+        self.grid = grid_of("dit", facts.shape, config.patch)
         self._channels, self._patch = facts.shape[0], config.patch
         self._checkpointing = config.checkpointing
         self.patches = PatchEmbedding(

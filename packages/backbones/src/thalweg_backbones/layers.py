@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from thalweg.errors import ConfigError
+from thalweg.facts import image_shape
 from thalweg.layers import attend, layer_norm, linear, modulate, zero_linear
 from thalweg.types import Condition
 
@@ -120,13 +121,19 @@ def _per_head(norm: nn.RMSNorm, x: Tensor, heads: int) -> Tensor:
     return normed.flatten(-2).to(x.dtype)
 
 
-def grid_of(shape: tuple[int, int, int], patch: int) -> tuple[int, int]:
+def grid_of(name: str, shape: tuple[int, ...], patch: int) -> tuple[int, int]:
     """Tokens per column and per row.
 
+    Args:
+        name: of the backbone.
+        shape: of the data.
+        patch: side of a patch.
+
     Raises:
-        ConfigError: if the patch does not divide the image.
+        ConfigError: if the data are no images, or the patch does not divide them.
     """
-    _, height, width = shape
+    fix = "take a backbone for data of any shape, such as mlp"
+    _, height, width = image_shape(shape, f"backbone {name}", fix)
     if height % patch or width % patch:
         raise ConfigError(
             f"backbone.patch is {patch}, which does not divide the {height}x{width} image; "

@@ -75,7 +75,7 @@ class MMDiTConfig:
         """Build it for images of ``facts.shape`` and captions of ``facts.text``.
 
         Raises:
-            ConfigError: if the data have no captions, or the patch does not divide the image.
+            ConfigError: if the data have no captions or are no images, or the patch does not divide them.
         """
         return MMDiT(self, facts)
 
@@ -164,7 +164,7 @@ class MMDiT(nn.Module):
                 "backbone mmdit reads captions and the data have none; use data with captions or backbone dit"
             )
         self.width, self.depth, self.heads = config.width, config.depth, config.heads
-        self.grid = grid_of(facts.shape, config.patch)
+        self.grid = grid_of("mmdit", facts.shape, config.patch)
         self._channels, self._patch = facts.shape[0], config.patch
         self._checkpointing, self._mask_padding = config.checkpointing, config.mask_padding
         self.patches = PatchEmbedding(

@@ -11,6 +11,7 @@ def thalweg_components(register: Register) -> None:
     """Register them; nothing is imported until one is used."""
     register("backbone", "dit", "thalweg_backbones.dit:DiTConfig")
     register("backbone", "mmdit", "thalweg_backbones.mmdit:MMDiTConfig")
+    register("backbone", "mlp", "thalweg_backbones.mlp:MLPConfig")
     register("autoencoder", "sd-vae", "thalweg_backbones.autoencoder.sd_vae:SDVAEConfig")
     register("text_encoder", "minilm", "thalweg_backbones.text.minilm:MiniLMConfig")
     register("text_encoder", "clip", "thalweg_backbones.text.clip:ClipTextConfig")

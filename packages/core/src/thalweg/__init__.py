@@ -11,36 +11,50 @@ from typing import TYPE_CHECKING, Any
 from thalweg.errors import ConfigError, DataError, DivergenceError, PluginError, ThalwegError
 
 if TYPE_CHECKING:
+    from thalweg.averages.ema import EMA
     from thalweg.composition import compose
     from thalweg.config import RunConfig, component_field, load_config
     from thalweg.evaluation.run import evaluate
     from thalweg.facts import Facts
     from thalweg.hookspecs import hookimpl
     from thalweg.importing import import_weights, load
+    from thalweg.interpolant import Interpolant
+    from thalweg.making import build
     from thalweg.network import FlowNetwork
     from thalweg.plugins import registry
+    from thalweg.randomness import generator
     from thalweg.sampling import sample
+    from thalweg.training.batches import Batches
     from thalweg.training.loop import Trainer
-    from thalweg.types import Condition, Prediction
+    from thalweg.training.losses import Losses
+    from thalweg.types import Batch, Condition, Plan, Prediction
 
     __version__: str
 
 __all__ = [
+    "EMA",
+    "Batch",
+    "Batches",
     "Condition",
     "ConfigError",
     "DataError",
     "DivergenceError",
     "Facts",
     "FlowNetwork",
+    "Interpolant",
+    "Losses",
+    "Plan",
     "PluginError",
     "Prediction",
     "RunConfig",
     "ThalwegError",
     "Trainer",
     "__version__",
+    "build",
     "component_field",
     "compose",
     "evaluate",
+    "generator",
     "hookimpl",
     "import_weights",
     "load",
@@ -51,15 +65,23 @@ __all__ = [
 
 # No module of this folder may bear one of these names: importing it would put the module in its place.
 _HOMES = {
+    "Batch": "thalweg.types",
+    "Batches": "thalweg.training.batches",
     "Condition": "thalweg.types",
+    "EMA": "thalweg.averages.ema",
     "Facts": "thalweg.facts",
     "FlowNetwork": "thalweg.network",
+    "Interpolant": "thalweg.interpolant",
+    "Losses": "thalweg.training.losses",
+    "Plan": "thalweg.types",
     "Prediction": "thalweg.types",
     "RunConfig": "thalweg.config",
     "Trainer": "thalweg.training.loop",
+    "build": "thalweg.making",
     "component_field": "thalweg.config",
     "compose": "thalweg.composition",
     "evaluate": "thalweg.evaluation.run",
+    "generator": "thalweg.randomness",
     "hookimpl": "thalweg.hookspecs",
     "import_weights": "thalweg.importing",
     "load": "thalweg.importing",

@@ -9,16 +9,20 @@ import attrs
 from thalweg.errors import ConfigError
 from thalweg.storage.redaction import excerpt
 
-MOST_CHANNELS, LONGEST_SIDE, MOST_PIXELS = 4_096, 8_192, 2**26
-"""Of what a network sees; the last is channels times height times width."""
+MOST_CHANNELS, LONGEST_SIDE = 4_096, 8_192
+"""Of an image or latent; the second in pixels."""
+
+MOST_AXES, MOST_ELEMENTS = 16, 2**26
+"""Of a sample as a network sees it; the second is the product of all its sizes."""
 
 MOST_CLASSES, MOST_BRANCHES = 2**20, 1_024
 LONGEST_CAPTION, WIDEST_TOKEN = 4_096, 65_536
 
 
-def _as_shape(shape: Iterable[int]) -> tuple[int, int, int]:
+def _as_shape(shape: Iterable[int]) -> tuple[int, ...]:
     # The validator counts them, and says what else it may be given.
-    return tuple(shape) if isinstance(shape, Iterable) else shape  # type: ignore[return-value]
+    listed = isinstance(shape, Iterable) and not isinstance(shape, str | bytes | Mapping)
+    return tuple(shape) if listed else shape  # type: ignore[return-value]
 
 
 def _within(value: Any, highest: int) -> bool:
@@ -29,13 +33,14 @@ def _shown(value: Any) -> str:
     return excerpt(repr(value), 60)
 
 
-def _check_shape(_: object, __: object, shape: tuple[int, int, int]) -> None:
-    limits = (MOST_CHANNELS, LONGEST_SIDE, LONGEST_SIDE)
-    fits = isinstance(shape, tuple) and len(shape) == 3 and all(map(_within, shape, limits))
-    if not fits or math.prod(shape) > MOST_PIXELS:
+def _check_shape(_: object, __: object, shape: tuple[int, ...]) -> None:
+    listed = isinstance(shape, tuple) and 1 <= len(shape) <= MOST_AXES
+    fits = listed and all(_within(size, MOST_ELEMENTS) for size in shape)
+    if not fits or math.prod(shape) > MOST_ELEMENTS:
         raise ConfigError(
-            f"facts.shape is {_shown(shape)}; it must be (channels, height, width), each at least 1, at most "
-            f"{MOST_CHANNELS:,} channels and {LONGEST_SIDE:,} pixels a side, and {MOST_PIXELS:,} in all"
+            f"facts.shape is {_shown(shape)}; it must be the sizes of one sample, such as (2,) for points or "
+            f"(channels, height, width) for images: 1 to {MOST_AXES} of them, each an integer of at least 1, "
+            f"and at most {MOST_ELEMENTS:,} numbers in all"
         )
 
 
@@ -96,7 +101,8 @@ class Facts:
     the others once the backbone stands, so a refiner may rely on all but the last.
 
     Attributes:
-        shape: channels, height and width of what the network sees.
+        shape: of one sample as the network sees it, of any number of axes; of an image channels, height
+            and width.
         classes: number of classes; None for data without classes.
         text: L and E, tokens of a caption and their width; None for data without captions.
         features: what the data set stores of teachers, by their names.
@@ -111,7 +117,7 @@ class Facts:
         readouts: names of the read-outs that the refiner feeds.
     """
 
-    shape: tuple[int, int, int] = attrs.field(converter=_as_shape, validator=_check_shape)
+    shape: tuple[int, ...] = attrs.field(converter=_as_shape, validator=_check_shape)
     classes: int | None = attrs.field(default=None, validator=_check_classes)
     text: tuple[int, int] | None = attrs.field(default=None, validator=_check_text)
     features: Mapping[str, StoredFeatures] = attrs.field(factory=dict)
@@ -123,3 +129,35 @@ class Facts:
     heads: int = 0
     grid: tuple[int, int] = (0, 0)
     readouts: tuple[str, ...] = ()
+
+
+def image_shape(shape: tuple[int, ...], what: str, fix: str) -> tuple[int, int, int]:
+    """Channels, height and width of data that must be images.
+
+    Args:
+        shape: of the data.
+        what: needs images, such as ``backbone dit``.
+        fix: what to do where they are none.
+
+    Raises:
+        ConfigError: they have another number of axes.
+    """
+    if len(shape) != 3:
+        raise ConfigError(
+            f"{what} is for images alone, of shape (channels, height, width), and the data have the shape "
+            f"{shape}; {fix}"
+        )
+    return shape
+
+
+def check_latent(shape: tuple[int, int, int]) -> None:
+    """Make sure that an image or latent has a size that somebody may train on.
+
+    Raises:
+        ConfigError: it has too many channels, or is too large.
+    """
+    if shape[0] > MOST_CHANNELS or max(shape[1:]) > LONGEST_SIDE:
+        raise ConfigError(
+            f"the shape {_shown(shape)} is none of an image or latent: these have at most {MOST_CHANNELS:,} "
+            f"channels and {LONGEST_SIDE:,} pixels a side; correct it"
+        )

@@ -28,6 +28,7 @@ def thalweg_components(register: Register) -> None:
     register("schedule", "linear", "thalweg.schedules.linear:LinearConfig")
     register("average", "ema", "thalweg.averages.ema:EmaConfig")
     register("dataset", "digits", "thalweg.data.digits:DigitsConfig")
+    register("dataset", "two_moons", "thalweg.data.two_moons:TwoMoonsConfig")
     register("dataset", "images", "thalweg.data.images:ImagesConfig")
     register("dataset", "shards", "thalweg.data.shards.dataset:ShardsConfig")
     register("source", "folder", "thalweg.data.sources.folder:FolderConfig")

@@ -35,7 +35,7 @@ class SampleNoise:
     Each sample owns a stream, so the draws of sample i do not depend on the other indices.
     """
 
-    def __init__(self, seed: int, indices: Sequence[int], shape: tuple[int, int, int]) -> None:
+    def __init__(self, seed: int, indices: Sequence[int], shape: tuple[int, ...]) -> None:
         self._shape = shape
         self._generators = [generator(seed, "sample", index) for index in indices]
 

@@ -33,9 +33,9 @@ class Summary:
         parameters: trainable parameters.
         fixed: numbers of fixed tables, such as positions, which some papers count in.
         parts: trainable parameters by part of the network.
-        gflop_forward: 10^9 floating-point operations of one image's forward pass with all read-outs, a
+        gflop_forward: 10^9 floating-point operations of one sample's forward pass with all read-outs, a
             multiply-add counted as two, attention included. (The paper's GFLOPS are multiply-adds.)
-        tokens: tokens per image.
+        tokens: tokens per sample.
         batch_size: what the memory is estimated for.
         state_bytes: weights, gradients, optimiser state and averaged weights in float32.
         activation_bytes: what the forward pass keeps for the backward pass, uncompiled.
@@ -103,7 +103,7 @@ def _parts(network: FlowNetwork) -> dict[str, int]:
 
 
 def forward_flop(network: FlowNetwork) -> int:
-    """Floating-point operations of one image's forward pass with all read-outs, of a network on meta."""
+    """Floating-point operations of one sample's forward pass with all read-outs, of a network on meta."""
     inputs = _inputs(network, 1, "meta")
     # Fused attention kernels count as nothing; written as matrix products it counts 4 T^2 D a layer.
     with torch.no_grad(), FlopCounter() as counter, sdpa_kernel(SDPBackend.MATH):

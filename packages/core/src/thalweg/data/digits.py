@@ -78,7 +78,7 @@ class Digits:
         """A hash of all samples and labels of both parts."""
         digest = hashlib.sha256()
         for part in (self.train, self.validation):
-            digest.update(part.clean_NCHW.numpy().tobytes())
+            digest.update(part.clean.numpy().tobytes())
             digest.update(b"" if part.labels_N is None else part.labels_N.numpy().tobytes())
         return f"digits:{digest.hexdigest()}"
 

@@ -28,11 +28,11 @@ class TensorSplit:
             raise DataError(
                 f"there are {len(clean)} samples but {len(labels)} labels; give one label per sample"
             )
-        self.clean_NCHW = clean
+        self.clean = clean
         self.labels_N = labels
 
     def __len__(self) -> int:
-        return len(self.clean_NCHW)
+        return len(self.clean)
 
     def batch(
         self,
@@ -46,4 +46,4 @@ class TensorSplit:
         """
         index_N = torch.tensor(indices, dtype=torch.int64)
         labels_N = None if self.labels_N is None else self.labels_N[index_N]
-        return Batch(self.clean_NCHW[index_N], Condition(labels_N))
+        return Batch(self.clean[index_N], Condition(labels_N))

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from thalweg.errors import ConfigError
 from thalweg.evaluation.images import Piece
+from thalweg.facts import image_shape
 from thalweg.plugins import build_component
 from thalweg.protocols import Autoencoder, Dataset, View
 from thalweg.randomness import generator
@@ -97,19 +98,23 @@ class Decoder:
         self._dataset, self._autoencoder, self._device = dataset, autoencoder, device
         self.autoencoder: Any = "none" if autoencoder is None else dict(autoencoder.identity)
 
-    def __call__(self, x: Float[Tensor, "N C H W"]) -> UInt8[Tensor, "N channels height width"]:
+    def __call__(self, x: Float[Tensor, "N *shape"]) -> UInt8[Tensor, "N channels height width"]:
         """Images 0..255 on the CPU.
 
         Raises:
             ConfigError: if nobody here can make images of them.
         """
         images = None
+        if x.dim() != 4 and self._autoencoder is not None:
+            image_shape(tuple(x.shape[1:]), "an autoencoder", "leave autoencoder out")
         if self._autoencoder is not None:
             with torch.no_grad():
                 images = self._autoencoder.decode(x.to(self._device))
         elif self._dataset is not None:
             images = self._dataset.images(x)
         if images is None:
+            what = "to evaluate samples, or to draw them as .npz, .tar or PNG,"
+            image_shape(tuple(x.shape[1:]), what, "draw them into a folder")
             raise ConfigError(
                 f"samples of shape {'x'.join(map(str, x.shape[1:]))} are no images by themselves; name what "
                 "decodes them: autoencoder=sd-vae, or autoencoder=identity for pixels"

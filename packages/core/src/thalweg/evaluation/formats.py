@@ -65,7 +65,7 @@ def write_pngs(path: Path, blocks: Iterator[Block], drawn: Mapping[str, Any]) ->
 
 
 def write_folder(path: Path, blocks: Iterator[Block], drawn: Mapping[str, Any]) -> None:
-    """``samples.safetensors``, and a picture where they have one or three channels."""
+    """``samples.safetensors``, and a picture where they are images of one or three channels."""
     files.disk.make_folder(path)
     every = list(blocks)
     tensors: dict[str, Tensor] = {
@@ -75,7 +75,7 @@ def write_folder(path: Path, blocks: Iterator[Block], drawn: Mapping[str, Any]) 
     }
     count, start = len(tensors["x"]), int(drawn["start"])
     write_tensors(path / TENSORS, {**tensors, "indices": torch.arange(start, start + count)})
-    if tensors["x"].shape[1] in (1, 3):
+    if tensors["x"].dim() == 4 and tensors["x"].shape[1] in (1, 3):
         images = to_images(tensors["x"][:_MOST_SHOWN])
         save_png(
             grid(images, _columns(len(images), tensors.get("labels")), enlargement(images)), path / PICTURE

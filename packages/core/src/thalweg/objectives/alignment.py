@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from thalweg.config import component_field
 from thalweg.errors import ConfigError, DataError
-from thalweg.facts import Facts
+from thalweg.facts import Facts, image_shape
 from thalweg.layers import MLP
 from thalweg.plugins import build_component
 from thalweg.protocols import Teacher
@@ -53,10 +53,12 @@ class AlignmentConfig:
         """Build the projectors, and the teacher where the data set stores nothing of it.
 
         Raises:
-            ConfigError: if there is nowhere to read, or the teacher's grid cannot equal the backbone's.
+            ConfigError: if the data are no images, there is nowhere to read, or the teacher's grid cannot
+                equal the backbone's.
             PluginError: if what the teacher is loaded by is not installed.
             DataError: if the stored features are another teacher's, or the teacher's weights are missing.
         """
+        image_shape(facts.shape, "objectives.alignment", "leave the objective out")
         after = self.after
         if after is None:
             if facts.branches == 1:

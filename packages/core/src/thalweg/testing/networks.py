@@ -1,12 +1,15 @@
 """Networks that a component under test stands in, beside every partner that is registered."""
 
+import contextlib
 from collections.abc import Iterator
 from typing import Any
 
+import attrs
 import torch
 
 from thalweg.composition import assemble
 from thalweg.config import component, dump_component
+from thalweg.errors import ConfigError
 from thalweg.facts import Facts
 from thalweg.network import FlowNetwork
 from thalweg.plugins import registry
@@ -16,6 +19,9 @@ from thalweg.testing.subject import Subject
 from thalweg.types import Boundary, Condition, Stream
 
 REFERENCE = "the reference backbone"
+
+OTHER_SHAPES = ((2,), (3, 4), (2, 1, 3, 2))
+"""Of data that are no images: points, vectors in rows, volumes."""
 
 
 def partners(kind: str) -> Iterator[tuple[str, Any]]:
@@ -32,6 +38,16 @@ def partners(kind: str) -> Iterator[tuple[str, Any]]:
 def backbones() -> list[tuple[str, Any]]:
     """The reference backbone and every registered one."""
     return [(REFERENCE, ReferenceBackboneConfig()), *partners("backbone")]
+
+
+def taken(backbone: Any, facts: Facts) -> list[tuple[int, ...]]:
+    """Those of :data:`OTHER_SHAPES` that a backbone works on; one for images alone refuses them."""
+    found: list[tuple[int, ...]] = []
+    for shape in OTHER_SHAPES:
+        with contextlib.suppress(ConfigError):
+            network(backbone, None, 1, attrs.evolve(facts, shape=shape), device="meta")
+            found.append(shape)
+    return found
 
 
 def refiners() -> list[tuple[str, Any]]:

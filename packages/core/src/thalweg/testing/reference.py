@@ -4,6 +4,8 @@ They are registered nowhere. A refiner that is checked where no backbone is inst
 branches of this one, and it shows that nothing is relied on beyond the contract.
 """
 
+import math
+
 import attrs
 import torch
 from jaxtyping import Float
@@ -20,7 +22,10 @@ _DEPTH = 4
 
 @attrs.frozen
 class ReferenceBackboneConfig:
-    """A stack of modulated MLPs over 2x2 patches, with a mean over tokens in place of attention."""
+    """A stack of modulated MLPs over 2x2 patches, with a mean over tokens in place of attention.
+
+    Of what is no image, all is one token.
+    """
 
     def build(self, facts: Facts) -> "ReferenceBackbone":
         """Build it."""
@@ -36,18 +41,22 @@ class ReferenceBackbone(nn.Module):
 
     def __init__(self, facts: Facts) -> None:
         super().__init__()
-        channels, height, width = facts.shape
-        self._shape = facts.shape
-        self.grid = (height // _PATCH, width // _PATCH)
-        self.patches = nn.Conv2d(channels, _WIDTH, _PATCH, _PATCH)
+        self._shape, self.grid = facts.shape, (1, 1)
+        self.patches: nn.Module = nn.Sequential(nn.Flatten(1), nn.Linear(math.prod(facts.shape), _WIDTH))
+        if len(facts.shape) == 3:
+            channels, height, width = facts.shape
+            self.grid = (height // _PATCH, width // _PATCH)
+            self.patches = nn.Conv2d(channels, _WIDTH, _PATCH, _PATCH)
         self.positions = nn.Parameter(0.02 * torch.randn(self.grid[0] * self.grid[1], _WIDTH))
         self.time = TimeEmbedding(_WIDTH)
         self.classes = nn.Embedding((facts.classes or 0) + 1, _WIDTH)
         self.blocks = nn.ModuleList(_Block() for _ in range(_DEPTH))
 
-    def embed(self, x_t: Float[Tensor, "N C H W"], condition: Condition) -> Stream:  # noqa: ARG002
+    def embed(self, x_t: Float[Tensor, "N *shape"], condition: Condition) -> Stream:  # noqa: ARG002
         """Patches with positions."""
-        return Stream(self.patches(x_t).flatten(2).transpose(1, 2) + self.positions)
+        patches = self.patches(x_t)
+        tokens = patches.flatten(2).transpose(1, 2) if len(self._shape) == 3 else patches.unsqueeze(1)
+        return Stream(tokens + self.positions)
 
     def condition(self, t: Float[Tensor, " N"], condition: Condition) -> Float[Tensor, "N D"]:
         """Time and class."""
@@ -68,8 +77,8 @@ class ReferenceBackbone(nn.Module):
         return stream.with_tokens(tokens)
 
     def readout(self) -> nn.Module:
-        """A zero linear layer to patches."""
-        return _Readout(self.grid, self._shape[0])
+        """A zero linear layer to patches, or to all of a sample."""
+        return _Readout(self.grid, self._shape)
 
 
 class _Block(nn.Module):
@@ -87,16 +96,19 @@ class _Block(nn.Module):
 
 
 class _Readout(nn.Module):
-    def __init__(self, grid: tuple[int, int], channels: int) -> None:
+    def __init__(self, grid: tuple[int, int], shape: tuple[int, ...]) -> None:
         super().__init__()
-        self._grid, self._channels = grid, channels
+        self._grid, self._shape = grid, shape
         self.modulation = zero_linear(_WIDTH, _WIDTH)
-        self.output = zero_linear(_WIDTH, _PATCH * _PATCH * channels)
+        self.output = zero_linear(_WIDTH, math.prod(shape) // math.prod(grid))
 
     def forward(self, tokens: Tensor, c: Tensor) -> Tensor:
-        patches = self.output(layer_norm(tokens) + self.modulation(c).unsqueeze(1))
+        patches: Tensor = self.output(layer_norm(tokens) + self.modulation(c).unsqueeze(1))
+        if len(self._shape) != 3:
+            flat: Tensor = patches.flatten(1).unflatten(1, self._shape)
+            return flat
         rows, columns = self._grid
-        x = patches.unflatten(2, (self._channels, _PATCH, _PATCH)).unflatten(1, (rows, columns))
+        x = patches.unflatten(2, (-1, _PATCH, _PATCH)).unflatten(1, (rows, columns))
         image: Tensor = x.permute(0, 3, 1, 4, 2, 5).flatten(4, 5).flatten(2, 3)
         return image
 

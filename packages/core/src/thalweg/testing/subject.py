@@ -29,7 +29,7 @@ class Subject:
         name: what it is registered under.
         options: fields of a small one, beside those that its config class states as ``small``.
         facts: what it is built for.
-        shapes: shapes of latents that it must work on.
+        shapes: shapes of images or latents that it must work on.
         backend: of torch.compile; ``inductor`` needs a C++ compiler.
         folder: an empty folder, for those that write; each rule gets one of its own unless it is stated.
         checkpoint: makes the tensors of a checkpoint that an importer reads, and what has to be told beside

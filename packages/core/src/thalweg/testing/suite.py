@@ -30,7 +30,7 @@ class ConformanceSuite:
         name: what it is registered under.
         options: fields of a small one, beside those that its config class states as ``small``.
         facts: what it is built for.
-        shapes: shapes of latents that it must work on.
+        shapes: shapes of images or latents that it must work on.
         backend: of torch.compile; ``inductor`` needs a C++ compiler.
         expected_failures: names of rules that it breaks, with the reasons.
     """

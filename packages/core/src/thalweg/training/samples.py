@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
 from jaxtyping import Float, UInt8
 from lightning_fabric import Fabric
 from torch import Tensor
@@ -40,7 +41,7 @@ class SampleGrid:
         folder: Path,
         held_out: Split,
         reading: Reading,
-        images: Callable[[Float[Tensor, "N C H W"]], UInt8[Tensor, "N channels height width"] | None],
+        images: Callable[[Float[Tensor, "N *shape"]], UInt8[Tensor, "N channels height width"] | None],
         sampler: Sampler,
         guidance: Guidance | None,
         *,
@@ -57,6 +58,8 @@ class SampleGrid:
     def __call__(self, network: FlowNetwork, step: int, fabric: Fabric) -> Path | None:
         """Draw the picture of a step; the first process writes it. None where the data are no images.
 
+        Data of another shape than an image's are asked first, and nothing is drawn for them in vain.
+
         Every process draws all of it: a sharded network needs them all for each evaluation, of which an
         adaptive sampler takes as many as its samples ask for.
 
@@ -64,7 +67,9 @@ class SampleGrid:
             ThalwegError: if it cannot be written.
             UnreadableError: on every process, if one cannot read the captions.
         """
-        classes = network.facts.classes
+        classes, shape = network.facts.classes, network.facts.shape
+        if len(shape) != 3 and self._images(torch.zeros(1, *shape)) is None:
+            return None
         drawn = sample(
             network,
             labels=None if classes is None else [index % classes for index in range(self._count)],

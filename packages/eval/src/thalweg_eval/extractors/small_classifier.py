@@ -18,7 +18,7 @@ from torch.nn import functional
 from thalweg.data.order import indices
 from thalweg.data.pixels import from_images
 from thalweg.errors import ConfigError, DataError, ThalwegError
-from thalweg.facts import Facts
+from thalweg.facts import Facts, image_shape
 from thalweg.integers import AT_ONCE, SEED, STEPS, Integers
 from thalweg.randomness import generator
 from thalweg.types import Features
@@ -53,11 +53,12 @@ class SmallClassifierConfig:
         """The classifier with its initial weights.
 
         Raises:
-            ConfigError: for unconditional data, which teach no class.
+            ConfigError: for unconditional data, which teach no class, and for data that are no images.
         """
+        shape = image_shape(facts.shape, "the extractor 'small_classifier'", "choose other metrics")
         if facts.classes is None:
             raise ConfigError("the extractor 'small_classifier' needs data with classes; choose another")
-        return SmallClassifier(self, facts.shape, facts.classes)
+        return SmallClassifier(self, shape, facts.classes)
 
 
 class SmallClassifier(nn.Module):

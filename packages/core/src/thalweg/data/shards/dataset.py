@@ -20,7 +20,7 @@ from thalweg.data.shards.index import ShardIndex, read_index
 from thalweg.data.shards.split import ShardSplit
 from thalweg.data.shards.store import Arrays, ShardStore
 from thalweg.errors import ConfigError, DataError
-from thalweg.facts import Facts, StoredFeatures
+from thalweg.facts import Facts, StoredFeatures, check_latent
 from thalweg.plugins import build_component
 from thalweg.protocols import Autoencoder
 from thalweg.storage import Cache, Location, default_cache
@@ -60,6 +60,7 @@ class Expected:
 
     def __attrs_post_init__(self) -> None:
         _ = self.facts  # which refuses what is none
+        check_latent(self.shape)
 
     @property
     def facts(self) -> Facts:

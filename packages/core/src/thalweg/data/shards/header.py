@@ -19,6 +19,7 @@ from thalweg.facts import (
     WIDEST_TOKEN,
     Facts,
     StoredFeatures,
+    check_latent,
 )
 
 MOST_SAMPLES = 2**30
@@ -35,6 +36,7 @@ _stored = in_(("float16", "float32"))
 def _check_shape(_: object, __: object, shape: tuple[int, int, int]) -> None:
     try:
         Facts(shape=shape)
+        check_latent(shape)
     except ConfigError as error:
         raise ValueError(f"'shape' must be that of an image or latent: {error}") from None
 

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from thalweg.composition import seeded
+from thalweg.errors import ConfigError, PluginError
 from thalweg.facts import Facts
-from thalweg.testing.networks import conditioned, network
+from thalweg.testing.networks import OTHER_SHAPES, conditioned, network
 from thalweg.testing.numbers import awake, captions, draws, require_near, require_shape
-from thalweg.testing.rules import does_not_apply, require, rule
+from thalweg.testing.rules import BrokenRuleError, does_not_apply, require, rule
 from thalweg.testing.subject import Subject
 from thalweg.types import Condition
 
@@ -55,8 +56,9 @@ def shapes_hold_on_every_rectangle(subject: Subject) -> None:
                 f"width {backbone.width} is no multiple of heads {backbone.heads}",
             )
             require(
-                shape[1] * backbone.grid[1] == shape[2] * backbone.grid[0],
-                f"grid is {backbone.grid} for samples of {shape[1]}x{shape[2]}; patches must be square",
+                shape[1] * backbone.grid[1] == shape[2] * backbone.grid[0] or tuple(backbone.grid) == (1, 1),
+                f"grid is {backbone.grid} for samples of {shape[1]}x{shape[2]}; patches must be square, or "
+                f"one token stand for all, with the grid (1, 1)",
             )
             stream = backbone.embed(draws(2, *shape), condition)
             require_shape("embed(...).tokens", stream.tokens, (2, tokens, backbone.width))
@@ -65,6 +67,31 @@ def shapes_hold_on_every_rectangle(subject: Subject) -> None:
             out = backbone.run(stream, c, 0, backbone.depth)
             require_shape("run(...).tokens", out.tokens, (2, tokens, backbone.width), torch.float32)
             require_shape("readout()(tokens, c)", awake(readout(backbone))(out.tokens, c), (2, *shape))
+
+
+@rule("backbone")
+def data_of_any_shape_are_taken_or_refused(subject: Subject) -> None:
+    """On points, vectors and volumes it works, or says in a ConfigError that it is for images alone."""
+    for shape in OTHER_SHAPES:
+        facts = attrs.evolve(subject.facts, shape=shape)
+        try:
+            backbone = made(subject, facts)
+        except ConfigError as error:
+            require(
+                str(shape) in str(error),
+                f"samples of shape {shape} are refused without saying so: {error}; name the shape",
+            )
+            continue
+        except PluginError as error:
+            raise BrokenRuleError(
+                f"on samples of shape {shape} it fails ({error}); work on any shape, or refuse what is no "
+                f"image, as thalweg.facts.image_shape does"
+            ) from error
+        condition, tokens = conditioned(facts), math.prod(backbone.grid)
+        c = backbone.condition(TIMES, condition)
+        out = backbone.run(backbone.embed(draws(2, *shape), condition), c, 0, backbone.depth)
+        require_shape("run(...).tokens", out.tokens, (2, tokens, backbone.width), torch.float32)
+        require_shape("readout()(tokens, c)", awake(readout(backbone))(out.tokens, c), (2, *shape))
 
 
 @rule("backbone")

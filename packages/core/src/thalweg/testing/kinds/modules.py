@@ -1,5 +1,6 @@
 """What backbones and refiners keep as parts of a network, whichever of the two is under test."""
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 
 from thalweg.network import FlowNetwork
 from thalweg.testing import ranks
-from thalweg.testing.networks import asked, backbones, between, network, refiners, stirred
+from thalweg.testing.networks import asked, backbones, between, network, refiners, stirred, taken
 from thalweg.testing.numbers import captions, draws, outputs, require_near, require_shape
 from thalweg.testing.rules import require, rule
 from thalweg.testing.subject import Subject
@@ -51,7 +52,7 @@ def it_works_with_every_partner(subject: Subject) -> None:
     """Between the branches of every registered backbone (or with every refiner), on every shape."""
     for name, backbone, refiner in pairs(subject):
         branches = branches_of(subject, backbone)
-        for shape in subject.shapes:
+        for shape in (*subject.shapes, *taken(backbone, subject.facts)):
             facts = attrs.evolve(subject.facts, shape=shape)
             net = stirred(backbone, refiner, branches, facts)
             prediction = net(*asked(facts, branches))
@@ -214,8 +215,15 @@ def _differentiated(module: nn.Module, called: Any, question: tuple[Any, ...]) -
     return [out.detach() for out in found], gradients
 
 
-def _require_gradients(net: nn.Module, where: str) -> None:
-    missing = [name for name, p in net.named_parameters() if p.grad is None or not p.grad.any()]
+def _require_gradients(net: FlowNetwork, where: str) -> None:
+    # A refiner that looks from token to token has nothing to choose from where there is one: the gradient of
+    # its queries is zero then.
+    one_token = math.prod(net.facts.grid) == 1
+    missing = [
+        name
+        for name, p in net.named_parameters()
+        if p.grad is None or not (p.grad.any() or (one_token and name.startswith("refiner.")))
+    ]
     require(
         not missing,
         f"{where} no gradient reaches {', '.join(missing[:5])}; use it in every forward pass, or take it away"

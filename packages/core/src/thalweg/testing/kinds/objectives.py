@@ -9,13 +9,14 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from thalweg.composition import seeded
 from thalweg.config import FaultyConfigError
+from thalweg.errors import ConfigError
 from thalweg.facts import Facts
 from thalweg.interpolant import Interpolant
 from thalweg.network import FlowNetwork
 from thalweg.planners.branch_times import BranchTimes
 from thalweg.planning import draw_plan
 from thalweg.testing.gaussian import COSINE, LINEAR
-from thalweg.testing.networks import stirred
+from thalweg.testing.networks import OTHER_SHAPES, stirred
 from thalweg.testing.numbers import draws, images, require_shape
 from thalweg.testing.reference import ReferenceBackboneConfig, ReferenceRefinerConfig
 from thalweg.testing.rules import does_not_apply, require, rule
@@ -42,12 +43,13 @@ def built(subject: Subject, **options: Any) -> Any:
 
 def planned(subject: Subject, interpolant: Interpolant = LINEAR) -> tuple[Plan, Batch]:
     """What the network is asked, and a batch with all that there may be in one."""
-    channels, height, width = subject.facts.shape
-    clean = draws(3, channels, height, width)
+    shape = subject.facts.shape
+    clean = draws(3, *shape)
     features = {
         name: draws(3, one.grid[0] * one.grid[1], one.width) for name, one in subject.facts.features.items()
     }
-    batch = Batch(clean, LABELS, features, images(3, 3, 2 * height, 2 * width))
+    seen = images(3, 3, 2 * shape[1], 2 * shape[2]) if len(shape) == 3 else None
+    batch = Batch(clean, LABELS, features, seen)
     planner = BranchTimes(Uniform(), 2, 0.01)
     return draw_plan(planner, batch, torch.Generator().manual_seed(0), interpolant), batch
 
@@ -96,6 +98,26 @@ def one_finite_float32_loss_a_sample(subject: Subject) -> None:
             shape = () if of_batch(objective) and value.total.dim() == 0 else (3,)
             require_shape("ObjectiveValue.total", value.total, shape, torch.float32)
             require(torch.isfinite(value.total).all(), "the loss is not finite")
+
+
+@rule("objective")
+def data_of_any_shape_are_taken_or_refused(subject: Subject) -> None:
+    """On points, vectors and volumes it works, or says in a ConfigError that it is for images alone."""
+    for shape in OTHER_SHAPES:
+        other = attrs.evolve(subject, facts=attrs.evolve(subject.facts, shape=shape, features={}))
+        try:
+            objective = built(other)
+        except ConfigError as error:
+            require(
+                str(shape) in str(error),
+                f"samples of shape {shape} are refused without saying so: {error}; name the shape",
+            )
+            continue
+        total = objective(stepped(other, predicted(other, objective))).total
+        require_shape(
+            f"of samples of shape {shape} ObjectiveValue.total", total, () if total.dim() == 0 else (3,)
+        )
+        require(torch.isfinite(total).all(), f"of samples of shape {shape} the loss is not finite")
 
 
 @rule("objective")
