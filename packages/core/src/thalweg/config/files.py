@@ -29,6 +29,9 @@ _KEY = re.compile(rf"(?<![\w-])[\w-]+(?:\s*\.\s*[\w-]+){{{_DEEPEST}}}")
 _KEY = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 
 
+_SEVERAL = "there are {} of them; state the whole list, as in {}=[...]"
+
+
 def load_config(
     path: Path | str, overrides: Iterable[str] = (), registry: Registry | None = None
 ) -> RunConfig:
@@ -204,6 +207,10 @@ def apply_override(
     table = data
     for parent in parents:
         below = table.get(parent, {})
+        if isinstance(below, list) and len(below) == 1:
+            below = below[0]
+        elif isinstance(below, list):
+            raise FaultyConfigError([Problem(tuple(key.split(".")), _SEVERAL.format(len(below), parent))])
         if isinstance(below, str) and below != "none":
             below = {"type": below}
         table[parent] = table = below if isinstance(below, dict) else {}

@@ -26,7 +26,7 @@ class Parts:
         objectives: the terms of the loss, by name.
         planner: draws times and noise.
         sampler: for sample grids.
-        guidance: for sample grids; None for none.
+        guidance: for sample grids, from the network outwards.
     """
 
     dataset: Dataset
@@ -34,7 +34,7 @@ class Parts:
     objectives: Mapping[str, Objective]
     planner: Planner
     sampler: Sampler
-    guidance: Guidance | None
+    guidance: tuple[Guidance, ...]
 
 
 def build(
@@ -82,7 +82,7 @@ def build(
     interpolant = Interpolant.named(config.plan.interpolant)
     time_sampler = build_component(config.plan.time_sampler, facts)
     sampling = config.sampling
-    guidance = None if sampling.guidance is None else build_component(sampling.guidance, facts)
+    guidance = tuple(build_component(one, facts) for one in sampling.guidance)
     network.facts = facts
     return Parts(
         dataset=dataset,
