@@ -15,13 +15,14 @@ if TYPE_CHECKING:
     from thalweg.config import RunConfig, component_field, load_config
     from thalweg.evaluation.run import evaluate
     from thalweg.facts import Facts
+    from thalweg.guidance import within
     from thalweg.hookspecs import hookimpl
     from thalweg.importing import import_weights, load
     from thalweg.network import FlowNetwork
     from thalweg.plugins import registry
     from thalweg.sampling import sample
     from thalweg.training.loop import Trainer
-    from thalweg.types import Condition, Prediction
+    from thalweg.types import Condition, Head, Prediction, Query
 
     __version__: str
 
@@ -32,8 +33,10 @@ __all__ = [
     "DivergenceError",
     "Facts",
     "FlowNetwork",
+    "Head",
     "PluginError",
     "Prediction",
+    "Query",
     "RunConfig",
     "ThalwegError",
     "Trainer",
@@ -47,6 +50,7 @@ __all__ = [
     "load_config",
     "registry",
     "sample",
+    "within",
 ]
 
 # No module of this folder may bear one of these names: importing it would put the module in its place.
@@ -54,7 +58,9 @@ _HOMES = {
     "Condition": "thalweg.types",
     "Facts": "thalweg.facts",
     "FlowNetwork": "thalweg.network",
+    "Head": "thalweg.types",
     "Prediction": "thalweg.types",
+    "Query": "thalweg.types",
     "RunConfig": "thalweg.config",
     "Trainer": "thalweg.training.loop",
     "component_field": "thalweg.config",
@@ -66,6 +72,7 @@ _HOMES = {
     "load_config": "thalweg.config",
     "registry": "thalweg.plugins",
     "sample": "thalweg.sampling",
+    "within": "thalweg.guidance",
 }
 
 
