@@ -11,7 +11,16 @@ from thalweg.errors import ConfigError, PluginError
 from thalweg.protocols import Guidance
 from thalweg.types import Condition, ConditionalField, Query
 
-__all__ = ["Broken", "ConditionedField", "breaks_of", "composed", "heads_of", "identities", "opened", "within"]
+__all__ = [
+    "Broken",
+    "ConditionedField",
+    "breaks_of",
+    "composed",
+    "heads_of",
+    "identities",
+    "opened",
+    "within",
+]
 
 # A time of a grid such as linspace(1, 0, 11)[3] misses 0.7 by a rounding error; it counts as 0.7.
 _ROUNDING = 1e-9
@@ -87,8 +96,8 @@ def heads_of(field: ConditionalField, who: str) -> Any:
     heads = getattr(field, "heads", None)
     if heads is None:
         raise ConfigError(
-            f"{who} reads the network's own heads, so it must stand innermost; make it the first of the list, "
-            'as in guidance = ["internal", "cfg"]'
+            f"{who} reads the network's own heads, so it must stand innermost; make it the first of the "
+            'list, as in guidance = ["internal", "cfg"]'
         )
     return heads
 

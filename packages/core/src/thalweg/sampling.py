@@ -143,8 +143,8 @@ def _network(given: Any, shape: Sequence[int] | None) -> VelocityNetwork:
         return given
     if not callable(given) or isinstance(given, type):
         raise ConfigError(
-            f"network is {described(given)}; give a network, as thalweg.compose or thalweg.load return it, or "
-            "a function of (x, t)"
+            f"network is {described(given)}; give a network, as thalweg.compose or thalweg.load return it, "
+            "or a function of (x, t)"
         )
     if shape is None:
         raise ConfigError("a plain function does not say what it is drawn in; give shape, such as shape=(2,)")

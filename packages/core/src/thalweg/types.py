@@ -53,8 +53,8 @@ __all__ = [
 ]
 
 VelocityField = Callable[[Tensor, Tensor], Tensor]
-"""``velocity(x, t_N) -> velocity`` for x of any shape (N, ...). Times are float64 on the CPU, so that deciding on them
-never waits for a device; the velocity comes back in the dtype and on the device of ``x``.
+"""``velocity(x, t_N) -> velocity`` for x of any shape (N, ...). Times are float64 on the CPU, so that
+deciding on them never waits for a device; the velocity comes back in the dtype and on the device of ``x``.
 
 A field may offer three things besides, and samplers do without them where it does not:
 ``select(index_n)``, the field of those samples alone, with which an adaptive sampler leaves out those

@@ -17,7 +17,7 @@ from thalweg.guidance import within
 from thalweg.network_field import VelocityNetwork, check_alike
 from thalweg.storage import redacted
 from thalweg.types import ConditionalField, Query
-from thalweg_samplers.intervals import Interval, interval_field
+from thalweg_samplers.intervals import Interval, check_interval
 from thalweg_samplers.options import checked
 
 
@@ -40,9 +40,7 @@ class Autoguidance:
         DataError: there is no network at that place, or it is damaged.
     """
 
-    def __init__(
-        self, network: Any, scale: float = 2.0, interval: Interval = (0.0, 1.0)
-    ) -> None:
+    def __init__(self, network: Any, scale: float = 2.0, interval: Interval = (0.0, 1.0)) -> None:
         options = checked(AutoguidanceConfig, network="", scale=scale, interval=interval)
         self.scale, self.interval = options.scale, options.interval
         self.identity: Mapping[str, Any]
@@ -65,8 +63,8 @@ class Autoguidance:
         beside = getattr(field, "beside", None)
         if beside is None:
             raise ConfigError(
-                "autoguidance evaluates a second network, and the field that it is given offers no way to one; "
-                "draw by thalweg.sample, or give the field a method beside(network)"
+                "autoguidance evaluates a second network, and the field that it is given offers no way to "
+                "one; draw by thalweg.sample, or give the field a method beside(network)"
             )
         weak: ConditionalField = beside(self.network)
 
@@ -92,7 +90,7 @@ class AutoguidanceConfig:
     scale: float = attrs.field(
         default=2.0, validator=[attrs.validators.ge(0), attrs.validators.lt(float("inf"))]
     )
-    interval: Interval = interval_field()
+    interval: Interval = attrs.field(default=(0.0, 1.0), converter=tuple, validator=check_interval)
 
     def build(self, facts: Facts) -> Autoguidance:
         """Open the weak network.

@@ -7,7 +7,7 @@ from thalweg.errors import ConfigError
 from thalweg.facts import Facts
 from thalweg.guidance import Broken, opened
 from thalweg.types import ConditionalField, Query
-from thalweg_samplers.intervals import Interval, interval_field
+from thalweg_samplers.intervals import Interval, check_interval
 from thalweg_samplers.options import checked
 
 _UNCONDITIONAL = (
@@ -85,7 +85,7 @@ class ClassifierFreeConfig:
     scale: float = attrs.field(
         default=1.8, validator=[attrs.validators.ge(0), attrs.validators.lt(float("inf"))]
     )
-    interval: Interval = interval_field()
+    interval: Interval = attrs.field(default=(0.0, 1.0), converter=tuple, validator=check_interval)
 
     def build(self, facts: Facts) -> ClassifierFree:
         """The guidance.

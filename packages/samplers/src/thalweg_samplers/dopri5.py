@@ -41,9 +41,7 @@ class Dopri5:
     def __init__(
         self, rtol: float = 1e-4, atol: float = 1e-4, first_step: float = 0.05, max_steps: int = 1000
     ) -> None:
-        options = checked(
-            Dopri5Config, rtol=rtol, atol=atol, first_step=first_step, max_steps=max_steps
-        )
+        options = checked(Dopri5Config, rtol=rtol, atol=atol, first_step=first_step, max_steps=max_steps)
         self.rtol, self.atol = options.rtol, options.atol
         self.first_step, self.max_steps = options.first_step, options.max_steps
 

@@ -7,7 +7,7 @@ from thalweg.errors import ConfigError
 from thalweg.facts import Facts
 from thalweg.guidance import heads_of, within
 from thalweg.types import ConditionalField, Head, Query
-from thalweg_samplers.intervals import Interval, interval_field
+from thalweg_samplers.intervals import Interval, check_interval
 from thalweg_samplers.options import checked
 
 
@@ -71,7 +71,7 @@ class InternalConfig:
     )
     branch: int = attrs.field(default=0, validator=attrs.validators.ge(0))
     refined: bool = False
-    interval: Interval = interval_field()
+    interval: Interval = attrs.field(default=(0.0, 1.0), converter=tuple, validator=check_interval)
 
     def build(self, facts: Facts) -> Internal:
         """The guidance.
@@ -82,8 +82,8 @@ class InternalConfig:
         last = facts.branches - 1
         if last == 0:
             raise ConfigError(
-                "internal guidance needs the head of an intermediate branch, and this network has one branch; "
-                "remove the guidance, or train with branches = 2"
+                "internal guidance needs the head of an intermediate branch, and this network has one "
+                "branch; remove the guidance, or train with branches = 2"
             )
         if self.branch >= last:
             raise ConfigError(

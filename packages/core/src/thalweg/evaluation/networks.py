@@ -10,7 +10,7 @@ from jaxtyping import Float32, Int
 from torch import Tensor
 
 from thalweg.config import dump
-from thalweg.drawing import Drawer, VelocityNetwork
+from thalweg.drawing import Drawer
 from thalweg.errors import ConfigError
 from thalweg.evaluation.captions import Captions
 from thalweg.evaluation.datasets import Decoder
@@ -18,6 +18,7 @@ from thalweg.evaluation.images import Piece
 from thalweg.evaluation.labelling import labels_of
 from thalweg.evaluation.settings import CAPTIONING, DrawingConfig
 from thalweg.guidance import identities
+from thalweg.network_field import VelocityNetwork
 from thalweg.types import Condition
 
 

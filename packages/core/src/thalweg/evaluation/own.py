@@ -146,9 +146,7 @@ def _origin(key: str, before: Mapping[str, Any], after: Mapping[str, Any], origi
 
 
 def _type(value: Any) -> Any:
-    """The type of a component, or of each; of other values, which are changed as a whole, something unlike any
-    other.
-    """
+    """The type of a component or of each; of other values, changed as a whole, something unlike any other."""
     if isinstance(value, list):
         return [_type(one) for one in value]
     if isinstance(value, Mapping):
