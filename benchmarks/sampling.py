@@ -15,7 +15,7 @@ from torch import Tensor
 from thalweg.config import component
 from thalweg.network import FlowNetwork
 from thalweg.sampling import Samples, sample
-from thalweg.types import Condition, ConditionalVelocity, VelocityField
+from thalweg.types import ConditionalField, Query
 
 COUNT, STEPS = 4, 250
 FASTER, SAME_IMAGES = 3.0, 1e-4

@@ -19,7 +19,7 @@ from thalweg.told import Settled, Told
 from thalweg.types import (
     Batch,
     Condition,
-    ConditionalVelocity,
+    ConditionalField,
     EncodedCaptions,
     Features,
     Increments,
@@ -105,8 +105,8 @@ class Sampler:
 
 
 class Guidance:
-    def __call__(self, network: ConditionalVelocity, condition: Condition) -> VelocityField:
-        return lambda x, t: network(x, t, condition)
+    def __call__(self, field: ConditionalField) -> ConditionalField:
+        return lambda query: field(query.null()) + 2 * (field(query) - field(query.null()))
 
 
 class Split:
