@@ -52,7 +52,7 @@ def test_defaults_are_the_protocol(recipe):
     assert config.name == "first"
     assert type(config.plan.time_sampler).__name__ == "LognormalConfig"
     assert type(config.sampling.sampler).__name__ == "EulerMaruyamaConfig"
-    assert config.sampling.guidance is None
+    assert config.sampling.guidance == ()
     assert (config.plan.interpolant, config.plan.max_time_gap, config.plan.label_dropout) == (
         "linear",
         0.01,

@@ -35,7 +35,7 @@ class Network:
         x, t, condition, side = query
         require(
             (t.dtype, t.device.type, tuple(t.shape)) == (torch.float64, "cpu", (len(x),)),
-            f"the field is asked at times of {t.dtype}, shape {tuple(t.shape)}; pass on the times as they came",
+            f"the field is asked at times of {t.dtype}, shape {tuple(t.shape)}; pass on what came",
         )
         require(
             condition.labels is None or len(condition.labels) == len(x),
@@ -151,8 +151,8 @@ def it_passes_on_which_side_of_a_jump_a_sample_is(subject: Subject) -> None:
     def watched(query: Query) -> None:
         require(
             query.side is not None and bool((query.side == 0.25).all()),
-            "it loses query.side, by which a step of a sampler stays on one side of a jump; change a query by "
-            "its select, join and null, or by _replace",
+            "it loses query.side, by which a step of a sampler stays on one side of a jump; change a query "
+            "by its select, join and null, or by _replace",
         )
 
     x = draws(3, *subject.facts.shape)

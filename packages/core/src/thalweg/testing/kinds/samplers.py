@@ -82,8 +82,8 @@ def samples_have_any_shape(subject: Subject) -> None:
         except (RuntimeError, ValueError, IndexError) as error:
             require(
                 False,
-                f"samples of shape {shape} raise {type(error).__name__}; multiply by times that are viewed as "
-                "(-1, *[1] * (x.dim() - 1))",
+                f"samples of shape {shape} raise {type(error).__name__}; multiply by times that are viewed "
+                "as (-1, *[1] * (x.dim() - 1))",
             )
         require(
             x_0.shape == x_1.shape,
