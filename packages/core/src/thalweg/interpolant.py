@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from thalweg.broadcasting import like
 from thalweg.errors import ConfigError, DataError
 
 InterpolantName = Literal["linear", "cosine"]
@@ -188,4 +189,4 @@ def _like(
         raise DataError(
             f"samples of {tuple(x.shape)} meet {tuple(other.shape)}; give both the same shape (N, ...)"
         )
-    return t.to(device=x.device, dtype=x.dtype).view(-1, *[1] * (x.dim() - 1))
+    return like(t, x)

@@ -7,6 +7,7 @@ from itertools import pairwise
 import attrs
 from torch import Tensor
 
+from thalweg.broadcasting import like
 from thalweg.interpolant import Interpolant
 
 LINEAR = Interpolant.named("linear")
@@ -29,7 +30,7 @@ class Gaussian:
 
     def velocity(self, x: Tensor, t: Tensor) -> Tensor:
         """The velocity of the probability flow at x and t."""
-        path, time = self.interpolant.schedule, _like(t, x)
+        path, time = self.interpolant.schedule, like(t, x)
         alpha, sigma, m, c2 = self._at(t, x)
         half_dc2 = alpha * path.d_alpha(time) * self.s**2 + sigma * path.d_sigma(time)
         return path.d_alpha(time) * self.mu + half_dc2 / c2 * (x - m)
@@ -54,14 +55,9 @@ class Gaussian:
         return self.mu + self.s * x_1
 
     def _at(self, t: Tensor, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        path, time = self.interpolant.schedule, _like(t, x)
+        path, time = self.interpolant.schedule, like(t, x)
         alpha, sigma = path.alpha(time), path.sigma(time)
         return alpha, sigma, alpha * self.mu, alpha * alpha * self.s**2 + sigma * sigma
-
-
-def _like(t: Tensor, x: Tensor) -> Tensor:
-    """One time a sample, to be multiplied with x of any shape (N, ...)."""
-    return t.view(-1, *[1] * (x.dim() - 1))
 
 
 def orders(errors: Sequence[float]) -> list[float]:
