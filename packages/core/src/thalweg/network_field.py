@@ -111,6 +111,11 @@ class NetworkField:
             velocity = self.network.velocity(query.x.to(self.device, torch.float32), query.t, query.condition)
         return velocity.to(query.x)
 
+    @property
+    def facts(self) -> Facts:
+        """Of the network."""
+        return self.network.facts
+
     def heads(self, query: Query, wanted: Sequence[Head | int]) -> tuple[Tensor, ...]:
         """The velocities of some heads in one pass, which ends with the last branch wanted.
 

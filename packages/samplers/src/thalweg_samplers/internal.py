@@ -43,9 +43,12 @@ class Internal:
         """The guided field.
 
         Raises:
-            ConfigError: the field is no network's own, or, when it is asked, the network has no such head.
+            ConfigError: the field is no network's own, or the network has no such intermediate head.
         """
         heads = heads_of(field, "internal guidance")
+        facts = getattr(field, "facts", None)
+        if facts is not None:
+            _check_branch(self.weak.branch, facts)
 
         def guided(query: Query) -> Tensor:
             weak, last = heads(query, (self.weak, Head(-1)))
@@ -79,15 +82,19 @@ class InternalConfig:
         Raises:
             ConfigError: the network has no such intermediate head.
         """
-        last = facts.branches - 1
-        if last == 0:
-            raise ConfigError(
-                "internal guidance needs the head of an intermediate branch, and this network has one "
-                "branch; remove the guidance, or train with branches = 2"
-            )
-        if self.branch >= last:
-            raise ConfigError(
-                f"branch is {self.branch}, and the branches before the last are 0 to {last - 1}; take one of "
-                "these for internal guidance"
-            )
+        _check_branch(self.branch, facts)
         return Internal(self.scale, self.branch, self.refined, self.interval)
+
+
+def _check_branch(branch: int, facts: Facts) -> None:
+    last = facts.branches - 1
+    if last == 0:
+        raise ConfigError(
+            "internal guidance needs the head of an intermediate branch, and this network has one branch; "
+            "remove the guidance, or train with branches = 2"
+        )
+    if branch >= last:
+        raise ConfigError(
+            f"branch is {branch}, and the branches before the last are 0 to {last - 1}; take one of these "
+            "for internal guidance"
+        )
