@@ -9,13 +9,12 @@ from common import Verdict, awake, deepflow_s  # isort: skip
 import copy
 import time
 
-import torch
 from torch import Tensor
 
 from thalweg.config import component
 from thalweg.network import FlowNetwork
 from thalweg.sampling import Samples, sample
-from thalweg.types import Condition, ConditionalVelocity, VelocityField
+from thalweg.types import ConditionalField, Query
 
 COUNT, STEPS = 4, 250
 FASTER, SAME_IMAGES = 3.0, 1e-4
@@ -25,15 +24,14 @@ INTERVAL, SCALE = (0.0, 0.7), 1.8
 class BothHalvesAlways:
     """The same guidance as public code has it: both halves at every step, one thrown away outside."""
 
-    def __call__(self, network: ConditionalVelocity, condition: Condition) -> VelocityField:
-        def field(x: Tensor, t: Tensor) -> Tensor:
-            both = network(torch.cat([x, x]), torch.cat([t, t]), condition.join(condition.null()))
-            conditional, unconditional = both.chunk(2)
-            if not INTERVAL[0] <= float(t[0]) <= INTERVAL[1]:
+    def __call__(self, field: ConditionalField) -> ConditionalField:
+        def guided(query: Query) -> Tensor:
+            conditional, unconditional = field(query.join(query.null())).chunk(2)
+            if not INTERVAL[0] <= float(query.t[0]) <= INTERVAL[1]:
                 return conditional
             return unconditional + SCALE * (conditional - unconditional)
 
-        return field
+        return guided
 
 
 def drawn(network: FlowNetwork, guidance: object, precision: str, compile: str) -> Samples:

@@ -20,7 +20,9 @@ from image_makers import every_source
 from shard_makers import make_shards
 from teacher_makers import TEACHERS, every_teacher
 from text_makers import ENCODERS, every_encoder
-from thalweg.facts import StoredFeatures
+from thalweg.composition import compose
+from thalweg.facts import Facts, StoredFeatures
+from thalweg.importing import save
 from thalweg.plugins import load
 from thalweg.testing import Subject
 from thalweg.testing import numbers as testing
@@ -42,6 +44,7 @@ REQUIRED: dict[tuple[str, str], set[str]] = {
     ("source", "idx"): {"url"},
     ("source", "captioned"): {"url"},
     ("objective", "alignment"): {"teacher"},
+    ("guidance", "autoguidance"): {"network"},
     ("teacher", "clip"): {"weights"},
     ("text_encoder", "clip"): {"weights"},
     ("text_encoder", "t5"): {"weights"},
@@ -62,6 +65,7 @@ SMALL: dict[tuple[str, str], dict[str, Any]] = {
     **{("teacher", name): options for name, options in TEACHERS.items()},
     **{("text_encoder", name): options for name, options in ENCODERS.items()},
     ("objective", "alignment"): {"teacher": "efficientnet-lite0", "after": [1, 2], "channels": [16]},
+    ("guidance", "autoguidance"): {"network": "weak"},
     ("metric", "kid"): {"subset_size": 10, "subsets": 5},
     ("autoencoder", "sd-vae"): {"weights": "sd-vae", "precision": "32-true"},
 }
@@ -129,6 +133,7 @@ def variations() -> list[Any]:
 def everything(folder: Path) -> None:
     """Data and weights of all components that need some, and a folder to work in for each kind."""
     make_shards(folder / "shards")
+    weak_network(folder / "weak")
     every_source(folder)
     autoencoder_weights(folder)
     every_teacher(folder)
@@ -141,6 +146,14 @@ def everything(folder: Path) -> None:
 def _checkpoint(name: str) -> tuple[Mapping[str, Tensor], Told]:
     file = golden(name)
     return dict(file.weights), file.told
+
+
+def weak_network(folder: Path) -> None:
+    """A saved network of the facts that guidances are checked with."""
+    backbone = {"type": "mmdit", **REGISTRY.config_class("backbone", "mmdit").small}
+    facts = Facts(shape=FACTS.shape, classes=FACTS.classes, text=FACTS.text)
+    network = compose(backbone=backbone, facts=facts)
+    save(folder, network.state_dict(), network.composition, network.facts)
 
 
 def autoencoder_weights(folder: Any) -> None:

@@ -52,7 +52,7 @@ def test_defaults_are_the_protocol(recipe):
     assert config.name == "first"
     assert type(config.plan.time_sampler).__name__ == "LogitNormalConfig"
     assert type(config.sampling.sampler).__name__ == "EulerMaruyamaConfig"
-    assert config.sampling.guidance is None
+    assert config.sampling.guidance == ()
     assert type(config.interpolant).__name__ == "LinearConfig"
     assert type(config.plan).__name__ == "BranchTimesConfig"
     assert (config.plan.max_time_gap, config.training.condition_dropout) == (0.01, 0.1)

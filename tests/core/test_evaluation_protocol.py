@@ -52,7 +52,7 @@ def test_the_papers_sampler_is_the_papers():
     config = read_protocol("sit-sde-250").config
     assert dump(config.sampling)["sampler"] == {"type": "euler_maruyama", "steps": 250, "last": 0.04}
     assert config.sampling.labels == "random"
-    assert config.sampling.guidance is None
+    assert config.sampling.guidance == ()
 
 
 def test_a_protocol_of_ones_own_is_a_file(tmp_path):

@@ -107,7 +107,7 @@ def test_score_and_posterior_of_a_gaussian_are_exact(path):
 @PATHS
 def test_the_score_is_the_gradient_of_the_log_density(path):
     data, x = Gaussian(path), noise(5).requires_grad_()
-    _, _, mean, variance = data._at(INNER)
+    _, _, mean, variance = data._at(INNER, x)
     log_density = -((x - mean) ** 2) / (2 * variance)
     gradient = torch.autograd.grad(log_density.sum(), x)[0]
     x = x.detach()

@@ -10,9 +10,9 @@ from thalweg.errors import ConfigError, ThalwegError
 from thalweg.facts import Facts
 from thalweg.randomness import SampleNoise
 from thalweg.sampling import _check_choices, sample
+from thalweg_samplers.classifier_free import ClassifierFreeConfig
 from thalweg_samplers.dopri5 import Dopri5Config
 from thalweg_samplers.euler import Euler, EulerConfig
-from thalweg_samplers.guidance import ClassifierFreeConfig
 
 SHAPE = (1, 3, 5)
 DATA = [Gaussian(LINEAR, mu, s) for mu, s in [(2.0, 0.1), (-2.0, 0.2), (0.0, 0.05)]]
@@ -127,8 +127,8 @@ def test_a_function_of_ones_own_is_a_sampler_and_a_guidance():
     def sampler(velocity, x_1, increments, interpolant):
         return velocity(x_1, torch.zeros(len(x_1), dtype=torch.float64)) + increments(0)
 
-    def guidance(network, condition):
-        return lambda x, t: 0 * x
+    def guidance(field):
+        return lambda query: 0 * query.x
 
     noise = SampleNoise(0, [7], SHAPE)
     noise.initial()

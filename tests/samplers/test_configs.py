@@ -4,10 +4,10 @@ import math
 
 import pytest
 
+from thalweg_samplers.classifier_free import ClassifierFreeConfig
 from thalweg_samplers.dopri5 import Dopri5Config
 from thalweg_samplers.euler import EulerConfig
 from thalweg_samplers.euler_maruyama import EulerMaruyamaConfig
-from thalweg_samplers.guidance import ClassifierFreeConfig
 from thalweg_samplers.heun import HeunConfig
 
 

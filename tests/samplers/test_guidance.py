@@ -7,11 +7,12 @@ import torch
 from samplers.gaussian import LINEAR, no_increments, noise
 from thalweg.errors import ConfigError
 from thalweg.facts import Facts
-from thalweg.types import Condition, Text
+from thalweg.guidance import ConditionedField
+from thalweg.types import Condition, Query, Text
+from thalweg_samplers.classifier_free import ClassifierFreeConfig
 from thalweg_samplers.dopri5 import Dopri5Config
 from thalweg_samplers.euler import EulerConfig
 from thalweg_samplers.euler_maruyama import EulerMaruyamaConfig
-from thalweg_samplers.guidance import ClassifierFreeConfig
 from thalweg_samplers.heun import HeunConfig
 
 FACTS = Facts(shape=(2, 3, 3), classes=4)
@@ -24,7 +25,8 @@ class Network:
 
     calls: list = attrs.field(factory=list)
 
-    def __call__(self, x, t, condition):
+    def __call__(self, query):
+        x, t, condition, _ = query
         self.calls.append((len(x), condition.hidden().tolist()))
         kind = torch.where(condition.hidden(), 10, condition.labels).view(-1, 1, 1, 1)
         return (kind + 1) * x - t.view(-1, 1, 1, 1)
@@ -41,8 +43,12 @@ def times(*values):
     return torch.tensor(values, dtype=torch.float64)
 
 
+def conditioned(config, network, condition, facts=FACTS):
+    return ConditionedField(config.build(facts)(network), condition)
+
+
 def guided(network, scale=1.8, interval=(0.2, 0.7)):
-    return ClassifierFreeConfig(scale=scale, interval=interval).build(FACTS)(network, Condition(LABELS))
+    return conditioned(ClassifierFreeConfig(scale=scale, interval=interval), network, Condition(LABELS))
 
 
 @pytest.mark.parametrize(
@@ -70,7 +76,7 @@ def test_scale_one_evaluates_no_second_half():
     network, x = Network(), noise(3)
     found = guided(network, scale=1.0)(x, times(0.5, 0.5, 0.5))
     assert network.calls == [(3, [False] * 3)]
-    assert torch.equal(found, Network()(x, times(0.5, 0.5, 0.5), Condition(LABELS)))
+    assert torch.equal(found, Network()(Query(x, times(0.5, 0.5, 0.5), Condition(LABELS))))
 
 
 def test_an_edge_is_met_in_spite_of_rounding():
@@ -85,7 +91,7 @@ def test_a_sample_whose_label_is_hidden_already_is_guided_to_where_it_is():
     dropped = Condition(LABELS, torch.tensor([False, True, False]))
     network, x = Network(), noise(3)
     t = times(0.5, 0.5, 0.5)
-    found = ClassifierFreeConfig(scale=3.0).build(FACTS)(network, dropped)(x, t)
+    found = conditioned(ClassifierFreeConfig(scale=3.0), network, dropped)(x, t)
     torch.testing.assert_close(found[1], 11 * x[1] - 0.5)
     assert network.calls == [(6, [False, True, False, True, True, True])]
 
@@ -130,10 +136,11 @@ def test_a_field_under_way_can_be_narrowed():
 
 def test_dopri5_guides_each_sample_by_its_own_time():
     # The exact solution of dx/dt = r(t) x with a jump of r at 0.7 and 0.2.
-    def network(x, t, condition):
-        return torch.where(condition.hidden(), 0.5, condition.labels / 2).view(-1, 1, 1, 1) * x
+    def network(query):
+        hidden = query.condition.hidden()
+        return torch.where(hidden, 0.5, query.condition.labels / 2).view(-1, 1, 1, 1) * query.x
 
-    field = ClassifierFreeConfig(scale=2.0, interval=(0.2, 0.7)).build(FACTS)(network, Condition(LABELS))
+    field = conditioned(ClassifierFreeConfig(scale=2.0, interval=(0.2, 0.7)), network, Condition(LABELS))
     x_1 = noise(3)
     found = Dopri5Config(rtol=1e-7, atol=1e-7).build(FACTS)(field, x_1, no_increments, LINEAR)
     rate = LABELS / 2
@@ -155,15 +162,16 @@ def test_guiding_the_velocity_guides_the_drift():
 
 def test_captions_are_a_condition_too():
     # The velocity is the mean of the caption's tokens, and -1 where the empty caption stands for it.
-    def network(x, t, condition):
+    def network(query):
+        condition = query.condition
         shown = torch.where(condition.hidden(), -1.0, condition.text.tokens.mean((1, 2)))
-        return shown.view(-1, 1, 1, 1) + 0 * x
+        return shown.view(-1, 1, 1, 1) + 0 * query.x
 
     facts = Facts(shape=(2, 3, 3), text=(4, 5))
     said = torch.tensor([1.0, 2.0]).view(2, 1, 1).expand(2, 4, 5)
     seen = torch.ones(2, 4, dtype=torch.bool)
     text = Text(said, seen, torch.full((4, 5), -1.0), torch.ones(4, dtype=torch.bool))
-    field = ClassifierFreeConfig(scale=3.0).build(facts)(network, Condition(text=text))
+    field = conditioned(ClassifierFreeConfig(scale=3.0), network, Condition(text=text), facts)
     found = field(noise(2), times(0.5, 0.5))
     torch.testing.assert_close(found[:, 0, 0, 0], torch.tensor([5.0, 8.0], dtype=found.dtype))
 
@@ -172,7 +180,7 @@ def test_unconditional_data_are_refused():
     with pytest.raises(ConfigError, match="data are unconditional"):
         ClassifierFreeConfig().build(Facts(shape=(2, 3, 3)))
     with pytest.raises(ConfigError, match="give the samples labels"):
-        ClassifierFreeConfig().build(FACTS)(Network(), Condition())
+        conditioned(ClassifierFreeConfig(), Network(), Condition())(noise(3), times(0.9, 0.9, 0.9))
 
 
 def test_a_network_that_was_shown_every_condition_is_refused():
@@ -189,7 +197,8 @@ def test_a_network_that_was_shown_every_condition_is_refused():
 def test_a_scale_below_one_weakens_the_condition(scale, half):
     # Not cut off at 1, as some implementations have it.
     x, t = noise(3), times(0.5, 0.5, 0.5)
-    conditional, unconditional = Network()(x, t, Condition(LABELS)), Network()(x, t, Condition(LABELS).null())
+    query = Query(x, t, Condition(LABELS))
+    conditional, unconditional = Network()(query), Network()(query.null())
     found = guided(Network(), scale)(x, t)
     torch.testing.assert_close(found, half * unconditional + (1 - half) * conditional)
     assert not torch.allclose(found, conditional)

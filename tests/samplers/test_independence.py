@@ -5,11 +5,12 @@ import torch
 
 from samplers.gaussian import LINEAR, Gaussian, noise
 from thalweg.facts import Facts
+from thalweg.guidance import ConditionedField
 from thalweg.types import Condition
+from thalweg_samplers.classifier_free import ClassifierFreeConfig
 from thalweg_samplers.dopri5 import Dopri5Config
 from thalweg_samplers.euler import EulerConfig
 from thalweg_samplers.euler_maruyama import EulerMaruyamaConfig
-from thalweg_samplers.guidance import ClassifierFreeConfig
 from thalweg_samplers.heun import HeunConfig
 
 # 3 x 5 x 7 elements: a multiple of no vector width.
@@ -22,7 +23,8 @@ LABELS = torch.tensor([0, 2, 1, 1, 0, 2, 2])
 DATA = [Gaussian(LINEAR, mu, s) for mu, s in [(0.7, 0.4), (-0.5, 0.1), (0.0, 1.5), (0.1, 1.0)]]
 
 
-def network(x, t, condition):
+def network(query):
+    x, t, condition, _ = query
     kinds = torch.where(condition.hidden(), 3, condition.labels).view(-1, 1, 1, 1)
     return sum((kinds == kind) * data.velocity(x, t) for kind, data in enumerate(DATA))
 
@@ -31,7 +33,7 @@ def draw(config, guidance, rows):
     def increments(step):
         return WIENER[step][rows]
 
-    field = guidance.build(FACTS)(network, Condition(LABELS[rows]))
+    field = ConditionedField(guidance.build(FACTS)(network), Condition(LABELS[rows]))
     return config.build(FACTS)(field, X_1[rows], increments, LINEAR)
 
 

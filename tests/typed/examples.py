@@ -20,7 +20,7 @@ from thalweg.types import (
     Batch,
     Boundary,
     Condition,
-    ConditionalVelocity,
+    ConditionalField,
     EncodedCaptions,
     Features,
     Increments,
@@ -132,8 +132,8 @@ class Sampler:
 
 
 class Guidance:
-    def __call__(self, network: ConditionalVelocity, condition: Condition) -> VelocityField:
-        return lambda x, t: network(x, t, condition)
+    def __call__(self, field: ConditionalField) -> ConditionalField:
+        return lambda query: field(query.null()) + 2 * (field(query) - field(query.null()))
 
 
 class Split:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from thalweg.config import RunConfig, component_field, load_config
     from thalweg.evaluation.run import evaluate
     from thalweg.facts import Facts
+    from thalweg.guidance import within
     from thalweg.hookspecs import hookimpl
     from thalweg.importing import import_weights, load
     from thalweg.interpolant import Interpolant
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from thalweg.training.batches import Batches
     from thalweg.training.loop import Trainer
     from thalweg.training.losses import Losses
-    from thalweg.types import Batch, Condition, Plan, Prediction
+    from thalweg.types import Batch, Condition, Head, Plan, Prediction, Query
 
     __version__: str
 
@@ -41,11 +42,13 @@ __all__ = [
     "DivergenceError",
     "Facts",
     "FlowNetwork",
+    "Head",
     "Interpolant",
     "Losses",
     "Plan",
     "PluginError",
     "Prediction",
+    "Query",
     "RunConfig",
     "ThalwegError",
     "Trainer",
@@ -61,6 +64,7 @@ __all__ = [
     "load_config",
     "registry",
     "sample",
+    "within",
 ]
 
 # No module of this folder may bear one of these names: importing it would put the module in its place.
@@ -74,7 +78,9 @@ _HOMES = {
     "Interpolant": "thalweg.interpolant",
     "Losses": "thalweg.training.losses",
     "Plan": "thalweg.types",
+    "Head": "thalweg.types",
     "Prediction": "thalweg.types",
+    "Query": "thalweg.types",
     "RunConfig": "thalweg.config",
     "Trainer": "thalweg.training.loop",
     "build": "thalweg.making",
@@ -88,6 +94,7 @@ _HOMES = {
     "load_config": "thalweg.config",
     "registry": "thalweg.plugins",
     "sample": "thalweg.sampling",
+    "within": "thalweg.guidance",
 }
 
 

@@ -1,88 +1,32 @@
 """Where noise by index, guidance around the network and a sampler meet, batch after batch."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
-from typing import Any, Literal, Protocol, runtime_checkable
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from typing import Any, Literal
 
-import attrs
 import torch
-from jaxtyping import Float, Float32
-from torch import Tensor, nn
+from jaxtyping import Float32
+from torch import Tensor
 
 from thalweg.composition import interpolant_of
-from thalweg.config import component
-from thalweg.devices import usable_device
-from thalweg.errors import ConfigError, ThalwegError
+from thalweg.config import component, listed
+from thalweg.errors import ThalwegError
 from thalweg.facts import Facts
+from thalweg.guidance import ConditionedField, composed
 from thalweg.integers import SEED
 from thalweg.machine import FLOP_PER_WEIGHT_FORWARD, compiler, compiling_pays, native_precision
 from thalweg.network import FlowNetwork
+from thalweg.network_field import NetworkField, VelocityNetwork, evaluating, placed
 from thalweg.plugins import build_component
 from thalweg.protocols import Guidance, Sampler
 from thalweg.randomness import SampleNoise
-from thalweg.types import Condition, ConditionalVelocity, VelocityField
+from thalweg.types import Condition, VelocityField
 
 SamplingPrecision = Literal["auto", "32-true", "bf16-mixed"]
 Compile = Literal["auto", "on", "off"]
 
-
-@runtime_checkable
-class VelocityNetwork(Protocol):
-    """What samples can be drawn from: a :class:`thalweg.network.FlowNetwork` or anything like it.
-
-    Attributes:
-        facts: shape and classes of the data.
-    """
-
-    facts: Facts
-
-    def velocity(
-        self, x: Float[Tensor, "N *shape"], t: Float[Tensor, " N"], condition: Condition
-    ) -> Float[Tensor, "N *shape"]:
-        """The velocity at x and t; x is float32, t float64 on the CPU."""
-        ...
-
-
-@attrs.frozen(eq=False)
-class ConditionedField:
-    """The velocity field of a network under one condition, without guidance."""
-
-    network: ConditionalVelocity
-    condition: Condition
-
-    def __call__(self, x: Float[Tensor, "N *shape"], t: Float[Tensor, " N"]) -> Float[Tensor, "N *shape"]:
-        """The velocity at x and t."""
-        return self.network(x, t, self.condition)
-
-    def select(self, index: Tensor) -> "ConditionedField":
-        """The field of the samples at ``index`` alone."""
-        return ConditionedField(self.network, self.condition.select(index))
-
-
-@attrs.define(eq=False)
-class Boundary:
-    """Where a sampler's float64 state meets the network's float32, and evaluations are counted."""
-
-    network: VelocityNetwork
-    device: torch.device
-    mixed: bool
-    evaluated: int = 0
-
-    def __call__(
-        self, x: Float[Tensor, "N *shape"], t: Float[Tensor, " N"], condition: Condition
-    ) -> Float[Tensor, "N *shape"]:
-        """The network's velocity in the dtype and on the device of x.
-
-        Raises:
-            ConfigError: it is asked for a velocity without a condition, and was trained with every one shown.
-        """
-        if not self.network.facts.condition_dropout:
-            _check_shown(self.network.facts, condition)
-        self.evaluated += len(x)
-        mixed = torch.autocast(self.device.type, torch.bfloat16)
-        with mixed if self.mixed else nullcontext():
-            velocity = self.network.velocity(x.to(self.device, torch.float32), t, condition)
-        return velocity.to(x)
+GuidanceChoice = str | Mapping[str, Any] | Guidance | Sequence[Any] | Any | None
+"""Nothing, one guidance, or several from the network outwards: names, tables, configs or built ones."""
 
 
 class Drawer:
@@ -93,7 +37,7 @@ class Drawer:
             pays.
 
     Attributes:
-        evaluated: images that the network was evaluated on so far.
+        guidances: those around the network, built, from it outwards.
         precision: that the network is evaluated in.
     """
 
@@ -103,7 +47,7 @@ class Drawer:
         *,
         count: int,
         sampler: str | Mapping[str, Any] | Sampler | Any,
-        guidance: str | Mapping[str, Any] | Guidance | Any | None,
+        guidance: GuidanceChoice,
         seed: int,
         interpolant: Any,
         device: torch.device | str | None,
@@ -113,22 +57,30 @@ class Drawer:
         SEED.check("seed", seed)
         path = getattr(network, "interpolant", "linear") if interpolant is None else interpolant
         self._path = interpolant_of(path, network.facts)
-        self._sampler: Sampler = _built("sampler", sampler, network.facts)
-        guide: Guidance | None = _built("guidance", guidance, network.facts)
-        self._guide: Guidance = ConditionedField if guide is None else guide
+        self._sampler: Sampler = _one("sampler", sampler, network.facts)
+        self.guidances: tuple[Guidance, ...] = tuple(
+            _one("guidance", one, network.facts) for one in listed(guidance)
+        )
         self._network, self._seed = network, seed
-        self._home = _place(network, device)
+        self._home = placed(network, device)
         self.precision = native_precision(self._home.type) if precision == "auto" else precision
-        self._boundary = Boundary(network, self._home, self.precision == "bf16-mixed")
+        innermost = NetworkField(network, self._home, self.precision == "bf16-mixed")
+        self._tally = innermost.tally
+        self._field = composed(innermost, self.guidances)
         if isinstance(network, FlowNetwork) and (
             compile == "on" or (compile == "auto" and self._compiling_pays(network, count))
         ):
-            network.compile_regions()
+            for one in self._tally.networks:
+                if isinstance(one, FlowNetwork):
+                    one.compile_regions()
 
     @property
-    def evaluated(self) -> int:
-        """Images that the network was evaluated on so far, both halves of guidance counted."""
-        return self._boundary.evaluated
+    def evaluated(self) -> Fraction:
+        """Images that networks were evaluated on so far, times the share of blocks that they passed.
+
+        Both halves of classifier-free guidance count, and a second network does too.
+        """
+        return self._tally.evaluated
 
     @torch.no_grad()
     def __call__(self, indices: Sequence[int], condition: Condition) -> Float32[Tensor, "N *shape"]:
@@ -140,8 +92,8 @@ class Drawer:
         # Metal has no float64, so there the state stays on the CPU.
         state_device = torch.device("cpu") if self._home.type == "mps" else self._home
         noise = SampleNoise(self._seed, indices, self._network.facts.shape)
-        with _evaluating(self._network):
-            field: VelocityField = self._guide(self._boundary, condition.to(self._home))
+        with evaluating(self._tally.networks):
+            field: VelocityField = ConditionedField(self._field, condition.to(self._home))
             x_0 = self._sampler(field, noise.initial().to(state_device), noise.increments, self._path)
         x = x_0.to("cpu", torch.float32)
         _check_finite(x, indices)
@@ -149,15 +101,18 @@ class Drawer:
 
     def _compiling_pays(self, network: FlowNetwork, count: int) -> bool:
         # An adaptive sampler states no steps; it takes some dozens.
-        evaluations = getattr(self._sampler, "steps", 50) * (1 if self._guide is ConditionedField else 2)
+        evaluations = getattr(self._sampler, "steps", 50) * (2 if self.guidances else 1)
         pays = compiling_pays(network, evaluations * count, FLOP_PER_WEIGHT_FORWARD, self._home.type)
         return pays and compiler() is not None
 
 
-def _built(kind: str, given: Any, facts: Facts) -> Any:
-    ready = callable(given) and not isinstance(given, type) and not hasattr(given, "build")
-    config = given if ready else component(kind, given, optional=kind == "guidance")
+def _one(kind: str, given: Any, facts: Facts) -> Any:
+    config = given if _is_ready(given) else component(kind, given)
     return build_component(config, facts) if hasattr(config, "build") else config
+
+
+def _is_ready(given: Any) -> bool:
+    return callable(given) and not isinstance(given, type) and not hasattr(given, "build")
 
 
 def _check_finite(x: Tensor, indices: Sequence[int]) -> None:
@@ -167,39 +122,3 @@ def _check_finite(x: Tensor, indices: Sequence[int]) -> None:
             f"sample {indices[bad[0]]} is not finite; the network's weights are damaged, have diverged or "
             "overflow in this precision: take an earlier checkpoint or precision '32-true'"
         )
-
-
-def _check_shown(facts: Facts, condition: Condition) -> None:
-    # Looking makes a device wait, which only such networks pay for.
-    conditional = facts.classes is not None or facts.text is not None
-    absent = condition.labels is None and condition.text is None
-    if conditional and (absent or bool(condition.hidden().any())):
-        raise ConfigError(
-            "the network was trained with every condition shown, so it knows no velocity without one; leave "
-            "the guidance out and give every sample its condition"
-        )
-
-
-def _place(network: VelocityNetwork, device: torch.device | str | None) -> torch.device:
-    home = None if device is None else usable_device(device)
-    if not isinstance(network, nn.Module):
-        return torch.device("cpu") if home is None else home
-    if home is not None:
-        network.to(home)
-        return home
-    first = next(network.parameters(), None)
-    return torch.device("cpu") if first is None else first.device
-
-
-@contextmanager
-def _evaluating(network: VelocityNetwork) -> Iterator[None]:
-    modes = (
-        [(module, module.training) for module in network.modules()] if isinstance(network, nn.Module) else []
-    )
-    for module, _ in modes:
-        module.training = False
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training

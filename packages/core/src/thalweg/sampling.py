@@ -9,14 +9,15 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor
 
-from thalweg.arguments import check_instance, check_integers, described
+from thalweg.arguments import check_integers, described
 from thalweg.asked import check_text
-from thalweg.drawing import Compile, Drawer, SamplingPrecision, VelocityNetwork
+from thalweg.drawing import Compile, Drawer, GuidanceChoice, SamplingPrecision
 from thalweg.errors import ConfigError
 from thalweg.facts import Facts
 from thalweg.integers import AT_ONCE, INDEX, SEED
 from thalweg.machine import compiler
-from thalweg.protocols import Guidance, Sampler
+from thalweg.network_field import FunctionNetwork, VelocityNetwork
+from thalweg.protocols import Sampler
 from thalweg.types import Condition, Text
 
 __all__ = ["Samples", "SamplingPrecision", "VelocityNetwork", "sample"]
@@ -28,13 +29,14 @@ class Samples:
 
     Attributes:
         x: the samples in the order of their indices, float32 on the CPU.
-        evaluated: images the network was evaluated on, both halves of guidance counted.
+        evaluated: images that networks were evaluated on, each times the share of its blocks that it passed:
+            both halves of classifier-free guidance count, a second network does, and half a pass is a half.
         seconds: wall-clock time of the drawing.
         precision: that the network was evaluated in.
     """
 
     x: Float32[Tensor, "N *shape"]
-    evaluated: int
+    evaluated: float
     seconds: float
     precision: str
 
@@ -45,13 +47,14 @@ class Samples:
 
 
 def sample(
-    network: VelocityNetwork,
+    network: VelocityNetwork | Callable[[Tensor, Tensor], Tensor],
     *,
-    labels: Sequence[int] | None,
     indices: Sequence[int],
+    labels: Sequence[int] | None = None,
     sampler: str | Mapping[str, Any] | Sampler | Any | None = None,
-    guidance: str | Mapping[str, Any] | Guidance | Any | None = None,
+    guidance: GuidanceChoice = None,
     text: Text | None = None,
+    shape: Sequence[int] | None = None,
     seed: int | None = None,
     batch_size: int = 64,
     interpolant: Any = None,
@@ -66,13 +69,16 @@ def sample(
     else is drawn with it.
 
     Args:
-        network: what is sampled from; put into evaluation mode while it is.
-        labels: the class of each sample; None draws without a condition.
+        network: what is sampled from; put into evaluation mode while it is. Or a plain function ``f(x, t)``
+            of samples (N, *shape) and times (N,), both in float32 on the device, giving their velocities.
         indices: which samples of this seed, each from 0.
+        labels: the class of each sample; None draws without a condition.
         sampler: a registered name, a mapping with ``type``, a config, or a sampler; by default the network's
             own, as its run has it, and ``euler_maruyama`` if it has none.
-        guidance: the same for guidance; ``"none"`` is none, also where the network has its own.
+        guidance: the same for guidance, or a list of such from the network outwards; ``"none"`` is none, also
+            where the network has its own.
         text: the encoded caption of each sample, for networks that read captions.
+        shape: of a sample; for a plain function alone, a network knows its own.
         seed: the seed of all noise; by default the network's own, and 0 if it has none.
         batch_size: samples that are stepped together.
         interpolant: the path that the network was trained on: a name, a mapping with ``type``, a config or a
@@ -91,9 +97,7 @@ def sample(
         PluginError: the sampler or guidance cannot be imported.
         ThalwegError: samples are not finite, or an adaptive sampler did not arrive.
     """
-    check_instance(
-        "network", network, VelocityNetwork, "a network, as thalweg.compose or thalweg.load return it"
-    )
+    network = _network(network, shape)
     own: Mapping[str, Any] = getattr(network, "sampling", {})
     sampler = own.get("sampler", "euler_maruyama") if sampler is None else sampler
     guidance = own.get("guidance") if guidance is None else guidance
@@ -128,7 +132,22 @@ def sample(
         drawn.append(drawer(indices[chosen], condition))
         if progress is not None:
             progress(start + len(drawn[-1]), len(indices))
-    return Samples(torch.cat(drawn), drawer.evaluated, time.perf_counter() - begun, drawer.precision)
+    return Samples(torch.cat(drawn), float(drawer.evaluated), time.perf_counter() - begun, drawer.precision)
+
+
+def _network(given: Any, shape: Sequence[int] | None) -> VelocityNetwork:
+    if isinstance(given, VelocityNetwork):
+        if shape is not None:
+            raise ConfigError(f"the network knows its shape, {given.facts.shape}; leave out shape")
+        return given
+    if not callable(given) or isinstance(given, type):
+        raise ConfigError(
+            f"network is {described(given)}; give a network, as thalweg.compose or thalweg.load return it, "
+            "or a function of (x, t)"
+        )
+    if shape is None:
+        raise ConfigError("a plain function does not say what it is drawn in; give shape, such as shape=(2,)")
+    return FunctionNetwork(given, Facts(shape=tuple(shape)))
 
 
 def _check_samples(facts: Facts, labels: Sequence[int] | None, indices: Sequence[int]) -> None:

@@ -27,7 +27,7 @@ from typing import NamedTuple, Protocol
 
 import attrs
 import torch
-from jaxtyping import Bool, Float, Int, Int64, UInt8
+from jaxtyping import Bool, Float, Float64, Int, Int64, UInt8
 from torch import Tensor
 
 from thalweg.facts import Facts
@@ -37,7 +37,7 @@ __all__ = [
     "Batch",
     "Boundary",
     "Condition",
-    "ConditionalVelocity",
+    "ConditionalField",
     "EncodedCaptions",
     "Facts",
     "Features",
@@ -46,6 +46,7 @@ __all__ = [
     "ObjectiveValue",
     "Plan",
     "Prediction",
+    "Query",
     "Refinement",
     "Step",
     "Stream",
@@ -54,8 +55,8 @@ __all__ = [
 ]
 
 VelocityField = Callable[[Tensor, Tensor], Tensor]
-"""``velocity(x_NCHW, t_N) -> velocity_NCHW``. Times are float64 on the CPU, so that deciding on them
-never waits for a device; the velocity comes back in the dtype and on the device of ``x``.
+"""``velocity(x, t_N) -> velocity`` for x of any shape (N, ...). Times are float64 on the CPU, so that
+deciding on them never waits for a device; the velocity comes back in the dtype and on the device of ``x``.
 
 A field may offer three things besides, and samplers do without them where it does not:
 ``select(index_n)``, the field of those samples alone, with which an adaptive sampler leaves out those
@@ -166,8 +167,56 @@ class Condition(NamedTuple):
         return Condition(labels, dropped, None if self.text is None else self.text.each(function))
 
 
-ConditionalVelocity = Callable[[Tensor, Tensor, Condition], Tensor]
-"""``network(x_NCHW, t_N, condition) -> velocity_NCHW``: what guidance turns into a VelocityField."""
+class Query(NamedTuple):
+    """What a conditional field is asked: one row a sample, and all rows stay aligned.
+
+    Attributes:
+        x: where.
+        t: when, float64 on the CPU.
+        condition: under what.
+        side: the time that tells on which side of a jump of the field a sample is, likewise on the CPU; None
+            where that is t itself.
+    """
+
+    x: Float[Tensor, "N *shape"]
+    t: Float64[Tensor, " N"]
+    condition: Condition
+    side: Float64[Tensor, " N"] | None = None
+
+    @property
+    def decides(self) -> Float64[Tensor, " N"]:
+        """The time that an interval looks at."""
+        return self.t if self.side is None else self.side
+
+    def select(self, index: Tensor) -> "Query":
+        """The samples that ``index`` (integers or a mask) picks."""
+        side = None if self.side is None else self.side[index]
+        return Query(self.x[index], self.t[index], self.condition.select(index), side)
+
+    def join(self, other: "Query") -> "Query":
+        """Both in one, this one first."""
+        sides = None
+        if self.side is not None or other.side is not None:
+            sides = torch.cat([self.decides, other.decides])
+        return Query(
+            torch.cat([self.x, other.x]),
+            torch.cat([self.t, other.t]),
+            self.condition.join(other.condition),
+            sides,
+        )
+
+    def null(self) -> "Query":
+        """The same samples with their conditions hidden."""
+        return self._replace(condition=self.condition.null())
+
+
+ConditionalField = Callable[[Query], Tensor]
+"""``field(query) -> velocity`` of the shape, dtype and device of ``query.x``: what guidance maps to another.
+
+It may offer ``breaks``, the times at which it jumps. The innermost one is the network, and offers two things
+besides: ``heads(query, wanted)``, the velocities that some of its heads read, in one pass that ends with the
+last branch wanted; and ``beside(network)``, the field of another network, evaluated in the same precision on
+the same device and counted with it. ``beside`` is passed on outwards."""
 
 
 @attrs.frozen(eq=False)

@@ -12,7 +12,8 @@ from thalweg.facts import Facts
 from thalweg.interpolant import Interpolant
 from thalweg.types import Increments, VelocityField
 from thalweg_samplers.dormand_prince import Trial, dormand_prince
-from thalweg_samplers.times import state, times_of
+from thalweg_samplers.options import checked
+from thalweg_samplers.times import asked, state, times_of
 
 _SAFETY, _SHRINK, _GROW = 0.9, 0.2, 10.0
 _SMALLEST_STEP = 1e-10
@@ -32,20 +33,24 @@ class Dopri5:
         atol: tolerated absolute error.
         first_step: size of the first trial.
         max_steps: trials, rejected ones included.
+
+    Raises:
+        ConfigError: an option makes no sense.
     """
 
-    def __init__(self, rtol: float, atol: float, first_step: float, max_steps: int) -> None:
-        self.rtol = rtol
-        self.atol = atol
-        self.first_step = first_step
-        self.max_steps = max_steps
+    def __init__(
+        self, rtol: float = 1e-4, atol: float = 1e-4, first_step: float = 0.05, max_steps: int = 1000
+    ) -> None:
+        options = checked(Dopri5Config, rtol=rtol, atol=atol, first_step=first_step, max_steps=max_steps)
+        self.rtol, self.atol = options.rtol, options.atol
+        self.first_step, self.max_steps = options.first_step, options.max_steps
 
     def __call__(
         self,
         velocity: VelocityField,
         x_1: Float[Tensor, "N *shape"],
-        increments: Increments,  # noqa: ARG002 - the ODE is deterministic
-        interpolant: Interpolant,  # noqa: ARG002 - the ODE needs no score
+        increments: Increments | None = None,  # noqa: ARG002 - the ODE is deterministic
+        interpolant: Interpolant | None = None,  # noqa: ARG002 - the ODE needs no score
     ) -> Float[Tensor, "N *shape"]:
         """x_0 in float64.
 
@@ -65,7 +70,7 @@ class Dopri5:
             renewed = rows_n[fresh_N[rows_n]]
             if len(renewed):
                 renewed = field.reachable(renewed, rows_n)
-                slope[renewed] = field.within(t_N, size_N, renewed)(x[renewed], t_N[renewed])
+                slope[renewed] = asked(field.within(t_N, size_N, renewed), x[renewed], t_N[renewed]).to(x)
             step = field.within(t_N, size_N, rows_n)
             trial = dormand_prince(step, x[rows_n], slope[rows_n], t_N[rows_n], size_N[rows_n])
             for row, (sample, norm) in enumerate(
@@ -90,10 +95,10 @@ class Dopri5:
         )
 
     def _norms(self, x: Tensor, trial: Trial) -> list[float]:
-        scale_NCHW = self.atol + self.rtol * torch.maximum(x.abs(), trial.x.abs())
-        squares_NCHW = (trial.error / scale_NCHW).square()
+        scale = self.atol + self.rtol * torch.maximum(x.abs(), trial.x.abs())
+        squares = (trial.error / scale).square()
         # Sample by sample: a joint reduction may sum in an order that depends on the batch size.
-        return torch.stack([one.mean().sqrt() for one in squares_NCHW]).tolist()
+        return torch.stack([one.mean().sqrt() for one in squares]).tolist()
 
 
 class _Field:

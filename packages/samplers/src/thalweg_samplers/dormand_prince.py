@@ -5,6 +5,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from thalweg.types import VelocityField
+from thalweg_samplers.times import asked
 
 # Dormand & Prince 1980; Hairer, Norsett & Wanner, Solving Ordinary Differential Equations I, table 5.2.
 _NODES = (1 / 5, 3 / 10, 4 / 5, 8 / 9, 1.0, 1.0)
@@ -51,13 +52,13 @@ def dormand_prince(
         t: where each sample stands.
         size: how far each goes towards t = 0.
     """
-    dt_N111 = -size.to(x.device).view(-1, 1, 1, 1)
+    dt = -size.to(x.device).view(-1, *[1] * (x.dim() - 1))
     slopes = [slope]
     end = x
     for node, weights in zip(_NODES, _STAGES, strict=True):
-        end = x + dt_N111 * _combine(weights, slopes)
-        slopes.append(velocity(end, t - node * size))
-    return Trial(x=end, slope=slopes[-1], error=dt_N111 * _combine(_ERROR, slopes))
+        end = x + dt * _combine(weights, slopes)
+        slopes.append(asked(velocity, end, t - node * size))
+    return Trial(x=end, slope=slopes[-1], error=dt * _combine(_ERROR, slopes))
 
 
 def _combine(weights: tuple[float, ...], slopes: list[Tensor]) -> Tensor:

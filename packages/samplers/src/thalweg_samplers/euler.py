@@ -9,7 +9,8 @@ from torch import Tensor
 from thalweg.facts import Facts
 from thalweg.interpolant import Interpolant
 from thalweg.types import Increments, VelocityField
-from thalweg_samplers.times import state, times_of, uniform_times
+from thalweg_samplers.options import checked
+from thalweg_samplers.times import asked, state, times_of, uniform_times
 
 
 class Euler:
@@ -17,25 +18,28 @@ class Euler:
 
     Args:
         steps: equal steps, one evaluation each.
+
+    Raises:
+        ConfigError: an option makes no sense.
     """
 
     order = 1
     """Of convergence."""
 
-    def __init__(self, steps: int) -> None:
-        self.steps = steps
+    def __init__(self, steps: int = 50) -> None:
+        self.steps = checked(EulerConfig, steps=steps).steps
 
     def __call__(
         self,
         velocity: VelocityField,
         x_1: Float[Tensor, "N *shape"],
-        increments: Increments,  # noqa: ARG002 - the ODE is deterministic
-        interpolant: Interpolant,  # noqa: ARG002 - the ODE needs no score
+        increments: Increments | None = None,  # noqa: ARG002 - the ODE is deterministic
+        interpolant: Interpolant | None = None,  # noqa: ARG002 - the ODE needs no score
     ) -> Float[Tensor, "N *shape"]:
         """x_0 in float64."""
         x = state(x_1)
         for now, then in pairwise(uniform_times(1.0, 0.0, self.steps + 1)):
-            x = x + (then - now) * velocity(x, times_of(now, x))
+            x = x + (then - now) * asked(velocity, x, times_of(now, x))
         return x
 
 

@@ -4,13 +4,15 @@ import math
 from itertools import pairwise
 
 import attrs
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from thalweg.facts import Facts
 from thalweg.interpolant import Interpolant
 from thalweg.types import Increments, VelocityField
-from thalweg_samplers.times import state, times_of, uniform_times
+from thalweg_samplers.options import checked
+from thalweg_samplers.times import asked, drawn, state, times_of, uniform_times
 
 
 class EulerMaruyama:
@@ -22,31 +24,43 @@ class EulerMaruyama:
     Args:
         steps: evaluations; steps - 1 of them draw noise.
         last: the time at which the noise ends.
+
+    Raises:
+        ConfigError: an option makes no sense.
     """
 
-    def __init__(self, steps: int, last: float) -> None:
-        self.steps = steps
-        self.last = last
+    def __init__(self, steps: int = 250, last: float = 0.04) -> None:
+        options = checked(EulerMaruyamaConfig, steps=steps, last=last)
+        self.steps, self.last = options.steps, options.last
 
     def __call__(
         self,
         velocity: VelocityField,
         x_1: Float[Tensor, "N *shape"],
-        increments: Increments,
-        interpolant: Interpolant,
+        increments: Increments | None = None,
+        interpolant: Interpolant | None = None,
     ) -> Float[Tensor, "N *shape"]:
-        """x_0 in float64; asks for steps - 1 increments."""
+        """x_0 in float64.
+
+        Args:
+            velocity: the field.
+            x_1: noise.
+            increments: asked for steps - 1 of them; torch's standard normal draws by default.
+            interpolant: the path of the field, which the score is taken from; linear by default.
+        """
+        path = Interpolant.named("linear") if interpolant is None else interpolant
+        x = state(x_1)
+        draws: Increments = (lambda _: torch.randn_like(x)) if increments is None else increments
 
         def drift(x: Tensor, t: float) -> Tensor:
             times_N = times_of(t, x)
-            velocity_NCHW = velocity(x, times_N)
+            v = asked(velocity, x, times_N)
             # w/2 = t
-            return velocity_NCHW - t * interpolant.score(x, velocity_NCHW, times_N)
+            return v - t * path.score(x, v.to(x), times_N)
 
-        x = state(x_1)
         for step, (now, then) in enumerate(pairwise(uniform_times(1.0, self.last, self.steps))):
-            noise_NCHW = math.sqrt(2 * now * (now - then)) * increments(step).to(x)
-            x = x + (then - now) * drift(x, now) + noise_NCHW
+            noise = math.sqrt(2 * now * (now - then)) * drawn(draws, step, x)
+            x = x + (then - now) * drift(x, now) + noise
         return x - self.last * drift(x, self.last)
 
 

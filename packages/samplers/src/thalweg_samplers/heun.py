@@ -9,7 +9,8 @@ from torch import Tensor
 from thalweg.facts import Facts
 from thalweg.interpolant import Interpolant
 from thalweg.types import Increments, VelocityField
-from thalweg_samplers.times import state, times_of, uniform_times
+from thalweg_samplers.options import checked
+from thalweg_samplers.times import asked, state, times_of, uniform_times
 
 
 class Heun:
@@ -22,20 +23,23 @@ class Heun:
 
     Args:
         steps: equal steps; all but the last cost two evaluations.
+
+    Raises:
+        ConfigError: an option makes no sense.
     """
 
     order = 2
     """Of convergence."""
 
-    def __init__(self, steps: int) -> None:
-        self.steps = steps
+    def __init__(self, steps: int = 50) -> None:
+        self.steps = checked(HeunConfig, steps=steps).steps
 
     def __call__(
         self,
         velocity: VelocityField,
         x_1: Float[Tensor, "N *shape"],
-        increments: Increments,  # noqa: ARG002 - the ODE is deterministic
-        interpolant: Interpolant,  # noqa: ARG002 - the ODE needs no score
+        increments: Increments | None = None,  # noqa: ARG002 - the ODE is deterministic
+        interpolant: Interpolant | None = None,  # noqa: ARG002 - the ODE needs no score
     ) -> Float[Tensor, "N *shape"]:
         """x_0 in float64."""
         x = state(x_1)
@@ -43,10 +47,10 @@ class Heun:
         for now, then in pairwise(uniform_times(1.0, 0.0, self.steps + 1)):
             times_N = times_of(now, x)
             field = velocity if during is None else during(times_N)
-            slope = field(x, times_N)
+            slope = asked(field, x, times_N)
             predicted = x + (then - now) * slope
             if then > 0:
-                x = x + (then - now) * 0.5 * (slope + field(predicted, times_of(then, x)))
+                x = x + (then - now) * 0.5 * (slope + asked(field, predicted, times_of(then, x)))
             else:
                 x = predicted
         return x

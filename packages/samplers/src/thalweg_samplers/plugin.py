@@ -13,4 +13,6 @@ def thalweg_components(register: Register) -> None:
     register("sampler", "heun", "thalweg_samplers.heun:HeunConfig")
     register("sampler", "dopri5", "thalweg_samplers.dopri5:Dopri5Config")
     register("sampler", "euler_maruyama", "thalweg_samplers.euler_maruyama:EulerMaruyamaConfig")
-    register("guidance", "cfg", "thalweg_samplers.guidance:ClassifierFreeConfig")
+    register("guidance", "cfg", "thalweg_samplers.classifier_free:ClassifierFreeConfig")
+    register("guidance", "internal", "thalweg_samplers.internal:InternalConfig")
+    register("guidance", "autoguidance", "thalweg_samplers.autoguidance:AutoguidanceConfig")

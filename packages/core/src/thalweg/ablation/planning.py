@@ -152,8 +152,8 @@ def _resolved(ablation: Ablation, cell: Cell, recipe: dict[str, object], costs: 
     judge = read_protocol(ablation.judge.protocol, [*ablation.judge.settings, *settings]).config
     config = structured(ablation.recipe, recipe, [*ablation.overrides, *changed]) if sampling else whole
     cost = costs.of(config)
-    for one in (whole.sampling.sampler, whole.sampling.guidance):
-        if one is not None and sampling:
+    for one in (whole.sampling.sampler, *whole.sampling.guidance):
+        if sampling:
             build_component(one, cost.facts)  # the network is trained without looking at it
     left_out = []
     for name, objective in config.objectives.items():
@@ -196,12 +196,11 @@ def _network(ablation: Ablation, leader: int, *, shared: bool) -> str:
     return ", ".join(one for one in changed if one in cell.name) or ablation.name
 
 
-def _check_guidance(config: RunConfig, facts: Facts, judged: Any) -> None:
+def _check_guidance(config: RunConfig, facts: Facts, judged: tuple[Any, ...]) -> None:
     """Make sure that what is trained can be guided, whether for a look or to be judged."""
     trained = attrs.evolve(facts, condition_dropout=config.training.condition_dropout > 0)
-    for guidance in (config.sampling.guidance, judged):
-        if guidance is not None:
-            build_component(guidance, trained)
+    for guidance in (*config.sampling.guidance, *judged):
+        build_component(guidance, trained)
 
 
 def _judged(config: RunConfig, times: int) -> tuple[RunConfig, tuple[int, ...]]:

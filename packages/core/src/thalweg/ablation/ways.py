@@ -4,12 +4,11 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from thalweg.config import RunConfig, apply_override, dump_component
+from thalweg.config import RunConfig, apply_override, dump
 from thalweg.errors import ConfigError
 
 _SAMPLING = "sampling"
-_KINDS = {"sampler": "sampler", "guidance": "guidance"}
-_JUDGED = (*_KINDS, "seed")
+_JUDGED = ("sampler", "guidance", "seed")
 
 
 def split(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -56,11 +55,9 @@ def _stated(sampling: Sequence[str]) -> list[str]:
 
 
 def _value(config: RunConfig, name: str) -> str:
-    value = getattr(config.sampling, name)
-    if value is None:
-        return "none"
     # Where a guidance's own network lies may need what is not to be shown; whoever shows this masks it.
-    return _toml(dump_component(_KINDS[name], value, secrets=True) if name in _KINDS else value)
+    value = dump(config.sampling, secrets=True)[name]
+    return "none" if value == "none" else _toml(value)
 
 
 def _toml(value: Any) -> str:

@@ -46,6 +46,8 @@ def _type(field: "attrs.Attribute[Any]") -> str:
         return _words(field.type)
     if slot.table:
         return f"table of {slot.kind} components"
+    if slot.several:
+        return f"none | {slot.kind} component | list of them"
     return f"{slot.kind} component{' | none' if slot.optional else ''}"
 
 

@@ -21,7 +21,7 @@ from thalweg.config.leaves import flat
 from thalweg.config.recorded import CONFIG, parse_recorded, read_recorded, recorded_text
 from thalweg.config.run import RunConfig, SamplingConfig, TrainingConfig
 from thalweg.config.secret import secret_field, url_field
-from thalweg.config.slots import Slot, component_field, component_table, slot_of
+from thalweg.config.slots import Slot, component_field, component_list, component_table, listed, slot_of
 from thalweg.config.structuring import check_made, component, structure
 
 __all__ = [
@@ -36,10 +36,12 @@ __all__ = [
     "check_made",
     "component",
     "component_field",
+    "component_list",
     "component_table",
     "dump",
     "dump_component",
     "flat",
+    "listed",
     "load_config",
     "parse_recorded",
     "plain",

@@ -19,7 +19,8 @@ from thalweg.storage.url_texts import masked as masked_urls
 def dump(config: Any, registry: Registry | None = None, *, secrets: bool = False) -> dict[str, Any]:
     """A config as plain values that TOML and JSON can hold; ``structure(type(config), ...)`` undoes it.
 
-    Components carry their ``type``, None is written ``none``. Storage options are left out, and URLs are
+    Components carry their ``type``, None is written ``none``, and of components in an order so is nothing;
+    one of them is written as a table, several as a list. Storage options are left out, and URLs are
     written without credentials.
 
     Args:
@@ -43,6 +44,9 @@ def dump(config: Any, registry: Registry | None = None, *, secrets: bool = False
             written = {
                 name: dump_component(slot.kind, one, registry, secrets=secrets) for name, one in value.items()
             }
+        elif slot.several:
+            ordered = [dump_component(slot.kind, one, registry, secrets=secrets) for one in value]
+            written = ordered if len(ordered) > 1 else ordered[0] if ordered else "none"
         else:
             written = "none" if value is None else dump_component(slot.kind, value, registry, secrets=secrets)
         dumped[field.alias or field.name] = written

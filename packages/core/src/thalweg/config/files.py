@@ -29,6 +29,9 @@ _KEY = re.compile(rf"(?<![\w-])[\w-]+(?:\s*\.\s*[\w-]+){{{_DEEPEST}}}")
 _KEY = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 
 
+_SEVERAL = "there are {} of them; state the whole list, as in {}=[...]"
+
+
 def load_config(
     path: Path | str, overrides: Iterable[str] = (), registry: Registry | None = None
 ) -> RunConfig:
@@ -203,13 +206,22 @@ def apply_override(
         register_secrets(value)
     table = data
     for parent in parents:
-        below = table.get(parent, {})
+        below = _single(table.get(parent, {}))
+        if isinstance(below, list):
+            raise FaultyConfigError([Problem(tuple(key.split(".")), _SEVERAL.format(len(below), parent))])
         if isinstance(below, str) and below != "none":
             below = {"type": below}
         table[parent] = table = below if isinstance(below, dict) else {}
+    if isinstance(value, str) and last in table:
+        table[last] = _single(table[last])
     named = isinstance(value, str) and isinstance(table.get(last), dict)
     if not named or value != type_at(cls, data, [*parents, last], registry):
         table[last] = value
+
+
+def _single(value: Any) -> Any:
+    """What is in a list of one; of others, the value itself."""
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
 def _value(path: tuple[str, ...], text: str) -> Any:

@@ -6,7 +6,7 @@ import attrs
 from attrs.validators import and_, ge, gt, le, optional
 
 from thalweg.config.names import check_name
-from thalweg.config.slots import component_field, component_table
+from thalweg.config.slots import component_field, component_list, component_table
 from thalweg.errors import ConfigError
 from thalweg.facts import MOST_BRANCHES
 from thalweg.integers import AT_ONCE, SAMPLES, SEED, STEPS, STEPS_OR_NEVER
@@ -88,14 +88,14 @@ class SamplingConfig:
 
     Attributes:
         sampler: what carries noise to data.
-        guidance: what strengthens the condition; none for nothing.
+        guidance: what guides the network: none, one, or a list from the network outwards.
         count: samples of a grid.
         batch_size: samples drawn at a time; they do not depend on it.
         seed: of the samples' noise.
     """
 
     sampler: Any = component_field("sampler", "euler_maruyama")
-    guidance: Any = component_field("guidance", None, optional=True)
+    guidance: Any = component_list("guidance")
     count: int = attrs.field(default=64, validator=SAMPLES)
     batch_size: int = attrs.field(default=64, validator=AT_ONCE)
     seed: int = attrs.field(default=0, validator=SEED)

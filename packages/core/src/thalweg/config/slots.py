@@ -17,11 +17,13 @@ class Slot:
         kind: the kind of component.
         optional: None, written ``none``, is allowed.
         table: any number of components by name, rather than one.
+        several: any number of components in an order, rather than one.
     """
 
     kind: str
     optional: bool = False
     table: bool = False
+    several: bool = False
 
 
 def component_field(kind: str, default: Any = attrs.NOTHING, *, optional: bool = False) -> Any:
@@ -62,6 +64,23 @@ def default_of(default: Any) -> Mapping[str, Any]:
     return default if isinstance(default, Mapping) else {}
 
 
+def component_list(kind: str) -> Any:
+    """A field that holds any number of components in an order, none by default; a tuple of configs.
+
+    It takes one component as :func:`component_field` does, or a list of such, or None, written ``none``.
+    """
+    return attrs.field(
+        default=(), converter=partial(_component_list, kind), metadata={_KEY: Slot(kind, several=True)}
+    )
+
+
+def listed(value: Any) -> list[Any]:
+    """What stands for any number of components in an order, as a list: nothing, one, or several."""
+    if value is None or (isinstance(value, str) and value == "none"):
+        return []
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
 def slot_of(field: "attrs.Attribute[Any]") -> Slot | None:
     """What kind of component an attrs field holds, if any."""
     slot = field.metadata.get(_KEY)
@@ -78,3 +97,9 @@ def _components(kind: str, value: Any) -> Any:
     from thalweg.config.structuring import components
 
     return components(kind, value)
+
+
+def _component_list(kind: str, value: Any) -> Any:
+    from thalweg.config.structuring import components_in_order
+
+    return components_in_order(kind, value)

@@ -9,7 +9,7 @@ from thalweg.config.building import build
 from thalweg.config.faults import FaultyConfigError, Problem, shown
 from thalweg.config.scalars import read
 from thalweg.config.secret import is_secret
-from thalweg.config.slots import Slot, default_of, slot_of
+from thalweg.config.slots import Slot, default_of, listed, slot_of
 from thalweg.plugins import Registry
 from thalweg.plugins import registry as process_registry
 from thalweg.storage.redaction import register_secrets
@@ -76,6 +76,11 @@ def check_made(config: Any) -> None:
 def components(kind: str, data: Any, registry: Registry | None = None) -> dict[str, Any]:
     """A table of components by name, as :func:`thalweg.config.component_table` holds it."""
     return _Reader(registry).table(kind, data)
+
+
+def components_in_order(kind: str, data: Any, registry: Registry | None = None) -> tuple[Any, ...]:
+    """Components in an order, as :func:`thalweg.config.component_list` holds them."""
+    return _Reader(registry).several(kind, data)
 
 
 class _Reader:
@@ -180,6 +185,20 @@ class _Reader:
             raise FaultyConfigError(problems)
         return {name: one for name, one in found.items() if one is not None}
 
+    def several(self, kind: str, data: Any) -> tuple[Any, ...]:
+        """Components in an order."""
+        found: list[Any] = []
+        problems: list[Problem] = []
+        ordered = isinstance(data, list | tuple)
+        for place, one in enumerate(listed(data)):
+            try:
+                found.append(self.component(Slot(kind), one, {}))
+            except FaultyConfigError as faults:
+                problems += (faults.under(place) if ordered else faults).problems
+        if problems:
+            raise FaultyConfigError(problems)
+        return tuple(found)
+
     def _value(self, field: "attrs.Attribute[Any]", data: Any) -> Any:
         slot = slot_of(field)
         if is_secret(field):
@@ -188,6 +207,8 @@ class _Reader:
             return read(field.type, data, self.config)
         if slot.table:
             return self.table(slot.kind, data)
+        if slot.several:
+            return self.several(slot.kind, data)
         return self.component(slot, data, default_of(field.default))
 
     def _missing(self, field: "attrs.Attribute[Any]") -> str:

@@ -1,6 +1,7 @@
 """A network as a set of images: whatever is asked for is drawn on the spot."""
 
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from typing import Any
 
 import attrs
@@ -9,13 +10,15 @@ from jaxtyping import Float32, Int
 from torch import Tensor
 
 from thalweg.config import dump
-from thalweg.drawing import Drawer, VelocityNetwork
+from thalweg.drawing import Drawer
 from thalweg.errors import ConfigError
 from thalweg.evaluation.captions import Captions
 from thalweg.evaluation.datasets import Decoder
 from thalweg.evaluation.images import Piece
 from thalweg.evaluation.labelling import labels_of
 from thalweg.evaluation.settings import CAPTIONING, DrawingConfig
+from thalweg.guidance import identities
+from thalweg.network_field import VelocityNetwork
 from thalweg.types import Condition
 
 
@@ -82,6 +85,7 @@ class SampleSource:
         )
         self._rule, self._seed = drawing.labels, drawing.seed
         stated = {name: value for name, value in dump(drawing).items() if name not in CAPTIONING}
+        stated["guidance"] = _with_identities(stated["guidance"], identities(self._drawer.guidances))
         self.drawing: Mapping[str, Any] = {
             **stated,
             "precision": self._drawer.precision,
@@ -90,8 +94,8 @@ class SampleSource:
         }
 
     @property
-    def evaluated(self) -> int:
-        """Images that the network was evaluated on so far, both halves of guidance counted."""
+    def evaluated(self) -> Fraction:
+        """Images that networks were evaluated on so far, times the share of blocks that they passed."""
         return self._drawer.evaluated
 
     def __call__(self, indices: Sequence[int]) -> Drawn:
@@ -122,6 +126,15 @@ class SampleSource:
         if wrong:
             raise ConfigError(f"there is no class {wrong[0]}; the network knows the classes 0 to {known - 1}")
         return range(known) if classes is None else classes
+
+
+def _with_identities(guidance: Any, known: Sequence[Mapping[str, Any]]) -> Any:
+    """What guidances are in plain values, with what they depend on beside that."""
+    if isinstance(guidance, Mapping):
+        return {**guidance, **known[0]}
+    if isinstance(guidance, list):
+        return [{**one, **more} for one, more in zip(guidance, known, strict=True)]
+    return guidance
 
 
 class NetworkImages:

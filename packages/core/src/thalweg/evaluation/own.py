@@ -146,7 +146,9 @@ def _origin(key: str, before: Mapping[str, Any], after: Mapping[str, Any], origi
 
 
 def _type(value: Any) -> Any:
-    """The type of a component; of other values, which are changed as a whole, something unlike any other."""
+    """The type of a component or of each; of other values, changed as a whole, something unlike any other."""
+    if isinstance(value, list):
+        return [_type(one) for one in value]
     if isinstance(value, Mapping):
         return value.get("type")
     return value if isinstance(value, str) else object()
@@ -158,6 +160,8 @@ def _words(origin: str) -> str:
 
 
 def _value(value: Any) -> str:
+    if isinstance(value, list):
+        return " within ".join(_value(one) for one in value)
     if not isinstance(value, Mapping):
         return str(value)
     options = [f"{name}={one}" for name, one in value.items() if name != "type"]

@@ -5,7 +5,7 @@ from typing import Any, Literal
 import attrs
 from attrs.validators import ge, min_len, optional
 
-from thalweg.config import component_field, component_table
+from thalweg.config import component_field, component_list, component_table
 from thalweg.errors import ConfigError
 from thalweg.facts import LONGEST_SIDE
 from thalweg.integers import AT_ONCE, SAMPLES, SEED, Integers
@@ -32,7 +32,7 @@ class DrawingConfig:
 
     Attributes:
         sampler: what carries noise to data.
-        guidance: what strengthens the condition, and on which channels; none for nothing.
+        guidance: what guides the network: none, one, or a list from the network outwards.
         labels: ``balanced`` takes the classes in turn, ``random`` draws each from (seed, index).
         seed: of noise and labels.
         precision: of the network's evaluations; what ``auto`` came to is in the passport.
@@ -45,7 +45,7 @@ class DrawingConfig:
     """
 
     sampler: Any = component_field("sampler", "euler_maruyama")
-    guidance: Any = component_field("guidance", None, optional=True)
+    guidance: Any = component_list("guidance")
     labels: Literal["balanced", "random"] = "balanced"
     seed: int = attrs.field(default=0, validator=SEED)
     precision: Literal["auto", "32-true", "bf16-mixed"] = "32-true"

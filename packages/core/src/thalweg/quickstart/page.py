@@ -189,7 +189,8 @@ def _curve(model: "Model", key: str, name: str) -> Curve:
 def _protocol(models: Sequence["Model"], judge: Judge) -> tuple[str, ...]:
     config = models[0].config
     training, lr, decay = config.training, config.training.optimizer.lr, config.training.average.decay
-    sampler, guidance = attrs.asdict(config.sampling.sampler), attrs.asdict(config.sampling.guidance)
+    (guided,) = config.sampling.guidance
+    sampler, guidance = attrs.asdict(config.sampling.sampler), attrs.asdict(guided)
     low, high = guidance["interval"]
     return (
         f"Both networks have the same backbone, first weights, data order, noise and times. Training: "

@@ -7,6 +7,7 @@ from itertools import pairwise
 import attrs
 from torch import Tensor
 
+from thalweg.broadcasting import like
 from thalweg.interpolant import Interpolant
 
 LINEAR = Interpolant.named("linear")
@@ -29,32 +30,32 @@ class Gaussian:
 
     def velocity(self, x: Tensor, t: Tensor) -> Tensor:
         """The velocity of the probability flow at x and t."""
-        path, time = self.interpolant.schedule, t.view(-1, 1, 1, 1)
-        alpha, sigma, m, c2 = self._at(t)
+        path, time = self.interpolant.schedule, like(t, x)
+        alpha, sigma, m, c2 = self._at(t, x)
         half_dc2 = alpha * path.d_alpha(time) * self.s**2 + sigma * path.d_sigma(time)
         return path.d_alpha(time) * self.mu + half_dc2 / c2 * (x - m)
 
     def score(self, x: Tensor, t: Tensor) -> Tensor:
         """grad log p_t(x)."""
-        _, _, m, c2 = self._at(t)
+        _, _, m, c2 = self._at(t, x)
         return -(x - m) / c2
 
     def posterior_clean(self, x: Tensor, t: Tensor) -> Tensor:
         """E[x_0 | x_t = x]."""
-        alpha, _, m, c2 = self._at(t)
+        alpha, _, m, c2 = self._at(t, x)
         return self.mu + alpha * self.s**2 / c2 * (x - m)
 
     def posterior_noise(self, x: Tensor, t: Tensor) -> Tensor:
         """E[x_1 | x_t = x]."""
-        _, sigma, m, c2 = self._at(t)
+        _, sigma, m, c2 = self._at(t, x)
         return sigma / c2 * (x - m)
 
     def flow(self, x_1: Tensor) -> Tensor:
         """Where the probability flow carries x_1: standardised values stay what they are."""
         return self.mu + self.s * x_1
 
-    def _at(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        path, time = self.interpolant.schedule, t.view(-1, 1, 1, 1)
+    def _at(self, t: Tensor, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        path, time = self.interpolant.schedule, like(t, x)
         alpha, sigma = path.alpha(time), path.sigma(time)
         return alpha, sigma, alpha * self.mu, alpha * alpha * self.s**2 + sigma * sigma
 

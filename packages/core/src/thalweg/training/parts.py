@@ -36,7 +36,7 @@ class Parts:
         objectives: the terms of the loss, by name.
         planner: decides what the network is asked.
         sampler: for sample grids.
-        guidance: for sample grids; None for none.
+        guidance: for sample grids, from the network outwards.
         optimizer: makes what moves the weights.
         schedule: of the learning rate.
         average: makes the averages of the weights.
@@ -47,7 +47,7 @@ class Parts:
     objectives: Mapping[str, Objective]
     planner: Planner
     sampler: Sampler
-    guidance: Guidance | None
+    guidance: tuple[Guidance, ...]
     optimizer: Optimizer
     schedule: RateSchedule
     average: Average
@@ -97,7 +97,7 @@ def build(
             objectives = {name: build_component(one, known) for name, one in config.objectives.items()}
     check_images(objectives, dataset)
     sampling = config.sampling
-    guidance = None if sampling.guidance is None else build_component(sampling.guidance, facts)
+    guidance = tuple(build_component(one, facts) for one in sampling.guidance)
     network.facts = facts
     return Parts(
         dataset=dataset,

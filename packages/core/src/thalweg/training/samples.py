@@ -29,7 +29,7 @@ class SampleGrid:
         reading: reads them, together with other processes.
         images: turns samples into images, or gives None where the data are none.
         sampler: carries noise to data.
-        guidance: around the network; None for none.
+        guidance: around the network, from it outwards; empty for none.
         count: samples in the grid.
         batch_size: samples drawn at a time.
         seed: of their noise.
@@ -43,7 +43,7 @@ class SampleGrid:
         reading: Reading,
         images: Callable[[Float[Tensor, "N *shape"]], UInt8[Tensor, "N channels height width"] | None],
         sampler: Sampler,
-        guidance: Guidance | None,
+        guidance: tuple[Guidance, ...],
         *,
         count: int,
         batch_size: int,

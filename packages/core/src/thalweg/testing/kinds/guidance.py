@@ -1,5 +1,6 @@
 """What a guidance keeps."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
@@ -7,35 +8,69 @@ import torch
 from torch import Tensor
 
 from thalweg.errors import ConfigError
+from thalweg.guidance import ConditionedField, composed
 from thalweg.testing.numbers import draws, require_near
 from thalweg.testing.rules import does_not_apply, require, rule
 from thalweg.testing.subject import Subject
-from thalweg.types import Condition
+from thalweg.types import Condition, Head, Query
 
 LABELS = Condition(torch.tensor([0, 3, 9]))
 TIMES = torch.tensor([0.9, 0.5, 0.0], dtype=torch.float64)
 
 
-def network(x: Tensor, t: Tensor, condition: Condition) -> Tensor:
-    """A velocity that depends on image, time and label in closed form."""
-    require(
-        (t.dtype, t.device.type, tuple(t.shape)) == (torch.float64, "cpu", (len(x),)),
-        f"the network is asked at times of {t.dtype}, shape {tuple(t.shape)}; pass on the times as they came",
-    )
-    require(
-        condition.labels is None or len(condition.labels) == len(x),
-        "the network is asked for other samples' labels",
-    )
-    if condition.labels is None:
-        kinds = torch.full((len(x), 1, 1, 1), -1)
-    else:
-        kinds = torch.where(condition.hidden(), -1, condition.labels).view(-1, 1, 1, 1)
-    return (kinds + 2) * x.sin() + t.to(x).view(-1, 1, 1, 1)
+@attrs.frozen(eq=False)
+class Network:
+    """The innermost field, with a velocity that depends on data, time and label in closed form.
+
+    Attributes:
+        strength: of its velocity.
+        watch: called with every query.
+    """
+
+    strength: float = 1.0
+    watch: Callable[[Query], None] = lambda _: None
+
+    def __call__(self, query: Query) -> Tensor:
+        """The velocity."""
+        x, t, condition, side = query
+        require(
+            (t.dtype, t.device.type, tuple(t.shape)) == (torch.float64, "cpu", (len(x),)),
+            f"the field is asked at times of {t.dtype}, shape {tuple(t.shape)}; pass on what came",
+        )
+        require(
+            condition.labels is None or len(condition.labels) == len(x),
+            "the field is asked for other samples' labels",
+        )
+        require(
+            side is None or len(side) == len(x),
+            "the sides of jumps are other samples'; change a query by its select, join and null",
+        )
+        self.watch(query)
+        kinds = torch.full((len(x),), -1)
+        if condition.labels is not None:
+            kinds = torch.where(condition.hidden(), -1, condition.labels)
+        rows = (-1, *[1] * (x.dim() - 1))
+        return self.strength * ((kinds.view(rows) + 2) * x.sin() + t.to(x).view(rows))
+
+    def heads(self, query: Query, wanted: Sequence[Head | int]) -> tuple[Tensor, ...]:
+        """Velocities of the last head and of weaker ones."""
+        whole = self(query)
+        heads = [one if isinstance(one, Head) else Head(one) for one in wanted]
+        return tuple(whole if head.branch == -1 else (0.5 + 0.1 * head.refined) * whole for head in heads)
+
+    def beside(self, network: Any) -> "Network":  # noqa: ARG002 - any other is this one
+        """A weaker network."""
+        return attrs.evolve(self, strength=self.strength / 2)
 
 
-def guided(subject: Subject, condition: Condition = LABELS, **options: Any) -> Any:
-    """The guided field."""
-    return subject.build(**options)(network, condition)
+network = Network()
+
+
+def guided(
+    subject: Subject, condition: Condition = LABELS, inner: Any = network, **options: Any
+) -> ConditionedField:
+    """The guided field of these samples."""
+    return ConditionedField(composed(inner, [subject.build(**options)]), condition)
 
 
 @rule("guidance")
@@ -63,7 +98,7 @@ def scale_one_is_the_conditional_field(subject: Subject) -> None:
     if not subject.has("scale"):
         does_not_apply("it has no field 'scale'")
     x = draws(3, *subject.facts.shape)
-    own = network(x, TIMES, LABELS)
+    own = network(Query(x, TIMES, LABELS))
     require(
         torch.equal(guided(subject, scale=1.0)(x, TIMES), own), "scale 1 changes the conditional velocity"
     )
@@ -72,24 +107,57 @@ def scale_one_is_the_conditional_field(subject: Subject) -> None:
 
 @rule("guidance")
 def a_sample_does_not_depend_on_its_neighbours(subject: Subject) -> None:
-    """A sample is guided alike alone, in a batch, and picked by ``select`` where the field has it."""
+    """A sample is guided alike alone, in a batch, and picked by ``select``."""
     x = draws(3, *subject.facts.shape)
     whole = guided(subject)(x, TIMES)
     message = "a sample is guided otherwise in a batch; take no mean or norm over the first axis"
     for rows in ([1], [2, 0]):
         index = torch.tensor(rows)
-        require_near(
-            guided(subject, LABELS.select(index))(x[index], TIMES[index]), whole[index], message, 0.0, 1e-7
+        alone = guided(subject, LABELS.select(index))(x[index], TIMES[index])
+        require_near(alone, whole[index], message, 0.0, 1e-7)
+        selected = guided(subject).select(index)(x[index], TIMES[index])
+        require_near(selected, whole[index], message, 0.0, 1e-7)
+
+
+@rule("guidance")
+def it_stands_around_or_within_another(subject: Subject) -> None:
+    """Within a guidance that asks for shown and hidden samples at once it gives each its own velocity, and
+    around one it works, or raises ConfigError because it must stand innermost."""
+    x = draws(3, *subject.facts.shape)
+    field = composed(network, [subject.build()])
+    query = Query(x, TIMES, LABELS)
+    message = "asked for shown and hidden samples at once it gives other velocities than one after the other"
+    require_near(
+        field(query.join(query.null())), torch.cat([field(query), field(query.null())]), message, 0.0, 1e-7
+    )
+    try:
+        around = composed(network, [lambda inner: lambda asked: 2 * inner(asked), subject.build()])
+        found = around(query)
+    except ConfigError:
+        return
+    except Exception as error:
+        require(
+            False,
+            f"around another guidance it raises {type(error).__name__}; take heads from "
+            "thalweg.guidance.heads_of, which says that it must stand innermost",
         )
-        field = guided(subject)
-        if hasattr(field, "select"):
-            require_near(
-                field.select(index)(x[index], TIMES[index]),
-                whole[index],
-                "select(index) gives another field than the one of those samples",
-                0.0,
-                1e-7,
-            )
+    require(found.shape == x.shape, "around another guidance its velocity has another shape than x")
+
+
+@rule("guidance")
+def it_passes_on_which_side_of_a_jump_a_sample_is(subject: Subject) -> None:
+    """Whatever it asks the field, ``query.side`` is what it was asked with."""
+
+    def watched(query: Query) -> None:
+        require(
+            query.side is not None and bool((query.side == 0.25).all()),
+            "it loses query.side, by which a step of a sampler stays on one side of a jump; change a query "
+            "by its select, join and null, or by _replace",
+        )
+
+    x = draws(3, *subject.facts.shape)
+    field = guided(subject, inner=Network(watch=watched))
+    field.during(torch.full_like(TIMES, 0.25))(x, TIMES)
 
 
 @rule("guidance")
@@ -100,15 +168,15 @@ def it_asks_for_no_hidden_condition_that_training_never_hid(subject: Subject) ->
     except ConfigError:
         return
 
-    def watched(x: Tensor, t: Tensor, condition: Condition) -> Tensor:
+    def watched(query: Query) -> None:
         require(
-            condition.labels is not None and not condition.hidden().any(),
+            query.condition.labels is not None and not query.condition.hidden().any(),
             "it asks a network that was trained with every condition shown for a velocity without one; "
             "raise thalweg.ConfigError from build where facts.condition_dropout is False",
         )
-        return network(x, t, condition)
 
-    guidance(watched, LABELS)(draws(3, *subject.facts.shape), TIMES)
+    field = composed(Network(watch=watched), [guidance])
+    field(Query(draws(3, *subject.facts.shape), TIMES, LABELS))
 
 
 @rule("guidance")
@@ -116,7 +184,8 @@ def without_a_condition_it_works_or_says_why_not(subject: Subject) -> None:
     """On unconditional data it either works or raises ConfigError, when it is built or when it is called."""
     x = draws(3, *subject.facts.shape)
     try:
-        subject.build(attrs.evolve(subject.facts, classes=None, text=None))(network, Condition())(x, TIMES)
+        guidance = subject.build(attrs.evolve(subject.facts, classes=None, text=None))
+        composed(network, [guidance])(Query(x, TIMES, Condition()))
     except ConfigError:
         return
     except Exception as error:

@@ -70,6 +70,32 @@ def a_constant_velocity_is_followed_to_the_end(subject: Subject) -> None:
 
 
 @rule("sampler")
+def samples_have_any_shape(subject: Subject) -> None:
+    """Points, vectors and volumes are carried like images: no axis is taken for granted but the first."""
+    sampler = subject.build()
+    for shape in ((5,), (5, 2), (5, 2, 3), (5, 1, 2, 3, 2)):
+        x_1 = draws(*shape, dtype=torch.float64)
+        v = draws(*shape, seed=1, dtype=torch.float64)
+        increments = Increments(shape)
+        try:
+            x_0 = sampler(partial(constant, v), x_1, increments, LINEAR)
+        except (RuntimeError, ValueError, IndexError) as error:
+            require(
+                False,
+                f"samples of shape {shape} raise {type(error).__name__}; multiply by times that are viewed "
+                "as (-1, *[1] * (x.dim() - 1))",
+            )
+        require(
+            x_0.shape == x_1.shape,
+            f"samples of shape {shape} become {tuple(x_0.shape)}; multiply by times that are viewed as "
+            "(-1, *[1] * (x.dim() - 1))",
+        )
+        if not increments.steps:
+            gap = float((x_0 - (x_1 - v)).abs().max())
+            require(gap < 1e-12, f"samples of shape {shape} miss x_1 - v by {gap:.3g}")
+
+
+@rule("sampler")
 def noise_becomes_data(subject: Subject) -> None:
     """Gaussian data come out with their mean and deviation, on both paths."""
     for interpolant in (LINEAR, COSINE):

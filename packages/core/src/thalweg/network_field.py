@@ -1,0 +1,213 @@
+"""The innermost field: a network, or several, where a sampler's float64 state meets their float32."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from fractions import Fraction
+from typing import Any, Protocol, runtime_checkable
+
+import attrs
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from thalweg.arguments import check_instance
+from thalweg.devices import usable_device
+from thalweg.errors import ConfigError, DataError
+from thalweg.facts import Facts
+from thalweg.types import Condition, Head, Query
+
+_FINEST = 1_000_000
+"""Shares of a pass are fractions of blocks, of which no network has as many."""
+
+
+@runtime_checkable
+class VelocityNetwork(Protocol):
+    """What samples can be drawn from: a :class:`thalweg.network.FlowNetwork` or anything like it.
+
+    It may offer ``heads(x, t, condition, wanted)``, the velocities of some of its heads in one pass, and
+    ``share(wanted)``, the share of its blocks which that passes.
+
+    Attributes:
+        facts: shape and classes of the data.
+    """
+
+    facts: Facts
+
+    def velocity(
+        self, x: Float[Tensor, "N *shape"], t: Float[Tensor, " N"], condition: Condition
+    ) -> Float[Tensor, "N *shape"]:
+        """The velocity at x and t; x is float32, t float64 on the CPU."""
+        ...
+
+
+class FunctionNetwork:
+    """A plain function ``f(x, t)`` as a network; both arguments come in float32 on the function's device."""
+
+    def __init__(self, function: Callable[[Tensor, Tensor], Tensor], facts: Facts) -> None:
+        self.function, self.facts = function, facts
+
+    def velocity(
+        self,
+        x: Float[Tensor, "N *shape"],
+        t: Float[Tensor, " N"],
+        condition: Condition,  # noqa: ARG002 - it knows of none
+    ) -> Float[Tensor, "N *shape"]:
+        """What the function gives.
+
+        Raises:
+            DataError: that is of another shape than x.
+        """
+        velocity = self.function(x, t.to(x))
+        if not isinstance(velocity, Tensor) or velocity.shape != x.shape:
+            found = tuple(velocity.shape) if isinstance(velocity, Tensor) else type(velocity).__name__
+            raise DataError(f"the function gives {found} for x of {tuple(x.shape)}; it must keep the shape")
+        return velocity
+
+
+@attrs.define(eq=False)
+class Tally:
+    """What was evaluated so far, of all networks of a drawing.
+
+    Attributes:
+        networks: all that are evaluated, the main one first.
+        evaluated: images times the share of its blocks that a network passed for them.
+    """
+
+    networks: list[VelocityNetwork] = attrs.field(factory=list)
+    evaluated: Fraction = Fraction(0)
+
+    def add(self, count: int, share: float) -> None:
+        """Take ``count`` images."""
+        self.evaluated += count * Fraction(share).limit_denominator(_FINEST)
+
+
+@attrs.frozen(eq=False)
+class NetworkField:
+    """The conditional field of a network, and of other networks beside it.
+
+    Attributes:
+        network: what is evaluated.
+        device: where.
+        mixed: whether under bfloat16 autocast.
+        tally: counts it.
+    """
+
+    network: VelocityNetwork
+    device: torch.device
+    mixed: bool
+    tally: Tally = attrs.field(factory=Tally)
+
+    def __attrs_post_init__(self) -> None:
+        self.tally.networks.append(self.network)
+
+    def __call__(self, query: Query) -> Tensor:
+        """The network's velocity in the dtype and on the device of x.
+
+        Raises:
+            ConfigError: it is asked for a velocity without a condition, and was trained with every one shown.
+        """
+        self._count(query, 1.0)
+        with self._precision():
+            velocity = self.network.velocity(query.x.to(self.device, torch.float32), query.t, query.condition)
+        return velocity.to(query.x)
+
+    @property
+    def facts(self) -> Facts:
+        """Of the network."""
+        return self.network.facts
+
+    def heads(self, query: Query, wanted: Sequence[Head | int]) -> tuple[Tensor, ...]:
+        """The velocities of some heads in one pass, which ends with the last branch wanted.
+
+        Raises:
+            ConfigError: the network offers no heads, or not these.
+        """
+        network: Any = self.network
+        if not callable(getattr(network, "heads", None)):
+            raise ConfigError(
+                f"guidance by heads within the network needs a FlowNetwork, and {type(network).__name__} "
+                "offers none; remove it from the guidance"
+            )
+        self._count(query, float(network.share(wanted)) if hasattr(network, "share") else 1.0)
+        with self._precision():
+            found = network.heads(
+                query.x.to(self.device, torch.float32), query.t, query.condition, tuple(wanted)
+            )
+        return tuple(velocity.to(query.x) for velocity in found)
+
+    def beside(self, network: VelocityNetwork) -> "NetworkField":
+        """Another network on the same device and in the same precision, counted with this one.
+
+        Raises:
+            ConfigError: it is no network, or of other data.
+        """
+        check_instance("network", network, VelocityNetwork, "a network, or where one is saved")
+        check_alike(network, self.network.facts)
+        placed(network, self.device)
+        return NetworkField(network, self.device, self.mixed, self.tally)
+
+    def _count(self, query: Query, share: float) -> None:
+        if not self.network.facts.condition_dropout:
+            _check_shown(self.network.facts, query.condition)
+        self.tally.add(len(query.x), share)
+
+    def _precision(self) -> Any:
+        return torch.autocast(self.device.type, torch.bfloat16) if self.mixed else nullcontext()
+
+
+def check_alike(network: VelocityNetwork, facts: Facts) -> None:
+    """Make sure that a second network is of the same data as the first.
+
+    Args:
+        network: the second one.
+        facts: of the first.
+
+    Raises:
+        ConfigError: shape, classes or captions differ.
+    """
+    for what in ("shape", "classes", "text"):
+        theirs, ours = getattr(network.facts, what), getattr(facts, what)
+        if theirs != ours:
+            raise ConfigError(
+                f"the second network's {what} is {theirs} and the main one's is {ours}; both must have been "
+                "trained on the same data"
+            )
+
+
+def placed(network: Any, device: torch.device | str | None) -> torch.device:
+    """Where a network is evaluated, and is moved if it is elsewhere: by default where it is."""
+    home = None if device is None else usable_device(device)
+    module = getattr(network, "function", network)
+    if not isinstance(module, nn.Module):
+        return torch.device("cpu") if home is None else home
+    if home is not None:
+        module.to(home)
+        return home
+    first = next(module.parameters(), None)
+    return torch.device("cpu") if first is None else first.device
+
+
+@contextmanager
+def evaluating(networks: Sequence[Any]) -> Iterator[None]:
+    """Networks in evaluation mode, each module of which gets its own mode back."""
+    whole = [getattr(network, "function", network) for network in networks]
+    modules = [module for one in whole if isinstance(one, nn.Module) for module in one.modules()]
+    modes = [(module, module.training) for module in modules]
+    for module, _ in modes:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module, training in reversed(modes):
+            module.training = training
+
+
+def _check_shown(facts: Facts, condition: Condition) -> None:
+    # Looking makes a device wait, which only such networks pay for.
+    conditional = facts.classes is not None or facts.text is not None
+    absent = condition.labels is None and condition.text is None
+    if conditional and (absent or bool(condition.hidden().any())):
+        raise ConfigError(
+            "the network was trained with every condition shown, so it knows no velocity without one; leave "
+            "the guidance out and give every sample its condition"
+        )
