@@ -15,8 +15,8 @@ def hooks() -> str:
     return "\n\n".join(
         [
             "# Hooks",
-            f"Version {hookspecs.API_VERSION} of the contract ([what may change](../stability.md)). A hook is "
-            "a function of a plugin's module, decorated with `thalweg.hookimpl`; it takes those of the "
+            f"Version {hookspecs.API_VERSION} of the contract ([what may change](../stability.md)). A hook "
+            "is a function of a plugin's module, decorated with `thalweg.hookimpl`; it takes those of the "
             "arguments that it needs.",
             *(f"::: thalweg.hookspecs.{name}" for name in names),
             "::: thalweg.hookspecs.Register",

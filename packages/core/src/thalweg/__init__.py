@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from thalweg.evaluation.run import evaluate
     from thalweg.facts import Facts
     from thalweg.hookspecs import hookimpl
-    from thalweg.importing import import_weights, load
+    from thalweg.importing import import_weights, load, save
     from thalweg.network import FlowNetwork
-    from thalweg.plugins import registry
+    from thalweg.plugins import register, registry, use_file
     from thalweg.sampling import sample
     from thalweg.training.loop import Trainer
     from thalweg.types import Condition, Prediction
@@ -45,8 +45,11 @@ __all__ = [
     "import_weights",
     "load",
     "load_config",
+    "register",
     "registry",
     "sample",
+    "save",
+    "use_file",
 ]
 
 # No module of this folder may bear one of these names: importing it would put the module in its place.
@@ -64,8 +67,11 @@ _HOMES = {
     "import_weights": "thalweg.importing",
     "load": "thalweg.importing",
     "load_config": "thalweg.config",
+    "register": "thalweg.plugins",
     "registry": "thalweg.plugins",
     "sample": "thalweg.sampling",
+    "save": "thalweg.importing",
+    "use_file": "thalweg.plugins",
 }
 
 

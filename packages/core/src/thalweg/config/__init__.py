@@ -8,6 +8,9 @@ A component is written as its bare name, which stands for its defaults, or as a 
     type = "dit"
     size = "B"
 
+In Python a slot takes a config, registered or not, or a part that is built as well; where it has no name, it
+is recorded as the table ``{object = "module:QualName"}``, which nothing is ever imported by.
+
 A table without ``type`` changes options of the default component, and under ``[objectives.NAME]`` or
 ``[loggers.NAME]`` the type is NAME unless stated. The word ``none`` leaves an optional value or component
 out, since TOML has no null. Scalars are strict: no ``"12"`` for 12, no 3.0 for 3, no ``true`` for 1; an

@@ -19,6 +19,8 @@ class Registry:
         plugins: those that loaded, built-in first.
         faults: what is wrong with which plugin.
         hook: calls an observer hook of every plugin.
+        brought: what is known to have brought components that are not here, by ``"kind name"``, as
+            :func:`thalweg.plugins.recording.note_files` found it in what was read.
     """
 
     def __init__(
@@ -30,6 +32,7 @@ class Registry:
         self.plugins = tuple(plugins)
         self.faults = list(faults)
         self.hook = Hooks(plugins, self.report)
+        self.brought: dict[str, str] = {}
         self._components = {(one.kind, one.name): one for one in components}
         self._classes: dict[tuple[str, str], type[Any]] = {}
 
@@ -127,6 +130,9 @@ class Registry:
         """Why there is no such component, with the nearest name and the plugins that did not load."""
         names = self.names(kind)
         message = f"unknown {kind} '{name}'{did_you_mean(name, names)}{known_words(names)}"
+        file = self.brought.get(f"{kind} {name}")
+        if file is not None:
+            return f"{message}; it came from the plugin file {file}"
         faults = "; ".join(str(fault) for fault in self.faults)
         return f"{message}; it may be missing because {faults}" if faults else message
 
