@@ -1,21 +1,23 @@
-"""Composition: from names and configs to a network."""
+"""Composition: from names, configs and built parts to a network."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from types import MappingProxyType
 from typing import Any
 
 import attrs
 import torch
+from torch import nn
 
 from thalweg.arguments import check_instance
 from thalweg.branches import Branches, count_of, ends_of
 from thalweg.config import RunConfig, component, dump_component
 from thalweg.devices import usable_device
+from thalweg.errors import ConfigError
 from thalweg.facts import Facts
 from thalweg.integers import SEED
 from thalweg.interpolant import Interpolant, InterpolantName
 from thalweg.network import FlowNetwork, IntermediateReadouts
+from thalweg.objects import is_object
 from thalweg.plugins import build_component, registry
 
 
@@ -33,14 +35,17 @@ def compose(
     """Build a network from components.
 
     Args:
-        backbone: a name, ``{"type": name, **fields}`` or a config; a bare name stands for its defaults.
+        backbone: a name, ``{"type": name, **fields}``, a config, registered or not, or a backbone that is
+            built; a bare name stands for its defaults.
         facts: shape and classes of the data.
         refiner: the same, or None with one branch.
         branches: k, which divides the backbone's depth, or the depths at which branches end.
         intermediate_readouts: ``shared`` by the branches before the last one, or each its ``own``.
         interpolant: the path whose velocity the network predicts.
-        device: where to build it; ``"meta"`` allocates nothing.
-        seed: of the initial weights. The global generators are left as they were.
+        device: where to build it; ``"meta"`` allocates nothing. Parts that are built are moved there, and
+            stay where they are if none is given.
+        seed: of the initial weights, but for those of parts that are built. The global generators are left
+            as they were.
 
     Raises:
         ConfigError: if fields are unknown, out of range or do not go together.
@@ -52,9 +57,9 @@ def compose(
     facts = attrs.evolve(facts, branches=count_of(branches))
     seed = SEED.check("seed", seed)
     Interpolant.named(interpolant)
-    device = usable_device("cpu" if device is None else device)
     backbone_config = component("backbone", backbone)
     refiner_config = component("refiner", refiner, optional=True)
+    device = _home((backbone_config, refiner_config), device)
     composition: dict[str, Any] = {
         "backbone": dump_component("backbone", backbone_config),
         "refiner": None if refiner_config is None else dump_component("refiner", refiner_config),
@@ -74,12 +79,32 @@ def compose(
         device=device,
         seed=seed,
     )
+    named = {
+        kind: composition[kind]["type"] for kind in ("backbone", "refiner") if _is_named(composition[kind])
+    }
     network.owners = {
-        kind: f"{kind} '{composition[kind]['type']}' of {registry().origin(kind, composition[kind]['type'])}"
-        for kind in ("backbone", "refiner")
-        if composition[kind] is not None
+        kind: f"{kind} '{name}' of {registry().origin(kind, name)}" for kind, name in named.items()
     }
     return network
+
+
+def _is_named(table: Any) -> bool:
+    return table is not None and not is_object(table)
+
+
+def _home(parts: tuple[Any, ...], device: Any) -> torch.device:
+    """Where a network is built: where it is asked for, else where its first built part has its weights."""
+    built = [one for one in parts if isinstance(one, nn.Module)]
+    if device is not None:
+        home = usable_device(device)
+        if home.type == "meta" and built:
+            raise ConfigError(
+                f"{type(built[0]).__qualname__} is built, and what is built has no place on the device meta; "
+                "give its config, or another device"
+            )
+        return home
+    weights = next((one for part in built for one in part.parameters()), None)
+    return usable_device("cpu" if weights is None else weights.device)
 
 
 def assemble(
@@ -90,20 +115,20 @@ def assemble(
     *,
     intermediate_readouts: IntermediateReadouts = "shared",
     interpolant: InterpolantName = "linear",
-    composition: Mapping[str, Any] = MappingProxyType({}),
+    composition: Mapping[str, Any] | None = None,
     device: torch.device | str | None = None,
     seed: int = 0,
 ) -> FlowNetwork:
-    """Build a network from two configs, which need not be registered.
+    """Build a network from two configs, which need not be registered, or from parts that are built.
 
     Args:
-        backbone: a config.
-        refiner: a config, or None with one branch.
+        backbone: a config or a backbone.
+        refiner: a config or a refiner, or None with one branch.
         facts: of the data.
         branches: as :func:`compose` takes them.
         intermediate_readouts: the same.
         interpolant: the same.
-        composition: what :func:`compose` would build the network from again.
+        composition: what :func:`compose` would build the network from again, if anything is.
         device: as :func:`compose` takes it.
         seed: of the initial weights.
 
@@ -111,6 +136,9 @@ def assemble(
         ConfigError: if the two do not go together.
         PluginError: if one of them cannot be built.
     """
+    for part in (backbone, refiner):
+        if isinstance(part, nn.Module) and device is not None:
+            part.to(device)  # it may have been built elsewhere
     with torch.device(device or "cpu"), seeded(seed, torch.device(device or "cpu")):
         built = build_component(backbone, attrs.evolve(facts, branches=count_of(branches)))
         # Before the refiner is built, which may have a block for each boundary.

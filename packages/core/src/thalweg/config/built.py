@@ -6,9 +6,6 @@ from typing import Any
 from thalweg.plugins import KINDS
 from thalweg.suggestions import article
 
-OBJECT = "object"
-"""The key of a table that stands for what was made in Python: ``{object = "module:QualName"}``."""
-
 PROTOCOLS: Mapping[str, str] = {kind: "".join(map(str.capitalize, kind.split("_"))) for kind in KINDS}
 """The protocol of :mod:`thalweg.protocols` that what is built of a kind fulfils."""
 
@@ -39,20 +36,6 @@ def protocol_of(kind: str) -> Any:
     from thalweg import protocols  # which imports torch
 
     return getattr(protocols, PROTOCOLS[kind])
-
-
-def object_name(value: Any) -> str:
-    """``module:QualName`` of the class of what was made in Python, or of a function itself."""
-    named = value if hasattr(value, "__qualname__") else type(value)
-    return f"{named.__module__}:{named.__qualname__}"
-
-
-def made_in_python(kind: str, name: Any) -> str:
-    """Why a recorded object cannot be made again."""
-    return (
-        f"the {kind} was made in Python, by {str(name).replace(':', '.', 1)}, and nothing is imported by "
-        f"such a name; give the {kind} again as an object"
-    )
 
 
 def _members(protocol: Any) -> list[str]:

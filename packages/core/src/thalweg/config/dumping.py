@@ -8,10 +8,11 @@ from typing import Any
 import attrs
 import tomli_w
 
-from thalweg.config.built import OBJECT, may_be_built, object_name
+from thalweg.config.built import may_be_built
 from thalweg.config.secret import is_secret, is_url
 from thalweg.config.slots import slot_of
 from thalweg.errors import ConfigError
+from thalweg.objects import OBJECT, object_name
 from thalweg.plugins import Registry, is_config
 from thalweg.plugins import registry as process_registry
 from thalweg.storage.redaction import redacted

@@ -6,11 +6,12 @@ from typing import Any, TypeVar
 import attrs
 
 from thalweg.config.building import build
-from thalweg.config.built import OBJECT, fault_of, made_in_python, may_be_built
+from thalweg.config.built import fault_of, may_be_built
 from thalweg.config.faults import FaultyConfigError, Problem, shown
 from thalweg.config.scalars import read
 from thalweg.config.secret import is_secret
 from thalweg.config.slots import Slot, slot_of
+from thalweg.objects import is_object, made_in_python
 from thalweg.plugins import Registry, is_config
 from thalweg.plugins import registry as process_registry
 from thalweg.storage.redaction import register_secrets
@@ -130,8 +131,8 @@ class _Reader:
         if not isinstance(data, Mapping):
             raise _problem(f"expected the name of {article(slot.kind)} or a table, got {shown(data)}")
         options = dict(data)
-        if OBJECT in options and "type" not in options:
-            raise _problem(made_in_python(slot.kind, options[OBJECT]))
+        if is_object(options):
+            raise _problem(made_in_python(slot.kind.replace("_", " "), options))
         name = options.pop("type", default)
         names = self.registry.names(slot.kind)
         if name is None:
