@@ -16,7 +16,7 @@ from thalweg.errors import ConfigError
 from thalweg.facts import Facts
 from thalweg.integers import SEED
 from thalweg.interpolant import Interpolant, InterpolantName
-from thalweg.network import FlowNetwork, IntermediateReadouts
+from thalweg.network import FlowNetwork
 from thalweg.objects import is_object
 from thalweg.plugins import build_component, registry
 
@@ -27,7 +27,7 @@ def compose(
     facts: Facts,
     refiner: Any = None,
     branches: Branches = 1,
-    intermediate_readouts: IntermediateReadouts = "shared",
+    intermediate_readouts: str = "shared",
     interpolant: InterpolantName = "linear",
     device: torch.device | str | None = None,
     seed: int = 0,
@@ -113,7 +113,7 @@ def assemble(
     facts: Facts,
     branches: Branches = 1,
     *,
-    intermediate_readouts: IntermediateReadouts = "shared",
+    intermediate_readouts: str = "shared",
     interpolant: InterpolantName = "linear",
     composition: Mapping[str, Any] | None = None,
     device: torch.device | str | None = None,

@@ -5,7 +5,7 @@ It alone knows how the three meet, so any refiner works between the branches of 
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import attrs
 import torch
@@ -19,8 +19,6 @@ from thalweg.facts import Facts
 from thalweg.interpolant import Interpolant
 from thalweg.objects import OBJECT, object_name
 from thalweg.types import Boundary, Condition, Head, Prediction, Refinement, Stream
-
-IntermediateReadouts = Literal["shared", "own"]
 
 
 class FlowNetwork(nn.Module):
@@ -56,7 +54,7 @@ class FlowNetwork(nn.Module):
         *,
         facts: Facts,
         interpolant: Interpolant | str = "linear",
-        intermediate_readouts: IntermediateReadouts = "shared",
+        intermediate_readouts: str = "shared",
         composition: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()

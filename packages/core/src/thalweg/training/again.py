@@ -1,5 +1,6 @@
 """The network as an objective may ask it again within a step."""
 
+import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
@@ -69,10 +70,18 @@ class Again:
             d_times: direction in the times.
         """
         with (
+            warnings.catch_warnings(),
             sdpa_kernel(SDPBackend.MATH),
             torch.compiler.set_stance("force_eager"),
-            forward_ad.dual_level(),
         ):
+            # Of torch's own code, when it prepares for the first time.
+            warnings.filterwarnings("ignore", message=".*torch.jit.script.* is deprecated")
+            return self._derived(x_t, times, condition, d_x, d_times)
+
+    def _derived(
+        self, x_t: Tensor, times: Tensor, condition: Condition | None, d_x: Tensor, d_times: Tensor
+    ) -> Prediction:
+        with forward_ad.dual_level():
             dual_x, dual_times = forward_ad.make_dual(x_t, d_x), forward_ad.make_dual(times, d_times)
             prediction = self(dual_x, dual_times, condition)
             return Prediction(
