@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from thalweg.evaluation.run import evaluate
     from thalweg.facts import Facts
     from thalweg.hookspecs import hookimpl
-    from thalweg.importing import import_weights, load, save
+    from thalweg.importing import import_weights
     from thalweg.network import FlowNetwork
     from thalweg.plugins import register, registry, use_file
     from thalweg.sampling import sample
+    from thalweg.saved_network import load, save
     from thalweg.training.loop import Trainer
     from thalweg.types import Condition, Prediction
 
@@ -65,12 +66,12 @@ _HOMES = {
     "evaluate": "thalweg.evaluation.run",
     "hookimpl": "thalweg.hookspecs",
     "import_weights": "thalweg.importing",
-    "load": "thalweg.importing",
+    "load": "thalweg.saved_network",
     "load_config": "thalweg.config",
     "register": "thalweg.plugins",
     "registry": "thalweg.plugins",
     "sample": "thalweg.sampling",
-    "save": "thalweg.importing",
+    "save": "thalweg.saved_network",
     "use_file": "thalweg.plugins",
 }
 

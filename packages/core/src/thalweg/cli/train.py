@@ -120,9 +120,10 @@ def _train(
     # torch comes in here, once the recipe is known to be valid.
     from thalweg.training.dry_run import dry_run as tried
     from thalweg.training.fabric import is_first_process
-    from thalweg.training.loop import RefusedError, Trainer
+    from thalweg.training.loop import Trainer
     from thalweg.training.outlook import outlook, shown
     from thalweg.training.reading import UnreadableError
+    from thalweg.training.workers import RefusedError
 
     folder = Path("runs") / config.name if run_dir is None else run_dir
     going_on: Literal["auto", "never"] = "never" if resume == "never" else "auto"

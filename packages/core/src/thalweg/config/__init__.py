@@ -25,7 +25,7 @@ from thalweg.config.recorded import CONFIG, parse_recorded, read_recorded, recor
 from thalweg.config.run import PlanConfig, RunConfig, SamplingConfig, TrainingConfig
 from thalweg.config.secret import secret_field, url_field
 from thalweg.config.slots import Slot, component_field, component_table, slot_of
-from thalweg.config.structuring import check_made, component, structure
+from thalweg.config.structuring import check_made, component, components, structure
 
 __all__ = [
     "CONFIG",
@@ -41,6 +41,7 @@ __all__ = [
     "component",
     "component_field",
     "component_table",
+    "components",
     "dump",
     "dump_component",
     "flat",

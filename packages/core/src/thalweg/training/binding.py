@@ -1,10 +1,12 @@
 """What binds a run's folder to one configuration, and which keys are free."""
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
 from thalweg.config import flat
-from thalweg.errors import ConfigError
+from thalweg.errors import ConfigError, PluginError
+from thalweg.plugins.recording import FILES_KEY, changed
 from thalweg.storage.redaction import redacted_plain
 
 _FREE = (
@@ -41,8 +43,8 @@ def compare(where: str, recorded: Mapping[str, Any], config: Mapping[str, Any]) 
     Raises:
         ConfigError: naming the first keys that differ and may not.
     """
-    # What is recorded is without secrets, so they cannot count.
-    old, new = flat(recorded), flat(redacted_plain(config))
+    # What is recorded is without secrets, so they cannot count. Plugin files are compared by themselves.
+    old, new = (flat({**one, FILES_KEY: {}}) for one in (recorded, redacted_plain(config)))
     differing = [key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key)]
     bound = [key for key in differing if not _is_free(key)]
     if not bound:
@@ -55,6 +57,30 @@ def compare(where: str, recorded: Mapping[str, Any], config: Mapping[str, Any]) 
         f"{where} belongs to a run with another configuration: {shown}{more}; "
         f"choose another --run-dir or the values that it had"
     )
+
+
+def compare_files(
+    where: str, recorded: Mapping[str, Any], config: Mapping[str, Any], *, accept: bool
+) -> None:
+    """Make sure that a run goes on with the plugin files that it was trained with so far.
+
+    Args:
+        where: the run's folder, for messages.
+        recorded: its configuration there.
+        config: the one that it goes on with.
+        accept: go on with other files, and warn of it.
+
+    Raises:
+        PluginError: naming those that differ.
+    """
+    differing = changed(recorded.get(FILES_KEY), config.get(FILES_KEY, {}))
+    if differing and not accept:
+        raise PluginError(
+            f"the run in {where} would go on with other code than it was trained with so far: {differing}; "
+            "put the file back, choose another --run-dir, or go on as it is by --accept-changed-files"
+        )
+    if differing:
+        logging.getLogger("thalweg").warning("the run goes on with other code: %s", differing)
 
 
 def _is_free(key: str) -> bool:

@@ -5,8 +5,8 @@ from pathlib import Path
 from lightning_fabric import Fabric
 
 from thalweg.config import RunConfig, dump
-from thalweg.importing import save
 from thalweg.network import FlowNetwork
+from thalweg.saved_network import save
 from thalweg.training.ema import EMA
 from thalweg.training.fully_sharded import whole
 from thalweg.training.run_directory import RunDirectory
@@ -41,9 +41,8 @@ def export(
         run.make_room_for_model()
         save(
             run.model,
-            tensors,
-            network.composition,
-            network.facts,
+            network,
+            state_dict=tensors,
             run={"name": config.name, "seed": config.seed, "step": step},
             sampling=dump(config.sampling),
         )

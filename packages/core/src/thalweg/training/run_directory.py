@@ -18,7 +18,7 @@ from thalweg.storage.holders import is_holder
 from thalweg.storage.locks import cure, locked
 from thalweg.storage.places import check_folder, is_url, plain_place
 from thalweg.training import checkpoint
-from thalweg.training.binding import compare
+from thalweg.training.binding import compare, compare_files
 from thalweg.training.claim import LOCK, Claim
 from thalweg.training.data_record import DATA
 from thalweg.training.metrics_reading import last_step
@@ -132,17 +132,26 @@ class RunDirectory:
             lock.release()
 
     @contextmanager
-    def claimed(self, config: Mapping[str, Any], resume: Resume, *, trial: bool = False) -> Iterator[None]:
+    def claimed(
+        self,
+        config: Mapping[str, Any],
+        resume: Resume,
+        *,
+        accept_changed_files: bool = False,
+        trial: bool = False,
+    ) -> Iterator[None]:
         """Make the folder and hold its lock for as long as the context lasts.
 
         Args:
             config: the resolved configuration that the run goes on with.
             resume: ``auto`` goes on with a run that is there, ``never`` refuses to.
+            accept_changed_files: go on though plugin files are not those that it was trained with so far.
             trial: leave everything as it was.
 
         Raises:
             ConfigError: if the folder is foreign, belongs to another configuration, is in use, holds links
                 that would be written through, or cannot be written to; nothing in it is touched then.
+            PluginError: if plugin files are others than before.
             DataError: if its configuration is damaged, and no checkpoint has it.
         """
         try:
@@ -158,6 +167,7 @@ class RunDirectory:
                     f"{self.where} holds a run already; choose another --run-dir, or go on with --resume auto"
                 )
             compare(self.where, recorded, config)
+            compare_files(self.where, recorded, config, accept=accept_changed_files)
         try:
             make_folders(self.path)
             self._claim = Claim(self.path, self.where, trial=trial)
