@@ -164,6 +164,12 @@ def assemble(
         )
 
 
+def without_memory(composition: Mapping[str, Any], facts: Facts) -> FlowNetwork:
+    """The network on the device meta; where parts of it are built, which stand somewhere, as it is."""
+    built = any(isinstance(composition.get(kind), nn.Module) for kind in ("backbone", "refiner"))
+    return compose(**composition, facts=facts, device=None if built else "meta")
+
+
 def composition_of(config: RunConfig) -> dict[str, Any]:
     """The arguments of :func:`compose` that a run's config states (all but the facts)."""
     return {

@@ -26,7 +26,7 @@ Registration = tuple[Any, Any, Any]
 """Kind, name and config, as they were registered; nothing is known of them."""
 
 
-class RefusedError(Exception):
+class NotLoadedError(Exception):
     """Why a plugin is not loaded."""
 
 
@@ -85,7 +85,7 @@ class _Loader:
         try:
             self._refuse_namesakes(offer)
             plugin, registrations = self._reader.read(offer, _imported(offer))
-        except RefusedError as refusal:
+        except NotLoadedError as refusal:
             self._faults.append(offer.fault(f"{refusal} (module {offer.reference.module})"))
             return
         # What a stranger's module holds may raise wherever it is looked at.
@@ -104,7 +104,7 @@ class _Loader:
     def _refuse_namesakes(self, offer: Offer) -> None:
         for other in self.plugins:
             if other.origin.plugin == offer.plugin:
-                raise RefusedError(f"has the same name as the plugin of {other.origin}, which stays")
+                raise NotLoadedError(f"has the same name as the plugin of {other.origin}, which stays")
 
     def _register(self, offer: Offer, kind: Any, name: Any, config: Any) -> str:
         """Take one component over, or say what is wrong with it."""
@@ -140,7 +140,7 @@ class Reader:
             needed: whether it must implement a hook.
 
         Raises:
-            RefusedError: it is no plugin of this version of the contract.
+            NotLoadedError: it is no plugin of this version of the contract.
         """
         _check_version(module)
         origin = Origin(offer.plugin, offer.distribution, offer.version, offer.reference.module)
@@ -159,7 +159,7 @@ class Reader:
         """Let pluggy check and find the plugin's hooks."""
         first = self._owners.setdefault(id(module), offer)
         if first is not offer:
-            raise RefusedError(
+            raise NotLoadedError(
                 f"is the same as the plugin '{first.plugin}' of {first.distribution}, which stays"
             )
         key, manager = f"{offer.distribution}:{offer.plugin}", self._manager
@@ -197,14 +197,14 @@ def component_of(offer: Offer, kind: str, name: str, config: str | type) -> Comp
 def _check_version(module: Any) -> None:
     version = getattr(module, "api_version", hookspecs.API_VERSION)
     if type(version) is not int:
-        raise RefusedError(f"states api_version {version!r}, which is no integer")
+        raise NotLoadedError(f"states api_version {version!r}, which is no integer")
     if version > hookspecs.API_VERSION:
-        raise RefusedError(
+        raise NotLoadedError(
             f"was written for version {version} of the plugin interface, this Thalweg speaks version"
             f" {hookspecs.API_VERSION}: upgrade thalweg-core"
         )
     if version < 1:
-        raise RefusedError(f"states api_version {version}, and the first version is 1")
+        raise NotLoadedError(f"states api_version {version}, and the first version is 1")
 
 
 def _imported(offer: Offer) -> Any:
@@ -223,20 +223,20 @@ def _imported(offer: Offer) -> Any:
                 f"; its entry point names '{offer.value}', correct it under"
                 f" [project.entry-points.thalweg] of {offer.distribution} and install that again"
             )
-        raise RefusedError(reason) from error
+        raise NotLoadedError(reason) from error
 
 
 def _check_hooks(hooks: dict[str, pluggy.HookImpl], needed: bool) -> None:
     known = [name for name in vars(hookspecs) if name.startswith("thalweg_")]
     for name, implementation in hooks.items():
         if name not in known and not implementation.optionalhook:
-            raise RefusedError(
+            raise NotLoadedError(
                 f"implements '{name}', which is no hook{did_you_mean(name, known) or known_words(known)}"
             )
         if implementation.wrapper or implementation.hookwrapper:
-            raise RefusedError(f"wraps {name}; hooks of Thalweg cannot be wrapped")
+            raise NotLoadedError(f"wraps {name}; hooks of Thalweg cannot be wrapped")
     if needed and not hooks:
-        raise RefusedError("implements no hook; decorate its functions with @thalweg.hookimpl")
+        raise NotLoadedError("implements no hook; decorate its functions with @thalweg.hookimpl")
 
 
 def _near(kind: Any) -> str:
@@ -250,4 +250,4 @@ def _guarded(what: str, function: Any) -> Any:
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        raise RefusedError(f"{what}: {one_line(error)}") from error
+        raise NotLoadedError(f"{what}: {one_line(error)}") from error

@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 
 from thalweg.errors import ConfigError, PluginError
-from thalweg.plugins.loading import RefusedError
+from thalweg.plugins.loading import NotLoadedError
 from thalweg.plugins.metadata import Reference
 from thalweg.plugins.offers import Offer
 from thalweg.regular import read_bytes
@@ -72,11 +72,11 @@ def import_file(file: PluginFile, content: bytes) -> ModuleType:
     """Run the file as a module.
 
     Raises:
-        RefusedError: it raises as it is run; nothing of it stays.
+        NotLoadedError: it raises as it is run; nothing of it stays.
     """
     spec = importlib.util.spec_from_file_location(file.module, file.path)
     if spec is None:
-        raise RefusedError("cannot be imported")
+        raise NotLoadedError("cannot be imported")
     module = importlib.util.module_from_spec(spec)
     sys.modules[file.module] = module
     try:
@@ -88,7 +88,7 @@ def import_file(file: PluginFile, content: bytes) -> ModuleType:
     # Whatever it is, SystemExit too: a file that ends the process is as broken as any.
     except BaseException as error:
         forget(file)
-        raise RefusedError(f"cannot be imported: {one_line(error)}{_line_of(error, file)}") from error
+        raise NotLoadedError(f"cannot be imported: {one_line(error)}{_line_of(error, file)}") from error
     return module
 
 

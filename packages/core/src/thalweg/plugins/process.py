@@ -12,7 +12,7 @@ import attrs
 
 from thalweg.errors import ConfigError, PluginError
 from thalweg.plugins.catalogue import Registry
-from thalweg.plugins.loading import Reader, RefusedError, Registration, component_of, load, problem_of
+from thalweg.plugins.loading import NotLoadedError, Reader, Registration, component_of, load, problem_of
 from thalweg.plugins.metadata import Reference
 from thalweg.plugins.offers import Offer
 from thalweg.plugins.plugin_file import PluginFile, forget, import_file, read_file, refused
@@ -212,14 +212,14 @@ def _load_file(file: PluginFile, content: bytes, there: Registry) -> _Loaded:
         for one in registrations:
             problem = problem_of(*one)
             if problem:
-                raise RefusedError(problem)
+                raise NotLoadedError(problem)
         if not registrations and not plugin.hooks:
-            raise RefusedError(
+            raise NotLoadedError(
                 "registers nothing; put @thalweg.register(KIND, NAME) above a config of its own"
             )
         found = [component_of(file.offer, *one) for one in registrations]
         _refuse_taken(file, found, there)
-    except RefusedError as refusal:
+    except NotLoadedError as refusal:
         forget(file)
         raise refused(file, refusal) from refusal.__cause__
     except PluginError:

@@ -6,6 +6,7 @@ from typing import Any
 
 from thalweg.config import flat
 from thalweg.errors import ConfigError, PluginError
+from thalweg.objects import OBJECT
 from thalweg.plugins.recording import FILES_KEY, changed
 from thalweg.storage.redaction import redacted_plain
 
@@ -46,7 +47,7 @@ def compare(where: str, recorded: Mapping[str, Any], config: Mapping[str, Any]) 
     # What is recorded is without secrets, so they cannot count. Plugin files are compared by themselves.
     old, new = (flat({**one, FILES_KEY: {}}) for one in (recorded, redacted_plain(config)))
     differing = [key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key)]
-    bound = [key for key in differing if not _is_free(key)]
+    bound = _by_component([key for key in differing if not _is_free(key)])
     if not bound:
         return
     shown = ", ".join(
@@ -81,6 +82,16 @@ def compare_files(
         )
     if differing:
         logging.getLogger("thalweg").warning("the run goes on with other code: %s", differing)
+
+
+def _by_component(keys: list[str]) -> list[str]:
+    """The keys without those of components that are others altogether, which go without saying."""
+    others = {key.rpartition(".")[0] for key in keys if key.endswith((".type", f".{OBJECT}"))}
+    return [
+        key
+        for key in keys
+        if key.endswith((".type", f".{OBJECT}")) or not any(key.startswith(f"{one}.") for one in others)
+    ]
 
 
 def _is_free(key: str) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 import attrs
 
 from thalweg import files
-from thalweg.composition import compose, composition_of
+from thalweg.composition import composition_of, without_memory
 from thalweg.config import RunConfig
 from thalweg.errors import ConfigError
 from thalweg.files import PARTIAL, write_new
@@ -56,7 +56,7 @@ def dry_run(
         ThalwegError: whatever would stop the run before its first step.
     """
     dataset = build_component(config.data)
-    network = compose(**composition_of(config), facts=dataset.facts, device="meta")
+    network = without_memory(composition_of(config), dataset.facts)
     trainer = Trainer(
         config,
         run_dir,
@@ -115,10 +115,10 @@ def _write(folder: Path) -> None:
 
 
 def _memory(trainer: Trainer) -> str:
-    training, facts = trainer.config.training, trainer.parts.dataset.facts
+    training = trainer.config.training
     share = training.batch_size // (trainer.world * training.accumulate)
     precision = "32-true" if training.precision == "32-true" else "bf16-mixed"
-    activations = summarise(composition_of(trainer.config), facts, share, precision).activation_bytes
+    activations = summarise(trainer.parts.network, None, share, precision).activation_bytes
     state = state_bytes(trainer)
     return (
         f"{gib(state + activations)} on each device: {gib(state)} for weights, gradients, optimiser and "

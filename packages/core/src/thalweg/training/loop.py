@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import attrs
 from lightning_fabric import Fabric
@@ -40,7 +40,7 @@ from thalweg.training.parts import Parts, build, check_shares
 from thalweg.training.progress import Silent
 from thalweg.training.recorded import as_trained, recorded
 from thalweg.training.result import TrainingResult
-from thalweg.training.run_directory import Resume, RunDirectory
+from thalweg.training.run_directory import Accepts, Resume, RunDirectory
 from thalweg.training.session import Session
 from thalweg.training.workers import RefusedError, looked_after
 
@@ -222,7 +222,7 @@ class Trainer:
         # Where others started the processes, they wait for the first one, whatever it finds.
         together = launched(self._fabric)
         workers = launch(self._fabric) if together else None
-        accepts = _Accepts(accept_changed_data, accept_changed_files)
+        accepts = Accepts(accept_changed_data, accept_changed_files)
         with self._begun(plain, resume, together, accepts) as start:
             workers = workers if together else launch(self._fabric)
             interruption = Interruption(echoed=distributed.is_torchelastic_launched())
@@ -250,7 +250,7 @@ class Trainer:
 
     @contextmanager
     def _begun(
-        self, plain: Mapping[str, Any], resume: Resume, together: bool, accepts: "_Accepts"
+        self, plain: Mapping[str, Any], resume: Resume, together: bool, accepts: Accepts
     ) -> Iterator[Path | None]:
         """The first process claims the folder and finds where to go on; the others are told."""
         if not self.leads:
@@ -318,13 +318,6 @@ class Trainer:
                 self.parts.network, images, FLOP_PER_WEIGHT_TRAINED, self._fabric.device.type
             )
         return bool(asked == "on")
-
-
-class _Accepts(NamedTuple):
-    """What may have changed since the run began."""
-
-    data: bool
-    files: bool
 
 
 def _untrained(training: TrainingConfig) -> str | None:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from thalweg import files
 from thalweg.config import CONFIG, parse_recorded, recorded_text
@@ -25,6 +25,14 @@ from thalweg.training.metrics_reading import last_step
 from thalweg.training.mirror import MARK, Mirror
 
 Resume = Literal["auto", "never"]
+
+
+class Accepts(NamedTuple):
+    """What may have changed since the run began: its data, its plugin files."""
+
+    data: bool
+    files: bool
+
 
 _PART = re.compile(rf"\..+\.[0-9a-f]{{8}}{re.escape(PARTIAL)}")
 """What a write that was killed leaves beside its place."""
