@@ -9,6 +9,7 @@ import pytest
 
 import thalweg
 import thalweg.plugins
+from plugin_makers import GATE
 from thalweg import ConfigError, PluginError
 from thalweg.cli.main import main
 from thalweg.plugins import process
@@ -16,40 +17,6 @@ from thalweg.plugins.plugin_file import read_file
 from thalweg.plugins.process import FILES, for_one_command
 from thalweg.plugins.recording import changed, check_files, continued, files_of
 
-GATE = '''
-import attrs
-import torch
-from torch import nn
-
-import thalweg
-from thalweg.types import Refinement
-
-
-@thalweg.register("refiner", "gate")
-@attrs.frozen
-class GateConfig:
-    """Gated patch tokens.
-
-    Attributes:
-        start: of the gates.
-    """
-
-    start: float = 0.0
-
-    def build(self, facts):
-        return Gate(self.start, facts)
-
-
-class Gate(nn.Module):
-    readouts = ()
-
-    def __init__(self, start, facts):
-        super().__init__()
-        self.gates = nn.Parameter(torch.full((facts.branches - 1, facts.width), start))
-
-    def forward(self, stream, boundary):
-        return Refinement(stream.tokens + self.gates[boundary.number] * boundary.patch_tokens)
-'''
 HOOKS = """
 import click
 import thalweg
@@ -76,6 +43,8 @@ def own_registry():
     with for_one_command():
         yield
     process._Process.known.clear()
+    for name in [one for one in sys.modules if one.startswith("thalweg_file_")]:
+        del sys.modules[name]
     thalweg.plugins.block()
 
 
