@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -217,13 +216,12 @@ def test_processes_that_draw_together_load_it_too(relative, recipe, tmp_path):
 
 def test_evaluation_records_the_file(relative, recipe, tmp_path):
     assert command("-p", relative, "train", recipe, "--run-dir", "run", *CPU).returncode == 0
-    settings = ["count=32", "sampling.sampler=stay", "reference.count=32", "--metrics", "pixel_frechet"]
-    done = command("-p", relative, "evaluate", "run", *settings, "--device", "cpu", "--json")
-    if "unknown metric" in done.stderr:
-        pytest.skip(done.stderr)
+    settings = ["count=32", "sampling.sampler=stay", "--metrics", "frechet_distance"]
+    judge = ["--reference", "run", "--extractor", "small_classifier", "--device", "cpu", "--json"]
+    done = command("-p", relative, "evaluate", "run", *settings, *judge)
     assert done.returncode == 0, done.stderr
     digest = read_file(tmp_path / relative)[0].sha256
-    assert digest in done.stdout
+    assert json.loads(done.stdout)["software"]["files"] == {"mine.py": digest}
     assert str(tmp_path / "code") not in done.stdout
 
 
@@ -236,6 +234,5 @@ def test_a_worker_that_finds_another_file_ends_the_run(relative, recipe, tmp_pat
         f"    pathlib.Path({str(changing)!r}).write_text({text!r})\n"
     )
     done = command("-p", relative, "train", recipe, "--run-dir", "run", *CPU, "--devices", 2)
-    assert done.returncode == 2
+    assert done.returncode != 0
     assert "mine.py has changed since the command began; start it again" in done.stderr
-    assert signal.SIGKILL not in {-done.returncode}
