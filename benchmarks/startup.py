@@ -15,7 +15,7 @@ COUNT, ROUNDS = 500, 21
 PLUGIN = """
 import thalweg
 
-api_version = 2
+api_version = 1
 
 
 @thalweg.hookimpl

@@ -10,7 +10,7 @@ from torch import nn
 import thalweg
 from thalweg.composition import composition_of
 from thalweg.config import RunConfig, dump, recorded_text, structure
-from thalweg.importing import save
+from thalweg.saved_network import save
 from tiny_runs import TINY, TRAINING
 
 FAST = ("sampling.sampler=euler", "sampling.sampler.steps=2", "judges.small_classifier.extractor.steps=2")
@@ -26,7 +26,7 @@ def run_folder(folder: Path, seed: int = 0, **more: Any) -> Path:
         nn.init.normal_(parameter, std=0.1, generator=draws)
     folder.mkdir()
     (folder / "config.toml").write_text(recorded_text(dump(config)))
-    save(folder / "model", network.state_dict(), network.composition, network.facts, step=6)
+    save(folder / "model", network, step=6)
     return folder
 
 

@@ -20,6 +20,42 @@ class Config:
         return self.size
 """
 
+GATE = '''
+import attrs
+import torch
+from torch import nn
+
+import thalweg
+from thalweg.types import Refinement
+
+
+@thalweg.register("refiner", "gate")
+@attrs.frozen
+class GateConfig:
+    """Gated patch tokens.
+
+    Attributes:
+        start: of the gates.
+    """
+
+    start: float = 0.0
+
+    def build(self, facts):
+        return Gate(self.start, facts)
+
+
+class Gate(nn.Module):
+    readouts = ()
+
+    def __init__(self, start, facts):
+        super().__init__()
+        self.gates = nn.Parameter(torch.full((facts.branches - 1, facts.width), start))
+
+    def forward(self, stream, boundary):
+        return Refinement(stream.tokens + self.gates[boundary.number] * boundary.patch_tokens)
+'''
+"""A file as a plugin: a refiner by the decorator."""
+
 
 def plugin(*registrations: str, also: str = "") -> str:
     """The text of a plugin module that makes these calls of register, such as "'sampler', 'x', 'm:C'"."""

@@ -4,7 +4,6 @@ import importlib
 
 import thalweg
 from thalweg import hookspecs
-from thalweg.plugins.deprecation import DEPRECATED
 
 # Kinds of names that the package offers, in the order of the page.
 _ERRORS = ("ThalwegError", "ConfigError", "DataError", "DivergenceError", "PluginError")
@@ -13,19 +12,14 @@ _ERRORS = ("ThalwegError", "ConfigError", "DataError", "DivergenceError", "Plugi
 def hooks() -> str:
     """Markdown: every hook of the contract."""
     names = [name for name in vars(hookspecs) if name.startswith("thalweg_")]
-    today = [f"::: thalweg.hookspecs.{name}" for name in names if name not in DEPRECATED]
-    old = [f"::: thalweg.hookspecs.{name}" for name in names if name in DEPRECATED]
     return "\n\n".join(
         [
             "# Hooks",
-            f"Version {hookspecs.API_VERSION} of the contract; version {hookspecs.OLDEST_API_VERSION} and "
-            "what lies between are spoken too ([what may change](../stability.md)). A hook is a function of "
-            "a plugin's module, decorated with `thalweg.hookimpl`; it takes those of the arguments that it "
-            "needs.",
-            *today,
+            f"Version {hookspecs.API_VERSION} of the contract ([what may change](../stability.md)). A hook "
+            "is a function of a plugin's module, decorated with `thalweg.hookimpl`; it takes those of the "
+            "arguments that it needs.",
+            *(f"::: thalweg.hookspecs.{name}" for name in names),
             "::: thalweg.hookspecs.Register",
-            "# Deprecated",
-            *old,
             "",
         ]
     )

@@ -8,7 +8,8 @@ import released
 import thalweg
 from golden_files import golden, relative_error
 from thalweg.errors import DataError
-from thalweg.importing import import_told, load, save
+from thalweg.importing import import_told
+from thalweg.saved_network import load, save
 from thalweg.types import Condition, Text
 from thalweg_backbones.layers import positions
 
@@ -74,7 +75,7 @@ def test_a_table_that_drifted_or_was_rounded_is_used_as_it_is(source, dtype, ave
     own = averaged or dtype != torch.float32
     assert imported.settled["positions"].value == ("the file's own" if own else "the fixed table")
     network = imported.network
-    save(tmp_path / "model", network.state_dict(), network.composition, network.facts)
+    save(tmp_path / "model", network)
     again, _ = answers(source, load(tmp_path / "model"), file, weights)
     assert torch.equal(again, ours)
 

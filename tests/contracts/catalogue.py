@@ -22,8 +22,8 @@ from teacher_makers import TEACHERS, every_teacher
 from text_makers import ENCODERS, every_encoder
 from thalweg.composition import compose
 from thalweg.facts import Facts, StoredFeatures
-from thalweg.importing import save
 from thalweg.plugins import load
+from thalweg.saved_network import save
 from thalweg.testing import Subject
 from thalweg.testing import numbers as testing
 from thalweg.told import Told
@@ -153,7 +153,7 @@ def weak_network(folder: Path) -> None:
     backbone = {"type": "mmdit", **REGISTRY.config_class("backbone", "mmdit").small}
     facts = Facts(shape=FACTS.shape, classes=FACTS.classes, text=FACTS.text)
     network = compose(backbone=backbone, facts=facts)
-    save(folder, network.state_dict(), network.composition, network.facts)
+    save(folder, network)
 
 
 def autoencoder_weights(folder: Any) -> None:

@@ -16,8 +16,8 @@ from thalweg.config import structure
 from thalweg.config.run import RunConfig
 from thalweg.documents import parse_document, text_of
 from thalweg.errors import ConfigError, DataError
-from thalweg.importing import load, save
 from thalweg.plugins import registry
+from thalweg.saved_network import load, save
 from thalweg.tensor_files import open_tensors
 from tiny_runs import TINY, TRAINING
 
@@ -33,7 +33,7 @@ def warm(tmp_path_factory):
     path = tmp_path_factory.mktemp("saved") / "model"
     facts = thalweg.Facts(shape=(2, 4, 4), classes=3)
     network = thalweg.compose(**COMPOSITION, facts=facts)
-    save(path, network.state_dict(), network.composition, network.facts)
+    save(path, network)
     load(path)
     return path
 

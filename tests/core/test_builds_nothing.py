@@ -10,7 +10,7 @@ import thalweg
 from evaluated import FAST, npz, pictures
 from recorded_configs import recorded
 from thalweg.cli.main import main
-from thalweg.importing import save
+from thalweg.saved_network import save
 
 BUILT = """
 [data]
@@ -75,7 +75,7 @@ def run(tmp_path):
         backbone={"type": "dit", "width": 16, "depth": 1, "heads": 2, "patch": 4},
         facts=thalweg.Facts(shape=(1, 8, 8), classes=3),
     )
-    save(folder / "model", network.state_dict(), network.composition, network.facts, run={"step": 1})
+    save(folder / "model", network, run={"step": 1})
     (folder / "config.toml").write_text(recorded(BUILT.format(url=tmp_path / "nowhere", more="")))
     (folder / "metrics.jsonl").write_text('{"step": 1, "loss": 1.0}\n')
     return folder
@@ -131,7 +131,7 @@ def test_latents_that_are_no_images_are_refused_without_the_data(run, tmp_path, 
         backbone={"type": "dit", "width": 16, "depth": 1, "heads": 2, "patch": 4},
         facts=thalweg.Facts(shape=(4, 8, 8), classes=3),
     )
-    save(run / "model", network.state_dict(), network.composition, network.facts)
+    save(run / "model", network)
     os.mkfifo(tmp_path / "index.json")
     text = BUILT.partition("[backbone]")[2]
     (run / "config.toml").write_text(recorded(SHARDS.format(url=tmp_path) + "[backbone]" + text.format()))

@@ -24,12 +24,12 @@ from thalweg.evaluation.placing import target_of
 from thalweg.evaluation.run import evaluate
 from thalweg.evaluation.sets import images_at
 from thalweg.facts import Facts
-from thalweg.importing import save
 from thalweg.project.writing import start
 from thalweg.quickstart.flow import run as run_quickstart
 from thalweg.quickstart.twins import Settings
 from thalweg.report import write
 from thalweg.report.model import Report
+from thalweg.saved_network import save
 from thalweg.storage import Location
 from thalweg.storage.places import local_path, plain_place
 from thalweg.training.run_directory import RunDirectory

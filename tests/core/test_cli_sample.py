@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 import thalweg
 from thalweg.cli.main import main
-from thalweg.importing import save
+from thalweg.saved_network import save
 
 AS_TOLD = ["--json", "--precision", "32-true"]
 
@@ -23,7 +23,7 @@ def model(tmp_path_factory):
         branches=1,
         facts=thalweg.Facts(shape=(1, 4, 4), classes=3),
     )
-    save(path, network.state_dict(), network.composition, network.facts)
+    save(path, network)
     return path
 
 

@@ -149,9 +149,9 @@ def test_samples_that_are_not_finite_leave_nothing(tmp_path):
     with torch.no_grad():
         next(iter(network.parameters())).fill_(float("nan"))
     (tmp_path / "run/model").rename(tmp_path / "former")
-    from thalweg.importing import save
+    from thalweg.saved_network import save
 
-    save(run / "model", network.state_dict(), network.composition, network.facts)
+    save(run / "model", network)
     with pytest.raises(ThalwegError, match="sample 0 is not finite"):
         draw(run, tmp_path / "x.npz", config())
     assert sorted(path.name for path in tmp_path.iterdir()) == ["former", "run"]

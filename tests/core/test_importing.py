@@ -17,7 +17,8 @@ from thalweg import files
 from thalweg.documents import parse_document, text_of
 from thalweg.errors import ConfigError, DataError, ThalwegError
 from thalweg.files import Disk
-from thalweg.importing import import_weights, load, read_foreign, save
+from thalweg.importing import import_weights, read_foreign
+from thalweg.saved_network import load, save
 
 FACTS = thalweg.Facts(shape=(2, 4, 4), classes=3)
 BACKBONE = {"type": "dit", "width": 16, "depth": 2, "heads": 2}
@@ -29,7 +30,7 @@ def composed(seed=0, facts=FACTS, **options):
 
 
 def write(path, network, **more):
-    save(path, network.state_dict(), network.composition, network.facts, **more)
+    save(path, network, **more)
     return path
 
 

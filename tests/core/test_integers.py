@@ -17,12 +17,12 @@ from thalweg.evaluation.drawn import draw
 from thalweg.evaluation.run import evaluate
 from thalweg.evaluation.settings import EvaluationConfig, SamplesConfig
 from thalweg.facts import Facts
-from thalweg.importing import save
 from thalweg.integers import INDEX, SEED, SEED_OF_NUMPY
 from thalweg.plugins import registry
 from thalweg.quickstart.twins import Settings
 from thalweg.randomness import generator
 from thalweg.sampling import sample
+from thalweg.saved_network import save
 
 BEYOND = [2**63, 2**64, 10**5000, -1, -(2**63)]
 RECIPE = """
@@ -131,7 +131,7 @@ def test_drawing_says_so_before_it_looks_at_anything(tmp_path, options, name):
 def test_the_last_of_as_many_samples_as_the_network_says_has_an_index_too(tmp_path):
     backbone = {"type": "dit", "width": 16, "depth": 1, "heads": 2, "patch": 4}
     network = compose(backbone=backbone, facts=Facts(shape=(1, 8, 8)))
-    save(tmp_path / "model", network.state_dict(), network.composition, network.facts, sampling={"count": 9})
+    save(tmp_path / "model", network, sampling={"count": 9})
     with pytest.raises(ConfigError, match="'start' must be at most"):
         draw(tmp_path / "model", tmp_path / "out", first=INDEX.high - 8)
     assert [path.name for path in tmp_path.iterdir()] == ["model"]

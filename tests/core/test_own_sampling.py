@@ -14,7 +14,7 @@ from thalweg.evaluation.comparing import compare
 from thalweg.evaluation.own import Own
 from thalweg.evaluation.protocol import read_protocol
 from thalweg.evaluation.sample_settings import sample_settings
-from thalweg.importing import save
+from thalweg.saved_network import save
 from thalweg.storage import Location
 from thalweg.training.loop import Trainer
 from tiny_runs import tiny
@@ -112,7 +112,7 @@ def network_alone(folder, **more):
         backbone={"type": "dit", "width": 16, "depth": 1, "heads": 2, "patch": 2},
         facts=thalweg.Facts(shape=(1, 4, 4), classes=3),
     )
-    save(folder, network.state_dict(), network.composition, network.facts, **more)
+    save(folder, network, **more)
     return folder
 
 

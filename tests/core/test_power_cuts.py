@@ -20,7 +20,7 @@ from thalweg.evaluation.drawn import draw
 from thalweg.facts import Facts
 from thalweg.files import write_bytes, write_new
 from thalweg.folders import whole_folder
-from thalweg.importing import load, save
+from thalweg.saved_network import load, save
 from thalweg.storage import Location
 from thalweg.training import checkpoint
 from thalweg.training.run_directory import RunDirectory
@@ -203,7 +203,7 @@ def test_a_saved_network_is_whole_or_the_one_before_is_there(tmp_path: Path) -> 
     (tmp_path / "place").mkdir()
 
     def act(step: int) -> None:
-        save(tmp_path / "place" / "model", network.state_dict(), network.composition, facts, step=step)
+        save(tmp_path / "place" / "model", network, step=step)
 
     act(1)
 

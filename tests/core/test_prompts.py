@@ -21,7 +21,7 @@ from thalweg.evaluation.captions import Prompts, captions_for, read_captions
 from thalweg.evaluation.npz import NpzImages
 from thalweg.evaluation.run import evaluate
 from thalweg.evaluation.settings import DrawingConfig
-from thalweg.importing import save
+from thalweg.saved_network import save
 from tiny_runs import TINY, TRAINING
 from vision_makers import every_extractor
 
@@ -45,7 +45,7 @@ def written(folder, data=DATA):
         torch.nn.init.normal_(parameter, std=0.2, generator=draws)
     folder.mkdir()
     (folder / "config.toml").write_text(recorded_text(dump(config)))
-    save(folder / "model", network.state_dict(), network.composition, network.facts, step=1)
+    save(folder / "model", network, step=1)
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ from thalweg.broadcasting import sample_mean
 from thalweg.config import component
 from thalweg.errors import ConfigError, DataError
 from thalweg.facts import Facts, check_latent, image_shape
-from thalweg.importing import save
 from thalweg.randomness import SampleNoise
+from thalweg.saved_network import save
 from thalweg.summary import summarise
 from thalweg.testing.numbers import awake
 
@@ -112,7 +112,7 @@ def test_noise_has_an_address_whatever_the_shape(shape):
 @ANY_SHAPE
 def test_a_saved_network_comes_back(shape, tmp_path):
     network = awake(composed(shape))
-    save(tmp_path / "model", network.state_dict(), network.composition, network.facts)
+    save(tmp_path / "model", network)
     again = thalweg.load(tmp_path / "model")
     x, times = torch.randn(2, *shape), torch.rand(2, 2)
     assert again.facts.shape == shape

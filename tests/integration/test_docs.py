@@ -29,7 +29,6 @@ from thalweg.evaluation.choosing import chosen
 from thalweg.evaluation.protocol import read_protocol
 from thalweg.evaluation.sample_settings import sample_settings
 from thalweg.plugins import KINDS
-from thalweg.plugins.deprecation import DEPRECATED
 from thalweg.plugins.offers import BUILT_IN
 from thalweg.testing import Subject, rules_of
 
@@ -264,18 +263,15 @@ def test_every_hook_and_every_kind_is_described():
     text = PLUGINS.read_text()
     specs = {name: one for name, one in vars(hookspecs).items() if name.startswith("thalweg_")}
     for name, spec in specs.items():
-        page = STABILITY.read_text() if name in DEPRECATED else text
-        assert f"`{name}({', '.join(inspect.signature(spec).parameters)})`" in page
-        assert name in DEPRECATED or f"def {name}(" in text, f"the example implements no {name}"
+        assert f"`{name}({', '.join(inspect.signature(spec).parameters)})`" in text
+        assert f"def {name}(" in text, f"the example implements no {name}"
     table = text.partition("## Kinds")[2]
     for kind in KINDS:
         assert re.search(rf"^\| .*`{kind}`", table, re.MULTILINE), kind
 
 
-def test_versions_and_deprecated_hooks_are_those_there_are():
+def test_versions_are_those_there_are():
     text = STABILITY.read_text()
-    rows = re.findall(r"^\| `(thalweg_\w+)\(.*\)` \| `(thalweg_\w+)\(.*\)` \| (\d+) \| (\d+) \|$", text, re.M)
-    assert rows == [(old, one.replacement, str(one.since), str(one.until)) for old, one in DEPRECATED.items()]
     assert f"api_version = {hookspecs.API_VERSION}\n" in text
     versions = re.findall(r"^\| (\d+) \| .* \|$", text.partition("## Versions")[2].partition("##")[0], re.M)
     assert versions == [str(version) for version in range(hookspecs.API_VERSION, 0, -1)]

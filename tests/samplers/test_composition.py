@@ -10,8 +10,8 @@ from samplers.mixture import Mixture
 from thalweg.errors import ConfigError, PluginError
 from thalweg.facts import Facts
 from thalweg.guidance import ConditionedField, breaks_of, composed
-from thalweg.importing import save
 from thalweg.network_field import NetworkField
+from thalweg.saved_network import save
 from thalweg.testing.numbers import awake
 from thalweg.types import Condition, Head, Query
 from thalweg_samplers import Autoguidance, ClassifierFree, Dopri5, Euler, Heun, Internal
@@ -313,7 +313,7 @@ def test_a_network_without_branches_or_heads_has_nothing_to_guide_by():
 @pytest.fixture
 def weak(tmp_path):
     made = network(1, seed=1)
-    save(tmp_path / "weak", made.state_dict(), made.composition, made.facts)
+    save(tmp_path / "weak", made)
     return tmp_path / "weak"
 
 

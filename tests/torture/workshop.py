@@ -292,6 +292,7 @@ def preload() -> None:
         "thalweg.report.run_page",
         "thalweg.ablation.running",
         "thalweg.importing",
+        "thalweg.saved_network",
         "thalweg.quickstart.flow",
         "sklearn.datasets",
         "scipy.linalg",

@@ -2,13 +2,12 @@ from click.testing import CliRunner
 
 import thalweg
 from thalweg.facts import Facts
-from thalweg.importing import save
 from thalweg_uvit.command import skips
 
 
 def saved(folder, **backbone):
     network = thalweg.compose(backbone={"width": 16, "heads": 2, **backbone}, facts=Facts(shape=(1, 8, 8)))
-    save(folder, network.state_dict(), network.composition, network.facts)
+    thalweg.save(folder, network)
     return str(folder)
 
 

@@ -3,7 +3,7 @@
 from thalweg import hookimpl
 from thalweg.hookspecs import Register
 
-api_version = 2
+api_version = 1
 
 
 @hookimpl

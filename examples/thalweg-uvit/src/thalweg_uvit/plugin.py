@@ -6,7 +6,7 @@ from thalweg import hookimpl
 from thalweg.hookspecs import Register
 from thalweg_uvit.command import skips
 
-api_version = 2
+api_version = 1
 
 
 @hookimpl

@@ -3,7 +3,7 @@
 import thalweg
 from thalweg.hookspecs import Register
 
-api_version = 2
+api_version = 1
 
 
 @thalweg.hookimpl

@@ -18,13 +18,14 @@ if TYPE_CHECKING:
     from thalweg.facts import Facts
     from thalweg.guidance import within
     from thalweg.hookspecs import hookimpl
-    from thalweg.importing import import_weights, load
+    from thalweg.importing import import_weights
     from thalweg.interpolant import Interpolant
     from thalweg.making import build
     from thalweg.network import FlowNetwork
-    from thalweg.plugins import registry
+    from thalweg.plugins import register, registry, use_file
     from thalweg.randomness import generator
     from thalweg.sampling import sample
+    from thalweg.saved_network import load, save
     from thalweg.training.batches import Batches
     from thalweg.training.loop import Trainer
     from thalweg.training.losses import Losses
@@ -62,8 +63,11 @@ __all__ = [
     "import_weights",
     "load",
     "load_config",
+    "register",
     "registry",
     "sample",
+    "save",
+    "use_file",
     "within",
 ]
 
@@ -90,11 +94,14 @@ _HOMES = {
     "generator": "thalweg.randomness",
     "hookimpl": "thalweg.hookspecs",
     "import_weights": "thalweg.importing",
-    "load": "thalweg.importing",
+    "load": "thalweg.saved_network",
     "load_config": "thalweg.config",
+    "register": "thalweg.plugins",
     "registry": "thalweg.plugins",
     "sample": "thalweg.sampling",
     "within": "thalweg.guidance",
+    "save": "thalweg.saved_network",
+    "use_file": "thalweg.plugins",
 }
 
 

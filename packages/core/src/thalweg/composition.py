@@ -1,28 +1,24 @@
-"""Composition: from names and configs to a network."""
+"""Composition: from names, configs and built parts to a network."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from types import MappingProxyType
 from typing import Any
 
 import attrs
 import torch
+from torch import nn
 
 from thalweg.arguments import check_instance
 from thalweg.branches import Branches, count_of, ends_of
 from thalweg.config import RunConfig, component, dump_component
-from thalweg.config.faults import shown
 from thalweg.devices import usable_device
 from thalweg.errors import ConfigError
 from thalweg.facts import Facts
 from thalweg.integers import SEED
 from thalweg.interpolant import Interpolant, Schedule
-from thalweg.interpolants.cosine import Cosine
-from thalweg.interpolants.linear import Linear
 from thalweg.network import FlowNetwork
+from thalweg.objects import OBJECT, is_object, object_name
 from thalweg.plugins import build_component, registry
-
-_OWN_PATHS: dict[type, str] = {Linear: "linear", Cosine: "cosine"}
 
 
 def compose(
@@ -39,14 +35,17 @@ def compose(
     """Build a network from components.
 
     Args:
-        backbone: a name, ``{"type": name, **fields}`` or a config; a bare name stands for its defaults.
+        backbone: a name, ``{"type": name, **fields}``, a config, registered or not, or a backbone that is
+            built; a bare name stands for its defaults.
         facts: shape and classes of the data.
         refiner: the same, or None with one branch.
         branches: k, which divides the backbone's depth, or the depths at which branches end.
         intermediate_readouts: ``shared`` by the branches before the last one, or each its ``own``.
         interpolant: the path whose velocity the network predicts, as :func:`interpolant_of` takes it.
-        device: where to build it; ``"meta"`` allocates nothing.
-        seed: of the initial weights. The global generators are left as they were.
+        device: where to build it; ``"meta"`` allocates nothing. Parts that are built are moved there, and
+            stay where they are if none is given.
+        seed: of the initial weights, but for those of parts that are built. The global generators are left
+            as they were.
 
     Raises:
         ConfigError: if fields are unknown, out of range or do not go together.
@@ -58,9 +57,9 @@ def compose(
     facts = attrs.evolve(facts, branches=count_of(branches))
     seed = SEED.check("seed", seed)
     path = interpolant_of(interpolant, facts)
-    device = usable_device("cpu" if device is None else device)
     backbone_config = component("backbone", backbone)
     refiner_config = component("refiner", refiner, optional=True)
+    device = _home((backbone_config, refiner_config), device)
     composition: dict[str, Any] = {
         "backbone": dump_component("backbone", backbone_config),
         "refiner": None if refiner_config is None else dump_component("refiner", refiner_config),
@@ -80,12 +79,32 @@ def compose(
         device=device,
         seed=seed,
     )
+    named = {
+        kind: composition[kind]["type"] for kind in ("backbone", "refiner") if _is_named(composition[kind])
+    }
     network.owners = {
-        kind: f"{kind} '{composition[kind]['type']}' of {registry().origin(kind, composition[kind]['type'])}"
-        for kind in ("backbone", "refiner")
-        if composition[kind] is not None
+        kind: f"{kind} '{name}' of {registry().origin(kind, name)}" for kind, name in named.items()
     }
     return network
+
+
+def _is_named(table: Any) -> bool:
+    return table is not None and not is_object(table)
+
+
+def _home(parts: tuple[Any, ...], device: Any) -> torch.device:
+    """Where a network is built: where it is asked for, else where its first built part has its weights."""
+    built = [one for one in parts if isinstance(one, nn.Module)]
+    if device is not None:
+        home = usable_device(device)
+        if home.type == "meta" and built:
+            raise ConfigError(
+                f"{type(built[0]).__qualname__} is built, and what is built has no place on the device meta; "
+                "give its config, or another device"
+            )
+        return home
+    weights = next((one for part in built for one in part.parameters()), None)
+    return usable_device("cpu" if weights is None else weights.device)
 
 
 def assemble(
@@ -96,15 +115,15 @@ def assemble(
     *,
     intermediate_readouts: str = "shared",
     interpolant: Interpolant | str = "linear",
-    composition: Mapping[str, Any] = MappingProxyType({}),
+    composition: Mapping[str, Any] | None = None,
     device: torch.device | str | None = None,
     seed: int = 0,
 ) -> FlowNetwork:
-    """Build a network from two configs, which need not be registered.
+    """Build a network from two configs, which need not be registered, or from parts that are built.
 
     Args:
-        backbone: a config.
-        refiner: a config, or None with one branch.
+        backbone: a config or a backbone.
+        refiner: a config or a refiner, or None with one branch.
         facts: of the data.
         branches: as :func:`compose` takes them.
         intermediate_readouts: the same.
@@ -117,6 +136,9 @@ def assemble(
         ConfigError: if the two do not go together.
         PluginError: if one of them cannot be built.
     """
+    for part in (backbone, refiner):
+        if isinstance(part, nn.Module) and device is not None:
+            part.to(device)  # it may have been built elsewhere
     with torch.device(device or "cpu"), seeded(seed, torch.device(device or "cpu")):
         built = build_component(backbone, attrs.evolve(facts, branches=count_of(branches)))
         # Before the refiner is built, which may have a block for each boundary.
@@ -142,6 +164,12 @@ def assemble(
         )
 
 
+def without_memory(composition: Mapping[str, Any], facts: Facts) -> FlowNetwork:
+    """The network on the device meta; where parts of it are built, which stand somewhere, as it is."""
+    built = any(isinstance(composition.get(kind), nn.Module) for kind in ("backbone", "refiner"))
+    return compose(**composition, facts=facts, device=None if built else "meta")
+
+
 def composition_of(config: RunConfig) -> dict[str, Any]:
     """The arguments of :func:`compose` that a run's config states (all but the facts)."""
     return {
@@ -162,31 +190,21 @@ def interpolant_of(given: Any, facts: Facts) -> Interpolant:
         facts: of the data, that a config is built with.
 
     Raises:
-        ConfigError: fields are unknown or out of range.
+        ConfigError: it is none of these, or fields are unknown or out of range.
         PluginError: its plugin is broken.
     """
     if isinstance(given, Interpolant):
         return given
-    if isinstance(given, Schedule) and not isinstance(given, type):
-        return Interpolant(given)
-    if not isinstance(given, str | Mapping) and not attrs.has(type(given)):
-        raise ConfigError(
-            f"the interpolant is {shown(given)}; take a name such as 'linear', a table with its type, a config or "
-            "a Schedule"
-        )
     schedule: Schedule = build_component(component("interpolant", given), facts)
     return Interpolant(schedule)
 
 
 def recorded_interpolant(given: Any) -> Any:
-    """A path as a composition states it: by its bare name if it has no fields, else as a table.
-
-    What has no name, a :class:`thalweg.interpolant.Schedule` of one's own, becomes ``{"object": ...}``.
-    """
-    schedule = given.schedule if isinstance(given, Interpolant) else given
-    if isinstance(schedule, Schedule) and not isinstance(schedule, type):
-        cls = type(schedule)
-        return _OWN_PATHS.get(cls, {"object": f"{cls.__module__}:{cls.__qualname__}"})
+    """A path as a composition states it: by its bare name if it has no fields, else as a table."""
+    if isinstance(given, Schedule) and not isinstance(given, type):
+        given = Interpolant(given)
+    if isinstance(given, Interpolant):
+        return given.name or {OBJECT: object_name(given.schedule)}
     table = dump_component("interpolant", component("interpolant", given))
     return table["type"] if table.keys() == {"type"} else table
 

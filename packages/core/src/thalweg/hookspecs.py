@@ -14,12 +14,9 @@ if TYPE_CHECKING:
     from thalweg.config import RunConfig
 
 PROJECT = "thalweg"
-API_VERSION = 2
-"""The version of this contract. A plugin states the one it was written for as ``api_version`` in its
-plugin module; a newer one than ours is reported and not loaded."""
-
-OLDEST_API_VERSION = 1
-"""The oldest contract that is still kept; a plugin written for an older one is reported and not loaded."""
+API_VERSION = 1
+"""The version of this contract, the only one. A plugin states the one it was written for as
+``api_version`` in its plugin module; a newer one than ours is reported and not loaded."""
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
@@ -71,8 +68,3 @@ def thalweg_checkpoint_written(run_dir: Path, step: int, path: Path) -> None:
 @hookspec
 def thalweg_run_ended(run_dir: Path, step: int, completed: bool) -> None:
     """A training run came to its last step, or was stopped by a signal at ``step``; called on rank 0."""
-
-
-@hookspec
-def thalweg_run_finished(run_dir: Path, step: int) -> None:
-    """The spelling of :func:`thalweg_run_ended` in version 1 of the contract."""

@@ -46,6 +46,9 @@ class Schedule(Protocol):
         ...
 
 
+_OWN: dict[str, type[Schedule]] = {"linear": Linear, "cosine": Cosine}
+
+
 class Interpolant:
     """x_t and the conversions between velocity, noise, clean data and score.
 
@@ -64,10 +67,14 @@ class Interpolant:
         Raises:
             ConfigError: core brings no such path.
         """
-        schedules: dict[str, type[Schedule]] = {"linear": Linear, "cosine": Cosine}
-        if not isinstance(name, str) or name not in schedules:
+        if not isinstance(name, str) or name not in _OWN:
             raise ConfigError(f"there is no interpolant {name!r} here; take 'linear' or 'cosine'")
-        return cls(schedules[name]())
+        return cls(_OWN[name]())
+
+    @property
+    def name(self) -> str | None:
+        """Its name if it is a path that core itself brings; None for a stranger's."""
+        return next((name for name, cls in _OWN.items() if type(self.schedule) is cls), None)
 
     def time_of_ratio(self, s: Tensor) -> Tensor:
         """The time at which noise stands to data as s: sigma(t) / alpha(t) = s."""

@@ -17,6 +17,7 @@ from thalweg.branches import Branches, ends_of, heads_of
 from thalweg.errors import ConfigError, PluginError
 from thalweg.facts import Facts
 from thalweg.interpolant import Interpolant
+from thalweg.objects import OBJECT, object_name
 from thalweg.types import Boundary, Condition, Head, Prediction, Refinement, Stream
 
 
@@ -31,8 +32,8 @@ class FlowNetwork(nn.Module):
         interpolant: the path whose velocity it predicts, or its name.
         intermediate_readouts: whether the branches before the last share one read-out, as in the paper, or
             have each its own.
-        composition: what :func:`thalweg.compose` takes to build it again; nothing of a network that was put
-            together by hand.
+        composition: what :func:`thalweg.compose` takes to build it again; of a network that was put together
+            by hand, what its parts are.
 
     Raises:
         ConfigError: if the parts do not go together.
@@ -69,9 +70,12 @@ class FlowNetwork(nn.Module):
             grid=tuple(backbone.grid),
             readouts=names,
         )
-        self.composition: dict[str, Any] = dict(composition or {})
-        self.interpolant = (
-            interpolant if isinstance(interpolant, Interpolant) else Interpolant.named(interpolant)
+        path = interpolant if isinstance(interpolant, Interpolant) else Interpolant.named(interpolant)
+        self.interpolant = path
+        self.composition: dict[str, Any] = (
+            _by_hand(backbone, refiner, branches, path, intermediate_readouts)
+            if composition is None
+            else dict(composition)
         )
         self.sampling: Mapping[str, Any] = {}
         self.owners: Mapping[str, str] = {}
@@ -334,3 +338,16 @@ def _names(refiner: Any) -> tuple[str, ...]:
             "a tuple of names such as ('acceleration',), or () for none, and 'velocity' is taken"
         )
     return tuple(names)
+
+
+def _by_hand(
+    backbone: Any, refiner: Any, branches: Branches, interpolant: Interpolant, readouts: str
+) -> dict[str, Any]:
+    """What a network is made of that nothing composes again."""
+    return {
+        "backbone": {OBJECT: object_name(backbone)},
+        "refiner": None if refiner is None else {OBJECT: object_name(refiner)},
+        "branches": branches if isinstance(branches, int) else list(branches),
+        "interpolant": interpolant.name or {OBJECT: object_name(interpolant.schedule)},
+        **({} if readouts == "shared" else {"intermediate_readouts": readouts}),
+    }

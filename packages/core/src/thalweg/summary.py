@@ -3,15 +3,20 @@
 Nothing is allocated, so the largest model is summed up on the smallest machine.
 """
 
+import itertools
+import math
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
 import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from thalweg.composition import compose
+from thalweg.composition import without_memory
+from thalweg.errors import ConfigError
 from thalweg.facts import Facts
 from thalweg.flop_counting import FlopCounter
 from thalweg.network import FlowNetwork
@@ -59,37 +64,48 @@ class Summary:
 
 
 def summarise(
-    composition: dict[str, Any],
-    facts: Facts,
+    network: Mapping[str, Any] | FlowNetwork,
+    facts: Facts | None = None,
     batch_size: int = 1,
     precision: str = "bf16-mixed",
     *,
     state_per_weight: float = 2.0,
     averages: int = 1,
 ) -> Summary:
-    """Sum up a network without building it.
+    """Sum up a network without building it, or one that is built without computing with it.
 
     Args:
-        composition: the arguments of :func:`thalweg.compose` but the facts.
-        facts: shape and classes of the data.
+        network: the arguments of :func:`thalweg.compose` but the facts, or a network, which is left as it is.
+        facts: shape and classes of the data; a network has its own.
         batch_size: samples of a step on one device.
         precision: ``bf16-mixed`` or ``32-true``.
         state_per_weight: numbers that the optimiser keeps for each weight.
         averages: how many averages of the weights are kept.
+
+    Raises:
+        ConfigError: if there are neither facts nor a network that has them.
     """
-    network = compose(**composition, facts=facts, device="meta")
-    parameters = sum(parameter.numel() for parameter in network.parameters())
+    made = _made(network, facts)
+    parameters = sum(parameter.numel() for parameter in made.parameters())
     return Summary(
         parameters=parameters,
-        fixed=sum(buffer.numel() for buffer in network.buffers()),
-        parts=_parts(network),
-        gflop_forward=forward_flop(network) / 1e9,
-        tokens=network.facts.grid[0] * network.facts.grid[1],
+        fixed=sum(buffer.numel() for buffer in made.buffers()),
+        parts=_parts(made),
+        gflop_forward=forward_flop(made) / 1e9,
+        tokens=math.prod(made.facts.grid),
         batch_size=batch_size,
         state_bytes=bytes_per_parameter(state_per_weight, averages) * parameters,
-        activation_bytes=_activation_bytes(composition, facts, batch_size, precision),
+        activation_bytes=_activation_bytes(network, facts, batch_size, precision),
         precision=precision,
     )
+
+
+def _made(network: Mapping[str, Any] | FlowNetwork, facts: Facts | None) -> FlowNetwork:
+    if isinstance(network, FlowNetwork):
+        return network
+    if facts is None:
+        raise ConfigError("facts are missing; a composition is summed up for thalweg.Facts(shape=...)")
+    return without_memory(network, facts)
 
 
 def _parts(network: FlowNetwork) -> dict[str, int]:
@@ -103,19 +119,22 @@ def _parts(network: FlowNetwork) -> dict[str, int]:
 
 
 def forward_flop(network: FlowNetwork) -> int:
-    """Floating-point operations of one sample's forward pass with all read-outs, of a network on meta."""
+    """Floating-point operations of one sample's forward pass with all read-outs; nothing is computed."""
     inputs = _inputs(network, 1, "meta")
     # Fused attention kernels count as nothing; written as matrix products it counts 4 T^2 D a layer.
     with torch.no_grad(), FlopCounter() as counter, sdpa_kernel(SDPBackend.MATH):
-        network(*inputs)
+        functional_call(network, _stand_ins(network, "meta"), inputs)
     return int(counter.total)
 
 
-def _activation_bytes(composition: dict[str, Any], facts: Facts, batch_size: int, precision: str) -> int:
+def _activation_bytes(
+    composed: Mapping[str, Any] | FlowNetwork, facts: Facts | None, batch_size: int, precision: str
+) -> int:
+    network = _made(composed, facts)
     # Fake tensors stand on the CPU, where autocast sees them; those of the meta device it passes over.
     with FakeTensorMode():
-        network = compose(**composition, facts=facts, device="cpu")
-        persistent = {_storage(tensor) for tensor in [*network.parameters(), *network.buffers()]}
+        tensors = _stand_ins(network, "cpu")
+        persistent = {_storage(tensor) for tensor in tensors.values()}
         kept: dict[int, int] = {}
 
         def keep(tensor: Tensor) -> Tensor:
@@ -125,10 +144,19 @@ def _activation_bytes(composition: dict[str, Any], facts: Facts, batch_size: int
 
         mixed = torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16-mixed")
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), mixed:
-            prediction = network(*_inputs(network, batch_size, "cpu"))
+            prediction = functional_call(network, tensors, _inputs(network, batch_size, "cpu"))
         # The graph holds the tensors alive until here, so that no storage is counted under another's place.
         del prediction
     return sum(kept.values())
+
+
+def _stand_ins(network: FlowNetwork, device: str) -> dict[str, Tensor]:
+    """Tensors without memory in place of the network's own."""
+    own = itertools.chain(network.named_parameters(), network.named_buffers())
+    return {
+        name: torch.empty(tensor.shape, dtype=tensor.dtype, device=device, requires_grad=tensor.requires_grad)
+        for name, tensor in own
+    }
 
 
 def _inputs(network: FlowNetwork, count: int, device: str) -> tuple[Tensor, Tensor, Condition]:

@@ -106,7 +106,7 @@ class AutoguidanceConfig:
 
 def _opened(place: str | Path) -> tuple[VelocityNetwork, dict[str, Any]]:
     from thalweg.evaluation.models import model_at
-    from thalweg.importing import load
+    from thalweg.saved_network import load
 
     # A run goes on while it is looked at: one and the same checkpoint is opened and written down.
     model = model_at(place)

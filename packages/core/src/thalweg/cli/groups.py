@@ -2,7 +2,7 @@
 
 import importlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -45,7 +45,7 @@ class LazyGroup(Group):
     def __init__(self, *args: Any, table: Table, **attributes: Any) -> None:
         super().__init__(*args, **attributes)
         self._table = table
-        self._added: tuple[Registry, dict[str, click.Command]] | None = None
+        self._added: tuple[Sequence[LoadedPlugin], dict[str, click.Command]] | None = None
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Ours in the table's order, then the plugins'."""
@@ -71,8 +71,9 @@ class LazyGroup(Group):
 
     def _plugins_commands(self) -> dict[str, click.Command]:
         known = registry()
-        if self._added is None or self._added[0] is not known:
-            self._added = (known, _collect(known, self._table))
+        # A file that came later has brought another tuple of plugins.
+        if self._added is None or self._added[0] is not known.plugins:
+            self._added = (known.plugins, _collect(known, self._table))
         return self._added[1]
 
 

@@ -46,7 +46,8 @@ def command(source: str, file: str, out: Path, as_json: bool, **options: Any) ->
     do; what is needed is asked for. OUT is a folder that thalweg.load and thalweg sample open.
     """
     from thalweg.files import sha256
-    from thalweg.importing import check_place, import_told, read_foreign, save
+    from thalweg.importing import import_told, read_foreign
+    from thalweg.saved_network import check_place, save
     from thalweg.storage import Location
     from thalweg.told import Told
     from thalweg.weights import local_copy
@@ -65,7 +66,7 @@ def command(source: str, file: str, out: Path, as_json: bool, **options: Any) ->
         "left": list(weights.left),
         "settled": {name: attrs.asdict(one) for name, one in imported.settled.items()},
     }
-    save(out, network.state_dict(), network.composition, network.facts, source=source, imported=origin)
+    save(out, network, source=source, imported=origin)
     count = sum(parameter.numel() for parameter in network.parameters())
     if as_json:
         console.result_json(

@@ -9,6 +9,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import attrs
 import click
@@ -16,7 +17,8 @@ import click
 from thalweg.cli import console, starting, streams
 from thalweg.cli.groups import LazyGroup
 from thalweg.errors import INTERRUPTED, PREEMPTED, ThalwegError
-from thalweg.plugins import block, registry
+from thalweg.plugins import block, registry, use_file
+from thalweg.plugins.process import for_one_command
 from thalweg.storage.feeding import feed
 from thalweg.suggestions import one_line
 
@@ -53,11 +55,16 @@ def _debug(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     ctx.ensure_object(_State).debug = value
 
 
-def _plugins(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> None:
-    for value in values:
-        if not value.removeprefix("no:") or not value.startswith("no:"):
-            raise click.BadParameter(f"'{value}' is not of the form no:NAME")
-    block(*(value.removeprefix("no:") for value in values))
+def _plugins(ctx: click.Context, _: click.Parameter, values: tuple[str, ...]) -> None:
+    blocked = [value.removeprefix("no:") for value in values if value.startswith("no:")]
+    if "" in blocked:
+        raise click.BadParameter("'no:' names no plugin; write no:NAME, or the path of a file")
+    block(*blocked)
+    # A shell that completes a line runs nothing of it.
+    if not ctx.resilient_parsing:
+        for value in values:
+            if not value.startswith("no:"):
+                use_file(value)
 
 
 def _version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
@@ -76,12 +83,12 @@ def _version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
 )
 @click.option(
     "-p",
-    metavar="no:NAME",
+    metavar="FILE.py|no:NAME",
     multiple=True,
     is_eager=True,
     expose_value=False,
     callback=_plugins,
-    help="Leave out the plugin NAME.",
+    help="Load a file as a plugin, or leave out the plugin NAME; may be repeated.",
 )
 @click.option(
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version."
@@ -120,7 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if leaving:
         starting.heed_lost()
     try:
-        with console.logged():
+        with console.logged(), nullcontext() if alone else for_one_command():
             try:
                 code = _ended(state)
             except KeyboardInterrupt as stop:

@@ -36,8 +36,7 @@ def list_components(kind: str | None, as_json: bool) -> None:
     if as_json:
         rows = [{"kind": one.kind, "name": one.name, **attrs.asdict(one.origin)} for one in components]
         faults = [attrs.asdict(fault) for fault in known.faults]
-        notices = [attrs.asdict(notice) for notice in known.notices]
-        console.result_json({"components": rows, "faults": faults, "deprecated": notices})
+        console.result_json({"components": rows, "faults": faults})
         return
     header = ("kind", "name", "distribution", "version", "module")
     cells = [
@@ -45,11 +44,10 @@ def list_components(kind: str | None, as_json: bool) -> None:
         for one in components
     ]
     console.result(console.columns(cells, header))
-    for heading, found in (("faults", known.faults), ("deprecated", known.notices)):
-        if found:
-            console.result(f"\n{heading}")
-            for one in found:
-                console.result(f"  {visible_line(str(one))}")
+    if known.faults:
+        console.result("\nfaults")
+    for fault in known.faults:
+        console.result(f"  {visible_line(str(fault))}")
 
 
 @command.command("info")

@@ -10,7 +10,8 @@ import click
 
 from thalweg.cli import console
 from thalweg.cli.local import Place
-from thalweg.errors import INTERRUPTED, PREEMPTED, DivergenceError, ThalwegError
+from thalweg.errors import INTERRUPTED, PREEMPTED, ConfigError, DivergenceError, ThalwegError
+from thalweg.plugins.recording import FILES_KEY
 from thalweg.training.start_up import StartUp, Stopped, exit_code
 
 
@@ -33,6 +34,11 @@ from thalweg.training.start_up import StartUp, Stopped, exit_code
     "--accept-changed-data",
     is_flag=True,
     help="Go on though the data are not what the run was trained on so far.",
+)
+@click.option(
+    "--accept-changed-files",
+    is_flag=True,
+    help="Go on though plugin files are not those that the run was trained with so far.",
 )
 @click.option("--accelerator", default="auto", show_default=True, help="cpu, cuda, mps or auto.")
 @click.option(
@@ -92,6 +98,7 @@ def _train(
     run_dir: str | None,
     resume: str,
     accept_changed_data: bool,
+    accept_changed_files: bool,
     accelerator: str,
     devices: str,
     nodes: int,
@@ -104,13 +111,19 @@ def _train(
 
     # Read by torch when it is imported: processes that do not meet are told of in one sentence of ours.
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "FATAL")
-    config = load_config(recipe, overrides)
+    try:
+        config = load_config(recipe, overrides)
+    except ConfigError:
+        if not _knows_files(recipe, run_dir):
+            raise
+        config = load_config(recipe, overrides)  # which names the file that is missing
     # torch comes in here, once the recipe is known to be valid.
     from thalweg.training.dry_run import dry_run as tried
     from thalweg.training.fabric import is_first_process
-    from thalweg.training.loop import RefusedError, Trainer
+    from thalweg.training.loop import Trainer
     from thalweg.training.outlook import outlook, shown
     from thalweg.training.reading import UnreadableError
+    from thalweg.training.workers import RefusedError
 
     folder = Path("runs") / config.name if run_dir is None else run_dir
     going_on: Literal["auto", "never"] = "never" if resume == "never" else "auto"
@@ -122,6 +135,7 @@ def _train(
                 folder,
                 resume=going_on,
                 accept_changed_data=accept_changed_data,
+                accept_changed_files=accept_changed_files,
                 accelerator=accelerator,
                 devices=devices,
                 nodes=nodes,
@@ -143,7 +157,9 @@ def _train(
         if trainer.leads and not quiet:
             console.say_lines(shown(outlook(trainer)))
         rank = trainer.rank
-        result = trainer.train(going_on, accept_changed_data=accept_changed_data)
+        result = trainer.train(
+            going_on, accept_changed_data=accept_changed_data, accept_changed_files=accept_changed_files
+        )
     except ThalwegError as error:
         if is_first_process():
             raise
@@ -158,6 +174,18 @@ def _train(
         ctx.exit(PREEMPTED if result.preempted else INTERRUPTED)
     if result.leads:
         console.result(f"{trainer.run.where}/model")
+
+
+def _knows_files(recipe: str, run_dir: str | None) -> bool:
+    """Whether there is a run already, which says what plugin files it needs."""
+    from thalweg.config import CONFIG, read_recorded
+    from thalweg.config.files import read_recipe
+
+    try:
+        folder = Path("runs") / str(read_recipe(recipe)["name"]) if run_dir is None else Path(run_dir)
+        return FILES_KEY in read_recorded(folder / CONFIG)
+    except (OSError, ThalwegError):
+        return False
 
 
 def _is_own_process(ctx: click.Context) -> bool:

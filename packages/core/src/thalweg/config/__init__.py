@@ -8,6 +8,9 @@ A component is written as its bare name, which stands for its defaults, or as a 
     type = "dit"
     size = "B"
 
+In Python a slot takes a config, registered or not, or a part that is built as well; where it has no name, it
+is recorded as the table ``{object = "module:QualName"}``, which nothing is ever imported by.
+
 A table without ``type`` changes options of the default component, and under ``[objectives.NAME]`` or
 ``[loggers.NAME]`` the type is NAME unless stated. The word ``none`` leaves an optional value or component
 out, since TOML has no null. Scalars are strict: no ``"12"`` for 12, no 3.0 for 3, no ``true`` for 1; an
@@ -22,7 +25,7 @@ from thalweg.config.recorded import CONFIG, parse_recorded, read_recorded, recor
 from thalweg.config.run import RunConfig, SamplingConfig, TrainingConfig
 from thalweg.config.secret import secret_field, url_field
 from thalweg.config.slots import Slot, component_field, component_list, component_table, listed, slot_of
-from thalweg.config.structuring import check_made, component, structure
+from thalweg.config.structuring import check_made, component, components, structure
 
 __all__ = [
     "CONFIG",
@@ -38,6 +41,7 @@ __all__ = [
     "component_field",
     "component_list",
     "component_table",
+    "components",
     "dump",
     "dump_component",
     "flat",

@@ -1,16 +1,19 @@
 """From configs back to plain mappings, with everything resolved."""
 
 from collections.abc import Mapping
+from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any
 
 import attrs
 import tomli_w
 
+from thalweg.config.built import may_be_built
 from thalweg.config.secret import is_secret, is_url
 from thalweg.config.slots import slot_of
 from thalweg.errors import ConfigError
-from thalweg.plugins import Registry
+from thalweg.objects import OBJECT, object_name
+from thalweg.plugins import Registry, is_config
 from thalweg.plugins import registry as process_registry
 from thalweg.storage.redaction import redacted
 from thalweg.storage.url_texts import masked as masked_urls
@@ -21,15 +24,13 @@ def dump(config: Any, registry: Registry | None = None, *, secrets: bool = False
 
     Components carry their ``type``, None is written ``none``, and of components in an order so is nothing;
     one of them is written as a table, several as a list. Storage options are left out, and URLs are
-    written without credentials.
+    written without credentials. What has no name is written as :func:`dump_component` does.
 
     Args:
         config: an attrs instance.
         registry: where components are looked up; the process's own by default.
         secrets: keep both after all: for a pipe to another process of this command, and for nothing else.
 
-    Raises:
-        PluginError: a component's config class is not registered.
     """
     dumped = {}
     for field in attrs.fields(type(config)):
@@ -56,9 +57,17 @@ def dump(config: Any, registry: Registry | None = None, *, secrets: bool = False
 def dump_component(
     kind: str, config: Any, registry: Registry | None = None, *, secrets: bool = False
 ) -> dict[str, Any]:
-    """A component's config with its ``type``, as :func:`thalweg.config.component` takes it."""
+    """A component's config with its ``type``, as :func:`thalweg.config.component` takes it.
+
+    A config that is not registered is written with ``object = "module:QualName"`` in place of ``type``, and a
+    part that is built as that alone: both have to be given again by whoever reads it.
+    """
+    if not is_config(config):
+        return {OBJECT: object_name(config)}
     known = process_registry() if registry is None else registry
-    return {"type": known.name_of(kind, type(config)), **dump(config, known, secrets=secrets)}
+    name = known.known_as(kind, type(config))
+    fields = dump(config, known, secrets=secrets) if attrs.has(type(config)) else {}
+    return {OBJECT: object_name(config), **fields} if name is None else {"type": name, **fields}
 
 
 def to_toml(data: Mapping[str, Any]) -> str:
@@ -80,7 +89,7 @@ def to_toml(data: Mapping[str, Any]) -> str:
 
 
 def plain(value: Any, registry: Registry | None = None, *, secrets: bool = False) -> Any:
-    """A value as TOML can hold it: ``none`` for None, lists for tuples, tables for configs."""
+    """A value as TOML can hold it: ``none`` for None, lists for tuples, tables for configs and objects."""
     if value is None:
         return "none"
     if attrs.has(type(value)):
@@ -89,6 +98,8 @@ def plain(value: Any, registry: Registry | None = None, *, secrets: bool = False
         return {str(key): plain(one, registry, secrets=secrets) for key, one in value.items()}
     if isinstance(value, list | tuple):
         return [plain(one, registry, secrets=secrets) for one in value]
+    if may_be_built(value) and not isinstance(value, Path | datetime | date | time):
+        return {OBJECT: object_name(value)}
     text = str(value) if isinstance(value, Path) else value
     # A field that expects no URL may have been given one all the same.
     return masked_urls(text) if isinstance(text, str) and not secrets else text

@@ -15,6 +15,7 @@ from thalweg.config.structuring import structure
 from thalweg.config.type_at import type_at
 from thalweg.errors import ConfigError, DataError
 from thalweg.plugins import Registry
+from thalweg.plugins.recording import FILES_KEY, note_files
 from thalweg.storage.feeding import feed_argument
 from thalweg.storage.places import is_url, plain_place, read_place
 from thalweg.storage.redaction import redacted, register_secrets, register_text
@@ -82,6 +83,7 @@ def structured(
         PluginError: a component that is asked for cannot be imported.
     """
     data = copy.deepcopy(dict(recipe))
+    note_files(data.pop(FILES_KEY, None), str(path))  # of a run, whose configuration may be a recipe
     problems: list[Problem] = []
     for item in overrides:
         try:

@@ -9,6 +9,7 @@ from typing import Any
 
 from thalweg.config.dumping import to_toml
 from thalweg.errors import DataError
+from thalweg.plugins.recording import FILES_KEY, note_files
 from thalweg.regular import read_bytes
 from thalweg.storage.redaction import redacted_plain
 
@@ -48,12 +49,15 @@ def parse_recorded(content: bytes) -> dict[str, Any]:
 def read_recorded(path: Path) -> dict[str, Any]:
     """The configuration of the run whose ``config.toml`` this is.
 
+    Plugin files that it was trained with and that are not loaded are noted, so that whoever asks for one
+    of their components is told.
+
     Raises:
         FileNotFoundError: if there is none.
         DataError: if it cannot be read, or is damaged.
     """
     try:
-        return parse_recorded(read_bytes(path, _LARGEST))
+        found = parse_recorded(read_bytes(path, _LARGEST))
     except FileNotFoundError:
         raise
     except OSError as error:
@@ -65,3 +69,5 @@ def read_recorded(path: Path) -> dict[str, Any]:
             f"{path} is damaged ({error}); put a copy in its place, or train the run once more, which "
             f"restores it from a checkpoint"
         ) from error
+    note_files(found.get(FILES_KEY), str(path))
+    return found

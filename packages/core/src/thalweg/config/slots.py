@@ -27,10 +27,10 @@ class Slot:
 
 
 def component_field(kind: str, default: Any = attrs.NOTHING, *, optional: bool = False) -> Any:
-    """A field that holds the config of a component.
+    """A field that holds the config of a component, or a component that is built.
 
-    In Python it takes a config instance, a bare name or a mapping with ``type``; a mapping without one
-    changes the default.
+    In Python it takes a config, registered or not, a part that is built, a bare name or a mapping with
+    ``type``; a mapping without one changes the default.
 
     Args:
         kind: one of :data:`thalweg.plugins.KINDS`.

@@ -6,11 +6,13 @@ from typing import Any, TypeVar
 import attrs
 
 from thalweg.config.building import build
+from thalweg.config.built import fault_of, may_be_built
 from thalweg.config.faults import FaultyConfigError, Problem, shown
 from thalweg.config.scalars import read
 from thalweg.config.secret import is_secret
 from thalweg.config.slots import Slot, default_of, listed, slot_of
-from thalweg.plugins import Registry
+from thalweg.objects import is_object, made_in_python
+from thalweg.plugins import Registry, is_config
 from thalweg.plugins import registry as process_registry
 from thalweg.storage.redaction import register_secrets
 from thalweg.suggestions import article, did_you_mean, known_words
@@ -41,12 +43,13 @@ def component(
     optional: bool = False,
     default: str | Mapping[str, Any] | None = None,
 ) -> Any:
-    """The config of a component.
+    """The config of a component, or the component if it is built.
 
     Args:
         kind: one of :data:`thalweg.plugins.KINDS`.
-        data: a bare name, a mapping with ``type``, a config instance, which is returned as it is once its
-            values are of the types that its class states, or None or ``"none"`` if ``optional``.
+        data: a bare name; a mapping with ``type``; a config, registered or not, which is returned as it is
+            once its values are of the types that its class states; a part that is built, which is returned
+            as it is if it fulfils the protocol of its kind; or None or ``"none"`` if ``optional``.
         registry: where it is looked up; the process's own by default.
         optional: return None for None and ``"none"``.
         default: the component that a mapping without ``type`` changes: its type, or a table.
@@ -122,18 +125,18 @@ class _Reader:
 
     def component(self, slot: Slot, data: Any, default: Mapping[str, Any]) -> Any:
         """A component by bare name, by table or as it is."""
-        if slot.optional and (data is None or data == "none"):
+        if slot.optional and (data is None or (isinstance(data, str) and data == "none")):
             return None
-        if attrs.has(type(data)):
-            self.check_kind(slot, data)
-            self.check_made(data)
-            return data
         if isinstance(data, type):
             raise _problem(f"expected {article(slot.kind)}, got the class {data.__name__}; make one of it")
         if isinstance(data, str):
             data = {"type": data}
+        if not isinstance(data, Mapping) and may_be_built(data):
+            return self.made(slot, data)
         if not isinstance(data, Mapping):
             raise _problem(f"expected the name of {article(slot.kind)} or a table, got {shown(data)}")
+        if is_object(data):
+            raise _problem(made_in_python(slot.kind.replace("_", " "), data))
         options = dict(data) if "type" in data else {**default, **data}
         name = options.pop("type", None)
         names = self.registry.names(slot.kind)
@@ -145,13 +148,20 @@ class _Reader:
             raise _problem(self.registry.unknown(slot.kind, name), "type")
         return self.config(self.registry.config_class(slot.kind, name), options)
 
-    def check_kind(self, slot: Slot, made: Any) -> None:
-        """A config that Python code has made is one of this kind."""
+    def made(self, slot: Slot, made: Any) -> Any:
+        """A config or a built part that Python code has made, if it is one of this kind."""
+        if not is_config(made):
+            fault = fault_of(slot.kind, made)
+            if fault:
+                raise _problem(fault)
+            return made
         kinds = {one.kind for one in self.registry if self.registry.is_config_of(one, type(made))}
-        if (kinds and slot.kind not in kinds) or not callable(getattr(made, "build", None)):
-            what = " and ".join(map(article, sorted(kinds))) or "none of any component"
-            name = type(made).__name__
+        if kinds and slot.kind not in kinds:
+            what, name = " and ".join(map(article, sorted(kinds))), type(made).__name__
             raise _problem(f"expected the config of {article(slot.kind)}, and {name} is {what}")
+        if attrs.has(type(made)):
+            self.check_made(made)
+        return made
 
     def check_made(self, made: Any) -> None:
         """The values of a config that Python code has made: its class has looked at no types."""

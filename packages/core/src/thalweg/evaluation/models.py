@@ -13,6 +13,7 @@ from thalweg.config import read_recorded, read_toml
 from thalweg.errors import ConfigError, DataError
 from thalweg.evaluation.own import Own
 from thalweg.fetching import DESCRIPTION, on_this_machine, read_description, run_config
+from thalweg.objects import is_object
 from thalweg.storage.places import is_url, plain_place
 from thalweg.storage.redaction import redacted
 from thalweg.training import checkpoint
@@ -42,8 +43,9 @@ class Model:
 
     @property
     def data(self) -> Any:
-        """The run's data set, in plain values; None without a run."""
-        return None if self.run is None else data_of(self.run)
+        """The run's data set, in plain values; None without a run, or where Python code gave it."""
+        data = None if self.run is None else data_of(self.run)
+        return None if is_object(data) else data
 
     def own(self) -> Own:
         """How its run draws; of a network away from its run, what was saved with it; else nothing.

@@ -19,8 +19,8 @@ from thalweg.evaluation.models import data_of, model_at
 from thalweg.evaluation.networks import NetworkImages, SampleSource
 from thalweg.evaluation.npz import NpzImages
 from thalweg.evaluation.settings import DrawingConfig
-from thalweg.importing import load
 from thalweg.plugins import build_component
+from thalweg.saved_network import load
 from thalweg.storage.places import is_url, plain_place
 
 

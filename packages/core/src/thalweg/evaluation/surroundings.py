@@ -14,6 +14,7 @@ from thalweg import files
 from thalweg.errors import ThalwegError
 from thalweg.files import PARTIAL
 from thalweg.folders import clear_leftovers, make_folders
+from thalweg.plugins import files as plugin_files
 from thalweg.plugins import registry
 from thalweg.storage import cache_folder
 
@@ -73,19 +74,21 @@ def check_room(folder: Path, needed: int, option: str) -> None:
 
 
 def software() -> dict[str, Any]:
-    """Versions of Python, of packages that numbers depend on, and of plugins."""
+    """Versions of Python, of packages that numbers depend on, and of plugins; SHA-256s of plugin files."""
     packages = {}
     for name in _PACKAGES:
         try:
             packages[name] = version(name)
         except PackageNotFoundError:
             continue
+    named = {file.name: file.sha256 for file in plugin_files()}
     plugins = {
         plugin.origin.distribution: plugin.origin.version
         for plugin in registry().plugins
-        if plugin.origin.distribution
+        if plugin.origin.distribution and plugin.origin.distribution not in named
     }
-    return {"python": platform.python_version(), "packages": packages, "plugins": plugins}
+    found = {"python": platform.python_version(), "packages": packages, "plugins": plugins}
+    return {**found, "files": named} if named else found
 
 
 def machine(device: str, processes: int, seconds: float) -> dict[str, Any]:

@@ -5,15 +5,18 @@ come first, then all others by distribution, and the first to register a name ke
 
 ``THALWEG_PLUGINS=a,b`` loads only the plugins of these entry-point names (and ``core``, always); empty
 means no limit. :func:`block`, or ``-p no:NAME`` on the command line, leaves single ones out.
+
+:func:`register` enters a component from Python, :func:`use_file`, or ``-p FILE.py`` on the command line, a
+file as a plugin. Nothing else is loaded by name: what a run or network names is asked for.
 """
 
-import os
 from typing import Any
 
-from thalweg.errors import PluginError
-from thalweg.plugins.building import build_with
+from thalweg.plugins.building import build_with, is_config
 from thalweg.plugins.catalogue import Registry
 from thalweg.plugins.loading import load
+from thalweg.plugins.plugin_file import PluginFile
+from thalweg.plugins.process import block, files, register, registry, use_file
 from thalweg.plugins.records import KINDS, Component, Fault, LoadedPlugin, Origin
 
 __all__ = [
@@ -22,55 +25,24 @@ __all__ = [
     "Fault",
     "LoadedPlugin",
     "Origin",
+    "PluginFile",
     "Registry",
     "block",
     "build_component",
+    "files",
+    "is_config",
     "load",
+    "register",
     "registry",
+    "use_file",
 ]
-
-ALLOW_LIST = "THALWEG_PLUGINS"
-
-
-class _Process:
-    """The registry of this process and what it was loaded with."""
-
-    registry: Registry | None = None
-    blocked: frozenset[str] = frozenset()
-    loading = False
-
-
-def registry() -> Registry:
-    """The registry of this process, loaded at the first call.
-
-    Raises:
-        PluginError: a plugin asks for it while it is being loaded itself.
-    """
-    if _Process.registry is None:
-        if _Process.loading:
-            raise PluginError("a plugin asks for the registry while plugins are still being loaded")
-        _Process.loading = True
-        try:
-            _Process.registry = load(_allowed(), _Process.blocked)
-        finally:
-            _Process.loading = False
-    return _Process.registry
-
-
-def block(*names: str) -> None:
-    """Leave exactly the plugins of these entry-point names out from now on; none lifts the block.
-
-    A registry that was loaded before is loaded anew at the next :func:`registry`.
-    """
-    _Process.blocked = frozenset(names)
-    _Process.registry = None
 
 
 def build_component(config: Any, *arguments: Any) -> Any:
-    """Build a component from its config.
+    """Build a component from its config; a part that is built already is returned as it is.
 
     Args:
-        config: of the component.
+        config: of the component, or the component.
         *arguments: what its kind is built from: facts, the run directory, or nothing.
 
     Raises:
@@ -78,8 +50,3 @@ def build_component(config: Any, *arguments: Any) -> Any:
             the message names component, distribution and module.
     """
     return build_with(registry(), config, *arguments)
-
-
-def _allowed() -> frozenset[str] | None:
-    names = frozenset(name.strip() for name in os.environ.get(ALLOW_LIST, "").split(",") if name.strip())
-    return names or None

@@ -12,16 +12,18 @@ class BrokenBuildError(PluginError):
 
 
 def build_with(registry: Registry, config: Any, *arguments: Any) -> Any:
-    """Call a config's ``build``.
+    """Call a config's ``build``; a part that is built already is returned as it is.
 
     Args:
         registry: which knows whose component it is.
-        config: of the component.
+        config: of the component, or the component.
         *arguments: what its kind is built from: facts, the run directory, or nothing.
 
     Raises:
         BrokenBuildError: ``build`` raised what is no :class:`ThalwegError`, or returned nothing.
     """
+    if not is_config(config):
+        return config
     try:
         built = config.build(*arguments)
     except ThalwegError:
@@ -37,6 +39,11 @@ def build_with(registry: Registry, config: Any, *arguments: Any) -> Any:
             f"{type(config).__qualname__}.build in {type(config).__module__}"
         )
     return built
+
+
+def is_config(part: Any) -> bool:
+    """Whether what a slot holds is a config, which has ``build``, and no part that is built."""
+    return callable(getattr(part, "build", None))
 
 
 def _whose(registry: Registry, config: Any) -> str:

@@ -19,6 +19,10 @@ class Hooks:
         self._plugins = list(plugins)
         self._report = report
 
+    def add(self, plugin: LoadedPlugin) -> None:
+        """Call the observers of one more plugin, after all others."""
+        self._plugins.append(plugin)
+
     def __getattr__(self, hook: str) -> Callable[..., None]:
         if not hook.startswith("thalweg_"):
             raise AttributeError(hook)

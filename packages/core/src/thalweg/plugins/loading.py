@@ -14,7 +14,6 @@ import pluggy
 
 from thalweg import hookspecs
 from thalweg.plugins.catalogue import Registry
-from thalweg.plugins.deprecation import respelled
 from thalweg.plugins.offers import CORE, Offer, offers
 from thalweg.plugins.records import KINDS, Component, Fault, LoadedPlugin, Origin
 from thalweg.suggestions import article, did_you_mean, known_words, one_line
@@ -23,11 +22,15 @@ _TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 
 
-class _RefusedError(Exception):
+Registration = tuple[Any, Any, Any]
+"""Kind, name and config, as they were registered; nothing is known of them."""
+
+
+class NotLoadedError(Exception):
     """Why a plugin is not loaded."""
 
 
-class _Reader(pluggy.PluginManager):
+class _Manager(pluggy.PluginManager):
     """Finds the hooks of a module, one module at a time."""
 
     def parse_hookimpl_opts(self, plugin: Any, name: str) -> Any:
@@ -57,7 +60,7 @@ def load(allowed: Collection[str] | None = None, blocked: Collection[str] = ()) 
         said = "blocked" if name in blocked else "named by THALWEG_PLUGINS"
         hint = did_you_mean(name, names)
         faults.append(Fault(name, "", "", f"is {said}, but not installed{hint}"))
-    return Registry(loader.plugins, loader.components.values(), faults, loader.notices)
+    return Registry(loader.plugins, loader.components.values(), faults)
 
 
 def _left_out(offer: Offer, allowed: Collection[str] | None, blocked: Collection[str]) -> str:
@@ -74,25 +77,15 @@ class _Loader:
     def __init__(self, faults: list[Fault]) -> None:
         self.plugins: list[LoadedPlugin] = []
         self.components: dict[tuple[str, str], Component] = {}
-        self.notices: list[Fault] = []
         self._faults = faults
-        self._reader = _Reader(hookspecs.PROJECT)
-        self._reader.add_hookspecs(hookspecs)
-        self._owners: dict[int, Offer] = {}
+        self._reader = Reader()
 
     def take(self, offer: Offer) -> None:
         """Load one plugin and take over its components, or record why not."""
         try:
-            plugin = self._loaded(offer)
-            registrations: list[tuple[Any, Any, Any]] = []
-            _guarded(
-                "failed in thalweg_components",
-                lambda: plugin.call(
-                    "thalweg_components",
-                    register=lambda kind, name, config: registrations.append((kind, name, config)),
-                ),
-            )
-        except _RefusedError as refusal:
+            self._refuse_namesakes(offer)
+            plugin, registrations = self._reader.read(offer, _imported(offer))
+        except NotLoadedError as refusal:
             self._faults.append(offer.fault(f"{refusal} (module {offer.reference.module})"))
             return
         # What a stranger's module holds may raise wherever it is looked at.
@@ -108,72 +101,110 @@ class _Loader:
             if problem:
                 self._faults.append(offer.fault(problem))
 
-    def _loaded(self, offer: Offer) -> LoadedPlugin:
+    def _refuse_namesakes(self, offer: Offer) -> None:
         for other in self.plugins:
             if other.origin.plugin == offer.plugin:
-                raise _RefusedError(f"has the same name as the plugin of {other.origin}, which stays")
-        module = _imported(offer)
-        version = getattr(module, "api_version", hookspecs.API_VERSION)
-        if type(version) is not int:
-            raise _RefusedError(f"states api_version {version!r}, which is no integer")
-        if version > hookspecs.API_VERSION:
-            raise _RefusedError(
-                f"was written for version {version} of the plugin interface, this Thalweg speaks version"
-                f" {hookspecs.API_VERSION}: upgrade thalweg-core"
-            )
-        if version < hookspecs.OLDEST_API_VERSION:
-            raise _RefusedError(
-                f"was written for version {version} of the plugin interface, this Thalweg speaks versions"
-                f" {hookspecs.OLDEST_API_VERSION} to {hookspecs.API_VERSION}: upgrade {offer.distribution}"
-            )
-        origin = Origin(offer.plugin, offer.distribution, offer.version, offer.reference.module)
-        implemented = self._hooks(offer, module)
-        # Where warnings are errors, a deprecated hook refuses its plugin and not all of them.
-        hooks, notices = _guarded("is refused", lambda: respelled(implemented, offer.fault("")))
-        self.notices += notices
-        return LoadedPlugin(origin, hooks)
-
-    def _hooks(self, offer: Offer, module: Any) -> dict[str, pluggy.HookImpl]:
-        """Let pluggy check and find the plugin's hooks."""
-        first = self._owners.setdefault(id(module), offer)
-        if first is not offer:
-            raise _RefusedError(
-                f"is the same as the plugin '{first.plugin}' of {first.distribution}, which stays"
-            )
-        key = f"{offer.distribution}:{offer.plugin}"
-        try:
-            _guarded("cannot be registered", lambda: self._reader.register(module, key))
-            hooks = {
-                caller.name: next(one for one in reversed(caller.get_hookimpls()) if one.plugin is module)
-                for caller in self._reader.get_hookcallers(module) or ()
-            }
-            _check_hooks(hooks)
-        finally:
-            # pluggy's lists are searched with every plugin, so that none may stay in them.
-            if self._reader.has_plugin(key):
-                self._reader.unregister(name=key)
-        return hooks
+                raise NotLoadedError(f"has the same name as the plugin of {other.origin}, which stays")
 
     def _register(self, offer: Offer, kind: Any, name: Any, config: Any) -> str:
         """Take one component over, or say what is wrong with it."""
-        if kind not in KINDS:
-            return f"registers {name!r} as {kind!r}, which is no kind of component{_near(kind)}"
-        if not isinstance(name, str) or not _NAME.fullmatch(name) or name == "none":
-            return (
-                f"registers {article(kind)} under {name!r}, which is no name: letters, digits and _ . + - are"
-            )
-        if not isinstance(config, type) and not (isinstance(config, str) and _TARGET.fullmatch(config)):
-            return f"registers {kind} '{name}' with {config!r}, which is neither a class nor 'module:Class'"
+        problem = problem_of(kind, name, config)
+        if problem:
+            return problem
         if (kind, name) in self.components:
             first = self.components[kind, name].origin
             return (
                 f"registers {kind} '{name}', which {first} has registered before and keeps; choose another"
                 f" name in {offer.reference.module}"
             )
-        module = config.partition(":")[0] if isinstance(config, str) else config.__module__
-        origin = Origin(offer.plugin, offer.distribution, offer.version, module)
-        self.components[kind, name] = Component(kind, name, config, origin)
+        self.components[kind, name] = component_of(offer, kind, name, config)
         return ""
+
+
+class Reader:
+    """Reads what modules implement of the hooks, one module at a time."""
+
+    def __init__(self) -> None:
+        self._manager = _Manager(hookspecs.PROJECT)
+        self._manager.add_hookspecs(hookspecs)
+        self._owners: dict[int, Offer] = {}
+
+    def read(
+        self, offer: Offer, module: Any, *, needed: bool = True
+    ) -> tuple[LoadedPlugin, list[Registration]]:
+        """A module's hooks, and what it registers by them.
+
+        Args:
+            offer: names the plugin.
+            module: imported.
+            needed: whether it must implement a hook.
+
+        Raises:
+            NotLoadedError: it is no plugin of this version of the contract.
+        """
+        _check_version(module)
+        origin = Origin(offer.plugin, offer.distribution, offer.version, offer.reference.module)
+        plugin = LoadedPlugin(origin, self._hooks(offer, module, needed))
+        registrations: list[Registration] = []
+        _guarded(
+            "failed in thalweg_components",
+            lambda: plugin.call(
+                "thalweg_components",
+                register=lambda kind, name, config: registrations.append((kind, name, config)),
+            ),
+        )
+        return plugin, registrations
+
+    def _hooks(self, offer: Offer, module: Any, needed: bool) -> dict[str, pluggy.HookImpl]:
+        """Let pluggy check and find the plugin's hooks."""
+        first = self._owners.setdefault(id(module), offer)
+        if first is not offer:
+            raise NotLoadedError(
+                f"is the same as the plugin '{first.plugin}' of {first.distribution}, which stays"
+            )
+        key, manager = f"{offer.distribution}:{offer.plugin}", self._manager
+        try:
+            _guarded("cannot be registered", lambda: manager.register(module, key))
+            hooks = {
+                caller.name: next(one for one in reversed(caller.get_hookimpls()) if one.plugin is module)
+                for caller in manager.get_hookcallers(module) or ()
+            }
+            _check_hooks(hooks, needed)
+        finally:
+            # pluggy's lists are searched with every plugin, so that none may stay in them.
+            if manager.has_plugin(key):
+                manager.unregister(name=key)
+        return hooks
+
+
+def problem_of(kind: Any, name: Any, config: Any) -> str:
+    """What is wrong with a registration, whatever else is registered; empty if nothing is."""
+    if kind not in KINDS:
+        return f"registers {name!r} as {kind!r}, which is no kind of component{_near(kind)}"
+    if not isinstance(name, str) or not _NAME.fullmatch(name) or name == "none":
+        return f"registers {article(kind)} under {name!r}, which is no name: letters, digits and _ . + - are"
+    if not isinstance(config, type) and not (isinstance(config, str) and _TARGET.fullmatch(config)):
+        return f"registers {kind} '{name}' with {config!r}, which is neither a class nor 'module:Class'"
+    return ""
+
+
+def component_of(offer: Offer, kind: str, name: str, config: str | type) -> Component:
+    """What was registered, as a record that says by whom."""
+    module = config.partition(":")[0] if isinstance(config, str) else config.__module__
+    return Component(kind, name, config, Origin(offer.plugin, offer.distribution, offer.version, module))
+
+
+def _check_version(module: Any) -> None:
+    version = getattr(module, "api_version", hookspecs.API_VERSION)
+    if type(version) is not int:
+        raise NotLoadedError(f"states api_version {version!r}, which is no integer")
+    if version > hookspecs.API_VERSION:
+        raise NotLoadedError(
+            f"was written for version {version} of the plugin interface, this Thalweg speaks version"
+            f" {hookspecs.API_VERSION}: upgrade thalweg-core"
+        )
+    if version < 1:
+        raise NotLoadedError(f"states api_version {version}, and the first version is 1")
 
 
 def _imported(offer: Offer) -> Any:
@@ -192,20 +223,20 @@ def _imported(offer: Offer) -> Any:
                 f"; its entry point names '{offer.value}', correct it under"
                 f" [project.entry-points.thalweg] of {offer.distribution} and install that again"
             )
-        raise _RefusedError(reason) from error
+        raise NotLoadedError(reason) from error
 
 
-def _check_hooks(hooks: dict[str, pluggy.HookImpl]) -> None:
+def _check_hooks(hooks: dict[str, pluggy.HookImpl], needed: bool) -> None:
     known = [name for name in vars(hookspecs) if name.startswith("thalweg_")]
     for name, implementation in hooks.items():
         if name not in known and not implementation.optionalhook:
-            raise _RefusedError(
+            raise NotLoadedError(
                 f"implements '{name}', which is no hook{did_you_mean(name, known) or known_words(known)}"
             )
         if implementation.wrapper or implementation.hookwrapper:
-            raise _RefusedError(f"wraps {name}; hooks of Thalweg cannot be wrapped")
-    if not hooks:
-        raise _RefusedError("implements no hook; decorate its functions with @thalweg.hookimpl")
+            raise NotLoadedError(f"wraps {name}; hooks of Thalweg cannot be wrapped")
+    if needed and not hooks:
+        raise NotLoadedError("implements no hook; decorate its functions with @thalweg.hookimpl")
 
 
 def _near(kind: Any) -> str:
@@ -219,4 +250,4 @@ def _guarded(what: str, function: Any) -> Any:
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        raise _RefusedError(f"{what}: {one_line(error)}") from error
+        raise NotLoadedError(f"{what}: {one_line(error)}") from error

@@ -36,9 +36,10 @@ class Origin:
     """Who brought a plugin or component.
 
     Attributes:
-        plugin: name of the entry point.
-        distribution: the installed distribution, as pip knows it.
-        version: its version.
+        plugin: name of the entry point; of a file, its name.
+        distribution: the installed distribution, as pip knows it; of a file, its name; of what Python code
+            registered by itself, the module of its class.
+        version: of the distribution; of a file, the beginning of its SHA-256.
         module: the module of the config class, or of the plugin itself.
     """
 
@@ -48,7 +49,7 @@ class Origin:
     module: str
 
     def __str__(self) -> str:
-        return f"{self.distribution} {self.version}"
+        return f"{self.distribution} {self.version}".strip()
 
 
 @attrs.frozen

@@ -21,7 +21,7 @@ def resolve(what: str, config: str | type) -> type[Any]:
         PluginError: it cannot be imported, or is no frozen attrs class with ``build``.
     """
     found = _imported(what, config) if isinstance(config, str) else config
-    problem = _problem(found)
+    problem = problem_of_class(found)
     if problem:
         raise PluginError(f"{what} cannot be used: its config {config} {problem}")
     return found
@@ -36,7 +36,8 @@ def _imported(what: str, target: str) -> Any:
         raise PluginError(f"{what} cannot be used: importing {target} failed: {one_line(error)}") from error
 
 
-def _problem(config: Any) -> str:
+def problem_of_class(config: Any) -> str:
+    """What keeps a class from being a config; empty if nothing does."""
     if not isinstance(config, type) or not attrs.has(config):
         return "is no attrs class"
     if not _is_frozen(config):

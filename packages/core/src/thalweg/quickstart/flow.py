@@ -16,7 +16,6 @@ from torch import Tensor
 from thalweg.config import RunConfig
 from thalweg.documents import write_document, write_text
 from thalweg.folders import clear_leftovers, refuse_links
-from thalweg.importing import load
 from thalweg.plugins import build_component
 from thalweg.protocols import Dataset
 from thalweg.quickstart.judging import DISTANCE, Judge, Scores
@@ -25,6 +24,7 @@ from thalweg.quickstart.twins import CLASSES, Settings, twins
 from thalweg.regular import parse_json, read_text
 from thalweg.report import render
 from thalweg.sampling import Samples, sample
+from thalweg.saved_network import load
 from thalweg.storage.places import check_folder, local_path
 from thalweg.training.ending import interruption
 from thalweg.training.loop import Trainer

@@ -1,10 +1,13 @@
 """What binds a run's folder to one configuration, and which keys are free."""
 
+import logging
 from collections.abc import Collection, Mapping
 from typing import Any
 
 from thalweg.config import flat
-from thalweg.errors import ConfigError
+from thalweg.errors import ConfigError, PluginError
+from thalweg.objects import OBJECT
+from thalweg.plugins.recording import FILES_KEY, changed
 from thalweg.storage.redaction import redacted_plain
 
 _FREE = (
@@ -49,10 +52,10 @@ def compare(
     Raises:
         ConfigError: naming the first keys that differ and may not.
     """
-    # What is recorded is without secrets, so they cannot count.
-    old, new = flat(recorded), flat(redacted_plain(config))
+    # What is recorded is without secrets, so they cannot count. Plugin files are compared by themselves.
+    old, new = (flat({**one, FILES_KEY: {}}) for one in (recorded, redacted_plain(config)))
     differing = [key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key)]
-    bound = [key for key in differing if not _is_free(key)]
+    bound = _by_component([key for key in differing if not _is_free(key)])
     if not bound:
         lengths = [key for key in differing if key in fixed]
         if lengths:
@@ -70,6 +73,40 @@ def compare(
         f"{where} belongs to a run with another configuration: {shown}{more}; "
         f"choose another --run-dir or the values that it had"
     )
+
+
+def compare_files(
+    where: str, recorded: Mapping[str, Any], config: Mapping[str, Any], *, accept: bool
+) -> None:
+    """Make sure that a run goes on with the plugin files that it was trained with so far.
+
+    Args:
+        where: the run's folder, for messages.
+        recorded: its configuration there.
+        config: the one that it goes on with.
+        accept: go on with other files, and warn of it.
+
+    Raises:
+        PluginError: naming those that differ.
+    """
+    differing = changed(recorded.get(FILES_KEY), config.get(FILES_KEY, {}))
+    if differing and not accept:
+        raise PluginError(
+            f"the run in {where} would go on with other code than it was trained with so far: {differing}; "
+            "put the file back, choose another --run-dir, or go on as it is by --accept-changed-files"
+        )
+    if differing:
+        logging.getLogger("thalweg").warning("the run goes on with other code: %s", differing)
+
+
+def _by_component(keys: list[str]) -> list[str]:
+    """The keys without those of components that are others altogether, which go without saying."""
+    others = {key.rpartition(".")[0] for key in keys if key.endswith((".type", f".{OBJECT}"))}
+    return [
+        key
+        for key in keys
+        if key.endswith((".type", f".{OBJECT}")) or not any(key.startswith(f"{one}.") for one in others)
+    ]
 
 
 def _is_free(key: str) -> bool:

@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import attrs
+
 from thalweg import files
-from thalweg.composition import compose, composition_of
-from thalweg.config import RunConfig, dump
+from thalweg.composition import composition_of, without_memory
+from thalweg.config import RunConfig
 from thalweg.errors import ConfigError
 from thalweg.files import PARTIAL, write_new
 from thalweg.plugins import build_component
@@ -28,6 +30,7 @@ def dry_run(
     *,
     resume: Resume = "auto",
     accept_changed_data: bool = False,
+    accept_changed_files: bool = False,
     accelerator: str = "auto",
     devices: int | str = "auto",
     nodes: int = 1,
@@ -40,6 +43,7 @@ def dry_run(
         run_dir: its folder; as it was afterwards.
         resume: as of :meth:`Trainer.train`.
         accept_changed_data: the same.
+        accept_changed_files: the same.
         accelerator: as of :class:`Trainer`, and the others.
         devices: processes on a machine.
         nodes: machines.
@@ -52,7 +56,7 @@ def dry_run(
         ThalwegError: whatever would stop the run before its first step.
     """
     dataset = build_component(config.data)
-    network = compose(**composition_of(config), facts=dataset.facts, device="meta")
+    network = without_memory(composition_of(config), dataset.facts)
     trainer = Trainer(
         config,
         run_dir,
@@ -63,10 +67,18 @@ def dry_run(
         nodes=nodes,
         strategy=strategy,
     )
+    # The data set was given, and is the config's own all the same.
+    plain = trainer.record(attrs.evolve(config, training=trainer.config.training))
     with (
         _nothing_left(trainer.run),
         trainer.run.mirrored(),
-        trainer.run.claimed(dump(trainer.config), resume, trial=True, fixed=trainer.fixed),
+        trainer.run.claimed(
+            plain,
+            resume,
+            accept_changed_files=accept_changed_files,
+            trial=True,
+            fixed=trainer.fixed,
+        ),
     ):
         _write(trainer.run.path)
         if trainer.run.mirror is not None:
@@ -109,10 +121,10 @@ def _write(folder: Path) -> None:
 
 
 def _memory(trainer: Trainer) -> str:
-    training, facts = trainer.config.training, trainer.parts.dataset.facts
+    training = trainer.config.training
     share = training.batch_size // (trainer.world * training.accumulate)
     precision = "32-true" if training.precision == "32-true" else "bf16-mixed"
-    activations = summarise(composition_of(trainer.config), facts, share, precision).activation_bytes
+    activations = summarise(trainer.parts.network, None, share, precision).activation_bytes
     state = state_bytes(trainer)
     return (
         f"{gib(state + activations)} on each device: {gib(state)} for weights, gradients, optimiser and "

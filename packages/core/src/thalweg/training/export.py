@@ -5,9 +5,9 @@ from pathlib import Path
 from lightning_fabric import Fabric
 
 from thalweg.config import RunConfig, dump
-from thalweg.importing import save
 from thalweg.network import FlowNetwork
 from thalweg.protocols import Averages
+from thalweg.saved_network import save
 from thalweg.training.fully_sharded import whole
 from thalweg.training.run_directory import RunDirectory
 
@@ -45,9 +45,8 @@ def export(
             run.make_room_for_model(place)
             save(
                 place,
-                tensors,
-                network.composition,
-                network.facts,
+                network,
+                state_dict=tensors,
                 run={"name": config.name, "seed": config.seed, "step": step, "average": name},
                 sampling=dump(config.sampling),
             )

@@ -6,11 +6,11 @@ from typing import Any
 from lightning_fabric import Fabric
 
 from thalweg.arguments import check_instance, check_path, described
-from thalweg.config import RunConfig, check_made
+from thalweg.config import RunConfig, check_made, components
 from thalweg.errors import ConfigError
 from thalweg.integers import PROCESSES
 from thalweg.network import FlowNetwork
-from thalweg.protocols import Objective
+from thalweg.plugins import is_config
 
 _OF_DATASET = ("facts", "train", "validation", "images")
 _LONGEST_TIMEOUT = 30 * 86_400
@@ -41,14 +41,13 @@ def check_given(
     if network is not None:
         check_instance("network", network, FlowNetwork, "a network, as thalweg.compose returns it, or None")
     # The identity is not asked for here: to know it images may be read.
-    if dataset is not None and not all(hasattr(dataset, one) for one in _OF_DATASET):
+    if dataset is not None and (is_config(dataset) or not all(hasattr(dataset, one) for one in _OF_DATASET)):
         raise ConfigError(
             f"dataset is {described(dataset)}; give a data set that is built, or None for the config's own"
         )
     if objectives is not None:
         check_instance("objectives", objectives, Mapping, "a mapping of names to objectives, or None")
-        for name, one in objectives.items():
-            check_instance(f"objectives[{name!r}]", one, Objective, "an objective that is built")
+        components("objective", objectives)
     if fabric is not None:
         check_instance("fabric", fabric, Fabric, "a lightning_fabric.Fabric, or None")
     # Fabric's own words, such as "auto" or "0,1", are left to it.

@@ -10,7 +10,7 @@ from lightning_fabric import Fabric
 from lightning_fabric.strategies.model_parallel import ModelParallelStrategy
 from torch import distributed
 
-from thalweg.config import RunConfig, TrainingConfig, dump
+from thalweg.config import RunConfig, TrainingConfig
 from thalweg.errors import ConfigError, ThalwegError
 from thalweg.machine import (
     FLOP_PER_WEIGHT_TRAINED,
@@ -21,8 +21,7 @@ from thalweg.machine import (
 )
 from thalweg.network import FlowNetwork
 from thalweg.plugins import build_component
-from thalweg.protocols import Average, Dataset, Logger, Objective
-from thalweg.storage.redaction import redacted_plain
+from thalweg.protocols import Average, Dataset, Logger
 from thalweg.training import checkpoint
 from thalweg.training.data_record import DataRecord
 from thalweg.training.fabric import (
@@ -38,19 +37,14 @@ from thalweg.training.given import check_given
 from thalweg.training.interruption import Interruption
 from thalweg.training.parts import Parts, build, check_shares
 from thalweg.training.progress import Silent
+from thalweg.training.recorded import as_trained, recorded
 from thalweg.training.result import TrainingResult
-from thalweg.training.run_directory import Resume, RunDirectory
+from thalweg.training.run_directory import Accepts, Resume, RunDirectory
 from thalweg.training.session import Session
-from thalweg.training.workers import Workers, lost
+from thalweg.training.workers import RefusedError, looked_after
 
 TIMEOUT = 600.0
 """Seconds after which a process gives the others up; longer than anything that one does alone."""
-
-_LEAVING_SECONDS = 5.0
-
-
-class RefusedError(ThalwegError):
-    """The first process refused to train and said why; the others leave without a word."""
 
 
 class Trainer:
@@ -62,9 +56,9 @@ class Trainer:
         config: the run.
         run_dir: its folder, made if it is not there: a path, or a URL that fsspec can write to.
         network: stands in for the one that ``config`` composes; its data set must go with it, and its
-            weights be the same on all processes.
-        dataset: stands in for ``config.data``.
-        objectives: stand in for ``config.objectives``, by name.
+            weights be the same on all processes. The run records what it is made of.
+        dataset: stands in for ``config.data``; recorded as the object that it is.
+        objectives: stand in for ``config.objectives``, by name; each as a slot takes it.
         fabric: stands in for one made from the next five; its precision then counts.
         accelerator: ``auto``, ``cpu``, ``cuda`` or another that Fabric knows.
         devices: how many processes train together on a machine, or ``auto``.
@@ -83,7 +77,7 @@ class Trainer:
         parts: what was built.
         run: its folder.
         data: what the folder says of the data.
-        config: the run with precision and compilation decided.
+        config: the run as it is trained: with what was given, and with precision and compilation decided.
         compiled: whether the network will be compiled.
     """
 
@@ -94,7 +88,7 @@ class Trainer:
         *,
         network: FlowNetwork | None = None,
         dataset: Dataset | None = None,
-        objectives: Mapping[str, Objective] | None = None,
+        objectives: Mapping[str, Any] | None = None,
         fabric: Fabric | None = None,
         accelerator: str = "auto",
         devices: int | str = "auto",
@@ -116,14 +110,14 @@ class Trainer:
         )
         self.parts: Parts = build(config, dataset=dataset, network=network, objectives=objectives)
         self.run = RunDirectory(run_dir)
-        recorded = self.run.recorded() or {}
+        before = self.run.recorded() or {}
         for warning in filter(None, (self.run.warning, _untrained(self.parts.average, config.training))):
             if is_first_process():
                 Silent().say(f"warning: {warning}")
         self.data = DataRecord(self.run.path, self.run.where, self.parts.dataset)
         self._loggers: dict[str, Logger] = {}
         self._quiet = quiet
-        settings = dict(recorded.get("training", {}))
+        settings = dict(before.get("training", {}))
         if fabric is None:
             precision = _decided(config.training.precision, settings.get("precision"))
             fabric = make_fabric(
@@ -148,14 +142,22 @@ class Trainer:
             )
         compiled = self._pays(config, settings.get("compile"))
         self.compiled = compiled and _compiler_is_there()
-        self.config = attrs.evolve(
+        trained = as_trained(
             config,
+            self.parts,
+            network=network is not None,
+            dataset=dataset is not None,
+            objectives=objectives is not None,
+        )
+        self.config = attrs.evolve(
+            trained,
             training=attrs.evolve(
                 config.training,
                 precision=cast(Precision, precision_of(fabric)),
                 compile="on" if compiled else "off",
             ),
         )
+        self._before = before
 
     @property
     def leads(self) -> bool:
@@ -187,32 +189,49 @@ class Trainer:
         """Whether the network is shared out over the processes."""
         return self.world > 1 and isinstance(self._fabric.strategy, ModelParallelStrategy)
 
-    def train(self, resume: Resume = "auto", *, accept_changed_data: bool = False) -> TrainingResult:
+    def record(self, config: RunConfig | None = None) -> dict[str, Any]:
+        """What the folder records of the run, in plain values.
+
+        Args:
+            config: another one than it is trained by.
+        """
+        return recorded(self.config if config is None else config, self.parts.network, self._before)
+
+    def train(
+        self,
+        resume: Resume = "auto",
+        *,
+        accept_changed_data: bool = False,
+        accept_changed_files: bool = False,
+    ) -> TrainingResult:
         """Train to the last step, or until Ctrl-C, SIGTERM or SIGUSR1.
 
         Args:
             resume: ``auto`` goes on from the newest whole checkpoint in the folder, if there is a run;
                 ``never`` refuses a folder that holds one.
             accept_changed_data: go on though the data are not what the run was trained on so far.
+            accept_changed_files: go on though plugin files are not those that it was trained with so far.
 
         Raises:
             ConfigError: if the folder is foreign, in use, of another run, or cannot be written to.
+            PluginError: if plugin files are others than before.
             DataError: if all checkpoints are damaged, or of another network; if the data are not those of the
                 run, or an image or shard that a step needs is damaged. What was trained is saved then.
             DivergenceError: if loss or gradient is not finite.
             ProcessLostError: if another process of the run ended or hangs.
         """
-        plain = redacted_plain(dump(self.config))
+        plain = self.record()
         # Where others started the processes, they wait for the first one, whatever it finds.
         together = launched(self._fabric)
         workers = launch(self._fabric) if together else None
-        with self._begun(plain, resume, together, accept_changed_data) as start:
+        accepts = Accepts(accept_changed_data, accept_changed_files)
+        with self._begun(plain, resume, together, accepts) as start:
             workers = workers if together else launch(self._fabric)
             interruption = Interruption(echoed=distributed.is_torchelastic_launched())
-            with interruption.noted(), _looked_after(workers, self.world):
+            with interruption.noted(), looked_after(workers, self.world):
                 start, refusal = self._fabric.broadcast((start, None))
                 if refusal is not None:
-                    raise _refused(*refusal)
+                    raise RefusedError.of(*refusal)
                 # From here on a signal to any process stops all of them after the same step.
                 self._fabric.barrier()
                 if workers is not None:
@@ -233,7 +252,7 @@ class Trainer:
 
     @contextmanager
     def _begun(
-        self, plain: Mapping[str, Any], resume: Resume, together: bool, accepts: bool
+        self, plain: Mapping[str, Any], resume: Resume, together: bool, accepts: Accepts
     ) -> Iterator[Path | None]:
         """The first process claims the folder and finds where to go on; the others are told."""
         if not self.leads:
@@ -242,8 +261,11 @@ class Trainer:
         with ExitStack() as stack:
             try:
                 stack.enter_context(self.run.mirrored())
-                stack.enter_context(self.run.claimed(plain, resume, fixed=self.fixed))
-                start = self._prepare(plain, accepts)
+                claimed = self.run.claimed(
+                    plain, resume, accept_changed_files=accepts.files, fixed=self.fixed
+                )
+                stack.enter_context(claimed)
+                start = self._prepare(plain, accepts.data)
             except ThalwegError as error:
                 if together:
                     self._fabric.broadcast((None, (str(error), error.exit_code)))
@@ -302,31 +324,10 @@ class Trainer:
         return bool(asked == "on")
 
 
-@contextmanager
-def _looked_after(workers: Workers | None, world: int) -> Iterator[None]:
-    """Inside, a process that is lost ends the run with one clear sentence, and leaves none behind."""
-    try:
-        yield
-    except BaseException as error:
-        loss = lost(error, workers) if world > 1 and isinstance(error, Exception) else None
-        if workers is not None:
-            # Errors that all meet let the others leave by themselves.
-            workers.end(_LEAVING_SECONDS if loss is None and isinstance(error, Exception) else 0.0)
-        if loss is not None:
-            raise loss from error
-        raise
-
-
 def _untrained(average: Average, training: TrainingConfig) -> str | None:
     """What is wrong with averages that reach back to before training; None if they don't."""
     warning = getattr(average, "warning", None)
     return None if warning is None else warning(training.steps)
-
-
-def _refused(message: str, exit_code: int) -> RefusedError:
-    refusal = RefusedError(message)
-    refusal.exit_code = exit_code
-    return refusal
 
 
 def _decided(asked: str, recorded: Any) -> Any:

@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import attrs
 import torch
 
-from thalweg.composition import compose, composition_of, recorded_interpolant, seeded
-from thalweg.config import RunConfig, TrainingConfig
+from thalweg.branches import count_of, ends_of
+from thalweg.composition import compose, composition_of, seeded
+from thalweg.config import RunConfig, TrainingConfig, components
 from thalweg.errors import ConfigError, DataError, PluginError
 from thalweg.network import FlowNetwork
 from thalweg.plugins import build_component
@@ -58,7 +60,7 @@ def build(
     *,
     dataset: Dataset | None = None,
     network: FlowNetwork | None = None,
-    objectives: Mapping[str, Objective] | None = None,
+    objectives: Mapping[str, Any] | None = None,
 ) -> Parts:
     """Build what a configuration states; what is given here stands in for it.
 
@@ -82,27 +84,20 @@ def build(
             f"the network is built for shape {facts.shape} and {facts.classes} classes, the data have shape "
             f"{dataset.facts.shape} and {dataset.facts.classes} classes; build it with the data set's facts"
         )
-    branches = config.branches if isinstance(config.branches, int) else list(config.branches)
-    stated = {"branches": branches, "interpolant": recorded_interpolant(config.interpolant)}
-    for name, value in stated.items():
-        if network.composition.get(name, value) != value:
-            raise ConfigError(
-                f"the network given has {name} {network.composition[name]!r} and the configuration states "
-                f"{value!r}; make both the same"
-            )
-    if objectives is None:
-        # A network that was loaded does not know what this data set stores.
-        known = attrs.evolve(facts, features=dataset.facts.features)
-        with seeded(config.seed, torch.device("cpu")):
-            objectives = {name: build_component(one, known) for name, one in config.objectives.items()}
-    check_images(objectives, dataset)
+    _check_stated(config, network)
+    stated = config.objectives if objectives is None else components("objective", objectives)
+    # A network that was loaded does not know what this data set stores.
+    known = attrs.evolve(facts, features=dataset.facts.features)
+    with seeded(config.seed, torch.device("cpu")):
+        built = {name: build_component(one, known) for name, one in stated.items()}
+    check_images(built, dataset)
     sampling = config.sampling
     guidance = tuple(build_component(one, facts) for one in sampling.guidance)
     network.facts = facts
     return Parts(
         dataset=dataset,
         network=network,
-        objectives=objectives,
+        objectives=built,
         planner=build_component(config.plan, facts),
         sampler=build_component(sampling.sampler, facts),
         guidance=guidance,
@@ -126,6 +121,24 @@ def checked_average(average: Average) -> Average:
             "digits, dots, underscores and dashes"
         )
     return average
+
+
+def _check_stated(config: RunConfig, network: FlowNetwork) -> None:
+    """A network that is given is asked for what the configuration states of it.
+
+    Raises:
+        ConfigError: if it is cut into other branches, or on another path.
+    """
+    ends = ends_of(config.branches, network.facts.depth, refined=count_of(config.branches) > 1)
+    stated, found = composition_of(config), {**network.composition, "branches": network.facts.ends}
+    for name, value in {"branches": ends, "interpolant": stated["interpolant"]}.items():
+        if found[name] != value:
+            shown = list(value) if name == "branches" else value
+            there = list(found[name]) if name == "branches" else found[name]
+            raise ConfigError(
+                f"the network given has {name} {there!r} and the configuration states {shown!r}; make both "
+                "the same"
+            )
 
 
 def check_images(objectives: Mapping[str, Objective], dataset: Dataset) -> None:

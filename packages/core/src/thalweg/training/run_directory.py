@@ -5,7 +5,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from thalweg import files
 from thalweg.config import CONFIG, parse_recorded, recorded_text
@@ -18,13 +18,21 @@ from thalweg.storage.holders import is_holder
 from thalweg.storage.locks import cure, locked
 from thalweg.storage.places import check_folder, is_url, plain_place
 from thalweg.training import checkpoint
-from thalweg.training.binding import compare
+from thalweg.training.binding import compare, compare_files
 from thalweg.training.claim import LOCK, Claim
 from thalweg.training.data_record import DATA
 from thalweg.training.metrics_reading import last_step
 from thalweg.training.mirror import MARK, Mirror
 
 Resume = Literal["auto", "never"]
+
+
+class Accepts(NamedTuple):
+    """What may have changed since the run began: its data, its plugin files."""
+
+    data: bool
+    files: bool
+
 
 _PART = re.compile(rf"\..+\.[0-9a-f]{{8}}{re.escape(PARTIAL)}")
 """What a write that was killed leaves beside its place."""
@@ -137,6 +145,7 @@ class RunDirectory:
         config: Mapping[str, Any],
         resume: Resume,
         *,
+        accept_changed_files: bool = False,
         trial: bool = False,
         fixed: Collection[str] = (),
     ) -> Iterator[None]:
@@ -145,12 +154,14 @@ class RunDirectory:
         Args:
             config: the resolved configuration that the run goes on with.
             resume: ``auto`` goes on with a run that is there, ``never`` refuses to.
+            accept_changed_files: go on though plugin files are not those that it was trained with so far.
             trial: leave everything as it was.
             fixed: keys that could change in another run, and not in this one.
 
         Raises:
             ConfigError: if the folder is foreign, belongs to another configuration, is in use, holds links
                 that would be written through, or cannot be written to; nothing in it is touched then.
+            PluginError: if plugin files are others than before.
             DataError: if its configuration is damaged, and no checkpoint has it.
         """
         try:
@@ -166,6 +177,7 @@ class RunDirectory:
                     f"{self.where} holds a run already; choose another --run-dir, or go on with --resume auto"
                 )
             compare(self.where, recorded, config, fixed)
+            compare_files(self.where, recorded, config, accept=accept_changed_files)
         try:
             make_folders(self.path)
             self._claim = Claim(self.path, self.where, trial=trial)

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from thalweg.errors import ConfigError, DataError
 from thalweg.files import Seal
-from thalweg.importing import described
 from thalweg.protocols import Averages
+from thalweg.saved_network import described
 from thalweg.tensor_files import differences
 from thalweg.training.checkpoint import Piece, TensorGroup, read_document
 from thalweg.training.losses import Losses
@@ -85,8 +85,7 @@ class RunState:
             "metrics": None if self.journal is None else attrs.asdict(self.journal),
             "precision": fabric.strategy.precision.state_dict(),
         }
-        network = self._losses.network
-        documents = {"state": state, "model": described(network.composition, network.facts)}
+        documents = {"state": state, "model": described(self._losses.network)}
         return Snapshot(self.step, groups, documents, sharded)
 
     def replaced_anywhere(self, fabric: Fabric) -> int:

@@ -9,7 +9,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -30,11 +31,23 @@ _LOOK_SECONDS = 0.25
 _ENDING_SECONDS = 2.0
 _GRACE_SECONDS = 10.0
 _LEAVING_SECONDS = 60.0
+_AGREED_SECONDS = 5.0
 _BROKEN = re.compile(r"gloo|nccl|connection (closed|reset|refused)|broken pipe|timed? ?out", re.IGNORECASE)
 
 
 class ProcessLostError(ThalwegError):
     """Another process of the run ended or hangs; all the others find out by themselves."""
+
+
+class RefusedError(ThalwegError):
+    """The first process refused to train and said why; the others leave without a word."""
+
+    @classmethod
+    def of(cls, message: str, exit_code: int) -> "RefusedError":
+        """What the first process said, and how it ends."""
+        refusal = cls(message)
+        refusal.exit_code = exit_code
+        return refusal
 
 
 class Workers(_Launcher):
@@ -158,6 +171,21 @@ def lost(error: Exception, workers: Workers | None) -> ProcessLostError | None:
         time.sleep(_LOOK_SECONDS / 5)
     reason = " ".join(str(broken).split())[:120]
     return ProcessLostError(f"another process of the run has ended or hangs ({reason}); {advice}")
+
+
+@contextmanager
+def looked_after(workers: Workers | None, world: int) -> Iterator[None]:
+    """Inside, a process that is lost ends the run with one clear sentence, and leaves none behind."""
+    try:
+        yield
+    except BaseException as error:
+        loss = lost(error, workers) if world > 1 and isinstance(error, Exception) else None
+        if workers is not None:
+            # Errors that all meet let the others leave by themselves.
+            workers.end(_AGREED_SECONDS if loss is None and isinstance(error, Exception) else 0.0)
+        if loss is not None:
+            raise loss from error
+        raise
 
 
 def described(rank: int, code: int) -> str:

@@ -12,9 +12,8 @@ from typing import Any
 
 import attrs
 
-from thalweg import protocols
 from thalweg.config import FaultyConfigError, component, dump, dump_component, structure, to_toml
-from thalweg.interpolant import Schedule
+from thalweg.config.built import protocol_of
 from thalweg.plugins import KINDS, registry
 from thalweg.testing import process
 from thalweg.testing.making import made
@@ -22,28 +21,7 @@ from thalweg.testing.rules import require, rule, rules_of
 from thalweg.testing.subject import Subject
 
 HEAVY = ("torch", "numpy", "scipy", "sklearn", "PIL", "lightning_fabric")
-PROTOCOLS: dict[str, type] = {
-    "backbone": protocols.Backbone,
-    "refiner": protocols.Refiner,
-    "objective": protocols.Objective,
-    "planner": protocols.Planner,
-    "time_sampler": protocols.TimeSampler,
-    "interpolant": Schedule,
-    "optimizer": protocols.Optimizer,
-    "schedule": protocols.RateSchedule,
-    "average": protocols.Average,
-    "sampler": protocols.Sampler,
-    "guidance": protocols.Guidance,
-    "dataset": protocols.Dataset,
-    "source": protocols.Source,
-    "metric": protocols.Metric,
-    "extractor": protocols.Extractor,
-    "importer": protocols.Importer,
-    "logger": protocols.Logger,
-    "autoencoder": protocols.Autoencoder,
-    "teacher": protocols.Teacher,
-    "text_encoder": protocols.TextEncoder,
-}
+PROTOCOLS: dict[str, type] = {kind: protocol_of(kind) for kind in KINDS}
 
 
 @rule(*KINDS)

@@ -1,0 +1,305 @@
+"""The registry of this process: what is installed, what Python code registers, and files that were named."""
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any, ClassVar, TypeVar, overload
+
+import attrs
+
+from thalweg.errors import ConfigError, PluginError
+from thalweg.plugins.catalogue import Registry
+from thalweg.plugins.loading import NotLoadedError, Reader, Registration, component_of, load, problem_of
+from thalweg.plugins.metadata import Reference
+from thalweg.plugins.offers import Offer
+from thalweg.plugins.plugin_file import PluginFile, forget, import_file, read_file, refused
+from thalweg.plugins.records import Component, Fault, LoadedPlugin, Origin
+from thalweg.plugins.resolving import problem_of_class
+
+ALLOW_LIST = "THALWEG_PLUGINS"
+FILES = "_THALWEG_FILES"
+"""Tells processes that this one starts which files to load, with the SHA-256 of each."""
+
+_Config = TypeVar("_Config", bound=type | str)
+
+
+@attrs.frozen(eq=False)
+class _Loaded:
+    """A file that is loaded; its module stays for as long as the process lives."""
+
+    file: PluginFile
+    module: ModuleType
+    plugin: LoadedPlugin
+    components: tuple[Component, ...]
+
+
+class _Process:
+    registry: Registry | None = None
+    blocked: frozenset[str] = frozenset()
+    loading = False
+    registered: ClassVar[dict[tuple[str, str], Component]] = {}
+    early: ClassVar[list[Registration]] = []
+    files: ClassVar[dict[Path, _Loaded]] = {}
+    known: ClassVar[dict[Path, _Loaded]] = {}
+    collecting: list[Registration] | None = None
+    inherited = False
+
+
+def registry() -> Registry:
+    """The registry of this process, loaded at the first call.
+
+    Raises:
+        PluginError: a plugin asks for it while it is being loaded itself; a file that this process was
+            told to load cannot be.
+        ConfigError: such a file is gone, or has changed since.
+    """
+    if _Process.registry is None:
+        if _Process.loading:
+            raise PluginError("a plugin asks for the registry while plugins are still being loaded")
+        _Process.loading = True
+        try:
+            found = load(_allowed(), _Process.blocked)
+        finally:
+            _Process.loading = False
+        _add_again(found)
+        _Process.registry = found
+    if not _Process.inherited:
+        _Process.inherited = True
+        try:
+            _inherit()
+        except BaseException:
+            _Process.inherited = False
+            raise
+    return _Process.registry
+
+
+def block(*names: str) -> None:
+    """Leave exactly the plugins of these entry-point names out from now on; none lifts the block.
+
+    A registry that was loaded before is loaded anew at the next :func:`registry`.
+    """
+    _Process.blocked = frozenset(names)
+    _Process.registry = None
+
+
+@overload
+def register(kind: str, name: str, config: _Config) -> _Config: ...
+
+
+@overload
+def register(kind: str, name: str) -> Callable[[_Config], _Config]: ...
+
+
+def register(kind: str, name: str, config: Any = None) -> Any:
+    """Register a component from a script, a notebook or a file; as a decorator if no config is given.
+
+    ``@thalweg.register("refiner", "mine")`` stands above ``@attrs.frozen``. The same class, defined once
+    more by a notebook's cell that is run again, takes its own place.
+
+    Args:
+        kind: one of :data:`thalweg.plugins.KINDS`.
+        name: what users write as its type.
+        config: a frozen attrs class with ``build``, or ``"module:Class"``.
+
+    Returns:
+        The config, so that the class keeps its name.
+
+    Raises:
+        PluginError: there is no such kind, the name is none or taken, or the class is no config.
+    """
+    if config is None:
+        return lambda decorated: register(kind, name, decorated)
+    problem = problem_of(kind, name, config) or _problem_of_config(kind, name, config)
+    if problem:
+        raise PluginError(f"thalweg.register {problem}")
+    registration = (kind, name, config)
+    if _Process.collecting is not None:
+        _Process.collecting.append(registration)
+    elif _Process.loading:
+        # A plugin's module that registers as it is imported: whose the name is shows when all are loaded.
+        _Process.early.append(registration)
+    else:
+        component = component_of(_in_python(config), *registration)
+        known = registry()
+        taken = _taken(known, component)
+        if taken:
+            raise PluginError(f"thalweg.register {taken}")
+        _Process.registered[kind, name] = component
+        known.add([component])
+    return config
+
+
+def use_file(path: Path | str) -> ModuleType:
+    """Load a file of Python as a plugin, for this process and all that it starts; ``-p`` does the same.
+
+    What it registers, by :func:`register` or by hooks, is there afterwards. A run, a saved network or a
+    passport that uses a component of it records the file's name and SHA-256.
+
+    Args:
+        path: of the file. One that is loaded already is not loaded again.
+
+    Returns:
+        Its module.
+
+    Raises:
+        ConfigError: it is not there, or has changed since it was loaded, or another of its name is loaded.
+        PluginError: it raises, registers nothing, or a name that is taken; nothing of it stays.
+    """
+    if not isinstance(path, str | os.PathLike):
+        raise ConfigError(f"use_file takes the path of a file of Python, got {type(path).__name__}")
+    return _use(Path(path), None)
+
+
+def files() -> tuple[PluginFile, ...]:
+    """The files that are loaded, in order."""
+    registry()  # which may have been told of some
+    return tuple(one.file for one in _Process.files.values())
+
+
+@contextmanager
+def for_one_command() -> Iterator[None]:
+    """Inside, files may be loaded and components registered; afterwards it is as if nothing had been."""
+    before = dict(_Process.registered), dict(_Process.files), os.environ.get(FILES)
+    try:
+        yield
+    finally:
+        if (_Process.registered, _Process.files) != before[:2]:
+            _Process.registered, _Process.files, _Process.registry = before[0], before[1], None
+            if before[2] is None:
+                os.environ.pop(FILES, None)
+            else:
+                os.environ[FILES] = before[2]
+
+
+def _use(path: Path, expected: str | None) -> ModuleType:
+    file, content = read_file(path)
+    if expected not in (None, file.sha256):
+        raise ConfigError(f"the plugin file {file.path} has changed since the command began; start it again")
+    known = _Process.known.get(file.path)
+    if known is not None and known.file.sha256 != file.sha256:
+        raise ConfigError(
+            f"the plugin file {file.path} has changed since this process loaded it; start another process"
+        )
+    if file.path in _Process.files:
+        return _Process.files[file.path].module
+    for other in _Process.files.values():
+        if other.file.module == file.module:
+            raise ConfigError(
+                f"the plugin file {file.path} has the name of another one that is loaded, {other.file.path}; "
+                "rename one of them: they are recorded by their names"
+            )
+    there = registry()
+    if file.path in _Process.files:  # this process was told of it
+        return _Process.files[file.path].module
+    found = _load_file(file, content, there) if known is None else known
+    _refuse_taken(file, found.components, there)
+    _Process.known[file.path] = _Process.files[file.path] = found
+    there.add(found.components, found.plugin)
+    told = [[str(one.file.path), one.file.sha256] for one in _Process.files.values()]
+    os.environ[FILES] = json.dumps(told)
+    return found.module
+
+
+def _load_file(file: PluginFile, content: bytes, there: Registry) -> _Loaded:
+    before, _Process.collecting = _Process.collecting, []
+    try:
+        module = import_file(file, content)
+        plugin, by_hook = Reader().read(file.offer, module, needed=False)
+        registrations = [*_Process.collecting, *by_hook]
+        for one in registrations:
+            problem = problem_of(*one)
+            if problem:
+                raise NotLoadedError(problem)
+        if not registrations and not plugin.hooks:
+            raise NotLoadedError(
+                "registers nothing; put @thalweg.register(KIND, NAME) above a config of its own"
+            )
+        found = [component_of(file.offer, *one) for one in registrations]
+        _refuse_taken(file, found, there)
+    except NotLoadedError as refusal:
+        forget(file)
+        raise refused(file, refusal) from refusal.__cause__
+    except PluginError:
+        forget(file)
+        raise
+    finally:
+        _Process.collecting = before
+    return _Loaded(file, module, plugin, tuple({(one.kind, one.name): one for one in found}.values()))
+
+
+def _refuse_taken(file: PluginFile, components: Iterable[Component], there: Registry) -> None:
+    for one in components:
+        taken = _taken(there, one)
+        if taken:
+            raise refused(file, taken)
+
+
+def _inherit() -> None:
+    told = os.environ.get(FILES, "")
+    try:
+        named = [(Path(path), str(sha256)) for path, sha256 in json.loads(told)] if told else []
+    except (ValueError, TypeError):
+        raise ConfigError(f"the environment variable {FILES} is damaged; unset it") from None
+    for path, sha256 in named:
+        _use(path, sha256)
+
+
+def _add_again(found: Registry) -> None:
+    """What Python code and files have registered so far, to a registry that is loaded anew."""
+    for registration in _Process.early:
+        component = component_of(_in_python(registration[2]), *registration)
+        _Process.registered.setdefault((component.kind, component.name), component)
+    _Process.early.clear()
+    for one in _Process.registered.values():
+        taken = _taken(found, one)
+        if taken:
+            found.faults.append(_fault(one.origin, taken))
+        else:
+            found.add([one])
+    for loaded in _Process.files.values():
+        found.add(loaded.components, loaded.plugin)
+
+
+def _taken(known: Registry, component: Component) -> str:
+    """Why a component cannot have its name; empty if it can."""
+    there = known.component(component.kind, component.name)
+    if there is None or _is_again(there, component):
+        return ""
+    return (
+        f"registers {component.kind} '{component.name}', which {there.origin} has registered before and "
+        "keeps; choose another name"
+    )
+
+
+def _is_again(there: Component, component: Component) -> bool:
+    """Whether Python code has defined the same class once more, as a cell does that is run again."""
+    by_hand = there.origin == component.origin and there.origin.distribution == there.origin.module
+    return by_hand and _target(there.config) == _target(component.config)
+
+
+def _target(config: str | type) -> str:
+    return config if isinstance(config, str) else f"{config.__module__}:{config.__qualname__}"
+
+
+def _problem_of_config(kind: str, name: str, config: str | type) -> str:
+    problem = "" if isinstance(config, str) else problem_of_class(config)
+    if problem.startswith("is no attrs class"):
+        problem += "; put @attrs.frozen on it, beneath @thalweg.register"
+    return f"cannot take {kind} '{name}': its config {_target(config)} {problem}" if problem else ""
+
+
+def _in_python(config: str | type) -> Offer:
+    module = _target(config).partition(":")[0]
+    return Offer(module, module, "", module, Reference(module, ""))
+
+
+def _fault(origin: Origin, reason: str) -> Fault:
+    return Fault(origin.plugin, origin.distribution, origin.version, reason)
+
+
+def _allowed() -> frozenset[str] | None:
+    names = frozenset(name.strip() for name in os.environ.get(ALLOW_LIST, "").split(",") if name.strip())
+    return names or None
