@@ -42,7 +42,7 @@ def test_line_ends_of_names_make_no_lines():
 def test_results_messages_and_errors(capsys):
     for show in (console.result, console.say, console.warn, console.fail):
         show(EVIL)
-    console.result(console.columns([(EVIL + "\nx", "1")], ("a", "b")))
+    console.result(columns([(EVIL + "\nx", "1")], ("a", "b")))
     printed = capsys.readouterr()
     assert harmless(printed.out + printed.err)
     assert len(printed.out.splitlines()) == 3

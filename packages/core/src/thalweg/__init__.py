@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from thalweg.composition import compose
     from thalweg.config import RunConfig, component_field, load_config
     from thalweg.evaluation.run import evaluate
+    from thalweg.evaluation.tensor_images import TensorImages
     from thalweg.facts import Facts
     from thalweg.hookspecs import hookimpl
     from thalweg.importing import import_weights, load
@@ -35,6 +36,7 @@ __all__ = [
     "PluginError",
     "Prediction",
     "RunConfig",
+    "TensorImages",
     "ThalwegError",
     "Trainer",
     "__version__",
@@ -56,6 +58,7 @@ _HOMES = {
     "FlowNetwork": "thalweg.network",
     "Prediction": "thalweg.types",
     "RunConfig": "thalweg.config",
+    "TensorImages": "thalweg.evaluation.tensor_images",
     "Trainer": "thalweg.training.loop",
     "component_field": "thalweg.config",
     "compose": "thalweg.composition",

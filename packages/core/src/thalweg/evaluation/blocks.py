@@ -70,7 +70,7 @@ class Drawing:
         tensors = {"x": drawn.x} if self._decoder is None else {"images": self._decoder(drawn.x)}
         if drawn.labels is not None:
             tensors["labels"] = drawn.labels
-        tensors["evaluated"] = torch.tensor(self._source.evaluated - before)
+        tensors["evaluated"] = torch.tensor(self._source.evaluated - before, dtype=torch.float64)
         tensors["seconds"] = torch.tensor(time.perf_counter() - begun, dtype=torch.float64)
         covered = (start, stop)
         write_sealed(_path(self._folder, covered), tensors, {_SAMPLES: _stated(covered)})
@@ -93,7 +93,7 @@ class Blocks:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self.evaluated, self.seconds = 0, 0.0
+        self.evaluated, self.seconds = 0.0, 0.0
 
     def sift(self) -> None:
         """Remove those that are damaged, and say which."""
@@ -111,14 +111,14 @@ class Blocks:
         Raises:
             DamagedBlockError: if one is damaged; it is gone then.
         """
-        self.evaluated, self.seconds = 0, 0.0
+        self.evaluated, self.seconds = 0.0, 0.0
         reached = 0
         for start, stop in sorted(self._found()):
             if stop <= reached:
                 continue
             file = self._opened((start, stop))
             tensors = {name: file.tensor(name) for name in file.names}
-            self.evaluated += int(tensors.pop("evaluated"))
+            self.evaluated += float(tensors.pop("evaluated"))
             self.seconds += float(tensors.pop("seconds"))
             skip = max(0, reached - start)
             yield Block(start + skip, {name: one[skip:] for name, one in tensors.items()})

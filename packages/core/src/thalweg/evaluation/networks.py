@@ -8,15 +8,18 @@ import torch
 from jaxtyping import Float32, Int
 from torch import Tensor
 
-from thalweg.config import dump
+from thalweg.config import dump, plain
 from thalweg.drawing import Drawer, VelocityNetwork
-from thalweg.errors import ConfigError
+from thalweg.errors import ConfigError, ThalwegError
 from thalweg.evaluation.captions import Captions
 from thalweg.evaluation.datasets import Decoder
 from thalweg.evaluation.images import Piece
 from thalweg.evaluation.labelling import labels_of
 from thalweg.evaluation.settings import CAPTIONING, DrawingConfig
-from thalweg.types import Condition
+from thalweg.facts import Facts
+from thalweg.plugins import build_component
+from thalweg.suggestions import one_line
+from thalweg.types import Condition, VelocityField
 
 
 @attrs.frozen(eq=False)
@@ -69,30 +72,30 @@ class SampleSource:
         self._captions = captions
         self._classes = self._checked(classes)
         named = "none" if self._classes is None else "all" if classes is None else list(classes)
-        self._drawer = Drawer(
-            network,
-            count=count,
-            sampler=drawing.sampler,
-            guidance=drawing.guidance,
-            seed=drawing.seed,
-            interpolant=None,
-            device=device,
-            precision=drawing.precision,
-            compile="auto",
-        )
-        self._rule, self._seed = drawing.labels, drawing.seed
+        guidance = built_guidance(drawing.guidance, network.facts)
+        self._options: dict[str, Any] = {
+            "guidance": guidance,
+            "seed": drawing.seed,
+            "interpolant": None,
+            "device": device,
+            "precision": drawing.precision,
+        }
+        self._drawer = Drawer(network, count=count, sampler=drawing.sampler, compile="auto", **self._options)
+        self._network, self._rule, self._seed = network, drawing.labels, drawing.seed
         stated = {name: value for name, value in dump(drawing).items() if name not in CAPTIONING}
         self.drawing: Mapping[str, Any] = {
             **stated,
+            "guidance": recorded_guidance(stated["guidance"], guidance),
             "precision": self._drawer.precision,
             "classes": named,
             "captions": "none" if captions is None else captions.described,
         }
 
     @property
-    def evaluated(self) -> int:
-        """Images that the network was evaluated on so far, both halves of guidance counted."""
-        return self._drawer.evaluated
+    def evaluated(self) -> float:
+        """Images that the network was evaluated on so far, both halves of guidance counted, and of a pass
+        that ended early its share."""
+        return float(self._drawer.evaluated)
 
     def __call__(self, indices: Sequence[int]) -> Drawn:
         """Draw the samples at these indices, stepped together.
@@ -100,13 +103,38 @@ class SampleSource:
         Raises:
             ThalwegError: naming the first that is not finite.
         """
+        condition = self._condition(indices)
+        return Drawn(self._drawer(indices, condition), condition.labels, self.captions(indices))
+
+    def try_out(self) -> None:
+        """Ask the guided network once, for sample 0 where it is noise; that counts as no evaluation.
+
+        Raises:
+            ThalwegError: it does not answer, or not with a velocity.
+        """
+        # Uncompiled: a batch of one must not decide what is compiled for those to come.
+        drawer = Drawer(self._network, count=1, sampler=_velocity_at_noise, compile="off", **self._options)
+        try:
+            with torch.compiler.set_stance("force_eager"):
+                x = drawer([0], self._condition([0]))
+        except ThalwegError:
+            raise
+        except Exception as error:
+            raise ThalwegError(
+                f"the network does not answer where its sampler begins, at noise of shape "
+                f"{(1, *self.facts.shape)} and time 1 ({one_line(error)}); call it so, and see where"
+            ) from error
+        if x.shape[1:] != self.facts.shape:
+            raise ThalwegError(
+                f"the network's velocity has the shape {tuple(x.shape[1:])}, and its facts say "
+                f"{self.facts.shape}; it must be of the shape of x"
+            )
+
+    def _condition(self, indices: Sequence[int]) -> Condition:
         labels = None
         if self._classes is not None:
             labels = torch.tensor(labels_of(self._rule, self._classes, self._seed, indices))
-        text = None if self._captions is None else self._captions.read(indices)
-        return Drawn(
-            self._drawer(indices, Condition(labels=labels, text=text)), labels, self.captions(indices)
-        )
+        return Condition(labels=labels, text=None if self._captions is None else self._captions.read(indices))
 
     def captions(self, indices: Sequence[int]) -> Sequence[str] | None:
         """The words that these samples are drawn for; None without, or where nobody knows them."""
@@ -124,6 +152,31 @@ class SampleSource:
         return range(known) if classes is None else classes
 
 
+def built_guidance(stated: Any, facts: Facts) -> Any:
+    """Guidance as the drawer takes it, each built once; None for none."""
+    if isinstance(stated, list | tuple):
+        return [built_guidance(one, facts) for one in stated] or None
+    return build_component(stated, facts) if hasattr(stated, "build") else stated
+
+
+def recorded_guidance(stated: Any, built: Any) -> Any:
+    """Guidance in plain values.
+
+    What one says of itself by ``identity``, such as the hash of a network that it reads, takes the place of
+    what was stated under the same key: where a file is decides no sample.
+    """
+    if isinstance(stated, list):
+        return [recorded_guidance(*one) for one in zip(stated, built or [], strict=True)]
+    identity = getattr(built, "identity", None)
+    identity = identity() if callable(identity) else identity
+    return {**stated, **plain(dict(identity))} if isinstance(identity, Mapping) else stated
+
+
+def _velocity_at_noise(field: VelocityField, x_1: Tensor, *_: Any) -> Tensor:
+    """A sampler that takes no step: the velocity where all begin."""
+    return field(x_1, torch.ones(len(x_1), dtype=torch.float64))
+
+
 class NetworkImages:
     """The samples as images.
 
@@ -138,6 +191,9 @@ class NetworkImages:
         drawing: how they are drawn, and what decodes them.
         shape: channels, height and width of the images.
         classes: those of the network.
+
+    Raises:
+        ConfigError: what they are shown as is no image.
     """
 
     def __init__(
@@ -147,11 +203,27 @@ class NetworkImages:
         self.identity = identity
         self.drawing: Mapping[str, Any] = {**source.drawing, "autoencoder": decoder.autoencoder}
         self.classes = source.facts.classes
-        channels, height, width = decoder(torch.zeros(1, *source.facts.shape)).shape[1:]
+        shown = decoder(torch.zeros(1, *source.facts.shape))
+        if shown.ndim != 4 or shown.dtype != torch.uint8 or shown.shape[1] not in (1, 3):
+            raise ConfigError(
+                f"evaluate judges images, uint8 of 1 or 3 channels; samples of shape {source.facts.shape} "
+                f"are shown as {shown.dtype} of shape {tuple(shown.shape[1:])}, so name an autoencoder that "
+                "makes images of them"
+            )
+        channels, height, width = shown.shape[1:]
         self.shape = (channels, height, width)
 
     def __len__(self) -> int:
         return self._count
+
+    @property
+    def evaluated(self) -> float:
+        """Images that the network was evaluated on so far."""
+        return self._source.evaluated
+
+    def try_out(self) -> None:
+        """As :meth:`SampleSource.try_out`."""
+        self._source.try_out()
 
     def captions(self, indices: Sequence[int]) -> Sequence[str] | None:
         """What these samples are drawn for, in words; nothing is drawn."""
