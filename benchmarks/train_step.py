@@ -51,7 +51,7 @@ class Step:
         plan = self._planner(self._batch.clean, generator(0, "check"))
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=self._ours):
             prediction = self._losses.network(plan.x_t, plan.times, self._batch.condition)
-        return torch.stack([*prediction.velocities, *prediction.accelerations]).float()
+        return torch.stack([*prediction.velocities, *prediction.readouts.get("acceleration", ())]).float()
 
     def loss(self) -> torch.Tensor:
         plan = self._planner(self._batch.clean, generator(0, "plan", self._count))

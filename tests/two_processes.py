@@ -15,7 +15,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from thalweg.errors import DivergenceError
 from thalweg.training.loop import Trainer
-from thalweg.types import Batch, ObjectiveValue, Plan, Prediction
+from thalweg.types import ObjectiveValue, Step
 from tiny_runs import tiny
 
 STEPS = 3
@@ -30,11 +30,11 @@ class BadOnOne:
     def __init__(self, rank: int) -> None:
         self.rank, self.calls = rank, 0
 
-    def __call__(self, plan: Plan, prediction: Prediction, batch: Batch) -> ObjectiveValue:
+    def __call__(self, step: Step) -> ObjectiveValue:
         # The first evaluation looks for parameters without gradients.
         self.calls += torch.is_grad_enabled()
         factor = float("nan") if self.rank == 1 and self.calls == 3 else 1.0
-        error = (prediction.velocities[-1] - plan.velocity).square().mean(dim=(1, 2, 3))
+        error = (step.prediction.velocities[-1] - step.plan.velocity).square().mean(dim=(1, 2, 3))
         return ObjectiveValue(error * factor)
 
 

@@ -1,4 +1,4 @@
-"""Samples, times and taps that a network cannot be asked at."""
+"""Samples, times and depths that a network cannot be asked at."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from argument_mistakes.making import Mistake, labelled
 
 
 def mistakes(_: Path) -> list[Mistake]:
-    """Samples, times and taps that a network cannot be asked at."""
+    """Samples, times and depths that a network cannot be asked at."""
     net = making.net()
     x, times, t, two = torch.randn(2, 4, 8, 8), torch.rand(2, 2), torch.rand(2), labelled(1, 2)
     return [
@@ -27,7 +27,9 @@ def mistakes(_: Path) -> list[Mistake]:
         Mistake("x of float64", lambda: net(x.double(), times, two), "x_t", "float64", "float32"),
         Mistake("x elsewhere", lambda: net(x.to("meta"), times), "x_t", "meta", "cpu"),
         Mistake("times a number", lambda: net(x, 0.5, two), "times", "0.5", "tensor"),
-        Mistake("times one per sample", lambda: net(x, t, two), "times", "(2,)", "(2, 2)", "branch"),
+        Mistake(
+            "times of other samples", lambda: net(x, torch.rand(3), two), "times", "(3,)", "(2, 2)", "(2,)"
+        ),
         Mistake("times of one branch", lambda: net(x, t[None], two), "times", "(1, 2)", "(2, 2)"),
         Mistake(
             "times transposed",
@@ -50,8 +52,8 @@ def mistakes(_: Path) -> list[Mistake]:
         Mistake("times below 0", lambda: net(x, torch.full((2, 2), -0.25), two), "times", "-0.25"),
         Mistake("times that are none", lambda: net(x, torch.full((2, 2), torch.nan), two), "times", "nan"),
         Mistake("times elsewhere", lambda: net(x, times.to("meta"), two), "times", "meta", "cpu"),
-        Mistake("taps as a number", lambda: net(x, times, two, taps=1), "taps", "1", "("),
-        Mistake("taps between blocks", lambda: net(x, times, two, taps=(1.5,)), "taps", "1.5"),
+        Mistake("depths as a number", lambda: net(x, times, two, hidden=1), "hidden", "1", "("),
+        Mistake("depths between blocks", lambda: net(x, times, two, hidden=(1.5,)), "hidden", "1.5"),
         Mistake(
             "velocity at a number", lambda: net.velocity(x, 0.5, two), "t is 0.5", "torch.full((2,), 0.5)"
         ),

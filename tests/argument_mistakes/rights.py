@@ -89,7 +89,7 @@ def rights(folder: Path) -> dict[str, Callable[[], bool]]:
             net(x, times, labelled(1, 2, dtype=torch.int32)).velocities[-1], plain
         ),
         "no condition": lambda: net(x, times).velocities[-1].shape == x.shape,
-        "taps in any order": lambda: list(net(x, times, two, taps=(2, 1, 2)).taps) == [1, 2],
+        "hidden states in any order": lambda: list(net(x, times, two, hidden=(2, 1, 2)).hidden) == [1, 2],
         "labels in a tensor": lambda: torch.equal(drawn(labels=torch.tensor([1, 2])), same),
         "labels in an array": lambda: torch.equal(drawn(labels=np.array([1, 2])), same),
         "indices in a range": lambda: torch.equal(drawn(indices=range(2)), same),

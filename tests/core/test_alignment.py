@@ -19,10 +19,11 @@ from thalweg.facts import Facts, StoredFeatures
 from thalweg.objectives.alignment import AlignmentConfig
 from thalweg.plugins import load
 from thalweg.testing.numbers import awake, captions, draws
+from thalweg.training.again import Again
 from thalweg.training.loop import Trainer
 from thalweg.training.losses import Losses, has_unused
 from thalweg.training.parts import build, check_images
-from thalweg.types import Batch, Condition
+from thalweg.types import Batch, Condition, Step
 from tiny_runs import TINY, TRAINING
 
 FACTS = Facts(shape=(1, 8, 8), classes=10, text=(5, 12))
@@ -102,21 +103,23 @@ def aligned(network, **options):
 
 
 @pytest.mark.parametrize("backbone", BACKBONES, ids=lambda one: one["type"])
-@pytest.mark.parametrize(("branches", "refiner", "after", "taps"), CUTS)
-def test_any_backbone_refiner_and_number_of_branches(backbone, branches, refiner, after, taps):
+@pytest.mark.parametrize(("branches", "refiner", "after", "depths"), CUTS)
+def test_any_backbone_refiner_and_number_of_branches(backbone, branches, refiner, after, depths):
     network = composed(backbone, branches, refiner)
     objective = aligned(network, after=after)
-    assert objective.taps == taps
+    assert objective.hidden == depths
     losses = Losses(network, {"alignment": objective}, frames)
     plan, batch = drawn(network)
     numbers = losses(plan, batch)
     assert -1 <= float(numbers["alignment"]) <= 1
-    assert sum(name.startswith("alignment/after_") for name in numbers) == (len(taps) if len(taps) > 1 else 0)
+    assert sum(name.startswith("alignment/after_") for name in numbers) == (
+        len(depths) if len(depths) > 1 else 0
+    )
     numbers["loss"].backward()
     assert all(parameter.grad.any() for parameter in objective.parameters())
     assert any(one.grad is not None and one.grad.any() for one in network.backbone.blocks[0].parameters())
     # Nothing behind the last read-out is asked to change.
-    behind = network.backbone.blocks[taps[-1] :]
+    behind = network.backbone.blocks[depths[-1] :]
     assert not any(one.grad is not None and one.grad.any() for one in behind.parameters())
 
 
@@ -124,14 +127,15 @@ def test_the_loss_is_minus_the_cosine_and_knows_no_length():
     network = composed()
     objective = aligned(network, after=(2,))
     plan, batch = drawn(network)
-    prediction = network(plan.x_t, plan.times, batch.condition, taps=objective.taps)
+    prediction = network(plan.x_t, plan.times, batch.condition, hidden=objective.hidden)
     seen = objective.project(prediction)[0].detach()
     stored = attrs.evolve(network.facts, features={"means": StoredFeatures((4, 4), 3, {"type": "means"})})
     reader = AlignmentConfig(teacher=Means(), after=(2,), channels=(8,)).build(stored)
     reader.load_state_dict(objective.state_dict())
     assert not reader.needs_images
     for factor, expected in ((7.0, -1.0), (-0.1, 1.0)):
-        value = reader(plan, prediction, attrs.evolve(batch, features={"means": (seen * factor).half()}))
+        kept = attrs.evolve(batch, features={"means": (seen * factor).half()})
+        value = reader(Step(plan, prediction, kept, Again(network)))
         torch.testing.assert_close(value.total, torch.full((4,), expected), atol=1e-3, rtol=0)
     assert reader.weight == 0.5
 

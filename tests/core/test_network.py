@@ -4,7 +4,8 @@ from torch import nn
 
 import thalweg
 from thalweg.facts import Facts
-from thalweg.types import Condition, Refinement
+from thalweg.testing.numbers import outputs
+from thalweg.types import Boundary, Condition, Refinement
 
 FACTS = Facts(shape=(4, 8, 8), classes=10)
 BACKBONE = {"type": "dit", "width": 32, "heads": 4, "depth": 6}
@@ -32,12 +33,13 @@ def inputs(branches=3, count=2):
 def test_every_branch_answers(refiner, branches, accelerations):
     prediction = composed(refiner, branches)(*inputs(branches))
     assert [v.shape for v in prediction.velocities] == [(2, 4, 8, 8)] * branches
-    assert [a.shape for a in prediction.accelerations] == [(2, 4, 8, 8)] * accelerations
+    read = prediction.readouts.get("acceleration", ())
+    assert [a.shape for a in read] == [(2, 4, 8, 8)] * accelerations
 
 
 def test_a_fresh_network_predicts_zero():
     prediction = composed(awake=False)(*inputs())
-    assert not any(v.any() for v in (*prediction.velocities, *prediction.accelerations))
+    assert not any(v.any() for v in outputs(prediction))
 
 
 def test_each_branch_reads_its_own_time():
@@ -76,36 +78,36 @@ def test_velocity_is_the_last_branch_with_all_times_equal():
     assert len(network(x_t, times_kN, condition, last_only=True).velocities) == 1
 
 
-def test_taps_read_what_the_next_block_reads():
+def test_hidden_states_are_what_the_next_block_reads():
     network, (x_t, times_kN, condition) = composed(), inputs()
-    taps = network(x_t, times_kN, condition, taps=(1, 2, 6)).taps
+    hidden = network(x_t, times_kN, condition, hidden=(1, 2, 6)).hidden
     c = network.backbone.condition(times_kN[0], condition)
     stream = network.backbone.embed(x_t, condition)
-    assert torch.equal(taps[1], network.backbone.run(stream, c, 0, 1).tokens)
-    boundary = network.backbone.run(stream, c, 0, 2).tokens
-    refined = network.refiner(boundary, stream.tokens, times_kN[1] - times_kN[0], 0).tokens
-    assert torch.equal(taps[2], refined)
-    assert taps.keys() == {1, 2, 6}
+    assert torch.equal(hidden[1], network.backbone.run(stream, c, 0, 1).tokens)
+    ended = network.backbone.run(stream, c, 0, 2)
+    boundary = Boundary(0, stream.tokens, c, times_kN[0], times_kN[1])
+    assert torch.equal(hidden[2], network.refiner(ended, boundary).tokens)
+    assert hidden.keys() == {1, 2, 6}
 
 
-def test_the_order_of_taps_does_not_matter():
+def test_the_order_of_hidden_depths_does_not_matter():
     network, (x_t, times_kN, condition) = composed(branches=2), inputs(2)
     plain = network(x_t, times_kN, condition).velocities
-    tapped = network(x_t, times_kN, condition, taps=(2, 1, 5, 4))
-    assert all(map(torch.equal, tapped.velocities, plain))
-    assert tapped.taps.keys() == {1, 2, 4, 5}
+    keeping = network(x_t, times_kN, condition, hidden=(2, 1, 5, 4))
+    assert all(map(torch.equal, keeping.velocities, plain))
+    assert keeping.hidden.keys() == {1, 2, 4, 5}
 
 
-@pytest.mark.parametrize("tap", [0, 7])
-def test_taps_outside_the_depth_are_named(tap):
+@pytest.mark.parametrize("depth", [0, 7])
+def test_depths_outside_the_network_are_named(depth):
     with pytest.raises(thalweg.ConfigError, match="after 1 to 6 blocks"):
-        composed()(*inputs(), taps=(tap,))
+        composed()(*inputs(), hidden=(depth,))
 
 
 def test_gradients_reach_every_parameter():
     network = composed()
     prediction = network(*inputs())
-    sum(x.square().sum() for x in (*prediction.velocities, *prediction.accelerations)).backward()
+    sum(x.square().sum() for x in outputs(prediction)).backward()
     assert [name for name, p in network.named_parameters() if p.grad is None or not p.grad.any()] == []
 
 
@@ -122,14 +124,12 @@ def test_bf16_autocast_is_close_and_keeps_times_apart():
 
 def test_a_strangers_refiner_and_backbone_work_together():
     class Halving(nn.Module):
-        has_acceleration = False
+        readouts = ()
 
-        def forward(self, tokens, patch_tokens, time_gap, boundary):
-            return Refinement((tokens + patch_tokens) / 2)
+        def forward(self, stream, boundary):
+            return Refinement((stream.tokens + boundary.patch_tokens) / 2)
 
-    donor = composed()
-    facts = donor.facts
-    network = thalweg.FlowNetwork(donor.backbone, Halving(), facts, "linear", {})
+    network = thalweg.FlowNetwork(composed().backbone, Halving(), 3, facts=FACTS)
     assert len(network(*inputs()).velocities) == 3
 
 

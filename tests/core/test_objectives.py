@@ -8,9 +8,10 @@ from thalweg.facts import Facts
 from thalweg.interpolant import Interpolant
 from thalweg.planner import Planner
 from thalweg.randomness import generator
-from thalweg.types import Batch, Condition, Prediction
+from thalweg.training.again import Again
+from thalweg.types import Batch, Condition, Prediction, Step
 
-FACTS = Facts(shape=(2, 4, 4), classes=3, branches=3, accelerates=True)
+FACTS = Facts(shape=(2, 4, 4), classes=3, branches=3, readouts=("acceleration",))
 
 
 def planned(count=5, branches=3, gap=0.1, name="linear"):
@@ -25,16 +26,25 @@ def objective(kind, **options):
     return component("objective", {"type": kind, **options}).build(FACTS)
 
 
+NETWORK = thalweg.compose(
+    backbone={"type": "dit", "width": 8, "heads": 2, "depth": 1}, facts=Facts(shape=(2, 4, 4), classes=3)
+)
+
+
+def stepped(plan, prediction):
+    return Step(plan, prediction, Batch(plan.clean, Condition()), Again(NETWORK))
+
+
 def test_exact_velocities_cost_nothing():
     plan = planned()
-    value = objective("velocity")(plan, Prediction((plan.velocity,) * 3), Batch(plan.clean, Condition()))
+    value = objective("velocity")(stepped(plan, Prediction((plan.velocity,) * 3)))
     assert not value.total.any()
 
 
 def test_branches_are_weighted_by_beta_and_the_last_by_one():
     plan = planned()
     off = Prediction((plan.velocity + 1, plan.velocity + 2, plan.velocity + 3))
-    value = objective("velocity", beta=0.5)(plan, off, Batch(plan.clean, Condition()))
+    value = objective("velocity", beta=0.5)(stepped(plan, off))
     assert torch.allclose(value.total, torch.full((5,), 0.5 * 1 + 0.5 * 4 + 9))
     assert {name: round(float(part)) for name, part in value.parts.items()} == {
         "branch_1": 1,
@@ -53,13 +63,11 @@ def test_the_minimiser_of_the_acceleration_is_the_residual_of_the_velocity():
     t = plan.times[:2].view(2, -1, 1, 1, 1)
     x_t = torch.stack([plan.x_at(0), plan.x_at(1)])
     best = 2 * (plan.clean - x_t + t * torch.stack(velocities[:2])) / t**2
-    value = objective("acceleration")(
-        plan, Prediction(velocities, tuple(best)), Batch(plan.clean, Condition())
-    )
+    value = objective("acceleration")(stepped(plan, Prediction(velocities, {"acceleration": tuple(best)})))
     assert value.total.max() < 1e-8
     assert best[1].abs().max() < 1e-3
     worse = objective("acceleration")(
-        plan, Prediction(velocities, tuple(best + 0.1)), Batch(plan.clean, Condition())
+        stepped(plan, Prediction(velocities, {"acceleration": tuple(best + 0.1)}))
     )
     assert (worse.total > value.total).all()
 
@@ -68,8 +76,8 @@ def test_acceleration_sends_no_gradient_into_the_velocity():
     plan = planned()
     velocity = plan.velocity.clone().requires_grad_()
     acceleration = torch.zeros_like(velocity, requires_grad=True)
-    prediction = Prediction((velocity, velocity, velocity), (acceleration, acceleration))
-    objective("acceleration")(plan, prediction, Batch(plan.clean, Condition())).total.sum().backward()
+    prediction = Prediction((velocity, velocity, velocity), {"acceleration": (acceleration, acceleration)})
+    objective("acceleration")(stepped(plan, prediction)).total.sum().backward()
     assert velocity.grad is None
     assert acceleration.grad.any()
 
@@ -77,8 +85,8 @@ def test_acceleration_sends_no_gradient_into_the_velocity():
 def test_acceleration_without_branches_or_without_a_refiner_that_makes_it_is_refused():
     with pytest.raises(thalweg.ConfigError, match="needs intermediate branches"):
         component("objective", "acceleration").build(attrs.evolve(FACTS, branches=1))
-    with pytest.raises(thalweg.ConfigError, match="needs a refiner that makes accelerations"):
-        component("objective", "acceleration").build(attrs.evolve(FACTS, accelerates=False))
+    with pytest.raises(thalweg.ConfigError, match="needs a refiner with a read-out 'acceleration'"):
+        component("objective", "acceleration").build(attrs.evolve(FACTS, readouts=()))
 
 
 @pytest.mark.parametrize("name", ["linear", "cosine"])

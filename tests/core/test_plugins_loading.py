@@ -269,9 +269,9 @@ class Short:
         return Shortening()
 
 class Shortening(nn.Module):
-    has_acceleration = False
-    def forward(self, tokens, patch_tokens, time_gap, boundary):
-        return Refinement(tokens[:, 1:])
+    readouts = ()
+    def forward(self, stream, boundary):
+        return Refinement(stream.tokens[:, 1:])
 """
 
 

@@ -14,7 +14,7 @@ from thalweg.errors import ConfigError, DataError, ThalwegError
 from thalweg.storage import Location
 from thalweg.training import checkpoint
 from thalweg.training.loop import Trainer
-from thalweg.types import Batch, ObjectiveValue, Plan, Prediction
+from thalweg.types import ObjectiveValue, Step
 from tiny_runs import lines, recipe, tensor_files, tiny
 
 DIGITS = DigitsConfig().build()
@@ -33,11 +33,13 @@ class Does:
     def __init__(self, call: int, act: object) -> None:
         self.left, self.act = call, act
 
-    def __call__(self, plan: Plan, prediction: Prediction, batch: Batch) -> ObjectiveValue:
+    def __call__(self, step: Step) -> ObjectiveValue:
         self.left -= 1
         if self.left == 0:
             self.act()  # type: ignore[operator]
-        return ObjectiveValue((prediction.velocities[-1] - plan.velocity).square().mean(dim=(1, 2, 3)))
+        return ObjectiveValue(
+            (step.prediction.velocities[-1] - step.plan.velocity).square().mean(dim=(1, 2, 3))
+        )
 
 
 def during(run_dir: Path, call: int, act: object, **training: object) -> Trainer:

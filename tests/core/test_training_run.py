@@ -33,7 +33,7 @@ from thalweg.training.losses import Losses
 from thalweg.training.optimizer import adamw
 from thalweg.training.result import TrainingResult
 from thalweg.training.state import RunState
-from thalweg.types import Batch, ObjectiveValue, Plan, Prediction
+from thalweg.types import ObjectiveValue, Step
 from tiny_runs import lines, recipe, tensor_files, tiny
 
 
@@ -54,9 +54,9 @@ class Fails:
     def __init__(self, call: int, value: float) -> None:
         self.call, self.value, self.calls = call, value, 0
 
-    def __call__(self, plan: Plan, prediction: Prediction, batch: Batch) -> ObjectiveValue:
+    def __call__(self, step: Step) -> ObjectiveValue:
         self.calls += torch.is_grad_enabled()  # validation does not count
-        error = (prediction.velocities[-1] - plan.velocity).square().mean(dim=(1, 2, 3))
+        error = (step.prediction.velocities[-1] - step.plan.velocity).square().mean(dim=(1, 2, 3))
         return ObjectiveValue(error * (self.value if self.calls == self.call else 1.0))
 
 
@@ -69,9 +69,9 @@ class Learns(nn.Module):
         super().__init__()
         self.scale = nn.Parameter(torch.ones(()))
 
-    def forward(self, plan: Plan, prediction: Prediction, batch: Batch) -> ObjectiveValue:
+    def forward(self, step: Step) -> ObjectiveValue:
         return ObjectiveValue(
-            (self.scale * prediction.velocities[-1] - plan.velocity).square().mean(dim=(1, 2, 3))
+            (self.scale * step.prediction.velocities[-1] - step.plan.velocity).square().mean(dim=(1, 2, 3))
         )
 
 
@@ -256,9 +256,9 @@ def bad_at(*calls: int) -> dict[str, Objective]:
     """An objective that is not finite at these calls, beside one that always is."""
 
     class Bad(Fails):
-        def __call__(self, plan: Plan, prediction: Prediction, batch: Batch) -> ObjectiveValue:
+        def __call__(self, step: Step) -> ObjectiveValue:
             self.call = next((one for one in calls if one == self.calls + 1), 0)
-            return super().__call__(plan, prediction, batch)
+            return super().__call__(step)
 
     return {"bad": Bad(call=0, value=float("nan"))}
 
@@ -322,8 +322,8 @@ class PressesCtrlC(Fails):
         super().__init__(call, value=1.0)
         self.times, self.number = times, number
 
-    def __call__(self, plan: Plan, prediction: Prediction, batch: Batch) -> ObjectiveValue:
-        value = super().__call__(plan, prediction, batch)
+    def __call__(self, step: Step) -> ObjectiveValue:
+        value = super().__call__(step)
         if self.calls == self.call and torch.is_grad_enabled():
             for _ in range(self.times):
                 os.kill(os.getpid(), self.number)

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from run_processes import THALWEG, assert_gone, ended, started, steps_of, workers
 from thalweg.cli.main import main
 from thalweg.training.loop import Trainer
-from thalweg.types import Batch, ObjectiveValue, Plan, Prediction
+from thalweg.types import ObjectiveValue, Step
 from tiny_runs import lines, recipe, tensor_files, tiny
 
 STEPS = 12
@@ -27,11 +27,13 @@ class Signals:
     def __init__(self, call: int, number: int) -> None:
         self.left, self.number = call, number
 
-    def __call__(self, plan: Plan, prediction: Prediction, batch: Batch) -> ObjectiveValue:
+    def __call__(self, step: Step) -> ObjectiveValue:
         self.left -= torch.is_grad_enabled()
         if self.left == 0 and torch.is_grad_enabled():
             os.kill(os.getpid(), self.number)
-        return ObjectiveValue((prediction.velocities[-1] - plan.velocity).square().mean(dim=(1, 2, 3)))
+        return ObjectiveValue(
+            (step.prediction.velocities[-1] - step.plan.velocity).square().mean(dim=(1, 2, 3))
+        )
 
 
 def test_signals_at_random_steps_cost_nothing(tmp_path: Path) -> None:

@@ -120,7 +120,7 @@ def test_two_teachers_at_half_the_weight_are_the_mean_over_teachers():
     x = torch.randn(2, 1, 4, 4, generator=torch.Generator().manual_seed(0))
     batch = Batch(x, Condition(torch.tensor([0, 1])), images=torch.zeros(2, 1, 4, 4, dtype=torch.uint8))
     plan = Plan(x, x, torch.full((1, 2), 0.5), x, x, Interpolant.named("linear"))
-    prediction = network(x, plan.times, batch.condition, taps=(1,))
+    prediction = network(x, plan.times, batch.condition, hidden=(1,))
 
     def loss(*weights):
         total = 0.0

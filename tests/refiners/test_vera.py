@@ -7,6 +7,7 @@ from torch import nn
 
 from thalweg.config import component
 from thalweg.facts import Facts
+from thalweg.types import Boundary, Stream
 from thalweg_refiners.vera import CrossSpaceAttention
 
 FACTS = Facts(shape=(4, 8, 8), classes=10, branches=3, width=32, heads=4, grid=(4, 4))
@@ -29,6 +30,12 @@ def inputs(seed=1):
     return tokens, patches, torch.tensor([0.01, -0.005])
 
 
+def at(refiner, tokens, patches, gap, number):
+    """What it makes of tokens at a boundary."""
+    times = torch.zeros(2), gap
+    return refiner(Stream(tokens), Boundary(number, patches, torch.zeros(2, 32), *times))
+
+
 def awake(module):
     """No layer at zero, so that everything has its say."""
     generator = torch.Generator().manual_seed(2)
@@ -39,13 +46,13 @@ def awake(module):
 
 @pytest.mark.parametrize("rung", RUNGS)
 def test_every_rung_refines_tokens(rung):
-    refinement = awake(built(**RUNGS[rung]))(*inputs(), 1)
+    refinement = at(awake(built(**RUNGS[rung])), *inputs(), 1)
     assert refinement.tokens.shape == (2, 16, 32)
-    assert (refinement.acceleration is None) == (rung == "time gap")
+    assert ("acceleration" in refinement.features) == (rung != "time gap")
 
 
 def test_the_rungs_differ_in_function_and_in_size():
-    outputs = {name: awake(built(**options))(*inputs(), 0).tokens for name, options in RUNGS.items()}
+    outputs = {name: at(awake(built(**options)), *inputs(), 0).tokens for name, options in RUNGS.items()}
     names = list(outputs)
     for index, first in enumerate(names):
         for second in names[index + 1 :]:
@@ -56,38 +63,41 @@ def test_the_rungs_differ_in_function_and_in_size():
 
 def test_residual_starts_as_plain_deep_supervision():
     tokens, patches, gap = inputs()
-    assert torch.equal(built(residual=True)(tokens, patches, gap, 0).tokens, tokens)
+    assert torch.equal(at(built(residual=True), tokens, patches, gap, 0).tokens, tokens)
 
 
 def test_residual_gate_learns_from_the_first_step():
     refiner = built(residual=True)
-    refiner(*inputs(), 0).tokens.square().sum().backward()
+    at(refiner, *inputs(), 0).tokens.square().sum().backward()
     assert refiner.blocks[0].gate.grad.abs().max() > 0
 
 
 def test_time_gap_has_no_say_at_first_and_has_one_later():
     tokens, patches, gap = inputs()
     fresh = built()
-    assert torch.equal(fresh(tokens, patches, gap, 0).tokens, fresh(tokens, patches, -gap, 0).tokens)
+    same = at(fresh, tokens, patches, -gap, 0).tokens
+    assert torch.equal(at(fresh, tokens, patches, gap, 0).tokens, same)
     trained = awake(built())
     assert not torch.allclose(
-        trained(tokens, patches, gap, 0).tokens, trained(tokens, patches, -gap, 0).tokens
+        at(trained, tokens, patches, gap, 0).tokens, at(trained, tokens, patches, -gap, 0).tokens
     )
 
 
 def test_patch_tokens_are_read_through_attention_alone():
     tokens, patches, gap = inputs()
     without = awake(built(cross_attention=False))
-    assert torch.equal(without(tokens, patches, gap, 0).tokens, without(tokens, -patches, gap, 0).tokens)
+    assert torch.equal(
+        at(without, tokens, patches, gap, 0).tokens, at(without, tokens, -patches, gap, 0).tokens
+    )
     crossed = awake(built())
     assert not torch.allclose(
-        crossed(tokens, patches, gap, 0).tokens, crossed(tokens, -patches, gap, 0).tokens
+        at(crossed, tokens, patches, gap, 0).tokens, at(crossed, tokens, -patches, gap, 0).tokens
     )
 
 
 def test_boundaries_have_weights_of_their_own_and_share_the_embedder():
     refiner = awake(built())
-    assert not torch.allclose(refiner(*inputs(), 0).tokens, refiner(*inputs(), 1).tokens)
+    assert not torch.allclose(at(refiner, *inputs(), 0).tokens, at(refiner, *inputs(), 1).tokens)
     embedders = {name.split(".")[0] for name, _ in refiner.named_parameters()}
     assert embedders == {"time_gap", "blocks"}
 
@@ -95,15 +105,17 @@ def test_boundaries_have_weights_of_their_own_and_share_the_embedder():
 def test_clamped_scale_bounds_the_modulation():
     tokens, patches, gap = inputs()
     free, clamped = awake(built()), awake(built(clamp_scale=0.01))
-    assert not torch.allclose(free(tokens, patches, gap, 0).tokens, clamped(tokens, patches, gap, 0).tokens)
+    assert not torch.allclose(
+        at(free, tokens, patches, gap, 0).tokens, at(clamped, tokens, patches, gap, 0).tokens
+    )
     loose = awake(built(clamp_scale=1e6))
-    assert torch.equal(free(tokens, patches, gap, 0).tokens, loose(tokens, patches, gap, 0).tokens)
+    assert torch.equal(at(free, tokens, patches, gap, 0).tokens, at(loose, tokens, patches, gap, 0).tokens)
 
 
 def test_gradients_reach_every_parameter():
     refiner = awake(built())
-    refinement = refiner(*inputs(), 0)
-    (refinement.tokens.square().sum() + refinement.acceleration.square().sum()).backward()
+    refinement = at(refiner, *inputs(), 0)
+    (refinement.tokens.square().sum() + refinement.features["acceleration"].square().sum()).backward()
     untouched = [
         name for name, p in refiner.named_parameters() if p.grad is None and not name.startswith("blocks.1")
     ]
@@ -139,7 +151,7 @@ def test_cross_space_attention_starts_as_one_joint_projection():
 def test_plain_hands_the_tokens_on():
     tokens, patches, gap = inputs()
     plain = component("refiner", "plain").build(attrs.evolve(FACTS, branches=2))
-    refinement = plain(tokens, patches, gap, 0)
+    refinement = at(plain, tokens, patches, gap, 0)
     assert refinement.tokens is tokens
-    assert refinement.acceleration is None
+    assert not refinement.features
     assert list(plain.parameters()) == []

@@ -18,15 +18,15 @@ from thalweg.interpolant import Interpolant
 from thalweg.told import Settled, Told
 from thalweg.types import (
     Batch,
+    Boundary,
     Condition,
     ConditionalVelocity,
     EncodedCaptions,
     Features,
     Increments,
     ObjectiveValue,
-    Plan,
-    Prediction,
     Refinement,
+    Step,
     Stream,
     VelocityField,
 )
@@ -59,17 +59,18 @@ class Backbone(nn.Module):
 
 
 class Refiner(nn.Module):
-    has_acceleration: bool = False
+    readouts: tuple[str, ...] = ()
 
-    def forward(self, tokens: Tensor, patch_tokens: Tensor, time_gap: Tensor, boundary: int) -> Refinement:
-        return Refinement(tokens + patch_tokens)
+    def forward(self, stream: Stream, boundary: Boundary) -> Refinement:
+        return Refinement(stream.tokens + boundary.patch_tokens)
 
 
 class Objective:
     weight: float = 1.0
 
-    def __call__(self, plan: Plan, prediction: Prediction, batch: Batch) -> ObjectiveValue:
-        return ObjectiveValue((prediction.velocities[-1] - plan.velocity).square().flatten(1).mean(dim=1))
+    def __call__(self, step: Step) -> ObjectiveValue:
+        error = step.prediction.velocities[-1] - step.plan.velocity
+        return ObjectiveValue(error.square().flatten(1).mean(dim=1))
 
 
 class Teacher:

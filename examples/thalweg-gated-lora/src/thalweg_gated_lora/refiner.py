@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from thalweg.facts import Facts
 from thalweg.layers import TimeEmbedding, gelu, layer_norm, linear, zero_linear
-from thalweg.types import Refinement
+from thalweg.types import Boundary, Refinement, Stream
 
 
 @attrs.frozen
@@ -39,7 +39,7 @@ class GatedLoraConfig:
 class GatedLora(nn.Module):
     """See :class:`GatedLoraConfig`."""
 
-    has_acceleration = False
+    readouts = ()
 
     def __init__(self, rank: int, facts: Facts) -> None:
         super().__init__()
@@ -47,9 +47,10 @@ class GatedLora(nn.Module):
         self.gap = TimeEmbedding(facts.width)
         self.corrections = nn.ModuleList(Correction(rank, facts.width) for _ in range(facts.branches - 1))
 
-    def forward(self, tokens: Tensor, patch_tokens: Tensor, time_gap: Tensor, boundary: int) -> Refinement:
-        """tokens and patch_tokens (N, T, D), time_gap (N,), boundary 0..k-2."""
-        return Refinement(self.corrections[boundary](tokens, patch_tokens, self.gap(time_gap)))
+    def forward(self, stream: Stream, boundary: Boundary) -> Refinement:
+        """Add the correction of the boundary to the tokens (N, T, D)."""
+        correction = self.corrections[boundary.number]
+        return Refinement(correction(stream.tokens, boundary.patch_tokens, self.gap(boundary.gap)))
 
 
 class Correction(nn.Module):

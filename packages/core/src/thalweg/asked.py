@@ -20,36 +20,39 @@ _INTEGERS = (torch.int64, torch.int32)
 
 
 def check_samples(name: str, x: Any, facts: Facts) -> None:
-    """Samples (N, C, H, W) of the network's shape, of floating point.
+    """Samples (N, ...) of the network's shape, of floating point.
 
     Raises:
         DataError: they are something else.
     """
-    channels, height, width = facts.shape
-    wanted = f"(N, {channels}, {height}, {width})"
+    wanted = f"(N, {', '.join(map(str, facts.shape))})"
     _check_tensor(name, x, f"of shape {wanted}")
-    if x.dim() != 4 or tuple(x.shape[1:]) != facts.shape:
+    if x.dim() != 1 + len(facts.shape) or tuple(x.shape[1:]) != facts.shape:
         raise DataError(f"{name} has the shape {tuple(x.shape)}; the network is built for {wanted}")
     _check_floating(name, x)
 
 
-def check_times(name: str, times: Any, shape: tuple[int, ...], what: str) -> None:
-    """Times of a shape, from 0 (data) to 1 (noise).
+def check_times(name: str, times: Any, count: int, branches: int | None = None) -> None:
+    """Times from 0 (data) to 1 (noise).
 
     Args:
         name: of the argument.
         times: what was given for it.
-        shape: that they must have.
-        what: the same in words.
+        count: samples.
+        branches: k, where there may be a time of each branch and sample; otherwise one a sample.
 
     Raises:
         DataError: they are something else.
     """
+    shape = (count,) if branches is None else (branches, count)
+    what = "a time of each sample" if branches is None else "a time of each branch and sample"
+    allowed = {shape, (count,)}
     if not isinstance(times, Tensor):
         example = f"torch.full({shape}, 0.5)"
         raise DataError(f"{name} is {described(times)}; give a tensor with {what}, such as {example}")
-    if tuple(times.shape) != shape:
-        raise DataError(f"{name} has the shape {tuple(times.shape)}; it must be {shape}, {what}")
+    if tuple(times.shape) not in allowed:
+        also = "" if branches is None else f", or ({count},), one of each sample for all branches"
+        raise DataError(f"{name} has the shape {tuple(times.shape)}; it must be {shape}, {what}{also}")
     _check_floating(name, times)
     # Written so that what is no number is outside.
     outside = _first(times, lambda: ~((times >= -_ROUNDING) & (times <= 1 + _ROUNDING)))
@@ -98,18 +101,19 @@ def check_text(name: str, text: Any, facts: Facts, count: int) -> None:
     _check_of(f"{name}.empty_mask", text.empty_mask, (length,), torch.bool, "the empty caption's")
 
 
-def check_taps(taps: Any, depth: int) -> tuple[int, ...]:
+def check_hidden(hidden: Any, depth: int) -> tuple[int, ...]:
     """The depths after which tokens are kept, in order and each once.
 
     Raises:
         ConfigError: they are no sequence of integers, or lie outside the network.
     """
-    numbers = isinstance(taps, tuple | list | set | frozenset) and all(type(tap) is int for tap in taps)
-    if not numbers or any(not 1 <= tap <= depth for tap in taps):
+    numbers = isinstance(hidden, tuple | list | set | frozenset) and all(type(one) is int for one in hidden)
+    if not numbers or any(not 1 <= one <= depth for one in hidden):
         raise ConfigError(
-            f"taps are {described(taps)}; tokens can be read after 1 to {depth} blocks, as by taps=({depth},)"
+            f"hidden is {described(hidden)}; hidden states can be kept after 1 to {depth} blocks, as by "
+            f"hidden=({depth},)"
         )
-    return tuple(sorted(set(taps)))
+    return tuple(sorted(set(hidden)))
 
 
 def explain(error: Exception, own: Tensor | None, inputs: Mapping[str, Tensor | None]) -> DataError | None:

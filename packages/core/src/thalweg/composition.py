@@ -9,13 +9,14 @@ import attrs
 import torch
 
 from thalweg.arguments import check_instance
+from thalweg.branches import Branches, count_of, ends_of
 from thalweg.config import RunConfig, component, dump_component
 from thalweg.devices import usable_device
 from thalweg.facts import Facts
 from thalweg.integers import SEED
 from thalweg.interpolant import Interpolant, InterpolantName
-from thalweg.network import FlowNetwork, check_branches
-from thalweg.plugins import build_component
+from thalweg.network import FlowNetwork
+from thalweg.plugins import build_component, registry
 
 
 def compose(
@@ -23,7 +24,8 @@ def compose(
     backbone: Any,
     facts: Facts,
     refiner: Any = None,
-    branches: int = 1,
+    branches: Branches = 1,
+    intermediate_readouts: str = "shared",
     interpolant: InterpolantName = "linear",
     device: torch.device | str | None = None,
     seed: int = 0,
@@ -34,7 +36,8 @@ def compose(
         backbone: a name, ``{"type": name, **fields}`` or a config; a bare name stands for its defaults.
         facts: shape and classes of the data.
         refiner: the same, or None with one branch.
-        branches: k; divides the backbone's depth.
+        branches: k, which divides the backbone's depth, or the depths at which branches end.
+        intermediate_readouts: ``shared`` by the branches before the last one, or each its ``own``.
         interpolant: the path whose velocity the network predicts.
         device: where to build it; ``"meta"`` allocates nothing.
         seed: of the initial weights. The global generators are left as they were.
@@ -45,33 +48,47 @@ def compose(
     """
     example = "thalweg.Facts(shape=(4, 32, 32), classes=1000)"
     check_instance("facts", facts, Facts, f"those of the data, such as {example}")
-    facts = attrs.evolve(facts, branches=branches)
+    branches = branches if isinstance(branches, int) else tuple(branches)
+    facts = attrs.evolve(facts, branches=count_of(branches))
     seed = SEED.check("seed", seed)
     Interpolant.named(interpolant)
     device = usable_device("cpu" if device is None else device)
     backbone_config = component("backbone", backbone)
     refiner_config = component("refiner", refiner, optional=True)
-    composition = {
+    composition: dict[str, Any] = {
         "backbone": dump_component("backbone", backbone_config),
         "refiner": None if refiner_config is None else dump_component("refiner", refiner_config),
-        "branches": branches,
+        "branches": branches if isinstance(branches, int) else list(branches),
         "interpolant": interpolant,
     }
-    return assemble(
+    if intermediate_readouts != "shared":
+        composition["intermediate_readouts"] = intermediate_readouts
+    network = assemble(
         backbone_config,
         refiner_config,
         facts,
-        interpolant,
-        composition,
-        device,
-        seed,
+        branches,
+        intermediate_readouts=intermediate_readouts,
+        interpolant=interpolant,
+        composition=composition,
+        device=device,
+        seed=seed,
     )
+    network.owners = {
+        kind: f"{kind} '{composition[kind]['type']}' of {registry().origin(kind, composition[kind]['type'])}"
+        for kind in ("backbone", "refiner")
+        if composition[kind] is not None
+    }
+    return network
 
 
 def assemble(
     backbone: Any,
     refiner: Any,
     facts: Facts,
+    branches: Branches = 1,
+    *,
+    intermediate_readouts: str = "shared",
     interpolant: InterpolantName = "linear",
     composition: Mapping[str, Any] = MappingProxyType({}),
     device: torch.device | str | None = None,
@@ -82,8 +99,10 @@ def assemble(
     Args:
         backbone: a config.
         refiner: a config, or None with one branch.
-        facts: of the data, and the number of branches.
-        interpolant: as :func:`compose` takes it.
+        facts: of the data.
+        branches: as :func:`compose` takes them.
+        intermediate_readouts: the same.
+        interpolant: the same.
         composition: what :func:`compose` would build the network from again.
         device: as :func:`compose` takes it.
         seed: of the initial weights.
@@ -93,12 +112,28 @@ def assemble(
         PluginError: if one of them cannot be built.
     """
     with torch.device(device or "cpu"), seeded(seed, torch.device(device or "cpu")):
-        built = build_component(backbone, facts)
-        # Before the refiner is built, which has a block for each boundary.
-        check_branches(facts.branches, built.depth, refiner)
-        facts = attrs.evolve(facts, depth=built.depth, width=built.width, heads=built.heads, grid=built.grid)
+        built = build_component(backbone, attrs.evolve(facts, branches=count_of(branches)))
+        # Before the refiner is built, which may have a block for each boundary.
+        ends = ends_of(branches, built.depth, refined=refiner is not None)
+        facts = attrs.evolve(
+            facts,
+            branches=len(ends),
+            ends=ends,
+            depth=built.depth,
+            width=built.width,
+            heads=built.heads,
+            grid=built.grid,
+        )
         between = None if refiner is None else build_component(refiner, facts)
-        return FlowNetwork(built, between, facts, interpolant, composition)
+        return FlowNetwork(
+            built,
+            between,
+            branches,
+            facts=facts,
+            interpolant=interpolant,
+            intermediate_readouts=intermediate_readouts,
+            composition=composition,
+        )
 
 
 def composition_of(config: RunConfig) -> dict[str, Any]:
@@ -107,6 +142,7 @@ def composition_of(config: RunConfig) -> dict[str, Any]:
         "backbone": config.backbone,
         "refiner": config.refiner,
         "branches": config.branches,
+        "intermediate_readouts": config.intermediate_readouts,
         "interpolant": config.plan.interpolant,
     }
 

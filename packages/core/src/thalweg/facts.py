@@ -103,11 +103,12 @@ class Facts:
         condition_dropout: whether labels and captions were hidden now and then in training, so that the
             network knows its velocity without a condition. Guidance and unconditional samples need that.
         branches: k, the number of branches of the network.
+        ends: depths at which the branches end, the last one the backbone's.
         depth: number of blocks of the backbone.
         width: D, the width of the backbone's tokens.
         heads: attention heads of the backbone.
         grid: tokens per column and per row.
-        accelerates: whether the refiner makes accelerations.
+        readouts: names of the read-outs that the refiner feeds.
     """
 
     shape: tuple[int, int, int] = attrs.field(converter=_as_shape, validator=_check_shape)
@@ -116,8 +117,9 @@ class Facts:
     features: Mapping[str, StoredFeatures] = attrs.field(factory=dict)
     condition_dropout: bool = attrs.field(default=True, validator=_check_condition_dropout)
     branches: int = attrs.field(default=1, validator=_check_branches)
+    ends: tuple[int, ...] = ()
     depth: int = 0
     width: int = 0
     heads: int = 0
     grid: tuple[int, int] = (0, 0)
-    accelerates: bool = False
+    readouts: tuple[str, ...] = ()

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from thalweg.broadcasting import like
 from thalweg.errors import ConfigError
 
 InterpolantName = Literal["linear", "cosine"]
@@ -119,21 +120,21 @@ class Interpolant:
         self, clean: Float[Tensor, "N *shape"], noise: Float[Tensor, "N *shape"], t: Float[Tensor, " N"]
     ) -> Float[Tensor, "N *shape"]:
         """alpha x_0 + sigma x_1."""
-        time = _like(t, clean)
+        time = like(t, clean)
         return self.schedule.alpha(time) * clean + self.schedule.sigma(time) * noise
 
     def velocity(
         self, clean: Float[Tensor, "N *shape"], noise: Float[Tensor, "N *shape"], t: Float[Tensor, " N"]
     ) -> Float[Tensor, "N *shape"]:
         """alpha' x_0 + sigma' x_1; noise - clean on the linear path."""
-        time = _like(t, clean)
+        time = like(t, clean)
         return self.schedule.d_alpha(time) * clean + self.schedule.d_sigma(time) * noise
 
     def clean(
         self, x: Float[Tensor, "N *shape"], velocity: Float[Tensor, "N *shape"], t: Float[Tensor, " N"]
     ) -> Float[Tensor, "N *shape"]:
         """E[x_0 | x_t] from the velocity: (sigma' x - sigma v) / determinant."""
-        time = _like(t, x)
+        time = like(t, x)
         numerator = self.schedule.d_sigma(time) * x - self.schedule.sigma(time) * velocity
         return numerator / self._determinant(time)
 
@@ -141,7 +142,7 @@ class Interpolant:
         self, x: Float[Tensor, "N *shape"], velocity: Float[Tensor, "N *shape"], t: Float[Tensor, " N"]
     ) -> Float[Tensor, "N *shape"]:
         """E[x_1 | x_t] from the velocity: (alpha v - alpha' x) / determinant."""
-        time = _like(t, x)
+        time = like(t, x)
         numerator = self.schedule.alpha(time) * velocity - self.schedule.d_alpha(time) * x
         return numerator / self._determinant(time)
 
@@ -149,32 +150,28 @@ class Interpolant:
         self, x: Float[Tensor, "N *shape"], velocity: Float[Tensor, "N *shape"], t: Float[Tensor, " N"]
     ) -> Float[Tensor, "N *shape"]:
         """grad log p_t(x) = -E[x_1 | x_t] / sigma; t > 0."""
-        return -self.noise(x, velocity, t) / self.schedule.sigma(_like(t, x))
+        return -self.noise(x, velocity, t) / self.schedule.sigma(like(t, x))
 
     def velocity_of_score(
         self, x: Float[Tensor, "N *shape"], score: Float[Tensor, "N *shape"], t: Float[Tensor, " N"]
     ) -> Float[Tensor, "N *shape"]:
         """The velocity whose score this is; t < 1, where alpha does not vanish."""
-        return self.velocity_of_noise(x, -self.schedule.sigma(_like(t, x)) * score, t)
+        return self.velocity_of_noise(x, -self.schedule.sigma(like(t, x)) * score, t)
 
     def velocity_of_noise(
         self, x: Float[Tensor, "N *shape"], noise: Float[Tensor, "N *shape"], t: Float[Tensor, " N"]
     ) -> Float[Tensor, "N *shape"]:
         """The velocity of a noise prediction; t < 1."""
-        time = _like(t, x)
+        time = like(t, x)
         return (noise * self._determinant(time) + self.schedule.d_alpha(time) * x) / self.schedule.alpha(time)
 
     def velocity_of_clean(
         self, x: Float[Tensor, "N *shape"], clean: Float[Tensor, "N *shape"], t: Float[Tensor, " N"]
     ) -> Float[Tensor, "N *shape"]:
         """The velocity of a clean-data prediction; t > 0."""
-        time = _like(t, x)
+        time = like(t, x)
         return (self.schedule.d_sigma(time) * x - clean * self._determinant(time)) / self.schedule.sigma(time)
 
     def _determinant(self, time: Tensor) -> Tensor:
         path = self.schedule
         return path.alpha(time) * path.d_sigma(time) - path.d_alpha(time) * path.sigma(time)
-
-
-def _like(t: Float[Tensor, " N"], x: Float[Tensor, "N *shape"]) -> Float[Tensor, "N *ones"]:
-    return t.to(device=x.device, dtype=x.dtype).view(-1, 1, 1, 1)

@@ -4,7 +4,7 @@ It alone knows how the three meet, so any refiner works between the branches of 
 """
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -13,74 +13,82 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from thalweg import asked
+from thalweg.branches import Branches, ends_of, heads_of
 from thalweg.errors import ConfigError, PluginError
 from thalweg.facts import Facts
-from thalweg.interpolant import Interpolant, InterpolantName
-from thalweg.plugins import registry
-from thalweg.types import Condition, Prediction
-
-
-def check_branches(branches: int, depth: int, refiner: Any) -> None:
-    """Make sure that a backbone can be cut into branches.
-
-    Args:
-        branches: k.
-        depth: of the backbone.
-        refiner: what stands between branches, or its config; None for nothing.
-
-    Raises:
-        ConfigError: if they do not go together.
-    """
-    if depth % branches:
-        raise ConfigError(
-            f"branches is {branches}, which does not divide the backbone's depth of {depth}; "
-            f"choose a divisor of {depth}"
-        )
-    if (refiner is None) != (branches == 1):
-        raise ConfigError(
-            f"refiner is {'none' if refiner is None else 'set'} and branches is {branches}; a refiner "
-            f"stands between branches: set both (such as refiner = 'plain', branches = 2) or neither"
-        )
+from thalweg.interpolant import Interpolant
+from thalweg.types import Boundary, Condition, Head, Prediction, Refinement, Stream
 
 
 class FlowNetwork(nn.Module):
     """Predicts a velocity at the end of each of k branches (DeepFlow, section 3.2).
 
-    Made by :func:`thalweg.compose`.
-
     Args:
-        backbone: fulfils :class:`thalweg.protocols.Backbone`.
+        backbone: fulfils :class:`thalweg.protocols.Backbone`; its depth, width, heads and grid are read off.
         refiner: fulfils :class:`thalweg.protocols.Refiner`; None with one branch.
-        facts: what it is built for, branches included.
-        interpolant: the path whose velocity it predicts.
-        composition: what :func:`thalweg.compose` takes to build it again.
+        branches: how many equal ones, or the depths at which they end, the last one the backbone's depth.
+        facts: shape and classes of the data; what the parts tell is filled in.
+        interpolant: the path whose velocity it predicts, or its name.
+        intermediate_readouts: whether the branches before the last share one read-out, as in the paper, or
+            have each its own.
+        composition: what :func:`thalweg.compose` takes to build it again; nothing of a network that was put
+            together by hand.
+
+    Raises:
+        ConfigError: if the parts do not go together.
+        PluginError: if the refiner's ``readouts`` are no names.
 
     Attributes:
+        facts: of data, backbone, branches and refiner.
         sampling: how its run draws, a recipe's ``[sampling]`` in plain values; empty where none is known.
             :func:`thalweg.load` sets it, and :func:`thalweg.sample` takes of it what is not given.
+        owners: who brought backbone and refiner, in words, for messages.
     """
 
     def __init__(
         self,
         backbone: Any,
-        refiner: Any,
+        refiner: Any = None,
+        branches: Branches = 1,
+        *,
         facts: Facts,
-        interpolant: InterpolantName,
-        composition: Mapping[str, Any],
+        interpolant: Interpolant | str = "linear",
+        intermediate_readouts: str = "shared",
+        composition: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        branches, depth = facts.branches, backbone.depth
-        check_branches(branches, depth, refiner)
-        accelerates = refiner is not None and refiner.has_acceleration
-        self.facts, self.composition = attrs.evolve(facts, accelerates=accelerates), dict(composition)
-        self.interpolant = Interpolant.named(interpolant)
+        ends = ends_of(branches, backbone.depth, refined=refiner is not None)
+        names = () if refiner is None else _names(refiner)
+        self.facts = attrs.evolve(
+            facts,
+            branches=len(ends),
+            ends=ends,
+            depth=backbone.depth,
+            width=backbone.width,
+            heads=backbone.heads,
+            grid=tuple(backbone.grid),
+            readouts=names,
+        )
+        self.composition: dict[str, Any] = dict(composition or {})
+        self.interpolant = (
+            interpolant if isinstance(interpolant, Interpolant) else Interpolant.named(interpolant)
+        )
         self.sampling: Mapping[str, Any] = {}
+        self.owners: Mapping[str, str] = {}
         self.backbone, self.refiner = backbone, refiner
-        self._stride = depth // branches
-        # One layer for all intermediate branches, one for the last, one for all accelerations.
-        self.intermediate_velocity = None if refiner is None else backbone.readout()
+        self.intermediate_velocity: nn.Module | None = None
+        self.intermediate_velocities: nn.ModuleList | None = None
+        if intermediate_readouts not in ("shared", "own"):
+            raise ConfigError(
+                f"intermediate_readouts is {intermediate_readouts!r}; it must be 'shared' or 'own'"
+            )
+        if intermediate_readouts == "own" and refiner is not None:
+            self.intermediate_velocities = nn.ModuleList(backbone.readout() for _ in ends[:-1])
+        elif refiner is not None:
+            self.intermediate_velocity = backbone.readout()
         self.velocity_readout = backbone.readout()
-        self.acceleration_readout = backbone.readout() if accelerates else None
+        for name in names:
+            self.add_module(_layer(name), backbone.readout())
 
     @property
     def branches(self) -> int:
@@ -90,44 +98,37 @@ class FlowNetwork(nn.Module):
     def forward(
         self,
         x_t: Float[Tensor, "N *shape"],
-        times: Float[Tensor, "k N"],
+        times: Float[Tensor, "k N"] | Float[Tensor, " N"],
         condition: Condition | None = None,
         *,
         last_only: bool = False,
-        taps: tuple[int, ...] = (),
+        hidden: tuple[int, ...] = (),
     ) -> Prediction:
-        """Velocities of all branches and accelerations of the intermediate ones.
+        """Velocities of all branches, and what the refiner's features read.
 
         Args:
-            x_t: the noisy image at the first branch's time.
-            times: a time per branch and sample, 0 (data) to 1 (noise).
+            x_t: the noisy data at the first branch's time.
+            times: a time per branch and sample, 0 (data) to 1 (noise); one a sample stands for all branches.
             condition: labels; None means unconditional.
             last_only: skip what only the training loss reads.
-            taps: depths after which to keep the tokens; at a boundary, what the next branch reads.
+            hidden: depths after which to keep the tokens; at a boundary, what the next branch reads.
 
         Raises:
             DataError: if a shape or type does not fit, or a label or time on the CPU lies outside its range.
                 (Those on a device are checked where they enter, since reading them back would stall it.)
-            ConfigError: if a tap lies outside 1..depth.
+            ConfigError: if a depth lies outside 1..depth.
         """
         condition = Condition() if condition is None else condition
         if torch.compiler.is_compiling():
-            return self._flow(x_t, times, condition, last_only, tuple(sorted(set(taps))))
+            return self._flow(x_t, self._all(times), condition, last_only, tuple(sorted(set(hidden))))
         asked.check_samples("x_t", x_t, self.facts)
-        what = "a time of each branch and sample"
-        asked.check_times("times", times, (self.branches, len(x_t)), what)
+        asked.check_times("times", times, len(x_t), self.branches)
         asked.check_condition(condition, self.facts, x_t)
-        tapped = asked.check_taps(taps, self.branches * self._stride)
-        try:
-            return self._flow(x_t, times, condition, last_only, tapped)
-        except (RuntimeError, TypeError) as error:
-            inputs = {"x_t": x_t, "times": times, "condition.dropped": condition.dropped}
-            if condition.text is not None:
-                inputs["condition.text"] = condition.text.tokens
-            fault = asked.explain(error, next(self.parameters(), None), inputs)
-            if fault is None:
-                raise
-            raise fault from error
+        depths = asked.check_hidden(hidden, self.facts.depth)
+        prediction: Prediction = self._told(
+            lambda: self._flow(x_t, self._all(times), condition, last_only, depths), x_t, times, condition
+        )
+        return prediction
 
     def velocity(
         self, x: Float[Tensor, "N *shape"], t: Float[Tensor, " N"], condition: Condition
@@ -139,11 +140,51 @@ class FlowNetwork(nn.Module):
         """
         if not torch.compiler.is_compiling():
             asked.check_samples("x", x, self.facts)
-            asked.check_times("t", t, (len(x),), "a time of each sample")
+            asked.check_times("t", t, len(x))
         t = t.to(device=x.device, dtype=x.dtype)
-        times_kN = t.expand(self.branches, -1)
-        prediction: Prediction = self(x, times_kN, condition, last_only=True)
+        prediction: Prediction = self(x, t, condition, last_only=True)
         return prediction.velocities[-1]
+
+    def heads(
+        self,
+        x: Float[Tensor, "N *shape"],
+        t: Float[Tensor, " N"],
+        condition: Condition | None,
+        wanted: Sequence[Head | int],
+    ) -> tuple[Float[Tensor, "N *shape"], ...]:
+        """The velocities that some of its heads read in one pass, which ends with the last branch wanted.
+
+        Args:
+            x: the noisy data.
+            t: their times, which all branches take.
+            condition: what they are conditioned on.
+            wanted: which heads; a bare number is that branch's, from 0, and -1 is the last one.
+
+        Raises:
+            DataError: if an argument does not fit, as of :meth:`forward`.
+            ConfigError: if there is no such head.
+        """
+        chosen = heads_of(wanted, self.branches)
+        condition = Condition() if condition is None else condition
+        asked.check_samples("x", x, self.facts)
+        asked.check_times("t", t, len(x))
+        asked.check_condition(condition, self.facts, x)
+        t = t.to(device=x.device, dtype=x.dtype)
+        found = self._told(lambda: self._heads(x, self._all(t), condition, set(chosen)), x, t, condition)
+        return tuple(found[head] for head in chosen)
+
+    def share(self, wanted: Sequence[Head | int] = (-1,)) -> float:
+        """The share of its blocks that a pass for these heads goes through.
+
+        Raises:
+            ConfigError: if there is no such head.
+        """
+        last = max(head.branch for head in heads_of(wanted, self.branches))
+        return self.facts.ends[last] / self.facts.depth
+
+    def readout(self, name: str) -> nn.Module:
+        """The layer that reads the refiner's features of that name."""
+        return self.get_submodule(_layer(name))
 
     def compile_regions(self) -> None:
         """Compile the repeated parts and the read-outs with torch.compile, in place.
@@ -159,54 +200,137 @@ class FlowNetwork(nn.Module):
                 region.compile()
 
     def _regions(self) -> Iterator[nn.Module]:
-        readouts = (self.intermediate_velocity, self.velocity_readout, self.acceleration_readout)
-        yield from (readout for readout in readouts if readout is not None)
-        for owner in (self.backbone, self.refiner):
-            lists = [] if owner is None else [m for m in owner.children() if isinstance(m, nn.ModuleList)]
-            for blocks in lists:
-                yield from blocks
+        for name, child in self.named_children():
+            if isinstance(child, nn.ModuleList):
+                yield from child
+            elif name in ("backbone", "refiner"):
+                for blocks in (one for one in child.children() if isinstance(one, nn.ModuleList)):
+                    yield from blocks
+            else:
+                yield child
+
+    def _all(self, times: Tensor) -> Tensor:
+        return times if times.dim() == 2 else times.expand(self.branches, -1)
 
     def _flow(
-        self, x_t: Tensor, times_kN: Tensor, condition: Condition, last_only: bool, taps: tuple[int, ...]
+        self, x_t: Tensor, times_kN: Tensor, condition: Condition, last_only: bool, hidden: tuple[int, ...]
     ) -> Prediction:
-        backbone = self.backbone
-        stream = backbone.embed(x_t, condition)
-        patch_tokens = stream.tokens
-        velocities, accelerations, tapped = [], [], {}
-        for branch in range(self.branches):
-            start, stop = branch * self._stride, (branch + 1) * self._stride
-            c = backbone.condition(times_kN[branch], condition)
-            for depth in [tap for tap in taps if start < tap < stop]:
-                stream, start = backbone.run(stream, c, start, depth), depth
-                tapped[depth] = stream.tokens
-            stream = backbone.run(stream, c, start, stop)
-            if branch == self.branches - 1:
-                velocity = self.velocity_readout(stream.tokens, c)
-                self._require_shape("backbone", "a velocity", velocity, x_t)
-                velocities.append(velocity)
-            else:
-                if self.intermediate_velocity is not None and not last_only:
-                    velocities.append(self.intermediate_velocity(stream.tokens, c))
-                gap = times_kN[branch + 1] - times_kN[branch]
-                refinement = self.refiner(stream.tokens, patch_tokens, gap, branch)
-                self._require_shape("refiner", "tokens", refinement.tokens, stream.tokens)
-                if self.acceleration_readout is not None and not last_only:
-                    accelerations.append(self.acceleration_readout(refinement.acceleration, c))
+        stream = self.backbone.embed(x_t, condition)
+        patch_tokens, last = stream.tokens, self.branches - 1
+        velocities: list[Tensor] = []
+        read: dict[str, list[Tensor]] = {} if last_only else {name: [] for name in self.facts.readouts}
+        kept: dict[int, Tensor] = {}
+        for branch, end in enumerate(self.facts.ends):
+            stream, c = self._branch(stream, branch, times_kN[branch], condition, hidden, kept)
+            if branch == last or not last_only:
+                velocities.append(self._velocity(branch, stream.tokens, c, x_t))
+            if branch < last:
+                refinement = self._refine(stream, branch, patch_tokens, c, times_kN)
+                for name, found in read.items():
+                    found.append(self.readout(name)(refinement.features[name], c))
                 stream = stream.with_tokens(refinement.tokens)
-            if stop in taps:
-                tapped[stop] = stream.tokens
-        return Prediction(tuple(velocities), tuple(accelerations), tapped)
+            if end in hidden:
+                kept[end] = stream.tokens
+        return Prediction(tuple(velocities), {name: tuple(found) for name, found in read.items()}, kept)
+
+    def _heads(
+        self, x_t: Tensor, times_kN: Tensor, condition: Condition, wanted: set[Head]
+    ) -> dict[Head, Tensor]:
+        stream = self.backbone.embed(x_t, condition)
+        patch_tokens, last = stream.tokens, max(head.branch for head in wanted)
+        found: dict[Head, Tensor] = {}
+        for branch in range(last + 1):
+            stream, c = self._branch(stream, branch, times_kN[branch], condition, (), {})
+            before, after = Head(branch), Head(branch, refined=True)
+            if before in wanted:
+                found[before] = self._velocity(branch, stream.tokens, c, x_t)
+            if branch < last or after in wanted:
+                stream = stream.with_tokens(self._refine(stream, branch, patch_tokens, c, times_kN).tokens)
+            if after in wanted:
+                found[after] = self._velocity(branch, stream.tokens, c, x_t)
+        return found
+
+    def _branch(
+        self,
+        stream: Stream,
+        branch: int,
+        t: Tensor,
+        condition: Condition,
+        hidden: tuple[int, ...],
+        kept: dict[int, Tensor],
+    ) -> tuple[Stream, Tensor]:
+        """The stream at the end of a branch, and the condition vector there; fills ``kept`` on the way."""
+        ends = self.facts.ends
+        start, stop = ends[branch - 1] if branch else 0, ends[branch]
+        c = self.backbone.condition(t, condition)
+        for depth in [one for one in hidden if start < one < stop]:
+            stream, start = self.backbone.run(stream, c, start, depth), depth
+            kept[depth] = stream.tokens
+        return self.backbone.run(stream, c, start, stop), c
+
+    def _velocity(self, branch: int, tokens: Tensor, c: Tensor, like: Tensor) -> Tensor:
+        if branch == self.branches - 1:
+            layer: Any = self.velocity_readout
+        elif self.intermediate_velocities is not None:
+            layer = self.intermediate_velocities[branch]
+        else:
+            layer = self.intermediate_velocity
+        velocity: Tensor = layer(tokens, c)
+        self._require_shape("backbone", "a velocity", velocity, like)
+        return velocity
+
+    def _refine(
+        self, stream: Stream, branch: int, patch_tokens: Tensor, c: Tensor, times_kN: Tensor
+    ) -> Refinement:
+        boundary = Boundary(branch, patch_tokens, c, times_kN[branch], times_kN[branch + 1])
+        refinement: Refinement = self.refiner(stream, boundary)
+        self._require_shape("refiner", "tokens", refinement.tokens, stream.tokens)
+        missing = [name for name in self.facts.readouts if name not in refinement.features]
+        if missing:
+            raise PluginError(
+                f"{self._owner('refiner')} states the read-out '{missing[0]}' and its refinement has no such "
+                "features; put them into Refinement.features, and run thalweg plugins check on it"
+            )
+        return refinement
+
+    def _told(self, answer: Any, x: Tensor, times: Tensor, condition: Condition) -> Any:
+        """The answer; if it fails because inputs are elsewhere or of another type, that is told."""
+        try:
+            return answer()
+        except (RuntimeError, TypeError) as error:
+            inputs = {"x_t": x, "times": times, "condition.dropped": condition.dropped}
+            if condition.text is not None:
+                inputs["condition.text"] = condition.text.tokens
+            fault = asked.explain(error, next(self.parameters(), None), inputs)
+            if fault is None:
+                raise
+            raise fault from error
 
     def _require_shape(self, kind: str, what: str, found: Tensor, like: Tensor) -> None:
         if found.shape == like.shape:
             return
-        owner = self.backbone if kind == "backbone" else self.refiner
-        named, module = self.composition.get(kind), type(owner).__module__
-        whose = f"{type(owner).__qualname__} of {module}"
-        if named:
-            name = named["type"]
-            whose = f"{kind} '{name}' of {registry().origin(kind, name)} ({module})"
         raise PluginError(
-            f"{whose} gives {what} of shape {tuple(found.shape)} where {tuple(like.shape)} is needed; "
-            "mend it, and run thalweg plugins check on it"
+            f"{self._owner(kind)} gives {what} of shape {tuple(found.shape)} where {tuple(like.shape)} is "
+            "needed; fix it, and run thalweg plugins check on it"
         )
+
+    def _owner(self, kind: str) -> str:
+        owner = self.backbone if kind == "backbone" else self.refiner
+        module = type(owner).__module__
+        named = self.owners.get(kind)
+        return f"{named} ({module})" if named else f"{type(owner).__qualname__} of {module}"
+
+
+def _layer(name: str) -> str:
+    return f"{name}_readout"
+
+
+def _names(refiner: Any) -> tuple[str, ...]:
+    names: Any = getattr(refiner, "readouts", None)
+    whole = isinstance(names, tuple | list) and all(isinstance(name, str) for name in names)
+    if not whole or any(not name.isidentifier() or name == "velocity" for name in names):
+        raise PluginError(
+            f"{type(refiner).__qualname__} of {type(refiner).__module__} has readouts {names!r}; it must be "
+            "a tuple of names such as ('acceleration',), or () for none, and 'velocity' is taken"
+        )
+    return tuple(names)

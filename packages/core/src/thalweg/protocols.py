@@ -22,15 +22,15 @@ from thalweg.interpolant import Interpolant
 from thalweg.told import Settled, Told
 from thalweg.types import (
     Batch,
+    Boundary,
     Condition,
     ConditionalVelocity,
     EncodedCaptions,
     Features,
     Increments,
     ObjectiveValue,
-    Plan,
-    Prediction,
     Refinement,
+    Step,
     Stream,
     VelocityField,
 )
@@ -44,7 +44,7 @@ class Backbone(Protocol):
         depth: number of blocks.
         width: D, the width of its tokens.
         heads: attention heads.
-        grid: tokens per column and per row.
+        grid: tokens per column and per row; (1, 1) of one whose data have no places.
     """
 
     depth: int
@@ -65,34 +65,27 @@ class Backbone(Protocol):
         ...
 
     def readout(self) -> nn.Module:
-        """A new layer ``(tokens_NTD, c_ND) -> x_NCHW``, giving zero at initialisation."""
+        """A new layer ``(tokens, c) -> x`` of the data's shape, giving zero at initialisation."""
         ...
 
 
 @runtime_checkable
 class Refiner(Protocol):
-    """What stands between the branches.
+    """What stands between the branches. It may be one module for all boundaries, or have one for each.
 
     Attributes:
-        has_acceleration: whether its refinements carry acceleration features.
+        readouts: names of the read-outs that it feeds, such as ``("acceleration",)``; often none. The network
+            has a layer for each, shared by all boundaries, and an objective reads what it gives.
     """
 
-    has_acceleration: bool
+    readouts: tuple[str, ...]
 
-    def __call__(
-        self,
-        tokens: Float[Tensor, "N T D"],
-        patch_tokens: Float[Tensor, "N T D"],
-        time_gap: Float[Tensor, " N"],
-        boundary: int,
-    ) -> Refinement:
-        """Turn the output of branch ``boundary`` (from 0) into the input of the next one.
+    def __call__(self, stream: Stream, boundary: Boundary) -> Refinement:
+        """Turn what a branch wrote into what the next one reads.
 
         Args:
-            tokens: output of the branch.
-            patch_tokens: input of block 1, the noisy image with positions.
-            time_gap: t_{i+1} - t_i.
-            boundary: 0..k-2, where the refiner stands.
+            stream: tokens as the branch left them, and the context beside them, which stays as it is.
+            boundary: which one it is, the patch tokens, the condition, and the times on both sides.
         """
         ...
 
@@ -101,9 +94,10 @@ class Refiner(Protocol):
 class Objective(Protocol):
     """One term of the training loss.
 
-    An objective that is a ``torch.nn.Module`` is trained along. It may state three things besides: ``taps``,
-    numbers of blocks after which it wants the network's tokens; ``needs_images``, whether batches must
-    bring the clean images; and ``stop_after``, the steps after which it is left out.
+    An objective that is a ``torch.nn.Module`` is trained along. It may state four things besides:
+    ``hidden``, numbers of blocks after which it wants the network's hidden states; ``needs_images``, whether
+    batches must bring the clean images; ``stop_after``, the steps after which it is left out; and
+    ``of_batch``, true of a loss in which the samples of a batch meet, of those that a process holds at once.
 
     Attributes:
         weight: its coefficient in the sum.
@@ -111,8 +105,12 @@ class Objective(Protocol):
 
     weight: float
 
-    def __call__(self, plan: Plan, prediction: Prediction, batch: Batch) -> ObjectiveValue:
-        """The loss of every sample, unweighted."""
+    def __call__(self, step: Step) -> ObjectiveValue:
+        """The loss of every sample, or of the batch, unweighted.
+
+        Args:
+            step: question and answer, the batch, and the network to ask again.
+        """
         ...
 
 

@@ -23,7 +23,7 @@ Time runs from data to noise: t = 0 is data, t = 1 is noise, and the velocity is
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import attrs
 import torch
@@ -35,16 +35,19 @@ from thalweg.interpolant import Interpolant
 
 __all__ = [
     "Batch",
+    "Boundary",
     "Condition",
     "ConditionalVelocity",
     "EncodedCaptions",
     "Facts",
     "Features",
+    "Head",
     "Increments",
     "ObjectiveValue",
     "Plan",
     "Prediction",
     "Refinement",
+    "Step",
     "Stream",
     "Text",
     "VelocityField",
@@ -236,16 +239,51 @@ class Stream(NamedTuple):
         return self._replace(tokens=tokens)
 
 
+class Boundary(NamedTuple):
+    """Where a refiner stands: between a branch and the next one.
+
+    Attributes:
+        number: of the branch that ended, from 0: 0..k-2.
+        patch_tokens: input of block 1, the noisy data with positions.
+        c: the condition vector that the branch's blocks were modulated by.
+        time: t_i of the branch that ended.
+        next_time: t_{i+1} of the one that follows.
+    """
+
+    number: int
+    patch_tokens: Float[Tensor, "N T D"]
+    c: Float[Tensor, "N D"]
+    time: Float[Tensor, " N"]
+    next_time: Float[Tensor, " N"]
+
+    @property
+    def gap(self) -> Float[Tensor, " N"]:
+        """t_{i+1} - t_i."""
+        return self.next_time - self.time
+
+
 class Refinement(NamedTuple):
     """What a refiner hands on from one branch to the next.
 
     Attributes:
         tokens: what the next branch reads.
-        acceleration: features from which the acceleration layer reads; None without acceleration.
+        features: what its read-outs read, by the names in the refiner's ``readouts``.
     """
 
     tokens: Float[Tensor, "N T D"]
-    acceleration: Float[Tensor, "N T D"] | None = None
+    features: Mapping[str, Float[Tensor, "N T D"]] = MappingProxyType({})
+
+
+class Head(NamedTuple):
+    """One of the places at which a network reads a velocity.
+
+    Attributes:
+        branch: at the end of which branch, from 0; -1 is the last.
+        refined: from the tokens that the refiner hands on there, in place of those that the branch wrote.
+    """
+
+    branch: int
+    refined: bool = False
 
 
 class Prediction(NamedTuple):
@@ -254,13 +292,76 @@ class Prediction(NamedTuple):
     Attributes:
         velocities: one per branch, the last one being the model's velocity; only the last one if
             the network was asked for nothing more.
-        accelerations: one per intermediate branch, or none.
-        taps: tokens read on the way, by the number of blocks passed, for alignment objectives.
+        readouts: what the refiner's features read, by name, one per boundary; empty if the network was
+            asked for nothing more.
+        hidden: hidden states by the number of blocks passed; at a boundary, what the next branch reads.
     """
 
     velocities: tuple[Float[Tensor, "N *shape"], ...]
-    accelerations: tuple[Float[Tensor, "N *shape"], ...] = ()
-    taps: Mapping[int, Float[Tensor, "N T D"]] = MappingProxyType({})
+    readouts: Mapping[str, tuple[Float[Tensor, "N *shape"], ...]] = MappingProxyType({})
+    hidden: Mapping[int, Float[Tensor, "N T D"]] = MappingProxyType({})
+
+
+class AskedNetwork(Protocol):
+    """A network as an objective may ask it again."""
+
+    def __call__(
+        self,
+        x_t: Float[Tensor, "N *shape"],
+        times: Float[Tensor, "k N"] | Float[Tensor, " N"],
+        condition: Condition | None = None,
+        *,
+        last_only: bool = False,
+        hidden: tuple[int, ...] = (),
+    ) -> Prediction:
+        """As :meth:`thalweg.network.FlowNetwork.forward`."""
+        ...
+
+
+class TrainedNetwork(AskedNetwork, Protocol):
+    """The network that is trained, as an objective may ask it again: with gradients."""
+
+    def jvp(
+        self,
+        x_t: Float[Tensor, "N *shape"],
+        times: Float[Tensor, "k N"],
+        condition: Condition | None,
+        d_x: Float[Tensor, "N *shape"],
+        d_times: Float[Tensor, "k N"],
+    ) -> Prediction:
+        """The derivative of its answer along (d_x, d_times): a Jacobian-vector product, without gradients.
+
+        Args:
+            x_t: where.
+            times: when, one a branch and sample.
+            condition: held fixed.
+            d_x: direction in x_t.
+            d_times: direction in the times.
+        """
+        ...
+
+
+@attrs.frozen(eq=False)
+class Step:
+    """What an objective sees of one training step.
+
+    Attributes:
+        plan: what the network was asked, and the right answer.
+        prediction: what it answered.
+        batch: the same samples.
+        network: the network itself, to ask again.
+        averaged: the network with its averaged weights, which gives no gradients; None where there are none.
+        number: of the step, counted from 0.
+        total: steps of the whole run.
+    """
+
+    plan: Plan
+    prediction: Prediction
+    batch: Batch
+    network: TrainedNetwork
+    averaged: AskedNetwork | None = None
+    number: int = 0
+    total: int = 1
 
 
 @attrs.frozen(eq=False)
@@ -268,11 +369,12 @@ class ObjectiveValue:
     """What an objective says of one batch.
 
     Attributes:
-        total: the loss of each sample, to be averaged, weighted and differentiated.
+        total: the loss of each sample, to be averaged, weighted and differentiated; of an objective that
+            is a loss of the batch, one number.
         parts: batch means worth a curve of their own, such as each branch's error; detached.
     """
 
-    total: Float[Tensor, " N"]
+    total: Float[Tensor, " N"] | Float[Tensor, ""]
     parts: Mapping[str, Float[Tensor, ""]] = attrs.field(factory=dict)
 
 

@@ -1,11 +1,10 @@
 """Plain deep supervision: the next branch reads what the last one wrote (DeepFlow, equation 4)."""
 
 import attrs
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
 from thalweg.facts import Facts
-from thalweg.types import Refinement
+from thalweg.types import Boundary, Refinement, Stream
 
 
 @attrs.frozen
@@ -20,14 +19,8 @@ class PlainConfig:
 class Plain(nn.Module):
     """See :class:`PlainConfig`. Fulfils :class:`thalweg.protocols.Refiner`."""
 
-    has_acceleration = False
+    readouts = ()
 
-    def forward(
-        self,
-        tokens: Float[Tensor, "N T D"],
-        patch_tokens: Float[Tensor, "N T D"],  # noqa: ARG002 - part of the contract
-        time_gap: Float[Tensor, " N"],  # noqa: ARG002 - the same
-        boundary: int,  # noqa: ARG002 - the same
-    ) -> Refinement:
+    def forward(self, stream: Stream, boundary: Boundary) -> Refinement:  # noqa: ARG002 - part of the contract
         """The tokens as they are."""
-        return Refinement(tokens)
+        return Refinement(stream.tokens)

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from thalweg.facts import Facts
 from thalweg.layers import MLP, TimeEmbedding, attend, layer_norm, linear, modulate, zero_linear
-from thalweg.types import Refinement
+from thalweg.types import Boundary, Refinement, Stream
 
 
 @attrs.frozen
@@ -117,20 +117,15 @@ class Vera(nn.Module):
 
     def __init__(self, config: VeraConfig, facts: Facts) -> None:
         super().__init__()
-        self.has_acceleration = config.acceleration
+        self.readouts = ("acceleration",) if config.acceleration else ()
         # One embedder serves all boundaries; its width is that of what it modulates.
         self.time_gap = TimeEmbedding(2 * facts.width if config.acceleration else facts.width)
         self.blocks = nn.ModuleList(
             VeraBlock(config, facts.width, facts.heads) for _ in range(facts.branches - 1)
         )
 
-    def forward(
-        self,
-        tokens: Float[Tensor, "N T D"],
-        patch_tokens: Float[Tensor, "N T D"],
-        time_gap: Float[Tensor, " N"],
-        boundary: int,
-    ) -> Refinement:
-        """Refine the velocity tokens of branch ``boundary`` for the next one."""
-        refined, features = self.blocks[boundary](tokens, patch_tokens, self.time_gap(time_gap))
-        return Refinement(refined, features)
+    def forward(self, stream: Stream, boundary: Boundary) -> Refinement:
+        """Refine the velocity tokens of the branch that ended for the next one."""
+        block = self.blocks[boundary.number]
+        refined, features = block(stream.tokens, boundary.patch_tokens, self.time_gap(boundary.gap))
+        return Refinement(refined, {} if features is None else {"acceleration": features})

@@ -126,6 +126,10 @@ class SamplingConfig:
     seed: int = attrs.field(default=0, validator=SEED)
 
 
+def _as_branches(branches: Any) -> Any:
+    return tuple(branches) if isinstance(branches, list) else branches
+
+
 @attrs.frozen(kw_only=True)
 class RunConfig:
     """A complete run: what a recipe holds.
@@ -137,7 +141,9 @@ class RunConfig:
         name: what the run is called, and by default its folder below ``runs/``; a recipe's file name if it
             states none.
         seed: of everything that is drawn in training.
-        branches: k, the number of branches that the backbone is cut into.
+        branches: k equal branches that the backbone is cut into, or the depths at which they end.
+        intermediate_readouts: whether the branches before the last share one read-out, as in the paper, or
+            have each its own.
         data: the data set.
         backbone: the transformer.
         refiner: what stands between the branches; none for one branch.
@@ -150,7 +156,8 @@ class RunConfig:
 
     name: str = attrs.field(default="run", validator=check_name)
     seed: int = attrs.field(default=0, validator=SEED)
-    branches: int = attrs.field(default=1, validator=and_(ge(1), le(MOST_BRANCHES)))
+    branches: int | tuple[int, ...] = attrs.field(default=1, converter=_as_branches)
+    intermediate_readouts: Literal["shared", "own"] = "shared"
     data: Any = component_field("dataset")
     backbone: Any = component_field("backbone")
     refiner: Any = component_field("refiner", None, optional=True)
@@ -161,8 +168,13 @@ class RunConfig:
     loggers: dict[str, Any] = component_table("logger")
 
     @branches.validator
-    def _refined(self, _: object, branches: int) -> None:
-        if branches > 1 and self.refiner is None:
-            raise ConfigError(f"{branches} branches need a refiner between them, such as refiner=plain")
-        if branches == 1 and self.refiner is not None:
+    def _refined(self, _: object, branches: int | tuple[int, ...]) -> None:
+        count = len(branches) if isinstance(branches, tuple) else branches
+        if not 1 <= count <= MOST_BRANCHES:
+            raise ConfigError(f"must be at least 1 and at most {MOST_BRANCHES:,} branches, got {count}")
+        if isinstance(branches, tuple) and (branches[0] < 1 or list(branches) != sorted(set(branches))):
+            raise ConfigError(f"must be depths that rise from at least 1, got {list(branches)}")
+        if count > 1 and self.refiner is None:
+            raise ConfigError(f"{count} branches need a refiner between them, such as refiner=plain")
+        if count == 1 and self.refiner is not None:
             raise ConfigError("one branch leaves the refiner nothing to do: set branches=2 or refiner=none")

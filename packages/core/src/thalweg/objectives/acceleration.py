@@ -4,9 +4,13 @@ import attrs
 import torch
 from attrs.validators import ge
 
+from thalweg.broadcasting import like, sample_mean
 from thalweg.errors import ConfigError
 from thalweg.facts import Facts
-from thalweg.types import Batch, ObjectiveValue, Plan, Prediction
+from thalweg.types import ObjectiveValue, Step
+
+READOUT = "acceleration"
+"""What the refiner calls the features that it is read from."""
 
 
 @attrs.frozen
@@ -26,16 +30,16 @@ class AccelerationConfig:
         """Build it.
 
         Raises:
-            ConfigError: if the network has one branch, or a refiner that makes no acceleration.
+            ConfigError: if the network has one branch, or a refiner without such a read-out.
         """
         if facts.branches == 1:
             raise ConfigError(
                 "objectives.acceleration needs intermediate branches and the network has one; "
                 "set branches above 1 or leave the objective out"
             )
-        if not facts.accelerates:
+        if READOUT not in facts.readouts:
             raise ConfigError(
-                "objectives.acceleration needs a refiner that makes accelerations, such as vera with "
+                "objectives.acceleration needs a refiner with a read-out 'acceleration', such as vera with "
                 "acceleration = true; change the refiner or leave the objective out"
             )
         return Acceleration(self.weight)
@@ -47,14 +51,14 @@ class Acceleration:
     def __init__(self, weight: float) -> None:
         self.weight = weight
 
-    def __call__(self, plan: Plan, prediction: Prediction, batch: Batch) -> ObjectiveValue:  # noqa: ARG002
+    def __call__(self, step: Step) -> ObjectiveValue:
         """sum_i mean((x_{t_i} + v_i d + a_i d^2 / 2 - x_0)^2) with d = -t_i and v_i detached."""
-        errors = []
-        for branch, acceleration in enumerate(prediction.accelerations):
-            gap = -plan.times[branch].view(-1, 1, 1, 1)
-            velocity = prediction.velocities[branch].detach().float()
+        plan, errors = step.plan, []
+        for branch, acceleration in enumerate(step.prediction.readouts[READOUT]):
+            gap = -like(plan.times[branch], plan.clean)
+            velocity = step.prediction.velocities[branch].detach().float()
             reached = plan.x_at(branch) + velocity * gap + acceleration.float() * gap.square() / 2
-            errors.append((reached - plan.clean).square().mean(dim=(1, 2, 3)))
+            errors.append(sample_mean((reached - plan.clean).square()))
         errors_kN = torch.stack(errors)
         means_k = errors_kN.detach().mean(dim=1)
         parts = {f"branch_{index + 1}": mean for index, mean in enumerate(means_k)}

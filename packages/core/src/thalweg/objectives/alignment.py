@@ -20,7 +20,7 @@ from thalweg.facts import Facts
 from thalweg.layers import MLP
 from thalweg.plugins import build_component
 from thalweg.protocols import Teacher
-from thalweg.types import Batch, ObjectiveValue, Plan, Prediction
+from thalweg.types import Batch, ObjectiveValue, Prediction, Step
 
 _PLACES: Any = optional([min_len(1), deep_iterable(ge(1))])
 
@@ -64,7 +64,7 @@ class AlignmentConfig:
                     "objectives.alignment reads after refiners and the network has none; say after how many "
                     "blocks to read, as in objectives.alignment.after=[8]"
                 )
-            after = tuple(facts.depth * branch // facts.branches for branch in range(1, facts.branches))
+            after = facts.ends[:-1]
         if max(after) > facts.depth:
             raise ConfigError(
                 f"objectives.alignment.after is {list(after)} and the network has {facts.depth} blocks; "
@@ -90,39 +90,44 @@ class Alignment(nn.Module):
     """See :class:`AlignmentConfig`. Fulfils :class:`thalweg.protocols.Objective`.
 
     Attributes:
-        taps: numbers of blocks after which it reads.
+        hidden: numbers of blocks after which it reads.
         needs_images: whether batches must bring the clean images.
     """
 
     def __init__(
-        self, config: AlignmentConfig, taps: Sequence[int], facts: Facts, width: int, teacher: Teacher | None
+        self,
+        config: AlignmentConfig,
+        hidden: Sequence[int],
+        facts: Facts,
+        width: int,
+        teacher: Teacher | None,
     ) -> None:
         super().__init__()
         self.weight, self.stop_after = config.weight, config.stop_after
-        self.taps, self.needs_images = tuple(taps), teacher is not None
+        self.hidden, self.needs_images = tuple(hidden), teacher is not None
         self._name, self._grid = config.teacher.name, facts.grid
         # In a tuple, so that it is none of the parameters that are trained, averaged and saved.
         self._teacher = (teacher,)
-        self.projectors = nn.ModuleList(MLP([facts.width, *config.channels, width], "silu") for _ in taps)
+        self.projectors = nn.ModuleList(MLP([facts.width, *config.channels, width], "silu") for _ in hidden)
 
     def project(self, prediction: Prediction) -> list[Float[Tensor, "N T F"]]:
         """What each projector makes of its tokens."""
         return [
-            projector(prediction.taps[tap].float())
-            for tap, projector in zip(self.taps, self.projectors, strict=True)
+            projector(prediction.hidden[depth].float())
+            for depth, projector in zip(self.hidden, self.projectors, strict=True)
         ]
 
-    def forward(self, plan: Plan, prediction: Prediction, batch: Batch) -> ObjectiveValue:  # noqa: ARG002
+    def forward(self, step: Step) -> ObjectiveValue:
         """-cos(projected, teacher's), mean over tokens and read-outs."""
-        seen_NTF = self._seen(batch)
+        seen_NTF = self._seen(step.batch)
         losses_RN = torch.stack(
             [
                 -functional.cosine_similarity(one, seen_NTF, dim=-1).mean(dim=1)
-                for one in self.project(prediction)
+                for one in self.project(step.prediction)
             ]
         )
         means_R = losses_RN.detach().mean(dim=1)
-        parts = {f"after_{tap}": mean for tap, mean in zip(self.taps, means_R, strict=True)}
+        parts = {f"after_{depth}": mean for depth, mean in zip(self.hidden, means_R, strict=True)}
         return ObjectiveValue(losses_RN.mean(dim=0), parts if len(parts) > 1 else {})
 
     def _seen(self, batch: Batch) -> Float[Tensor, "N T F"]:

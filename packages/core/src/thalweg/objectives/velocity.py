@@ -4,8 +4,9 @@ import attrs
 import torch
 from attrs.validators import ge
 
+from thalweg.broadcasting import sample_mean
 from thalweg.facts import Facts
-from thalweg.types import Batch, ObjectiveValue, Plan, Prediction
+from thalweg.types import ObjectiveValue, Step
 
 
 @attrs.frozen
@@ -32,10 +33,10 @@ class Velocity:
     def __init__(self, weight: float, beta: float) -> None:
         self.weight, self.beta = weight, beta
 
-    def __call__(self, plan: Plan, prediction: Prediction, batch: Batch) -> ObjectiveValue:  # noqa: ARG002
+    def __call__(self, step: Step) -> ObjectiveValue:
         """sum_i beta_i mean((v_i - V)^2), the mean over a sample's elements."""
         errors_kN = torch.stack(
-            [(v.float() - plan.velocity).square().mean(dim=(1, 2, 3)) for v in prediction.velocities]
+            [sample_mean((v.float() - step.plan.velocity).square()) for v in step.prediction.velocities]
         )
         betas_k = torch.full((len(errors_kN),), self.beta, device=errors_kN.device)
         betas_k[-1] = 1.0

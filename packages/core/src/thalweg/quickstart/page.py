@@ -11,6 +11,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from thalweg.branches import count_of
 from thalweg.data.grid import grid, png_bytes
 from thalweg.protocols import Dataset
 from thalweg.quickstart.judging import DISTANCE, Judge, real_digits
@@ -155,17 +156,18 @@ def _curves(models: Sequence["Model"]) -> tuple[Chart, ...]:
             "mean squared error",
             tuple(
                 _curve(model, f"velocity/branch_{branch}", f"branch {branch}")
-                for branch in range(1, model.config.branches + 1)
+                for branch in range(1, count_of(model.config.branches) + 1)
             ),
             "Each branch's own error, without its coefficient; the last branch is the model's velocity."
-            if model.config.branches > 1
+            if count_of(model.config.branches) > 1
             else "The only branch is the model's velocity.",
             smooth=5,
         )
         for model in models
     ]
     last = [
-        _curve(model, f"validation/velocity/branch_{model.config.branches}", model.name) for model in models
+        _curve(model, f"validation/velocity/branch_{count_of(model.config.branches)}", model.name)
+        for model in models
     ]
     charts.append(
         Chart(

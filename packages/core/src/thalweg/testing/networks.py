@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from typing import Any
 
-import attrs
 import torch
 
 from thalweg.composition import assemble
@@ -14,7 +13,7 @@ from thalweg.plugins import registry
 from thalweg.testing.numbers import awake, captions, draws
 from thalweg.testing.reference import ReferenceBackboneConfig, ReferenceRefinerConfig
 from thalweg.testing.subject import Subject
-from thalweg.types import Condition
+from thalweg.types import Boundary, Condition, Stream
 
 REFERENCE = "the reference backbone"
 
@@ -48,7 +47,7 @@ def network(
     device: str = "cpu",
 ) -> FlowNetwork:
     """A network of two configs as :func:`thalweg.compose` makes it, initialised under seed 0."""
-    return assemble(backbone, refiner, attrs.evolve(facts, branches=branches), device=device)
+    return assemble(backbone, refiner, facts, branches, device=device)
 
 
 def stirred(backbone: Any, refiner: Any, branches: int, facts: Facts, std: float = 0.1) -> FlowNetwork:
@@ -61,6 +60,15 @@ def asked(facts: Facts, branches: int, seed: int = 0, count: int = 2) -> tuple[A
     """x_t, times and condition of some samples."""
     times = torch.rand(branches, count, generator=torch.Generator().manual_seed(seed))
     return draws(count, *facts.shape, seed=seed), times, conditioned(facts, count)
+
+
+def between(net: FlowNetwork, number: int = 0, seed: int = 0) -> tuple[Stream, Boundary]:
+    """What a network's refiner is handed at a boundary, of two samples."""
+    facts = net.facts
+    tokens, patch_tokens = draws(2, 2, facts.grid[0] * facts.grid[1], facts.width, seed=seed).unbind()
+    time = torch.tensor([0.7, 0.2])
+    c = draws(2, facts.width, seed=seed + 1)
+    return Stream(tokens), Boundary(number, patch_tokens, c, time, time + torch.tensor([0.01, -0.004]))
 
 
 def conditioned(facts: Facts, count: int = 2, seed: int = 0) -> Condition:

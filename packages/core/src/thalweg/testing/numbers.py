@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from thalweg.facts import Facts, StoredFeatures
 from thalweg.testing.rules import require
-from thalweg.types import Text
+from thalweg.types import Prediction, Text
 
 FACTS = Facts(
     shape=(4, 8, 8),
@@ -18,7 +18,7 @@ FACTS = Facts(
     width=32,
     heads=4,
     grid=(4, 4),
-    accelerates=True,
+    readouts=("acceleration",),
     features={"teacher": StoredFeatures((4, 4), 6, {})},
 )
 """A small world, unless a subject states another."""
@@ -33,6 +33,12 @@ def images(*shape: int, seed: int = 0) -> Tensor:
     """Bytes 0..255 of a shape, the same for a seed."""
     generator = torch.Generator().manual_seed(seed)
     return torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+
+
+def outputs(prediction: Prediction) -> tuple[Tensor, ...]:
+    """All that a network predicts."""
+    read = (one for found in prediction.readouts.values() for one in found)
+    return (*prediction.velocities, *read)
 
 
 def awake(module: nn.Module, std: float = 0.1) -> Any:

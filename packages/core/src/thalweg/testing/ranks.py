@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from thalweg.testing.numbers import draws
+from thalweg.testing.numbers import draws, outputs
 from thalweg.testing.rules import require
 from thalweg.testing.subject import Subject
 
@@ -38,7 +38,7 @@ def gradients(net: nn.Module, question: tuple[Any, ...], rows: slice = slice(Non
     prediction = net(x[index], times[:, index], condition.select(index))
     losses = [
         (out * draws(len(x), *out.shape[1:], seed=i)[index]).flatten(1).sum(dim=1).mean()
-        for i, out in enumerate((*prediction.velocities, *prediction.accelerations))
+        for i, out in enumerate(outputs(prediction))
     ]
     torch.stack(losses).sum().backward()
     return {

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from thalweg.facts import Facts
 from thalweg.layers import MLP, TimeEmbedding, layer_norm, linear, modulate, zero_linear
-from thalweg.types import Condition, Refinement, Stream
+from thalweg.types import Boundary, Condition, Refinement, Stream
 
 _PATCH = 2
 _WIDTH = 32
@@ -113,19 +113,15 @@ class ReferenceRefinerConfig:
 class ReferenceRefiner(nn.Module):
     """See :class:`ReferenceRefinerConfig`."""
 
-    has_acceleration = True
+    readouts = ("acceleration",)
 
     def __init__(self, facts: Facts) -> None:
         super().__init__()
         self.layers = nn.ModuleList(linear(facts.width, 2 * facts.width) for _ in range(facts.branches - 1))
 
-    def forward(
-        self,
-        tokens: Float[Tensor, "N T D"],
-        patch_tokens: Float[Tensor, "N T D"],
-        time_gap: Float[Tensor, " N"],
-        boundary: int,
-    ) -> Refinement:
+    def forward(self, stream: Stream, boundary: Boundary) -> Refinement:
         """The tokens moved along the acceleration that is read from them."""
-        acceleration, change = self.layers[boundary](tokens + patch_tokens).chunk(2, dim=-1)
-        return Refinement(tokens + change + time_gap[:, None, None] * acceleration, acceleration)
+        read = self.layers[boundary.number](stream.tokens + boundary.patch_tokens)
+        acceleration, change = read.chunk(2, dim=-1)
+        moved = stream.tokens + change + boundary.gap[:, None, None] * acceleration
+        return Refinement(moved, {"acceleration": acceleration})

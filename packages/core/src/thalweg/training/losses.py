@@ -10,7 +10,8 @@ from thalweg.network import FlowNetwork
 from thalweg.planner import Planner
 from thalweg.protocols import Objective, Split
 from thalweg.randomness import generator
-from thalweg.types import Batch, Plan
+from thalweg.training.again import Again
+from thalweg.types import AskedNetwork, Batch, Plan, Step
 
 Frames = Callable[[Tensor], Tensor | None]
 """Clean samples as images 0..255; None where they are none."""
@@ -26,13 +27,23 @@ class Losses(nn.Module):
         network: what is trained.
         objectives: by the name that their numbers bear.
         frames: shows the clean samples to objectives that look at images.
+        steps: of the whole run, which objectives may follow.
+
+    Attributes:
+        averaged: asks the network with its averaged weights, for objectives; None while there are none.
     """
 
     def __init__(
-        self, network: FlowNetwork, objectives: Mapping[str, Objective], frames: Frames = lambda _: None
+        self,
+        network: FlowNetwork,
+        objectives: Mapping[str, Objective],
+        frames: Frames = lambda _: None,
+        *,
+        steps: int = 1,
     ) -> None:
         super().__init__()
-        self.network = network
+        self.network, self._steps = network, steps
+        self.averaged: AskedNetwork | None = None
         self.named, self._frames = dict(objectives), frames
         self.objectives = nn.ModuleDict(
             {name: objective for name, objective in objectives.items() if isinstance(objective, nn.Module)}
@@ -50,16 +61,18 @@ class Losses(nn.Module):
         total; ``<objective>/<part>`` what it reports beside it.
         """
         taken = {name: one for name, one in self.named.items() if not _stopped(one, step)}
-        taps = {tap for one in taken.values() for tap in getattr(one, "taps", ())}
-        prediction = self.network(plan.x_t, plan.times, batch.condition, taps=tuple(sorted(taps)))
+        hidden = {depth for one in taken.values() for depth in getattr(one, "hidden", ())}
+        prediction = self.network(plan.x_t, plan.times, batch.condition, hidden=tuple(sorted(hidden)))
+        again = Again(self.network, _precision(plan.x_t.device.type))
         # Sums of squares in float32: bfloat16 keeps three digits.
         with torch.autocast(plan.x_t.device.type, enabled=False):
             if any(getattr(one, "needs_images", False) for one in taken.values()):
                 batch = attrs.evolve(batch, images=self._frames(batch.clean))
+            seen = Step(plan, prediction, batch, again, self.averaged, step, self._steps)
             numbers: dict[str, Tensor] = {}
             losses = []
             for name, objective in taken.items():
-                value = objective(plan, prediction, batch)
+                value = objective(seen)
                 total = value.total.float().mean()
                 losses.append(objective.weight * total)
                 numbers[name] = total.detach()
@@ -79,6 +92,12 @@ def has_unused(losses: Losses, planner: Planner, split: Split, seed: int) -> boo
     unused = any(parameter.grad is None for parameter in losses.parameters() if parameter.requires_grad)
     losses.zero_grad(set_to_none=True)
     return unused
+
+
+def _precision(device: str) -> Callable[[], torch.autocast]:
+    """Makes autocast as it is now, for what is asked while it is off."""
+    enabled, dtype = torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)
+    return lambda: torch.autocast(device, dtype, enabled=enabled)
 
 
 def _stopped(objective: Objective, step: int) -> bool:

@@ -66,7 +66,8 @@ def build(
             f"the network is built for shape {facts.shape} and {facts.classes} classes, the data have shape "
             f"{dataset.facts.shape} and {dataset.facts.classes} classes; build it with the data set's facts"
         )
-    stated = {"branches": config.branches, "interpolant": config.plan.interpolant}
+    branches = config.branches if isinstance(config.branches, int) else list(config.branches)
+    stated = {"branches": branches, "interpolant": config.plan.interpolant}
     for name, value in stated.items():
         if network.composition.get(name, value) != value:
             raise ConfigError(

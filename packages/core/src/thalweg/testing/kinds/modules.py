@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from thalweg.network import FlowNetwork
 from thalweg.testing import ranks
-from thalweg.testing.networks import asked, backbones, network, refiners, stirred
-from thalweg.testing.numbers import captions, draws, require_near, require_shape
+from thalweg.testing.networks import asked, backbones, between, network, refiners, stirred
+from thalweg.testing.numbers import captions, draws, outputs, require_near, require_shape
 from thalweg.testing.rules import require, rule
 from thalweg.testing.subject import Subject
-from thalweg.types import Condition, Prediction
+from thalweg.types import Boundary, Condition, Stream
 
 BRANCHES = 4
 _LARGE = (4, 32, 32)
@@ -46,11 +46,6 @@ def branches_of(subject: Subject, backbone: Any) -> int:
     return found[0]
 
 
-def outputs(prediction: Prediction) -> tuple[Tensor, ...]:
-    """All that a network predicts."""
-    return (*prediction.velocities, *prediction.accelerations)
-
-
 @rule("backbone", "refiner")
 def it_works_with_every_partner(subject: Subject) -> None:
     """Between the branches of every registered backbone (or with every refiner), on every shape."""
@@ -60,9 +55,9 @@ def it_works_with_every_partner(subject: Subject) -> None:
             facts = attrs.evolve(subject.facts, shape=shape)
             net = stirred(backbone, refiner, branches, facts)
             prediction = net(*asked(facts, branches))
-            count = branches - 1 if net.refiner.has_acceleration else 0
             require(len(prediction.velocities) == branches, f"with {name} a velocity is missing")
-            require(len(prediction.accelerations) == count, f"with {name} an acceleration is missing")
+            for read, found in prediction.readouts.items():
+                require(len(found) == branches - 1, f"with {name} the read-out '{read}' is missing somewhere")
             for out in outputs(prediction):
                 require_shape(f"with {name} a prediction", out, (2, *shape))
                 require(torch.isfinite(out).all(), f"with {name} a prediction is not finite")
@@ -147,7 +142,7 @@ def torch_compile_gives_the_same_numbers(subject: Subject) -> None:
     _, backbone, refiner = next(pairs(subject))
     net = stirred(backbone, refiner, branches_of(subject, backbone), subject.facts)
     alone: nn.Module = _Through(net.backbone) if subject.kind == "backbone" else _Between(net.refiner)
-    question = asked(subject.facts, 1) if subject.kind == "backbone" else _tokens(net)
+    question = asked(subject.facts, 1) if subject.kind == "backbone" else _between(net)
     expected, gradients = _differentiated(alone, alone, question)
     torch._dynamo.reset()
     try:
@@ -201,14 +196,14 @@ class _Between(nn.Module):
         super().__init__()
         self.refiner = refiner
 
-    def forward(self, tokens: Tensor, patch_tokens: Tensor, gap: Tensor) -> tuple[Tensor, ...]:
-        found = self.refiner(tokens, patch_tokens, gap, 0)
-        return tuple(one for one in found if one is not None)
+    def forward(self, stream: Stream, boundary: Boundary) -> tuple[Tensor, ...]:
+        found = self.refiner(stream, boundary)
+        return found.tokens, *found.features.values()
 
 
-def _tokens(net: FlowNetwork) -> tuple[Any, ...]:
-    tokens, patch_tokens = draws(2, 2, net.facts.grid[0] * net.facts.grid[1], net.facts.width)
-    return tokens.requires_grad_(), patch_tokens, torch.tensor([0.01, -0.004])
+def _between(net: FlowNetwork) -> tuple[Stream, Boundary]:
+    stream, boundary = between(net)
+    return stream.with_tokens(stream.tokens.requires_grad_()), boundary
 
 
 def _differentiated(module: nn.Module, called: Any, question: tuple[Any, ...]) -> Any:

@@ -17,10 +17,11 @@ from thalweg.testing.gaussian import COSINE, LINEAR
 from thalweg.testing.networks import stirred
 from thalweg.testing.numbers import draws, images, require_shape
 from thalweg.testing.reference import ReferenceBackboneConfig, ReferenceRefinerConfig
-from thalweg.testing.rules import require, rule
+from thalweg.testing.rules import does_not_apply, require, rule
 from thalweg.testing.subject import Subject
 from thalweg.time_samplers.uniform import Uniform
-from thalweg.types import Batch, Condition, ObjectiveValue, Plan, Prediction
+from thalweg.training.again import Again
+from thalweg.types import Batch, Condition, ObjectiveValue, Plan, Prediction, Step
 
 LABELS = Condition(torch.tensor([0, 3, 9]))
 
@@ -49,9 +50,18 @@ def planned(subject: Subject, interpolant: Interpolant = LINEAR) -> tuple[Plan, 
     return plan, Batch(clean, LABELS, features, images(3, 3, 2 * height, 2 * width))
 
 
-def taps(objective: Any) -> tuple[int, ...]:
-    """The depths that it wants tokens of."""
-    return tuple(getattr(objective, "taps", ()))
+def hidden(objective: Any) -> tuple[int, ...]:
+    """The depths that it wants hidden states of."""
+    return tuple(getattr(objective, "hidden", ()))
+
+
+def stepped(
+    subject: Subject, prediction: Prediction, interpolant: Interpolant = LINEAR, net: Any = None
+) -> Step:
+    """The step that an objective sees, in the middle of a run."""
+    plan, batch = planned(subject, interpolant)
+    again = Again(composed(subject) if net is None else net)
+    return Step(plan, prediction, batch, again, again.frozen, number=50, total=100)
 
 
 def predicted(
@@ -60,8 +70,13 @@ def predicted(
     """What the network answers."""
     plan, batch = planned(subject, interpolant)
     with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
-        found: Prediction = composed(subject)(plan.x_t, plan.times, batch.condition, taps=taps(objective))
+        found: Prediction = composed(subject)(plan.x_t, plan.times, batch.condition, hidden=hidden(objective))
     return found
+
+
+def of_batch(objective: Any) -> bool:
+    """Whether it is a loss in which samples meet."""
+    return bool(getattr(objective, "of_batch", False))
 
 
 @rule("objective")
@@ -70,13 +85,14 @@ def one_finite_float32_loss_a_sample(subject: Subject) -> None:
     for interpolant in (LINEAR, COSINE):
         for mixed in (False, True):
             objective = built(subject)
-            plan, batch = planned(subject, interpolant)
-            value = objective(plan, predicted(subject, objective, interpolant, mixed), batch)
+            prediction = predicted(subject, objective, interpolant, mixed)
+            value = objective(stepped(subject, prediction, interpolant))
             require(
                 isinstance(value, ObjectiveValue),
                 f"it returns a {type(value).__name__}; return thalweg.types.ObjectiveValue(total, parts)",
             )
-            require_shape("ObjectiveValue.total", value.total, (3,), torch.float32)
+            shape = () if of_batch(objective) and value.total.dim() == 0 else (3,)
+            require_shape("ObjectiveValue.total", value.total, shape, torch.float32)
             require(torch.isfinite(value.total).all(), "the loss is not finite")
 
 
@@ -84,7 +100,7 @@ def one_finite_float32_loss_a_sample(subject: Subject) -> None:
 def parts_are_detached_scalars(subject: Subject) -> None:
     """Whatever is logged is a finite scalar without a graph."""
     objective = built(subject)
-    value = objective(*_asked(subject, predicted(subject, objective)))
+    value = objective(stepped(subject, predicted(subject, objective)))
     for name, part in value.parts.items():
         require_shape(f"the part '{name}'", part, ())
         require(not part.requires_grad, f"the part '{name}' holds on to the graph; detach it")
@@ -96,8 +112,8 @@ def gradients_flow_into_the_network_and_its_own_weights(subject: Subject) -> Non
     """The loss moves the network, and every parameter that the objective brings."""
     objective, net = built(subject), composed(subject)
     plan, batch = planned(subject)
-    prediction = net(plan.x_t, plan.times, batch.condition, taps=taps(objective))
-    total = objective(plan, prediction, batch).total
+    prediction = net(plan.x_t, plan.times, batch.condition, hidden=hidden(objective))
+    total = objective(stepped(subject, prediction, net=net)).total
     require(total.requires_grad, "the loss does not depend on the network; do not detach the prediction")
     total.mean().backward()
     reached = [p for p in net.backbone.parameters() if p.grad is not None and p.grad.any()]
@@ -111,15 +127,21 @@ def gradients_flow_into_the_network_and_its_own_weights(subject: Subject) -> Non
 
 @rule("objective")
 def a_samples_loss_is_its_own(subject: Subject) -> None:
-    """The loss of a sample depends on the predictions for that sample alone."""
+    """The loss of a sample depends on the predictions for it alone, unless it is one of the batch."""
     objective = built(subject)
+    if of_batch(objective):
+        does_not_apply("it is a loss of the batch")
     leaves = tree_map(lambda out: out.detach().requires_grad_(), predicted(subject, objective))
-    objective(*_asked(subject, leaves)).total[1].backward()
+    total = objective(stepped(subject, leaves)).total
+    if not total[1].requires_grad:
+        does_not_apply("it asks the network again")
+    total[1].backward()
     gradients = [leaf.grad for leaf in tree_leaves(leaves) if leaf.grad is not None]
     require(any(one[1].any() for one in gradients), "a sample's loss does not depend on its own prediction")
     require(
         not any(one[[0, 2]].any() for one in gradients),
-        "a sample's loss depends on its neighbours; take the mean over its own elements, not over the batch",
+        "a sample's loss depends on its neighbours; take the mean over its own elements, not over the batch, "
+        "or state of_batch = True",
     )
 
 
@@ -134,15 +156,10 @@ def the_weight_is_stated_and_not_applied(subject: Subject) -> None:
     totals = []
     for objective in (light, heavy):
         with seeded(0, torch.device("cpu")):
-            totals.append(objective(*_asked(subject, prediction)).total)
+            totals.append(objective(stepped(subject, prediction)).total)
     require(torch.equal(*totals), "the loss is multiplied by weight; training does that")
     try:
         subject.config(weight=-1.0)
     except FaultyConfigError:
         return
     require(False, "a negative weight is taken; validate it with attrs.validators.ge(0)")
-
-
-def _asked(subject: Subject, prediction: Prediction) -> tuple[Plan, Prediction, Batch]:
-    plan, batch = planned(subject)
-    return plan, prediction, batch

@@ -1,18 +1,15 @@
 """What a refiner keeps."""
 
-from typing import Any
-
 import torch
+from torch import Tensor
 
 from thalweg.network import FlowNetwork
 from thalweg.testing.kinds.modules import branches_of, pairs
-from thalweg.testing.networks import stirred
+from thalweg.testing.networks import between, stirred
 from thalweg.testing.numbers import draws, require_near, require_shape
 from thalweg.testing.rules import does_not_apply, require, rule
 from thalweg.testing.subject import Subject
-from thalweg.types import Refinement
-
-GAP = torch.tensor([0.01, -0.004])
+from thalweg.types import Boundary, Refinement
 
 
 def networks(subject: Subject) -> list[tuple[str, FlowNetwork]]:
@@ -23,49 +20,47 @@ def networks(subject: Subject) -> list[tuple[str, FlowNetwork]]:
     ]
 
 
-def inputs(net: FlowNetwork, seed: int = 0) -> Any:
-    """Tokens and patch tokens."""
-    return draws(2, 2, net.facts.grid[0] * net.facts.grid[1], net.facts.width, seed=seed).unbind()
+def refined(net: FlowNetwork, number: int = 0, seed: int = 0) -> Tensor:
+    """The tokens that it hands on at a boundary."""
+    found: Tensor = net.refiner(*between(net, number, seed)).tokens
+    return found
 
 
 @rule("refiner")
 def a_refinement_has_the_shape_of_its_tokens(subject: Subject) -> None:
-    """At each boundary it returns a Refinement of tokens, and of accelerations if it says so."""
+    """At each boundary it returns a Refinement of tokens, and of features for each of its read-outs."""
     for name, net in networks(subject):
-        tokens, patch_tokens = inputs(net)
-        for boundary in range(net.branches - 1):
-            found = net.refiner(tokens, patch_tokens, GAP, boundary)
+        for number in range(net.branches - 1):
+            stream, boundary = between(net, number)
+            found = net.refiner(stream, boundary)
             require(
                 isinstance(found, Refinement),
-                f"it returns a {type(found).__name__}; return thalweg.types.Refinement(tokens, acceleration)",
+                f"it returns a {type(found).__name__}; return thalweg.types.Refinement(tokens, features)",
             )
-            require_shape(f"with {name} Refinement.tokens", found.tokens, tuple(tokens.shape), torch.float32)
+            shape = tuple(stream.tokens.shape)
+            require_shape(f"with {name} Refinement.tokens", found.tokens, shape, torch.float32)
             require(
-                (found.acceleration is not None) == net.refiner.has_acceleration,
-                f"has_acceleration is {net.refiner.has_acceleration} and the refinement has "
-                f"{'none' if found.acceleration is None else 'one'}; make both agree",
+                set(found.features) == set(net.refiner.readouts),
+                f"its readouts are {tuple(net.refiner.readouts)} and the refinement has features for "
+                f"{tuple(found.features)}; make both agree",
             )
-            if found.acceleration is not None:
-                require_shape("Refinement.acceleration", found.acceleration, tuple(tokens.shape))
+            for read, features in found.features.items():
+                require_shape(f"the features '{read}'", features, shape)
 
 
 @rule("refiner")
-def each_boundary_has_parameters_of_its_own(subject: Subject) -> None:
-    """Refiners of different boundaries do not share all of their parameters, and none is left over."""
+def no_parameter_is_left_over(subject: Subject) -> None:
+    """Every parameter has its say at some boundary; boundaries may share one module or have each its own."""
     for _, net in networks(subject):
-        reached = []
-        for boundary in range(net.branches - 1):
+        reached: set[str] = set()
+        for number in range(net.branches - 1):
             net.zero_grad()
-            out = net.refiner(*inputs(net), GAP, boundary).tokens
+            out = refined(net, number)
             if not out.requires_grad:
                 does_not_apply("it has no parameters")
-            (out.sum() + (out * inputs(net, 5)[0]).sum()).backward()
-            reached.append({name for name, p in net.refiner.named_parameters() if p.grad is not None})
-        require(
-            len(reached) < 2 or reached[0] != reached[1],
-            "all boundaries share all parameters; keep one set for each of the facts.branches - 1 boundaries",
-        )
-        left = {name for name, _ in net.refiner.named_parameters()} - set.union(*reached)
+            (out.sum() + (out * draws(*out.shape, seed=5)).sum()).backward()
+            reached |= {name for name, p in net.refiner.named_parameters() if p.grad is not None}
+        left = {name for name, _ in net.refiner.named_parameters()} - reached
         require(
             not left,
             f"the tokens do not depend on {', '.join(sorted(left)[:3])} at any boundary; take it away",
@@ -76,11 +71,12 @@ def each_boundary_has_parameters_of_its_own(subject: Subject) -> None:
 def it_is_deterministic_and_leaves_its_input_alone(subject: Subject) -> None:
     """Two calls give the same, and the tokens handed in stay what they were."""
     for _, net in networks(subject):
-        tokens, patch_tokens = inputs(net)
-        kept = tokens.clone(), patch_tokens.clone()
-        first, second = (net.refiner(tokens, patch_tokens, GAP, 0).tokens for _ in range(2))
+        stream, boundary = between(net)
+        handed = (stream.tokens, boundary.patch_tokens, boundary.c)
+        kept = [one.clone() for one in handed]
+        first, second = (net.refiner(stream, boundary).tokens for _ in range(2))
         require(
-            torch.equal(tokens, kept[0]) and torch.equal(patch_tokens, kept[1]),
+            all(map(torch.equal, handed, kept)),
             "it writes into the tokens that it was handed; make new ones (no +=, no add_)",
         )
         require(torch.equal(first, second), "two calls with the same tokens differ; draw nothing in forward")
@@ -90,9 +86,10 @@ def it_is_deterministic_and_leaves_its_input_alone(subject: Subject) -> None:
 def a_sample_does_not_see_its_neighbours(subject: Subject) -> None:
     """A sample is refined alike alone and in a batch."""
     for _, net in networks(subject):
-        tokens, patch_tokens = inputs(net)
-        both = net.refiner(tokens, patch_tokens, GAP, 0).tokens
-        alone = net.refiner(tokens[1:], patch_tokens[1:], GAP[1:], 0).tokens
+        stream, boundary = between(net)
+        both = net.refiner(stream, boundary).tokens
+        second = Boundary(boundary.number, *(one[1:] for one in boundary[1:]))
+        alone = net.refiner(stream.with_tokens(stream.tokens[1:]), second).tokens
         require_near(
             both[1:], alone, "a sample is refined otherwise in a batch; mix nothing over the first axis"
         )

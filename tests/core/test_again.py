@@ -1,0 +1,125 @@
+"""Objectives ask the network again: with gradients, without, and for its derivative along a direction."""
+
+import copy
+
+import pytest
+import torch
+
+import thalweg
+from thalweg.facts import Facts
+from thalweg.interpolant import Interpolant
+from thalweg.network import FlowNetwork
+from thalweg.planner import Planner
+from thalweg.testing.numbers import awake
+from thalweg.time_samplers.uniform import Uniform
+from thalweg.training.again import Again
+from thalweg.training.losses import Losses
+from thalweg.types import Batch, Condition, ObjectiveValue
+
+FACTS = Facts(shape=(4, 8, 8), classes=10)
+CONDITION = Condition(torch.tensor([0, 7, 3]))
+
+
+def composed(qk_norm=False) -> FlowNetwork:
+    backbone = {"type": "dit", "width": 32, "heads": 4, "depth": 4, "qk_norm": qk_norm}
+    refiner = {"type": "vera", "channels": [16]}
+    return awake(thalweg.compose(backbone=backbone, refiner=refiner, branches=2, facts=FACTS))
+
+
+def question(dtype=torch.float32):
+    generator = torch.Generator().manual_seed(0)
+    x, d_x = torch.randn(2, 3, 4, 8, 8, generator=generator).to(dtype)
+    times = (0.2 + 0.6 * torch.rand(2, 3, generator=generator)).to(dtype)
+    return x, times, d_x, torch.tensor([[1.0], [0.5]], dtype=dtype).expand(2, 3)
+
+
+@pytest.mark.parametrize("qk_norm", [False, True])
+def test_the_derivative_is_that_of_central_differences(qk_norm):
+    network = composed(qk_norm).double()
+    x, times, d_x, d_times = question(torch.float64)
+    found = Again(network).jvp(x, times, CONDITION, d_x, d_times)
+    step = 1e-4  # the time embedding is float32, so that smaller steps drown in its rounding
+    ahead = network(x + step * d_x, times + step * d_times, CONDITION)
+    behind = network(x - step * d_x, times - step * d_times, CONDITION)
+    for tangent, a, b in zip(found.velocities, ahead.velocities, behind.velocities, strict=True):
+        expected = ((a - b) / (2 * step)).detach()
+        assert (tangent - expected).norm() < 2e-3 * expected.norm()
+        assert not tangent.requires_grad
+    assert set(found.readouts) == {"acceleration"}
+
+
+def test_a_direction_that_is_zero_has_no_derivative():
+    x, times, d_x, d_times = question()
+    found = Again(composed()).jvp(x, times, CONDITION, 0 * d_x, 0 * d_times)
+    assert not any(one.any() for one in found.velocities)
+
+
+def test_asked_again_it_gives_gradients_and_frozen_it_gives_none():
+    network = composed()
+    again, (x, times, _, _) = Again(network), question()
+    assert torch.equal(again(x, times, CONDITION).velocities[-1], network(x, times, CONDITION).velocities[-1])
+    assert again(x, times, CONDITION).velocities[-1].requires_grad
+    assert not again.frozen(x, times, CONDITION).velocities[-1].requires_grad
+
+
+class Consistency:
+    """The error, and how far the answer moves when it is asked at another time: a second pass."""
+
+    weight = 1.0
+
+    def __init__(self):
+        self.seen = []
+
+    def __call__(self, step):
+        later = step.network(step.plan.x_t, step.plan.times * 0.5, step.batch.condition)
+        moved = later.velocities[-1].float() - step.prediction.velocities[-1].float()
+        error = step.prediction.velocities[-1].float() - step.plan.velocity
+        self.seen.append((step.number, step.total, later.velocities[-1].dtype, step.averaged))
+        return ObjectiveValue((error.square() + moved.square()).flatten(1).mean(dim=1))
+
+
+def drawn():
+    clean = torch.randn(3, 4, 8, 8, generator=torch.Generator().manual_seed(1))
+    plan = Planner(Interpolant.named("linear"), Uniform(), 2, 0.01)(clean, torch.Generator().manual_seed(2))
+    return plan, Batch(clean, CONDITION)
+
+
+def test_a_loss_that_asks_twice_has_the_gradients_of_both_passes():
+    network, objective = composed(), Consistency()
+    plan, batch = drawn()
+    Losses(network, {"mine": objective}, steps=9)(plan, batch, 4)["loss"].backward()
+    found = {name: p.grad.clone() for name, p in network.named_parameters() if p.grad is not None}
+    twin = copy.deepcopy(network)
+    twin.zero_grad()
+    first = twin(plan.x_t, plan.times, CONDITION).velocities[-1]
+    second = twin(plan.x_t, plan.times * 0.5, CONDITION).velocities[-1]
+    ((first - plan.velocity).square() + (second - first).square()).mean().backward()
+    expected = {name: p.grad for name, p in twin.named_parameters() if p.grad is not None}
+    assert found.keys() == expected.keys()
+    for name, gradient in expected.items():
+        torch.testing.assert_close(found[name], gradient, rtol=1e-4, atol=1e-6)
+    assert objective.seen == [(4, 9, torch.float32, None)]
+
+
+def test_asked_again_it_computes_in_the_precision_of_the_first_pass():
+    network, objective = composed(), Consistency()
+    plan, batch = drawn()
+    with torch.autocast("cpu", torch.bfloat16):
+        Losses(network, {"mine": objective})(plan, batch)["loss"].backward()
+    assert objective.seen[0][2] == torch.bfloat16
+
+
+def test_a_loss_of_the_batch_is_one_number():
+    class Spread:
+        weight, of_batch, hidden = 1.0, True, (2,)
+
+        def __call__(self, step):
+            flat = step.prediction.hidden[2].float().flatten(1)
+            distances = torch.cdist(flat, flat).square() / flat.shape[1]
+            return ObjectiveValue((-distances).exp().mean().log())
+
+    network = composed()
+    numbers = Losses(network, {"spread": Spread()})(*drawn())
+    assert numbers["spread"].shape == ()
+    numbers["loss"].backward()
+    assert network.backbone.blocks[0].mlp.layers[0].weight.grad.any()
