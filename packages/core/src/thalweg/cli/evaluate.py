@@ -68,8 +68,8 @@ def command(
     KEY=VALUE changes settings: count=10000, sampling.sampler.steps=50, sampling.guidance=cfg, crop=256. A
     sampler, guidance or seed that neither these nor the protocol state are those of the run.
 
-    --axis sampling.guidance.scale=1.0,1.5,2.0 judges a network once for each value, all from the same noise and
-    labels and against one reference, and prints the numbers side by side, the best marked by *.
+    --axis sampling.guidance.scale=1.0,1.5,2.0 judges a network once for each value, all from the same noise
+    and labels and against one reference, and prints the numbers side by side, the best marked by *.
 
     Interrupted, the same command goes on.
     """
