@@ -10,7 +10,7 @@ import thalweg
 from plugin_makers import plugin, site_at
 from thalweg.cli import console, groups
 from thalweg.cli.main import main
-from thalweg.visible import visible, visible_json, visible_line, visible_message
+from thalweg.visible import columns, visible, visible_json, visible_line, visible_message
 
 HOSTILE = [chr(code) for code in (*range(9), *range(11, 32), 127, *range(128, 160))]
 HOSTILE += [
