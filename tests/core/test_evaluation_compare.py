@@ -1,5 +1,6 @@
 """One network judged several ways: the same as each by itself, from the same noise, against one reference."""
 
+import functools
 import json
 
 import attrs
@@ -10,8 +11,9 @@ from evaluated import FAST, run_folder
 from thalweg.cli.main import main
 from thalweg.errors import ConfigError, DataError
 from thalweg.evaluation.comparing import compare
-from thalweg.evaluation.networks import NetworkImages, recorded_guidance
+from thalweg.evaluation.networks import NetworkImages
 from thalweg.evaluation.passport import read_passport
+from thalweg.evaluation.recording import check_named, recorded, recorded_guidances
 from thalweg.evaluation.ways import ways_of
 
 SETTINGS = (*FAST, "count=40")
@@ -150,10 +152,26 @@ class Known:
 def test_guidance_is_recorded_with_what_it_says_of_itself():
     stated = [{"type": "internal", "scale": 1.2}, {"type": "auto", "network": "runs/small", "scale": 2.0}]
     known = [object(), Known({"network": {"sha256": "12ab"}})]
-    assert recorded_guidance(stated, known) == [stated[0], {**stated[1], "network": {"sha256": "12ab"}}]
-    assert recorded_guidance(stated[1], known[1])["network"] == {"sha256": "12ab"}
-    assert recorded_guidance("none", None) == "none"
-    assert recorded_guidance([], None) == []
+    assert recorded_guidances(stated, known) == [stated[0], {**stated[1], "network": {"sha256": "12ab"}}]
+    assert recorded_guidances(stated[1], known[1:])["network"] == {"sha256": "12ab"}
+    assert recorded_guidances("none", []) == "none"
+
+
+def guided(scale):
+    return lambda field: scale * field
+
+
+def test_parts_without_a_name_are_told_by_their_state():
+    stated = {"object": "mine:Guided"}
+    digests = [recorded(stated, part)["state"] for part in (
+        guided(2.0), guided(2.0), guided(3.0), Known({"a": "b"}), functools.partial(guided, 2.0)
+    )]  # fmt: skip
+    assert digests[0] == digests[1]
+    assert len(set(digests)) == 4
+    assert recorded({"type": "cfg"}, guided(2.0)) == {"type": "cfg"}
+    with pytest.raises(ConfigError, match=r"guidance is an object of this process \(mine:Guided\)"):
+        check_named(2, {"sampler": {"type": "euler"}, "guidance": [{"type": "cfg"}, stated]})
+    check_named(1, {"guidance": stated})
 
 
 def test_the_protocol_s_own_faults_are_told_with_ways(network, tmp_path):

@@ -5,6 +5,7 @@ import logging
 import re
 import time
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
@@ -38,8 +39,9 @@ class Block:
 
     Attributes:
         start: index of the first.
-        tensors: ``images`` (uint8, NCHW) or ``x``; ``labels`` where there are classes; ``evaluated``, the
-            images that the network was evaluated on for them, and ``seconds``, what that took.
+        tensors: ``images`` (uint8, NCHW) or ``x``; ``labels`` where there are classes; ``evaluated``,
+            numerator and denominator of the images that networks were evaluated on for them, and ``seconds``,
+            what that took.
     """
 
     start: int
@@ -70,7 +72,8 @@ class Drawing:
         tensors = {"x": drawn.x} if self._decoder is None else {"images": self._decoder(drawn.x)}
         if drawn.labels is not None:
             tensors["labels"] = drawn.labels
-        tensors["evaluated"] = torch.tensor(self._source.evaluated - before, dtype=torch.float64)
+        evaluated = self._source.evaluated - before
+        tensors["evaluated"] = torch.tensor([evaluated.numerator, evaluated.denominator])
         tensors["seconds"] = torch.tensor(time.perf_counter() - begun, dtype=torch.float64)
         covered = (start, stop)
         write_sealed(_path(self._folder, covered), tensors, {_SAMPLES: _stated(covered)})
@@ -86,14 +89,14 @@ class Blocks:
         folder: where they are.
 
     Attributes:
-        evaluated: images that the network was evaluated on for all that were read last, both halves of
-            guidance counted.
+        evaluated: images that networks were evaluated on for all that were read last, times the share of
+            blocks that they passed.
         seconds: of drawing them, those of all processes together.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self.evaluated, self.seconds = 0.0, 0.0
+        self.evaluated, self.seconds = Fraction(0), 0.0
 
     def sift(self) -> None:
         """Remove those that are damaged, and say which."""
@@ -111,14 +114,14 @@ class Blocks:
         Raises:
             DamagedBlockError: if one is damaged; it is gone then.
         """
-        self.evaluated, self.seconds = 0.0, 0.0
+        self.evaluated, self.seconds = Fraction(0), 0.0
         reached = 0
         for start, stop in sorted(self._found()):
             if stop <= reached:
                 continue
             file = self._opened((start, stop))
             tensors = {name: file.tensor(name) for name in file.names}
-            self.evaluated += float(tensors.pop("evaluated"))
+            self.evaluated += Fraction(*tensors.pop("evaluated").tolist())
             self.seconds += float(tensors.pop("seconds"))
             skip = max(0, reached - start)
             yield Block(start + skip, {name: one[skip:] for name, one in tensors.items()})

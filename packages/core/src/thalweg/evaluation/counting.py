@@ -1,6 +1,7 @@
 """How often a network was evaluated for its samples, kept with what was seen of them."""
 
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from typing import Any
 
 import torch
@@ -19,14 +20,14 @@ class Evaluations:
     """
 
     def __init__(self) -> None:
-        self.evaluated, self.images = 0.0, 0
+        self.evaluated, self.images = Fraction(0), 0
 
     @property
     def of_each(self) -> float | None:
         """Evaluations per sample, on average; None where nothing was drawn."""
-        return self.evaluated / self.images if self.images else None
+        return float(self.evaluated / self.images) if self.images else None
 
-    def count(self, evaluated: float, images: int) -> None:
+    def count(self, evaluated: Fraction, images: int) -> None:
         """Take what a batch has cost."""
         self.evaluated, self.images = self.evaluated + evaluated, self.images + images
 
@@ -40,10 +41,10 @@ class Evaluations:
     def state(self) -> Mapping[str, Tensor]:
         """Both counts."""
         return {
-            "evaluated": torch.tensor(self.evaluated, dtype=torch.float64),
+            "evaluated": torch.tensor([self.evaluated.numerator, self.evaluated.denominator]),
             "images": torch.tensor(self.images),
         }
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Become what :meth:`state` was taken of."""
-        self.evaluated, self.images = float(state["evaluated"]), int(state["images"])
+        self.evaluated, self.images = Fraction(*state["evaluated"].tolist()), int(state["images"])

@@ -1,6 +1,7 @@
 """A network as a set of images: whatever is asked for is drawn on the spot."""
 
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from typing import Any
 
 import attrs
@@ -8,16 +9,15 @@ import torch
 from jaxtyping import Float32, Int
 from torch import Tensor
 
-from thalweg.config import dump, plain
+from thalweg.config import dump
 from thalweg.drawing import Drawer, VelocityNetwork
 from thalweg.errors import ConfigError, ThalwegError
 from thalweg.evaluation.captions import Captions
 from thalweg.evaluation.datasets import Decoder
 from thalweg.evaluation.images import Piece
 from thalweg.evaluation.labelling import labels_of
+from thalweg.evaluation.recording import built_guidances, recorded, recorded_guidances
 from thalweg.evaluation.settings import CAPTIONING, DrawingConfig
-from thalweg.facts import Facts
-from thalweg.plugins import build_component
 from thalweg.suggestions import one_line
 from thalweg.types import Condition, VelocityField
 
@@ -72,9 +72,9 @@ class SampleSource:
         self._captions = captions
         self._classes = self._checked(classes)
         named = "none" if self._classes is None else "all" if classes is None else list(classes)
-        guidance = built_guidance(drawing.guidance, network.facts)
+        guidances = built_guidances(drawing.guidance, network.facts)
         self._options: dict[str, Any] = {
-            "guidance": guidance,
+            "guidance": guidances[0] if len(guidances) == 1 else guidances or None,
             "seed": drawing.seed,
             "interpolant": None,
             "device": device,
@@ -85,17 +85,18 @@ class SampleSource:
         stated = {name: value for name, value in dump(drawing).items() if name not in CAPTIONING}
         self.drawing: Mapping[str, Any] = {
             **stated,
-            "guidance": recorded_guidance(stated["guidance"], guidance),
+            "sampler": recorded(stated["sampler"], drawing.sampler),
+            "guidance": recorded_guidances(stated["guidance"], guidances),
             "precision": self._drawer.precision,
             "classes": named,
             "captions": "none" if captions is None else captions.described,
         }
 
     @property
-    def evaluated(self) -> float:
+    def evaluated(self) -> Fraction:
         """Images that the network was evaluated on so far, both halves of guidance counted, and of a pass
         that ended early its share."""
-        return float(self._drawer.evaluated)
+        return Fraction(self._drawer.evaluated)
 
     def __call__(self, indices: Sequence[int]) -> Drawn:
         """Draw the samples at these indices, stepped together.
@@ -152,26 +153,6 @@ class SampleSource:
         return range(known) if classes is None else classes
 
 
-def built_guidance(stated: Any, facts: Facts) -> Any:
-    """Guidance as the drawer takes it, each built once; None for none."""
-    if isinstance(stated, list | tuple):
-        return [built_guidance(one, facts) for one in stated] or None
-    return build_component(stated, facts) if hasattr(stated, "build") else stated
-
-
-def recorded_guidance(stated: Any, built: Any) -> Any:
-    """Guidance in plain values.
-
-    What one says of itself by ``identity``, such as the hash of a network that it reads, takes the place of
-    what was stated under the same key: where a file is decides no sample.
-    """
-    if isinstance(stated, list):
-        return [recorded_guidance(*one) for one in zip(stated, built or [], strict=True)]
-    identity = getattr(built, "identity", None)
-    identity = identity() if callable(identity) else identity
-    return {**stated, **plain(dict(identity))} if isinstance(identity, Mapping) else stated
-
-
 def _velocity_at_noise(field: VelocityField, x_1: Tensor, *_: Any) -> Tensor:
     """A sampler that takes no step: the velocity where all begin."""
     return field(x_1, torch.ones(len(x_1), dtype=torch.float64))
@@ -217,7 +198,7 @@ class NetworkImages:
         return self._count
 
     @property
-    def evaluated(self) -> float:
+    def evaluated(self) -> Fraction:
         """Images that the network was evaluated on so far."""
         return self._source.evaluated
 

@@ -114,7 +114,7 @@ class Target:
                 there = fresh / self.out.name
                 self.write(there, iter(blocks), {**drawn, **worded})
                 cost = {
-                    "evaluations": blocks.evaluated / drawn["sampling"]["count"],
+                    "evaluations": float(blocks.evaluated / drawn["sampling"]["count"]),
                     "seconds": round(blocks.seconds, 3),
                 }
                 told = {"images": self._identity(there), **cost, "request": request, **worded}

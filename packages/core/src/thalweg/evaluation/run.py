@@ -9,6 +9,7 @@ from typing import Any, TypedDict, Unpack, overload
 import attrs
 
 from thalweg.arguments import check_texts
+from thalweg.config import dump
 from thalweg.evaluation.bench import Bench
 from thalweg.evaluation.choosing import chosen
 from thalweg.evaluation.given import check_given
@@ -22,6 +23,7 @@ from thalweg.evaluation.passports import Passports
 from thalweg.evaluation.processes import check_alone
 from thalweg.evaluation.protocol import check_protocol, read_protocol
 from thalweg.evaluation.recorders import SAVE_SECONDS
+from thalweg.evaluation.recording import check_named
 from thalweg.evaluation.seeing import Means, Progress
 from thalweg.evaluation.settings import EvaluationConfig
 from thalweg.evaluation.subjects import (
@@ -193,6 +195,8 @@ def evaluate(
         read = [
             read_protocol(protocol, (*settings, *way.settings), judges, own, way.sampling) for way in ways
         ]
+        for one in read:
+            check_named(devices, dump(one.config.sampling))
         opened = _opened(ours_at, network, [one.config for one in read], means.device, data)
         theirs = open_reference(theirs_at, opened[0], read[0].config, means.device)
         bench = Bench(read[0].config, opened[0].side.images, theirs, means)
