@@ -68,7 +68,9 @@ def ways_of(compare: Mapping[str, Any] | None, sampling: Mapping[str, Any] | Non
 
 def assignments(stated: Mapping[str, Any], keys: Iterable[str]) -> tuple[str, ...]:
     """These keys of a sampling table in plain values as settings, ``sampling.key=value``."""
-    return tuple(f"{_TABLE}.{key}={_written(stated[key])}" for key in keys)
+    # Nothing is a word without quotes, as users write it.
+    written = {key: "none" if stated[key] == "none" else _written(stated[key]) for key in keys}
+    return tuple(f"{_TABLE}.{key}={value}" for key, value in written.items())
 
 
 def _way(name: Any, stated: Any, sampling: Mapping[str, Any]) -> Way:
