@@ -16,7 +16,7 @@ from thalweg.evaluation.captions import Captions
 from thalweg.evaluation.datasets import Decoder
 from thalweg.evaluation.images import Piece
 from thalweg.evaluation.labelling import labels_of
-from thalweg.evaluation.recording import built_guidances, recorded, recorded_guidances
+from thalweg.evaluation.recording import built, built_guidances, recorded, recorded_guidances
 from thalweg.evaluation.settings import CAPTIONING, DrawingConfig
 from thalweg.suggestions import one_line
 from thalweg.types import Condition, VelocityField
@@ -72,6 +72,7 @@ class SampleSource:
         self._captions = captions
         self._classes = self._checked(classes)
         named = "none" if self._classes is None else "all" if classes is None else list(classes)
+        sampler = built(drawing.sampler, network.facts)
         guidances = built_guidances(drawing.guidance, network.facts)
         self._options: dict[str, Any] = {
             "guidance": guidances[0] if len(guidances) == 1 else guidances or None,
@@ -80,12 +81,12 @@ class SampleSource:
             "device": device,
             "precision": drawing.precision,
         }
-        self._drawer = Drawer(network, count=count, sampler=drawing.sampler, compile="auto", **self._options)
+        self._drawer = Drawer(network, count=count, sampler=sampler, compile="auto", **self._options)
         self._network, self._rule, self._seed = network, drawing.labels, drawing.seed
         stated = {name: value for name, value in dump(drawing).items() if name not in CAPTIONING}
         self.drawing: Mapping[str, Any] = {
             **stated,
-            "sampler": recorded(stated["sampler"], drawing.sampler),
+            "sampler": recorded(stated["sampler"], sampler),
             "guidance": recorded_guidances(stated["guidance"], guidances),
             "precision": self._drawer.precision,
             "classes": named,

@@ -15,7 +15,12 @@ _OBJECT, _TYPE = "object", "type"
 def built_guidances(stated: Any, facts: Facts) -> list[Any]:
     """Those around a network from it outwards, each built once: of none, one or several."""
     ordered = stated if isinstance(stated, list | tuple) else [] if stated is None else [stated]
-    return [build_component(one, facts) if hasattr(one, "build") else one for one in ordered]
+    return [built(one, facts) for one in ordered]
+
+
+def built(stated: Any, facts: Facts) -> Any:
+    """A part of its config, or one that is built already."""
+    return build_component(stated, facts) if hasattr(stated, "build") else stated
 
 
 def recorded(stated: Any, part: Any) -> Any:
@@ -23,7 +28,7 @@ def recorded(stated: Any, part: Any) -> Any:
 
     Args:
         stated: its config in plain values.
-        part: as it is built, or its config. What it says of itself by ``identity``, such as the hash of a
+        part: as it is built. What it says of itself by ``identity``, such as the hash of a
             network that it reads, takes the place of what is stated under the same key: where a file is
             decides no sample. One that was made in Python and has no name is told by a digest of its state.
     """
@@ -37,11 +42,11 @@ def recorded(stated: Any, part: Any) -> Any:
     return {**stated, **more}
 
 
-def recorded_guidances(stated: Any, built: Sequence[Any]) -> Any:
+def recorded_guidances(stated: Any, parts: Sequence[Any]) -> Any:
     """Guidance in plain values: the list that it is, or one, or ``none``."""
     if isinstance(stated, list):
-        return [recorded(*one) for one in zip(stated, built, strict=True)]
-    return recorded(stated, built[0]) if built else stated
+        return [recorded(*one) for one in zip(stated, parts, strict=True)]
+    return recorded(stated, parts[0]) if parts else stated
 
 
 def is_made(stated: Any) -> bool:
