@@ -2,7 +2,16 @@
 
 from pathlib import Path
 
-from argument_mistakes import asking, composing, conditions, drawing, judging, shapes, training
+from argument_mistakes import (
+    asking,
+    composing,
+    conditions,
+    drawing,
+    judging,
+    judging_memory,
+    shapes,
+    training,
+)
 from argument_mistakes.making import Mistake
 from argument_mistakes.rights import rights
 
@@ -11,5 +20,5 @@ __all__ = ["mistakes", "rights"]
 
 def mistakes(folder: Path) -> list[Mistake]:
     """All of them; each call raises a ThalwegError and leaves nothing behind."""
-    kinds = (asking, conditions, drawing, composing, shapes, training, judging)
+    kinds = (asking, conditions, drawing, composing, shapes, training, judging, judging_memory)
     return [one for kind in kinds for one in kind.mistakes(folder)]

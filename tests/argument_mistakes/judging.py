@@ -60,7 +60,7 @@ def mistakes(folder: Path) -> list[Mistake]:
             "1.5",
         ),
         Mistake("judging a number", judged(5), "subject", "5"),
-        Mistake("judging a network", judged(net), "subject", "FlowNetwork"),
+        Mistake("judging a network by nothing", judged(net), "nothing to compute", "--metrics"),
         Mistake("judging by a string", judged(folder, metrics="fid"), "metrics", "'fid'", "["),
         Mistake(
             "judging by one setting",

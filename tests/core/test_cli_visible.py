@@ -10,7 +10,7 @@ import thalweg
 from plugin_makers import plugin, site_at
 from thalweg.cli import console, groups
 from thalweg.cli.main import main
-from thalweg.visible import visible, visible_json, visible_line, visible_message
+from thalweg.visible import columns, visible, visible_json, visible_line, visible_message
 
 HOSTILE = [chr(code) for code in (*range(9), *range(11, 32), 127, *range(128, 160))]
 HOSTILE += [
@@ -42,7 +42,7 @@ def test_line_ends_of_names_make_no_lines():
 def test_results_messages_and_errors(capsys):
     for show in (console.result, console.say, console.warn, console.fail):
         show(EVIL)
-    console.result(console.columns([(EVIL + "\nx", "1")], ("a", "b")))
+    console.result(columns([(EVIL + "\nx", "1")], ("a", "b")))
     printed = capsys.readouterr()
     assert harmless(printed.out + printed.err)
     assert len(printed.out.splitlines()) == 3

@@ -298,7 +298,7 @@ def images(tmp_path, monkeypatch):
             made.append(build_judges(*arguments))
         return made[0]
 
-    monkeypatch.setattr("thalweg.evaluation.run.build_judges", building)
+    monkeypatch.setattr("thalweg.evaluation.bench.build_judges", building)
     return tmp_path
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from thalweg.composition import compose
     from thalweg.config import RunConfig, component_field, load_config
     from thalweg.evaluation.run import evaluate
+    from thalweg.evaluation.tensor_images import TensorImages
     from thalweg.facts import Facts
     from thalweg.guidance import within
     from thalweg.hookspecs import hookimpl
@@ -51,6 +52,7 @@ __all__ = [
     "Prediction",
     "Query",
     "RunConfig",
+    "TensorImages",
     "ThalwegError",
     "Trainer",
     "__version__",
@@ -86,6 +88,7 @@ _HOMES = {
     "Prediction": "thalweg.types",
     "Query": "thalweg.types",
     "RunConfig": "thalweg.config",
+    "TensorImages": "thalweg.evaluation.tensor_images",
     "Trainer": "thalweg.training.loop",
     "build": "thalweg.making",
     "component_field": "thalweg.config",

@@ -1,6 +1,6 @@
 """Guidance as a map from field to field: intervals, composition, and the field that a sampler follows."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import attrs
@@ -17,7 +17,6 @@ __all__ = [
     "breaks_of",
     "composed",
     "heads_of",
-    "identities",
     "opened",
     "within",
 ]
@@ -174,11 +173,6 @@ class ConditionedField:
     def during(self, t: Float64[Tensor, " N"]) -> "ConditionedField":
         """The field as it is on t's side of its jumps."""
         return attrs.evolve(self, side=t)
-
-
-def identities(guidances: Sequence[Guidance]) -> list[dict[str, Any]]:
-    """What each depends on beside its config, in plain values; mostly nothing."""
-    return [dict(getattr(guidance, "identity", {})) for guidance in guidances]
 
 
 def _named(guidance: Any) -> str:

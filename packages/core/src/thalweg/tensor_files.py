@@ -1,5 +1,6 @@
 """safetensors files: hashed while they are written through our file layer, read with a guard, compared."""
 
+import hashlib
 import json
 import os
 import struct
@@ -20,7 +21,8 @@ LARGEST_HEADER = 100 * 2**20
 """Bytes; what the format allows."""
 
 _ALIGNMENT, _SHOWN = 8, 3
-_DTYPES = {
+
+FILED = {
     torch.float64: "F64",
     torch.float32: "F32",
     torch.float16: "F16",
@@ -32,6 +34,7 @@ _DTYPES = {
     torch.uint8: "U8",
     torch.bool: "BOOL",
 }
+"""What tensors a file can hold, and how the format calls their types."""
 
 
 def write_tensors(
@@ -47,21 +50,18 @@ def write_tensors(
     Raises:
         OSError: if it cannot be written; what there is of it stays.
     """
-    # The format wants every tensor aligned to its own element size: the large elements first.
-    names = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))
-    header: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
-    end = 0
-    for name in names:
-        tensor, begin = tensors[name], end
-        end += tensor.numel() * tensor.element_size()
-        header[name] = {
-            "dtype": _DTYPES[tensor.dtype],
-            "shape": list(tensor.shape),
-            "data_offsets": [begin, end],
-        }
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % _ALIGNMENT)
-    return write_new(path, _parts(struct.pack("<Q", len(text)) + text, [tensors[name] for name in names]))
+    return write_new(path, _parts(tensors, metadata))
+
+
+def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 of the file that :func:`write_tensors` would write of these tensors; nothing is written.
+
+    So a network in memory has the digest that :func:`thalweg.importing.save` states of it.
+    """
+    digest = hashlib.sha256()
+    for part in _parts(tensors, None):
+        digest.update(part)
+    return digest.hexdigest()
 
 
 def open_tensors(path: Path) -> Any:
@@ -125,9 +125,24 @@ def _first(kind: str, names: list[str]) -> str:
     return f"{kind}{', '.join(names[:_SHOWN])}{more}" if names else ""
 
 
-def _parts(header: bytes, tensors: list[Tensor]) -> Iterator[bytes | memoryview]:
-    yield header
-    for tensor in tensors:
-        if tensor.numel():
-            flat = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+def _parts(tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None) -> Iterator[bytes | memoryview]:
+    """The bytes of a file, from its header on."""
+    # The format wants every tensor aligned to its own element size: the large elements first.
+    names = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))
+    header: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
+    end = 0
+    for name in names:
+        tensor, begin = tensors[name], end
+        end += tensor.numel() * tensor.element_size()
+        header[name] = {
+            "dtype": FILED[tensor.dtype],
+            "shape": list(tensor.shape),
+            "data_offsets": [begin, end],
+        }
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % _ALIGNMENT)
+    yield struct.pack("<Q", len(text)) + text
+    for name in names:
+        if tensors[name].numel():
+            flat = tensors[name].detach().cpu().contiguous().reshape(-1).view(torch.uint8)
             yield memoryview(flat.numpy())  # type: ignore[arg-type]  # numpy's stubs lag behind

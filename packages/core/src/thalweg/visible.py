@@ -5,6 +5,7 @@ Names and messages may be a stranger's: of runs, classes, files, plugins, metric
 """
 
 import re
+from collections.abc import Sequence
 
 _NEVER = (
     "\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff"
@@ -33,6 +34,14 @@ def visible_message(text: str) -> str:
 def visible_json(text: str) -> str:
     """JSON, with escapes that JSON reads back."""
     return _ANYWHERE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def columns(rows: Sequence[Sequence[str]], header: Sequence[str]) -> str:
+    """Rows as aligned text, a line each."""
+    table = [[visible_line(cell) for cell in row] for row in [header, *rows]]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in table)
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def _written(found: re.Match[str]) -> str:

@@ -1,14 +1,14 @@
 """What of a cell is a way of sampling: it changes how a network is judged, and not how it is trained."""
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
 from thalweg.config import RunConfig, apply_override, dump
 from thalweg.errors import ConfigError
+from thalweg.evaluation.own import DRAWING
+from thalweg.evaluation.ways import assignments
 
 _SAMPLING = "sampling"
-_JUDGED = ("sampler", "guidance", "seed")
 
 
 def split(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -23,10 +23,10 @@ def split(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
         key = override.partition("=")[0].strip()
         (sampling if key.split(".")[0] == _SAMPLING else training).append(override)
     for name in _stated(sampling):
-        if name not in _JUDGED:
+        if name not in DRAWING:
             raise ConfigError(
                 f"it changes sampling.{name}, on which no score depends: a cell may change "
-                f"{', '.join(f'sampling.{one}' for one in _JUDGED)}; what all cells share goes behind the "
+                f"{', '.join(f'sampling.{one}' for one in DRAWING)}; what all cells share goes behind the "
                 f"recipe as KEY=VALUE, and how many samples are judged is the protocol's"
             )
     return training, sampling
@@ -43,7 +43,9 @@ def settings_of(config: RunConfig, sampling: Sequence[str]) -> tuple[str, ...]:
         sampling: those of ``sampling``.
     """
     stated = _stated(sampling)
-    return tuple(f"sampling.{name}={_value(config, name)}" for name in _JUDGED if name in stated)
+    # Where a guidance's own network lies may need what is not to be shown; whoever shows this masks it.
+    plain = dump(config.sampling, secrets=True)
+    return assignments(plain, [name for name in DRAWING if name in stated])
 
 
 def _stated(sampling: Sequence[str]) -> list[str]:
@@ -52,18 +54,3 @@ def _stated(sampling: Sequence[str]) -> list[str]:
         apply_override(table, override)
     stated = table.get(_SAMPLING)
     return list(stated) if isinstance(stated, dict) else []  # which is a fault of the recipe's
-
-
-def _value(config: RunConfig, name: str) -> str:
-    # Where a guidance's own network lies may need what is not to be shown; whoever shows this masks it.
-    value = dump(config.sampling, secrets=True)[name]
-    return "none" if value == "none" else _toml(value)
-
-
-def _toml(value: Any) -> str:
-    """A plain value on one line; texts, numbers and truth values are written as in JSON."""
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{json.dumps(key)} = {_toml(one)}" for key, one in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_toml, value)) + "]"
-    return repr(value) if isinstance(value, float) else json.dumps(value, ensure_ascii=False)

@@ -8,6 +8,7 @@ import click
 
 from thalweg.cli import console
 from thalweg.cli.local import LocalPath
+from thalweg.visible import columns
 
 
 @click.command("ablate")
@@ -72,7 +73,7 @@ def command(
         console.result_json(found)
         return
     header, *body = rows(found)
-    console.result(console.columns(body, header))
+    console.result(columns(body, header))
     console.result(f"report: {folder / REPORT}")
 
 
@@ -98,7 +99,7 @@ def _show(ablation: Any, folder: Path) -> None:
         header += ["trained as", "judged with"]
         for row, run in zip(table, runs, strict=True):
             row += [run.network, redacted(" ".join(run.settings) or "the protocol as it is")]
-    console.result(console.columns(table, header))
+    console.result(columns(table, header))
     console.result(
         f"{len(runs)} cells, {ablation.seeds} seeds each, in {folder}: {networks * ablation.seeds} trainings "
         f"and {len(runs) * ablation.seeds * ablation.judge.times} evaluations"

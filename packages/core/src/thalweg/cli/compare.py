@@ -6,6 +6,7 @@ from thalweg.cli import console
 from thalweg.cli.local import Place
 from thalweg.errors import ThalwegError
 from thalweg.storage.redaction import excerpt
+from thalweg.visible import columns
 
 _SHOWN = 60
 
@@ -25,7 +26,7 @@ def command(passports: tuple[str, ...], over: tuple[str, ...], as_json: bool) ->
     Numbers that were made under different conditions are not ranked: what differs is listed, and the exit
     code is 1. With --over, guidances and samplers are: the best says which one suits the network.
     """
-    from thalweg.evaluation.comparing import compare
+    from thalweg.evaluation.comparing import compare, rows
     from thalweg.evaluation.passport import read_passport
 
     if len(passports) < 2:
@@ -42,12 +43,8 @@ def command(passports: tuple[str, ...], over: tuple[str, ...], as_json: bool) ->
             }
         )
     else:
-        rows = [(key, *map(_short, values)) for key, values in found.over.items()]
-        rows += [
-            (name, *(_shown(value, place in found.best.get(name, ())) for place, value in enumerate(values)))
-            for name, values in found.numbers.items()
-        ]
-        console.result(console.columns(rows, ("number", *map(str, passports))))
+        studied = [(key, *map(_short, values)) for key, values in found.over.items()]
+        console.result(columns([*studied, *rows(found)], ("number", *map(str, passports))))
     if found.differing:
         lines = [
             f"{key}: {' / '.join(_short(value) for value in values)}"
@@ -58,10 +55,6 @@ def command(passports: tuple[str, ...], over: tuple[str, ...], as_json: bool) ->
                 ["these numbers cannot be ranked, as they were made under different conditions:", *lines]
             )
         )
-
-
-def _shown(value: float | None, best: bool) -> str:
-    return "-" if value is None else f"{value:.6g}{' *' if best else ''}"
 
 
 def _short(value: object) -> str:

@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,7 +18,7 @@ import click
 
 from thalweg.cli.streams import OutputLostError, fitting, is_utf_8
 from thalweg.storage.redaction import redacted, redacted_plain
-from thalweg.visible import visible, visible_json, visible_line, visible_message
+from thalweg.visible import visible, visible_json, visible_message
 
 _WARNING, _ERROR = click.style("warning: ", fg="yellow"), click.style("error: ", fg="red", bold=True)
 
@@ -71,14 +71,6 @@ def warn(text: str) -> None:
 def fail(text: str) -> None:
     """Why the command failed: stderr."""
     _message(_ERROR, text)
-
-
-def columns(rows: Sequence[Sequence[str]], header: Sequence[str]) -> str:
-    """Rows as aligned text, a line each."""
-    table = [[visible_line(cell) for cell in row] for row in [header, *rows]]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in table)
-    return "\n".join(line.rstrip() for line in lines)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import click
 
 from thalweg.cli import console
 from thalweg.cli.local import LocalPath, Place
+from thalweg.visible import columns
 
 
 @click.command("evaluate")
@@ -19,7 +20,16 @@ from thalweg.cli.local import LocalPath, Place
 @click.option("--metrics", metavar="A,B,...", help="Which, such as fid,sfid,is or frechet_distance@lite0.")
 @click.option("--extractor", metavar="NAME", help="Whose features metrics read.  [default: inception]")
 @click.option("--protocol", metavar="NAME|FILE", help="Settings under a name, such as quick or adm-50k.")
-@click.option("--out", type=LocalPath(), help="Where to write the passport, a JSON file.")
+@click.option(
+    "--axis",
+    "axes",
+    multiple=True,
+    metavar="KEY=A,B,...",
+    help="A key of sampling whose values are judged side by side; several axes multiply.",
+)
+@click.option(
+    "--out", type=LocalPath(), help="Where to write the passport, a JSON file; with --axis, a folder of them."
+)
 @click.option(
     "--save-reference",
     type=LocalPath(),
@@ -41,6 +51,7 @@ def command(
     metrics: str | None,
     extractor: str | None,
     protocol: str | None,
+    axes: tuple[str, ...],
     out: Path | None,
     save_reference: Path | None,
     devices: int,
@@ -57,13 +68,19 @@ def command(
     KEY=VALUE changes settings: count=10000, sampling.sampler.steps=50, sampling.guidance=cfg, crop=256. A
     sampler, guidance or seed that neither these nor the protocol state are those of the run.
 
+    --axis sampling.guidance.scale=1.0,1.5,2.0 judges a network once for each value, all from the same noise
+    and labels and against one reference, and prints the numbers side by side, the best marked by *.
+
     Interrupted, the same command goes on.
     """
+    from thalweg.ablation.grid import cells_of
+    from thalweg.evaluation.passport import Passport
     from thalweg.evaluation.run import evaluate
 
     with Counter() as progress:
-        passport = evaluate(
+        found = evaluate(
             subject,
+            compare={cell.name: cell.overrides for cell in cells_of(axes)} if axes else None,
             reference=reference,
             metrics=[] if metrics is None else [name.strip() for name in metrics.split(",")],
             extractor=extractor,
@@ -78,13 +95,17 @@ def command(
             progress=progress,
             say=console.say,
         )
+    if not isinstance(found, Passport):
+        plain = {name: passport.plain() for name, passport in found.items()}
+        console.result_json(plain) if as_json else console.result(found.table)
+        return
     if as_json:
-        console.result_json(passport.plain())
+        console.result_json(found.plain())
         return
     rows = [
-        (name, f"{number['value']:.6g}", str(number["features"])) for name, number in passport.numbers.items()
+        (name, f"{number['value']:.6g}", str(number["features"])) for name, number in found.numbers.items()
     ]
-    console.result(console.columns(rows, ("number", "value", "features")))
+    console.result(columns(rows, ("number", "value", "features")))
 
 
 class Counter:

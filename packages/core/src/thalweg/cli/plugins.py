@@ -11,7 +11,7 @@ from thalweg.cli import console, plugins_check, plugins_new
 from thalweg.cli.fields import FieldDescription, describe_fields
 from thalweg.cli.groups import Group
 from thalweg.plugins import KINDS, registry
-from thalweg.visible import visible_line
+from thalweg.visible import columns, visible_line
 
 
 @click.group("plugins", cls=Group)
@@ -43,7 +43,7 @@ def list_components(kind: str | None, as_json: bool) -> None:
         (one.kind, one.name, one.origin.distribution, one.origin.version, one.origin.module)
         for one in components
     ]
-    console.result(console.columns(cells, header))
+    console.result(columns(cells, header))
     if known.faults:
         console.result("\nfaults")
     for fault in known.faults:
@@ -77,7 +77,7 @@ def info(kind: str, name: str, as_json: bool) -> None:
     console.result(f"{inspect.getdoc(config) or 'It has no docstring.'}\n")
     if fields:
         rows = [(field.name, field.type, _default(field)) for field in fields]
-        console.result(console.columns(rows, ("field", "type", "default")))
+        console.result(columns(rows, ("field", "type", "default")))
     else:
         console.result("It takes no fields.")
 

@@ -6,6 +6,7 @@ import click
 
 from thalweg.cli import console
 from thalweg.cli.local import LocalPath
+from thalweg.visible import columns
 
 
 @click.command("quickstart")
@@ -47,5 +48,5 @@ def command(out: Path, steps: int, samples: int, sampler_steps: int, seed: int, 
     ]
     real = results["real"]
     rows.append(("real digits", f"{real['accuracy']:.3f}", f"{real['frechet_distance']:.2f}", "", ""))
-    console.result(console.columns(rows, ("", "accuracy", "Frechet distance", "parameters", "training s")))
+    console.result(columns(rows, ("", "accuracy", "Frechet distance", "parameters", "training s")))
     console.result(f"report: {out / REPORT}")

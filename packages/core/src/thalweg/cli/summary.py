@@ -6,7 +6,7 @@ import click
 from thalweg.cli import console
 from thalweg.cli.local import Place
 from thalweg.config import load_config
-from thalweg.visible import visible_line
+from thalweg.visible import columns, visible_line
 
 
 @click.command("summary")
@@ -39,7 +39,7 @@ def command(recipe: str, overrides: tuple[str, ...], as_json: bool) -> None:
     console.result(f"{visible_line(config.name)}: {_millions(summary.parameters)} parameters")
     rows = [(part, _millions(count)) for part, count in summary.parts.items()]
     rows.append(("fixed tables", _millions(summary.fixed)))
-    console.result(console.columns(rows, ("part", "parameters")))
+    console.result(columns(rows, ("part", "parameters")))
     console.result("")
     console.result(
         f"forward of one image: {summary.gflop_forward:.2f} GFLOP "

@@ -69,6 +69,18 @@ def compare(passports: Sequence[Passport], over: Sequence[str] = ()) -> Comparis
     return Comparison(numbers, studied, differing, best)
 
 
+def rows(found: Comparison) -> list[tuple[str, ...]]:
+    """A row for each number: its name, and each value as text; the best are marked by ``*``."""
+    return [
+        (name, *(_shown(value, best=at in found.best.get(name, ())) for at, value in enumerate(values)))
+        for name, values in found.numbers.items()
+    ]
+
+
+def _shown(value: float | None, *, best: bool) -> str:
+    return "-" if value is None else f"{value:.6g}{' *' if best else ''}"
+
+
 def _is_below(key: str, above: str) -> bool:
     return key == above or key.startswith(f"{above}.")
 

@@ -4,11 +4,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from thalweg.arguments import check_instance, check_path, described
+from thalweg.drawing import VelocityNetwork
 from thalweg.errors import ConfigError
 from thalweg.evaluation.images import Images
 
-_PLACE = "a path, a URL or thalweg.evaluation.images.Images"
+_PLACE = "a path, a URL, a uint8 tensor or thalweg.evaluation.images.Images"
 
 
 def check_given(
@@ -29,9 +32,12 @@ def check_given(
     Raises:
         ConfigError: one is not; the message names it.
     """
-    check_instance("subject", subject, (str, Path, Images), f"a run, a saved network or images, as {_PLACE}")
+    network = isinstance(subject, VelocityNetwork) and not isinstance(subject, type)
+    if not network:
+        wanted = f"a run, a network with facts and velocity, or images, as {_PLACE}"
+        check_instance("subject", subject, (str, Path, Images, Tensor), wanted)
     if reference is not None:
-        check_instance("reference", reference, (str, Path, Images), f"images, as {_PLACE}, or None")
+        check_instance("reference", reference, (str, Path, Images, Tensor), f"images, as {_PLACE}, or None")
     check_instance("metrics", metrics, (list, tuple), "a list, such as ['fid']")
     for position, metric in enumerate(metrics):
         check_instance(f"metrics[{position}]", metric, (str, Mapping), "a name, or a table with type")

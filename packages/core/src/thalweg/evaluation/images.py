@@ -9,6 +9,9 @@ from torch import Tensor
 
 from thalweg.errors import DataError
 
+MOST_CLASSES = 10**6
+"""What labels of images stay below."""
+
 
 @attrs.frozen(eq=False)
 class Piece:

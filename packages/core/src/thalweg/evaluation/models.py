@@ -47,6 +47,11 @@ class Model:
         data = None if self.run is None else data_of(self.run)
         return None if is_object(data) else data
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What it is, in plain values."""
+        return {"kind": "network", "checkpoint": self.sha256, "step": self.step}
+
     def own(self) -> Own:
         """How its run draws; of a network away from its run, what was saved with it; else nothing.
 

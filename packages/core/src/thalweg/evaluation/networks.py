@@ -11,15 +11,17 @@ from torch import Tensor
 
 from thalweg.config import dump
 from thalweg.drawing import Drawer
-from thalweg.errors import ConfigError
+from thalweg.errors import ConfigError, ThalwegError
 from thalweg.evaluation.captions import Captions
 from thalweg.evaluation.datasets import Decoder
 from thalweg.evaluation.images import Piece
 from thalweg.evaluation.labelling import labels_of
+from thalweg.evaluation.recording import built_guidances, recorded, recorded_guidances
 from thalweg.evaluation.settings import CAPTIONING, DrawingConfig
-from thalweg.guidance import identities
 from thalweg.network_field import VelocityNetwork
-from thalweg.types import Condition
+from thalweg.plugins import build_component
+from thalweg.suggestions import one_line
+from thalweg.types import Condition, VelocityField
 
 
 @attrs.frozen(eq=False)
@@ -72,22 +74,22 @@ class SampleSource:
         self._captions = captions
         self._classes = self._checked(classes)
         named = "none" if self._classes is None else "all" if classes is None else list(classes)
-        self._drawer = Drawer(
-            network,
-            count=count,
-            sampler=drawing.sampler,
-            guidance=drawing.guidance,
-            seed=drawing.seed,
-            interpolant=None,
-            device=device,
-            precision=drawing.precision,
-            compile="auto",
-        )
-        self._rule, self._seed = drawing.labels, drawing.seed
+        sampler = build_component(drawing.sampler, network.facts)
+        guidances = built_guidances(drawing.guidance, network.facts)
+        self._options: dict[str, Any] = {
+            "guidance": guidances[0] if len(guidances) == 1 else guidances or None,
+            "seed": drawing.seed,
+            "interpolant": None,
+            "device": device,
+            "precision": drawing.precision,
+        }
+        self._drawer = Drawer(network, count=count, sampler=sampler, compile="auto", **self._options)
+        self._network, self._rule, self._seed = network, drawing.labels, drawing.seed
         stated = {name: value for name, value in dump(drawing).items() if name not in CAPTIONING}
-        stated["guidance"] = _with_identities(stated["guidance"], identities(self._drawer.guidances))
         self.drawing: Mapping[str, Any] = {
             **stated,
+            "sampler": recorded(stated["sampler"], sampler),
+            "guidance": recorded_guidances(stated["guidance"], guidances),
             "precision": self._drawer.precision,
             "classes": named,
             "captions": "none" if captions is None else captions.described,
@@ -104,13 +106,38 @@ class SampleSource:
         Raises:
             ThalwegError: naming the first that is not finite.
         """
+        condition = self._condition(indices)
+        return Drawn(self._drawer(indices, condition), condition.labels, self.captions(indices))
+
+    def try_out(self) -> None:
+        """Ask the guided network once, for sample 0 where it is noise; that counts as no evaluation.
+
+        Raises:
+            ThalwegError: it does not answer, or not with a velocity.
+        """
+        # Uncompiled: a batch of one must not decide what is compiled for those to come.
+        drawer = Drawer(self._network, count=1, sampler=_velocity_at_noise, compile="off", **self._options)
+        try:
+            with torch.compiler.set_stance("force_eager"):
+                x = drawer([0], self._condition([0]))
+        except ThalwegError:
+            raise
+        except Exception as error:
+            raise ThalwegError(
+                f"the network does not answer where its sampler begins, at noise of shape "
+                f"{(1, *self.facts.shape)} and time 1 ({one_line(error)}); call it so, and see where"
+            ) from error
+        if x.shape[1:] != self.facts.shape:
+            raise ThalwegError(
+                f"the network's velocity has the shape {tuple(x.shape[1:])}, and its facts say "
+                f"{self.facts.shape}; it must be of the shape of x"
+            )
+
+    def _condition(self, indices: Sequence[int]) -> Condition:
         labels = None
         if self._classes is not None:
             labels = torch.tensor(labels_of(self._rule, self._classes, self._seed, indices))
-        text = None if self._captions is None else self._captions.read(indices)
-        return Drawn(
-            self._drawer(indices, Condition(labels=labels, text=text)), labels, self.captions(indices)
-        )
+        return Condition(labels=labels, text=None if self._captions is None else self._captions.read(indices))
 
     def captions(self, indices: Sequence[int]) -> Sequence[str] | None:
         """The words that these samples are drawn for; None without, or where nobody knows them."""
@@ -128,13 +155,9 @@ class SampleSource:
         return range(known) if classes is None else classes
 
 
-def _with_identities(guidance: Any, known: Sequence[Mapping[str, Any]]) -> Any:
-    """What guidances are in plain values, with what they depend on beside that."""
-    if isinstance(guidance, Mapping):
-        return {**guidance, **known[0]}
-    if isinstance(guidance, list):
-        return [{**one, **more} for one, more in zip(guidance, known, strict=True)]
-    return guidance
+def _velocity_at_noise(field: VelocityField, x_1: Tensor, *_: Any) -> Tensor:
+    """A sampler that takes no step: the velocity where all begin."""
+    return field(x_1, torch.ones(len(x_1), dtype=torch.float64))
 
 
 class NetworkImages:
@@ -151,6 +174,9 @@ class NetworkImages:
         drawing: how they are drawn, and what decodes them.
         shape: channels, height and width of the images.
         classes: those of the network.
+
+    Raises:
+        ConfigError: what they are shown as is no image.
     """
 
     def __init__(
@@ -160,11 +186,27 @@ class NetworkImages:
         self.identity = identity
         self.drawing: Mapping[str, Any] = {**source.drawing, "autoencoder": decoder.autoencoder}
         self.classes = source.facts.classes
-        channels, height, width = decoder(torch.zeros(1, *source.facts.shape)).shape[1:]
+        shown = decoder(torch.zeros(1, *source.facts.shape))
+        if shown.ndim != 4 or shown.dtype != torch.uint8 or shown.shape[1] not in (1, 3):
+            raise ConfigError(
+                f"evaluate judges images, uint8 of 1 or 3 channels; samples of shape {source.facts.shape} "
+                f"are shown as {shown.dtype} of shape {tuple(shown.shape[1:])}, so name an autoencoder that "
+                "makes images of them"
+            )
+        channels, height, width = shown.shape[1:]
         self.shape = (channels, height, width)
 
     def __len__(self) -> int:
         return self._count
+
+    @property
+    def evaluated(self) -> Fraction:
+        """Images that the network was evaluated on so far."""
+        return self._source.evaluated
+
+    def try_out(self) -> None:
+        """As :meth:`SampleSource.try_out`."""
+        self._source.try_out()
 
     def captions(self, indices: Sequence[int]) -> Sequence[str] | None:
         """What these samples are drawn for, in words; nothing is drawn."""

@@ -24,7 +24,7 @@ from jaxtyping import Shaped
 from numpy.lib import format as npy
 
 from thalweg.errors import DataError
-from thalweg.evaluation.images import Piece
+from thalweg.evaluation.images import MOST_CLASSES, Piece
 from thalweg.evaluation.notes import noted_captions
 from thalweg.files import sha256, whole
 from thalweg.regular import opened
@@ -43,7 +43,6 @@ _MOST_PACKED, _ALWAYS = (
     64,
     64 * 2**20,
 )  # images shrink to a few times less; a file that fills memory, to 1,000
-_MOST_CLASSES = 10**6
 _NAMED, _SHOWN = 8, 200
 
 
@@ -262,10 +261,10 @@ def _labels(path: Path, count: int) -> Shaped[np.ndarray, "..."]:
         raise DataError(
             f"{LABELS} of {path} is {labels.dtype} of shape {labels.shape}, not {count} whole numbers"
         )
-    if count and not 0 <= int(labels.min()) <= int(labels.max()) < _MOST_CLASSES:
+    if count and not 0 <= int(labels.min()) <= int(labels.max()) < MOST_CLASSES:
         raise DataError(
             f"{LABELS} of {path} goes from {labels.min()} to {labels.max()}; labels count from 0 and stay "
-            f"below {_MOST_CLASSES:,}"
+            f"below {MOST_CLASSES:,}"
         )
     return labels.astype(np.int64)
 

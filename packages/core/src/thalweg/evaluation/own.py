@@ -57,6 +57,13 @@ class Merged:
     data: Mapping[str, Any]
     origins: Mapping[str, str]
 
+    def stating(self, values: Mapping[str, Any], table: str) -> "Merged":
+        """The same with these values in a table of ``data``, each as a whole."""
+        there = self.data.get(table, {})
+        stated = {**there, **values} if isinstance(there, Mapping) else dict(values)
+        origins = {key: STATED if key in values else origin for key, origin in self.origins.items()}
+        return Merged({**self.data, table: stated}, origins)
+
     def explained(self, faults: FaultyConfigError) -> FaultyConfigError:
         """The same faults; those of what the network brought along say where that is from."""
         return FaultyConfigError([self._explained(one) for one in faults.problems], faults.source)

@@ -10,10 +10,11 @@ from typing import Any
 
 import attrs
 
-from thalweg.config import FaultyConfigError, read_toml, structure
+from thalweg.config import FaultyConfigError, dump, read_toml, structure
 from thalweg.errors import ConfigError
 from thalweg.evaluation.own import COMPONENTS, DRAWING, PROTOCOL, STATED, Own, merged
 from thalweg.evaluation.settings import EvaluationConfig
+from thalweg.evaluation.ways import assignments
 from thalweg.regular import LARGEST_DOCUMENT
 from thalweg.storage.places import read_place
 from thalweg.storage.redaction import redacted
@@ -51,6 +52,7 @@ def read_protocol(
     overrides: Iterable[str] = (),
     judges: Mapping[str, Any] | None = None,
     own: Callable[[], Own] = Own,
+    sampling: Mapping[str, Any] | None = None,
 ) -> Protocol:
     """Settings of a protocol, or without one the defaults.
 
@@ -61,6 +63,8 @@ def read_protocol(
         overrides: ``key.path=value``, as for recipes.
         judges: extractors and metrics instead of the protocol's.
         own: gives what the network that is judged brings along; asked only for what is not stated.
+        sampling: how samples are drawn, each key as a whole instead of all that: a name, a table, a config or
+            a part.
 
     Raises:
         ConfigError: if there is no such protocol, or settings are wrong: all faults at once.
@@ -77,6 +81,8 @@ def read_protocol(
     changed = [*overrides]
     origin = STATED if what is None else PROTOCOL
     found = merged(data, changed, EvaluationConfig, DRAWING, own, table="sampling", origin=origin)
+    if sampling:
+        found = found.stating(sampling, "sampling")
     try:
         config = structure(EvaluationConfig, found.data)
     except FaultyConfigError as faults:
@@ -84,11 +90,16 @@ def read_protocol(
         raise told.of(str(what)) if what is not None else told from None
     if judges is not None and what is not None:
         changed.append("judges")
+    if sampling:
+        changed += assignments(dump(config.sampling), sampling)
     return Protocol(config, digest, tuple(map(redacted, changed)), found.origins)
 
 
 def check_protocol(
-    what: str | Path | None, overrides: Iterable[str] = (), judges: Mapping[str, Any] | None = None
+    what: str | Path | None,
+    overrides: Iterable[str] = (),
+    judges: Mapping[str, Any] | None = None,
+    sampling: Mapping[str, Any] | None = None,
 ) -> None:
     """Find faults before the network is at hand: all but those of sampler and guidance, which it may bring
     along.
@@ -98,7 +109,7 @@ def check_protocol(
         PluginError: if a component cannot be imported.
     """
     try:
-        read_protocol(what, overrides, judges)
+        read_protocol(what, overrides, judges, sampling=sampling)
     except FaultyConfigError as faults:
         others = [problem for problem in faults.problems if problem.path[:2] not in _OWN]
         if others:

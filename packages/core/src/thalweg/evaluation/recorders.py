@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol, runtime_checkable
 
 from thalweg.evaluation import ranges as spans
+from thalweg.evaluation.counting import EVALUATIONS, Evaluations
 from thalweg.evaluation.images import Images
 from thalweg.evaluation.judges import Judge
 from thalweg.evaluation.parts import Parts, Statistics
@@ -71,12 +72,16 @@ class Seeing:
         Raises:
             ThalwegError: naming an image that is damaged, of another size, or not finite.
         """
+        before = getattr(self._images, "evaluated", None)
         piece = self._images.read(start, stop)
         seen = [(judge, judge.features(piece)) for judge in self._judges]
         # An interruption from here on may leave some statistics ahead of others: they are thrown away then.
         ranges, self._ranges = self._ranges, []
         for judge, features in seen:
             judge.count(features, piece.labels, range(start, stop), self._statistics)
+        counted = self._statistics.get(EVALUATIONS)
+        if isinstance(counted, Evaluations) and before is not None:
+            counted.count(self._images.evaluated - before, stop - start)  # type: ignore[attr-defined]  # of what is drawn
         self._ranges = [*ranges, (start, stop)]
         if time.monotonic() - self._saved >= self._save_seconds:
             self.flush()

@@ -1,51 +1,83 @@
 """An evaluation from beginning to end."""
 
 import contextlib
-import datetime
 import time
 from collections.abc import Callable, Mapping, Sequence
-from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack, overload
 
 import attrs
 
 from thalweg.arguments import check_texts
-from thalweg.config import dump_component
-from thalweg.errors import ConfigError
+from thalweg.config import dump
+from thalweg.evaluation.bench import Bench
 from thalweg.evaluation.choosing import chosen
 from thalweg.evaluation.given import check_given
-from thalweg.evaluation.judges import Judge, build_judges
-from thalweg.evaluation.outputs import check_outputs
+from thalweg.evaluation.held import HeldNetwork
+from thalweg.evaluation.judging import Judging, reference_of
+from thalweg.evaluation.models import Model
+from thalweg.evaluation.outputs import check_outputs, passport_files
 from thalweg.evaluation.own import Own, settings_in_words
-from thalweg.evaluation.parts import Makers, Statistics
 from thalweg.evaluation.passport import Passport
+from thalweg.evaluation.passports import Passports
 from thalweg.evaluation.processes import check_alone
-from thalweg.evaluation.protocol import Protocol, check_protocol, read_protocol
+from thalweg.evaluation.protocol import check_protocol, read_protocol
 from thalweg.evaluation.recorders import SAVE_SECONDS
-from thalweg.evaluation.reference import Entry, ReferenceCache, stored_moments, write_reference
-from thalweg.evaluation.rehearsal import rehearsed
-from thalweg.evaluation.seeing import Means, Progress, Seen, Side, kept_in, see
-from thalweg.evaluation.sets import opened_once
+from thalweg.evaluation.recording import check_named
+from thalweg.evaluation.seeing import Means, Progress
+from thalweg.evaluation.settings import EvaluationConfig
 from thalweg.evaluation.subjects import (
     Named,
-    Reference,
     Subject,
+    as_images,
     brought,
+    check_drawn,
+    check_shared,
     network_of,
+    open_network,
     open_reference,
     open_subject,
 )
-from thalweg.evaluation.surroundings import check_room, check_writable, default_work, machine, software
-from thalweg.evaluation.tasks import makers_of, resolved
-from thalweg.facts import Facts
-from thalweg.files import sha256
-from thalweg.folders import refuse_links
+from thalweg.evaluation.surroundings import check_writable, default_work
+from thalweg.evaluation.tasks import resolved
+from thalweg.evaluation.ways import ways_of
+from thalweg.importing import load
 from thalweg.integers import AT_ONCE, PROCESSES
-from thalweg.protocols import Statistic
 from thalweg.storage.places import local_path, plain_place
 
-_MOST_CACHED = 8  # statistics of one reference
+
+class _Options(TypedDict, total=False):
+    """What both forms of :func:`evaluate` take."""
+
+    reference: Named | None
+    metrics: Sequence[str | Mapping[str, Any]]
+    extractor: str | Mapping[str, Any] | None
+    protocol: str | Path | None
+    settings: Sequence[str]
+    sampling: Mapping[str, Any] | None
+    out: str | Path | None
+    save_reference: str | Path | None
+    devices: int
+    device: str
+    batch_size: int
+    work: str | Path | None
+    save_seconds: float
+    progress: Progress | None
+    say: Callable[[str], None]
+    data: Any
+
+
+@overload
+def evaluate(subject: Named, *, compare: None = None, **options: Unpack[_Options]) -> Passport: ...
+
+
+@overload
+def evaluate(
+    subject: Named,
+    *,
+    compare: Mapping[str, Mapping[str, Any] | Sequence[str]],
+    **options: Unpack[_Options],
+) -> Passports: ...
 
 
 def evaluate(
@@ -56,6 +88,8 @@ def evaluate(
     extractor: str | Mapping[str, Any] | None = None,
     protocol: str | Path | None = None,
     settings: Sequence[str] = (),
+    sampling: Mapping[str, Any] | None = None,
+    compare: Mapping[str, Mapping[str, Any] | Sequence[str]] | None = None,
     out: str | Path | None = None,
     save_reference: str | Path | None = None,
     devices: int = 1,
@@ -66,18 +100,22 @@ def evaluate(
     progress: Progress | None = None,
     say: Callable[[str], None] = lambda _: None,
     data: Any = None,
-) -> Passport:
+) -> Passport | Passports:
     """Judge a network's samples, or images, and say how the numbers were made.
 
     Interrupted, it goes on when it is called again alike: what was seen is kept under ``work``, and
     nothing is counted twice. Statistics of the reference are kept there too.
 
     A run, or a network that was saved with its settings, is drawn from by its own sampler, guidance and seed,
-    wherever neither the protocol nor ``settings`` state them; the passport says what was taken from where.
+    wherever neither the protocol, ``settings`` nor ``sampling`` state them; the passport says what was taken
+    from where. So is a network in memory that :func:`thalweg.load` has found such settings with.
 
     Args:
         subject: a run's folder or a saved network, from which samples are drawn on the spot; or a folder,
-            tar file, ``.npz`` or other source of images; or a :class:`thalweg.evaluation.images.Images`.
+            tar file, ``.npz`` or other source of images. In memory: a network, as :func:`thalweg.compose`
+            makes it or anything that has ``facts`` and ``velocity``; a uint8 tensor of N x channels x height
+            x width; or :class:`thalweg.TensorImages`, which has labels and captions besides, and any other
+            :class:`thalweg.evaluation.images.Images`.
         reference: images in any of these forms; a recipe or run, whose training data are meant
             (``:validation`` behind it means the others); statistics that ``save_reference`` wrote; an
             ``.npz`` with ``mu`` and ``sigma``. By default what the protocol says.
@@ -86,17 +124,28 @@ def evaluate(
         protocol: a shipped protocol's name or a TOML file.
         settings: ``key=value`` changes of the protocol, or settings where there is none, such as
             ``count=10000`` or ``sampling.sampler.steps=50``.
-        out: where to write the passport.
+        sampling: how a network is drawn from, each key as a whole instead of what else says it, such as
+            ``{"sampler": {"type": "euler", "steps": 50}, "guidance": None}``: a name, a table or a config.
+        compare: several ways to draw from one network, by name. Each is such a table of ``sampler``,
+            ``guidance`` and ``precision``, or a list of settings, such as ``["sampling.guidance.scale=2"]``.
+            All begin at the same noise and labels, and the reference is seen once.
+        out: where to write the passport; with ``compare`` a folder that gets one of each way.
         save_reference: where to write the reference's statistics.
-        devices: processes that share the work; on accelerators one each.
-        device: where networks run; ``auto`` takes an accelerator where there is one.
+        devices: processes that share the work; on accelerators one each. What is in memory is judged by this
+            process alone.
+        device: where networks run; ``auto`` takes an accelerator where there is one. A network in memory is
+            moved there, and stays where it is with ``auto``.
         batch_size: images at a time; numbers do not depend on it beyond rounding inside networks.
         work: the folder for unfinished work and reference statistics; by default the cache's.
         save_seconds: how often unfinished work is put on disk.
         progress: called with ``samples`` or ``reference``, how many are done, and how many there are.
         say: told in words, before anything is drawn, how a network is drawn from.
         data: the data set of the subject's run, as a config or in plain values, instead of the one that its
-            config names, which was written down without credentials.
+            config names, which was written down without credentials. A network in memory has no run: give
+            what it was trained on, unless the settings name a reference and an autoencoder.
+
+    Returns:
+        The passport; with ``compare`` those of all ways by name, whose text is a table of their numbers.
 
     Raises:
         ConfigError: settings are wrong or do not go together.
@@ -120,238 +169,74 @@ def evaluate(
         say,
     )
     settings = check_texts("settings", settings, "['count=10']")
+    ways = ways_of(compare, sampling)
     devices, batch_size = PROCESSES.check("devices", devices), AT_ONCE.check("batch_size", batch_size)
+    check_shared(devices, subject=subject, reference=reference)
     begun = time.perf_counter()
-    subject = plain_place(subject) if isinstance(subject, str | Path) else subject
-    reference = plain_place(reference) if isinstance(reference, str | Path) else reference
-    judged = chosen(metrics, extractor) if metrics else None
-    check_protocol(protocol, settings, judged)
+    subject, reference = _placed("subject", subject), _placed("reference", reference)
+    judges = chosen(metrics, extractor) if metrics else None
+    for way in ways:
+        check_protocol(protocol, (*settings, *way.settings), judges, way.sampling)
     place = resolved(device)
-    means = Means(
-        default_work() if work is None else local_path(work, "work", "name a folder for unfinished work"),
-        place,
-        devices,
-        batch_size,
-        save_seconds,
-        progress or (lambda *_: None),
-    )
+    work = default_work() if work is None else local_path(work, "work", "name a folder for unfinished work")
+    means = Means(work, place, devices, batch_size, save_seconds, progress or (lambda *_: None))
     out = None if out is None else local_path(out, "out")
     save_reference = None if save_reference is None else local_path(save_reference, "save_reference")
-    check_outputs(out, save_reference, (subject, reference, protocol))
-    check_writable(*(path for path in (out, save_reference) if path is not None))
+    files = passport_files(out, ways)
+    check_outputs(files, save_reference, (subject, reference, protocol))
+    check_writable(*files, *([] if save_reference is None else [save_reference]))
     with contextlib.ExitStack() as copies:
         ours_at, theirs_at = brought(subject, copies), brought(reference, copies)
         network = network_of(ours_at)
-        read = read_protocol(protocol, settings, judged, Own if network is None else network.own)
-        ours = open_subject(ours_at, network, read.config, place, data)
-        theirs = open_reference(theirs_at, ours, read.config, place)
-        evaluation = _Evaluation(read, ours, theirs, means)
-        if network is not None:
-            say(f"drawing with {settings_in_words(read.config.sampling, read.origins)}")
-        passport = Passport(
-            numbers=evaluation.numbers(save_reference),
-            conditions=evaluation.conditions(),
-            subject=evaluation.subject(subject),
-            protocol={
-                "name": read.config.name,
-                "version": read.config.version,
-                "sha256": read.sha256,
-                "changed": list(read.changed),
-                "sampling": None if network is None else dict(read.origins),
-            },
-            software=software(),
-            machine=machine(place, devices, time.perf_counter() - begun),
-            made=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        )
-    if out is not None:
-        passport.write(out)
-    evaluation.forget()
-    return passport
-
-
-class _Evaluation:
-    """Both sides, the judges, and what they find."""
-
-    def __init__(self, protocol: Protocol, subject: Subject, reference: Reference, means: Means) -> None:
-        self._config, self._subject, self._reference, self._means = protocol.config, subject, reference, means
-        samples = subject.side.images
-        teaching = None if reference.teaching is None else opened_once(reference.teaching, means.device)
-        self._facts = Facts(shape=samples.shape, classes=samples.classes)
-        try:
-            self._judges = build_judges(self._config, self._facts, means.device, teaching)
-        except ConfigError:
-            # Perhaps for want of classes, which the real images may have. They are opened for nothing less.
-            classes = None if samples.classes is not None or teaching is None else teaching().classes
-            if classes is None:
-                raise
-            self._facts = attrs.evolve(self._facts, classes=classes)
-            self._judges = build_judges(self._config, self._facts, means.device, teaching)
-        self._samples = Seen({}, None)
-        self._wanted = makers_of(self._judges, len(samples), reference=False)
-        if self._reference_count:
-            self._of_reference = makers_of(self._judges, self._reference_count, reference=True)
-        else:
-            self._of_reference = self._without_reference()
-
-    @property
-    def _reference_count(self) -> int:
-        if self._reference.side is not None:
-            return len(self._reference.side.images)
-        # Stored moments do not say of how many images they are; every metric takes a large number.
-        return self._reference.file.count if self._reference.file is not None else 0
-
-    def numbers(self, save_reference: Path | None) -> dict[str, dict[str, Any]]:
-        """All numbers; the reference first, as its faults should show before hours of drawing."""
-        side = self._subject.side
-        rehearsal = rehearsed(self._judges, side.images, self._wanted)
-        stand_ins = rehearsal.statistics
-        # Files are joined into one that is written before they go.
-        check_room(self._kept_in(side, list(self._wanted)), 2 * rehearsal.size_of(len(side.images)), "--work")
-        stored = self._stored_statistics()
-        self._check(stand_ins, stored)
-        reference = self._reference_statistics(stored, save_reference)
-        if reference.keys() != stored.keys():
-            self._check(stand_ins, reference)
-        self._samples = self._see(side, list(self._wanted))
-        found: dict[str, dict[str, Any]] = {}
-        for judge in self._judges:
-            for name, number in judge.numbers(self._samples.statistics, reference).items():
-                written = f"{name} ({judge.name})" if name in found else name
-                found[written] = {
-                    "value": number.value,
-                    "metric": number.metric,
-                    "judge": judge.name,
-                    "features": judge.extractor.name,
-                    "better": number.better,
-                }
-        return found
-
-    def conditions(self) -> dict[str, Any]:
-        """All that numbers depend on, apart from what is judged."""
-        config, reference = self._config, self._reference
-        images: Any = "none"
-        if reference.side is not None:
-            images = {**reference.side.identity, "count": len(reference.side.images)}
-        elif reference.file is not None:
-            images = {**reference.file.images, "count": reference.file.count}
-        side = self._subject.side
-        return {
-            "protocol": {"name": config.name, "version": config.version},
-            "count": len(side.images),
-            "crop": config.crop or "none",
-            "sampling": self._subject.drawn or "not stated",
-            "reference": {
-                "images": images,
-                "moments": "none" if reference.moments is None else sha256(reference.moments),
-            },
-            "judges": {
-                judge.name: {
-                    "extractor": dict(judge.extractor.identity),
-                    "metrics": {
-                        name: dump_component("metric", one)
-                        for name, one in config.judges[judge.name].metrics.items()
-                    },
-                }
-                for judge in self._judges
-            },
-        }
-
-    def subject(self, named: Named) -> dict[str, Any]:
-        """What is judged."""
-        from thalweg.storage import redacted
-
-        images = self._subject.side.images
-        where = redacted(str(named)) if isinstance(named, str | Path) else type(named).__name__
-        shape = list(images.shape)
-        return {"what": where, **images.identity, "shape": shape, "count": len(images)}
-
-    def _check(self, stand_ins: Statistics, reference: Statistics) -> None:
-        for judge in self._judges:
-            judge.check(stand_ins, reference)
-
-    def _stored_statistics(self) -> Statistics:
-        """Those of the reference that were given as such."""
-        statistics: dict[str, Statistic] = {}
-        for judge in self._judges:
-            mine = {key: make for key, make in self._of_reference.items() if key.startswith(f"{judge.name}/")}
-            if self._reference.moments is not None:
-                statistics.update(stored_moments(self._reference.moments, judge, mine))
-            if self._reference.file is not None:
-                for key, make in mine.items():
-                    statistics[key] = make()
-                    self._reference.file.read(judge, key, statistics[key])
-        return statistics
-
-    def _reference_statistics(self, stored: Statistics, save: Path | None) -> Statistics:
-        statistics = dict(stored)
-        entries: list[tuple[Entry, Statistic]] = []
-        side = self._reference.side
-        left = [key for key in self._of_reference if key not in statistics]
-        if left and side is None:
-            names = ", ".join(key.partition("/")[2] for key in left)
-            raise ConfigError(f"the reference has no images to take {names} of; give images by --reference")
-        if side is not None:
-            cached = self._from_cache(side, left)
-            statistics.update({key: one for key, (_, one) in cached.items()})
-            entries = list(cached.values())
-        if save is not None:
-            if not entries:
-                raise ConfigError("no statistics were taken of reference images, so there are none to save")
-            write_reference(save, entries)
-        return statistics
-
-    def _from_cache(self, side: Side, keys: Sequence[str]) -> dict[str, tuple[Entry, Statistic]]:
-        refuse_links(self._means.work, "references")
-        cache = ReferenceCache(self._means.work / "references")
-        found: dict[str, tuple[Entry, Statistic]] = {}
-        missing: dict[str, Entry] = {}
-        for key in keys:
-            entry, statistic = self._entry(side, key), self._of_reference[key]()
-            if cache.get(entry, statistic):
-                found[key] = (entry, statistic)
-            else:
-                missing[key] = entry
-        begun = self._begun(side, keys, set(missing))
-        if missing:
-            # With more than is missing where that was seen before, by a process that was ended in between.
-            begun = begun[:1] or [tuple(missing)]
-            seen = self._see(side, begun[0]).statistics
-            for key, entry in missing.items():
-                cache.put(entry, seen[key])
-                found[key] = (entry, seen[key])
-        for those in begun:
-            Seen({}, self._kept_in(side, those)).forget()
-        return found
-
-    def _begun(self, side: Side, keys: Sequence[str], missing: set[str]) -> list[tuple[str, ...]]:
-        """The keys of work on the reference that was begun, and holds all that is missing, the most first."""
-        cached = [key for key in keys if key not in missing]
-        return [
-            those
-            for more in range(min(len(cached), _MOST_CACHED), -1, -1)
-            for some in combinations(cached, more)
-            if (those := (*missing, *some)) and self._kept_in(side, those).exists()
+        check_drawn(network, compare, sampling)
+        if isinstance(network, HeldNetwork) and device == "auto":
+            means = attrs.evolve(means, device=network.home)
+        own = Own if network is None else network.own
+        read = [
+            read_protocol(protocol, (*settings, *way.settings), judges, own, way.sampling) for way in ways
         ]
+        for one in read:
+            check_named(devices, dump(one.config.sampling))
+        opened = _opened(ours_at, network, [one.config for one in read], means.device, data)
+        theirs = open_reference(theirs_at, opened[0], read[0].config, means.device)
+        bench = Bench(read[0].config, opened[0].side.images, theirs, means)
+        judgings = [Judging(bench, *one) for one in zip(read, opened, strict=True)]
+        for way, one in zip(ways, read, strict=True):
+            if network is not None:
+                told = f"{way.name}: " if way.name else ""
+                say(f"{told}drawing with {settings_in_words(one.config.sampling, one.origins)}")
+        seen = reference_of(bench, opened[0], judgings, save_reference)
+        passports = []
+        for number, judging in enumerate(judgings):
+            passport = judging.passport(subject, seen, means, begun)
+            begun = time.perf_counter()
+            if files:
+                passport.write(files[number])
+            passports.append(passport)
+    for judging in judgings:
+        # All at the end, so that whoever is interrupted at the last sees nothing of the others again.
+        judging.forget()
+    return (
+        passports[0]
+        if compare is None
+        else Passports({str(way.name): one for way, one in zip(ways, passports, strict=True)})
+    )
 
-    def _kept_in(self, side: Side, keys: Sequence[str]) -> Path:
-        return kept_in(self._means.work, side, self._asked(keys), keys)
 
-    def _entry(self, side: Side, key: str) -> Entry:
-        name, _, statistic = key.partition("/")
-        judge = next(one for one in self._judges if one.name == name)
-        return Entry(side.identity, len(side.images), judge.extractor.identity, statistic)
+def _placed(name: str, what: Any) -> Any:
+    """A path without what it may be written with, and a tensor as images."""
+    return plain_place(what) if isinstance(what, str | Path) else as_images(name, what)
 
-    def forget(self) -> None:
-        """Remove what is kept of the samples, once the numbers are where they belong."""
-        self._samples.forget()
 
-    def _see(self, side: Side, keys: Sequence[str]) -> Seen:
-        judges = self._asked(keys)
-        return see(side, judges, self._config, self._facts, self._reference.teaching, keys, self._means)
-
-    def _asked(self, keys: Sequence[str]) -> list[Judge]:
-        return [judge for judge in self._judges if any(key.startswith(f"{judge.name}/") for key in keys)]
-
-    def _without_reference(self) -> Makers:
-        """What is asked of a reference of which nobody knows how many images it had."""
-        return makers_of(self._judges, 1_000_000_000, reference=True)
+def _opened(
+    what: Named,
+    network: Model | HeldNetwork | None,
+    configs: Sequence[EvaluationConfig],
+    device: str,
+    data: Any,
+) -> list[Subject]:
+    """What is judged, in each of the ways; a network is loaded once."""
+    if network is None:
+        return [open_subject(what, configs[0], device)]
+    ready = network.network if isinstance(network, HeldNetwork) else load(network.path, device=device)
+    return [open_network(network, config, device, data, ready) for config in configs]

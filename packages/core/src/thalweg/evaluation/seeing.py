@@ -16,7 +16,7 @@ from thalweg.evaluation.parts import Parts, Statistics
 from thalweg.evaluation.processes import divided, shared_work
 from thalweg.evaluation.ranges import Range
 from thalweg.evaluation.recorders import SAVE_SECONDS, Seeing, work
-from thalweg.evaluation.sets import ImageSet, to_plain
+from thalweg.evaluation.sets import HeldSet, ImageSet, to_plain
 from thalweg.evaluation.settings import EvaluationConfig
 from thalweg.evaluation.tasks import SeeTask, makers_of
 from thalweg.evaluation.tasks import to_plain as task_to_plain
@@ -108,7 +108,7 @@ def kept_in(work: Path, side: Side, judges: Sequence[Judge], keys: Sequence[str]
 def _content(side: Side, judges: Sequence[Judge], keys: Iterable[str]) -> Content:
     images = {"side": side.what, "images": side.identity, "count": len(side.images)}
     identities = {judge.name: judge.extractor.identity for judge in judges}
-    return Content.of(images, {key: dict(identities[key.partition("/")[0]]) for key in keys})
+    return Content.of(images, {key: dict(identities.get(key.partition("/")[0], {})) for key in keys})
 
 
 def see(
@@ -116,7 +116,7 @@ def see(
     judges: Sequence[Judge],
     config: EvaluationConfig,
     facts: Facts,
-    teaching: ImageSet | None,
+    teaching: ImageSet | HeldSet | None,
     keys: Sequence[str],
     means: Means,
 ) -> Seen:
@@ -125,7 +125,7 @@ def see(
     Work that was interrupted goes on: nothing is seen twice that had been put on disk.
 
     Raises:
-        ConfigError: if several processes are asked for and the images are this one's alone.
+        ConfigError: if somebody else is at the same.
         ThalwegError: if an image is damaged or a file cannot be written.
     """
     count = len(side.images)
@@ -136,11 +136,6 @@ def see(
     }
     if not makers:
         return Seen({}, None)
-    if means.devices > 1 and side.stated is None:
-        raise ConfigError(
-            f"the {side.what} are an object of this process, which others cannot see; name a file or "
-            "folder, or take one process"
-        )
     folder = kept_in(means.work, side, judges, keys)
     sweep(folder.parent.glob("*"))
     with claimed(folder):
@@ -167,7 +162,7 @@ def see(
             if left and means.devices == 1:
                 own(left, advanced)
             elif left:
-                assert side.stated is not None  # noqa: S101 - checked above
+                assert side.stated is not None and not isinstance(teaching, HeldSet)  # noqa: S101, PT018 - as of check_shared
                 task = SeeTask(
                     images=to_plain(side.stated),
                     config=config,

@@ -10,6 +10,7 @@ import torch
 
 from thalweg.config import component_field, dump, structure
 from thalweg.data.sources.braces import is_pattern
+from thalweg.drawing import VelocityNetwork
 from thalweg.errors import DataError
 from thalweg.evaluation.captions import captions_for
 from thalweg.evaluation.datasets import DatasetImages, Decoder, view_of
@@ -67,20 +68,18 @@ class DatasetSet:
         return DatasetImages(dataset, self.part, identity, decoder)
 
 
-@attrs.frozen
-class NetworkSet:
-    """Samples of a saved network."""
+@attrs.frozen(kw_only=True)
+class DrawnSet:
+    """Samples of a network, wherever it is."""
 
-    model: Path
     count: int
     drawing: DrawingConfig
     classes: tuple[int, ...] | None = None
     data: Any = component_field("dataset", None, optional=True)
     autoencoder: Any = component_field("autoencoder", None, optional=True)
 
-    def source(self, device: torch.device | str) -> SampleSource:
-        """Load the network, ready to draw."""
-        network = load(self.model, device=device)
+    def source_of(self, network: VelocityNetwork, device: torch.device | str) -> SampleSource:
+        """The network, ready to draw."""
         captions = captions_for(network.facts, self.drawing, self.data, device)
         return SampleSource(
             network, self.drawing, self.count, classes=self.classes, captions=captions, device=device
@@ -91,16 +90,42 @@ class NetworkSet:
         view = None if self.data is None or self.autoencoder is not None else view_of(self.data)
         return Decoder(view, _built(self.autoencoder, device), device)
 
+    def images_of(
+        self, network: VelocityNetwork, identity: Mapping[str, Any], device: torch.device | str
+    ) -> NetworkImages:
+        """Its samples as images."""
+        return NetworkImages(self.source_of(network, device), self.count, self.decoder(device), identity)
+
+
+@attrs.frozen(kw_only=True)
+class NetworkSet(DrawnSet):
+    """Samples of a saved network."""
+
+    model: Path
+
+    def source(self, device: torch.device | str) -> SampleSource:
+        """Load the network, ready to draw."""
+        return self.source_of(load(self.model, device=device), device)
+
     def open(self, device: torch.device | str) -> NetworkImages:
         """Load the network and what turns its samples into images."""
-        source = self.source(device)
-        model = model_at(self.model)
+        network, model = load(self.model, device=device), model_at(self.model)
         assert model is not None  # noqa: S101 - it was loaded
-        identity = {"kind": "network", "checkpoint": model.sha256, "step": model.step}
-        return NetworkImages(source, self.count, self.decoder(device), identity)
+        return self.images_of(network, model.identity, device)
 
 
-def opened_once(stated: "ImageSet", device: torch.device | str) -> Callable[[], Images]:
+@attrs.frozen(eq=False)
+class HeldSet:
+    """Images that live in this process, which no other can open."""
+
+    images: Images
+
+    def open(self, device: torch.device | str) -> Images:  # noqa: ARG002 - nothing is computed
+        """As they are."""
+        return self.images
+
+
+def opened_once(stated: "ImageSet | HeldSet", device: torch.device | str) -> Callable[[], Images]:
     """A set that is opened when it is first asked for, since opening reads what a run may have named.
 
     Args:

@@ -5,18 +5,22 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+from torch import Tensor
 
 from thalweg.config import structure
+from thalweg.drawing import VelocityNetwork
 from thalweg.errors import ConfigError, DataError
+from thalweg.evaluation.held import HeldNetwork, held
 from thalweg.evaluation.images import First, Images, check_enough
 from thalweg.evaluation.models import Model, is_run, model_at
-from thalweg.evaluation.networks import NetworkImages
 from thalweg.evaluation.notes import read_note
 from thalweg.evaluation.npz import IMAGES, members
 from thalweg.evaluation.reference import ReferenceFile
 from thalweg.evaluation.seeing import Side
 from thalweg.evaluation.sets import (
     DatasetSet,
+    DrawnSet,
+    HeldSet,
     ImageSet,
     NetworkSet,
     check_exists,
@@ -24,11 +28,13 @@ from thalweg.evaluation.sets import (
     part_of,
 )
 from thalweg.evaluation.settings import EvaluationConfig
+from thalweg.evaluation.tensor_images import TensorImages
 from thalweg.storage import Location, redacted
 from thalweg.storage.places import is_url, plain_place
 from thalweg.weights import local_copy
 
-Named = str | Path | Images
+Named = str | Path | Images | VelocityNetwork | Tensor
+"""What users name: by a path or URL, or as it is in memory."""
 
 _RANDOM = (".npz", ".safetensors")
 
@@ -40,12 +46,14 @@ class Subject:
     Attributes:
         side: its images.
         drawn: how they were drawn, in plain values; None where nobody knows.
+        is_network: whether they are drawn now.
         data: the data set of the run that it belongs to, in plain values; None where there is none.
     """
 
     side: Side
     drawn: Any
-    data: Any
+    is_network: bool = False
+    data: Any = None
 
 
 @attrs.frozen(eq=False)
@@ -62,7 +70,7 @@ class Reference:
     side: Side | None = None
     file: ReferenceFile | None = None
     moments: Path | None = None
-    teaching: ImageSet | None = None
+    teaching: ImageSet | HeldSet | None = None
 
 
 def brought(what: Any, copies: ExitStack) -> Any:
@@ -78,14 +86,54 @@ def brought(what: Any, copies: ExitStack) -> Any:
     return str(copies.enter_context(local_copy(Location(what))))
 
 
-def network_of(what: Named) -> Model | None:
+def as_images(name: str, what: Any) -> Any:
+    """A tensor as the images that it holds; everything else as it is.
+
+    Raises:
+        DataError: if it holds none.
+    """
+    return TensorImages(what, name=name) if isinstance(what, Tensor) else what
+
+
+def check_shared(devices: int, **named: Any) -> None:
+    """Make sure that several processes can open what they are to share.
+
+    Raises:
+        ConfigError: it is an object of this process.
+    """
+    for name, what in named.items():
+        if devices > 1 and what is not None and not isinstance(what, str | Path):
+            raise ConfigError(
+                f"{name} is an object of this process, which {devices} processes cannot share; save it and "
+                "name its path, or take devices=1"
+            )
+
+
+def check_drawn(network: Any, compare: Any, sampling: Any) -> None:
+    """Make sure that nobody says how images are drawn that are there already.
+
+    Raises:
+        ConfigError: there is no network, and yet it is said.
+    """
+    for name, stated in (("compare", compare), ("sampling", sampling)):
+        if network is None and stated is not None:
+            raise ConfigError(
+                f"{name} says how to draw from a network, and the subject is images; leave it out"
+            )
+
+
+def network_of(what: Named) -> Model | HeldNetwork | None:
     """The network that is judged, not loaded yet; None for images.
 
     Raises:
-        DataError: if it is missing, or a run without any.
+        ConfigError: if one in memory has no weights.
+        DataError: if it is missing, a run without any, or has weights that are not finite.
     """
-    if not isinstance(what, str | Path):
+    if isinstance(what, Images):
         return None
+    if not isinstance(what, str | Path):
+        assert isinstance(what, VelocityNetwork)  # noqa: S101 - nothing else is left
+        return held(what)
     check_exists(what)
     model = model_at(what)
     if model is None and is_run(what):
@@ -96,31 +144,24 @@ def network_of(what: Named) -> Model | None:
     return model
 
 
-def open_subject(
-    what: Named, model: Model | None, config: EvaluationConfig, device: str, data: Any = None
-) -> Subject:
-    """Open what is judged; a network is loaded, and nothing is drawn yet. With ``data``, the data set of its
-    run is that one.
+def open_subject(what: Named, config: EvaluationConfig, device: str) -> Subject:
+    """Open images that are judged.
 
     Args:
         what: as the user names it.
-        model: what :func:`network_of` found there.
         config: what is asked for.
         device: where networks run.
-        data: the data set of the network's run, in plain values; by default what the run says.
 
     Raises:
-        ConfigError: if it is a network and the number of samples is not stated.
         DataError: if it is missing, damaged, or has fewer images than the settings ask for.
     """
-    if not isinstance(what, str | Path):
-        return Subject(_side("samples", what, None, config.count, "the samples"), None, None)
-    if model is not None:
-        return _network(model, config, device, data)
+    if isinstance(what, Images):
+        return Subject(_side("samples", what, None, config.count, "the subject"), None)
+    assert isinstance(what, str | Path)  # noqa: S101 - a network is opened otherwise
     stated = images_at(what, config.crop)
     images = stated.open(device)
     side = _side("samples", images, stated, config.count, str(what))
-    return Subject(side, read_note(Path(plain_place(what)), images.identity), None)
+    return Subject(side, read_note(Path(plain_place(what)), images.identity))
 
 
 def open_reference(what: Named | None, subject: Subject, config: EvaluationConfig, device: str) -> Reference:
@@ -138,7 +179,9 @@ def open_reference(what: Named | None, subject: Subject, config: EvaluationConfi
         assert stated is not None  # noqa: S101 - there are data
         name = f"the {config.reference.set} part of the run's data"
     elif not isinstance(what, str | Path):
-        return Reference(_side("reference", what, None, count, "the reference"))
+        assert isinstance(what, Images)  # noqa: S101 - as of check_given
+        side = _side("reference", what, None, count, "the reference")
+        return Reference(side, teaching=HeldSet(what) if what.classes else None)
     elif str(what).endswith(".safetensors"):
         file = ReferenceFile(Path(plain_place(what)))
         return Reference(file=file, teaching=_part(subject.data, "train", config))
@@ -157,23 +200,44 @@ def open_reference(what: Named | None, subject: Subject, config: EvaluationConfi
     return Reference(side, moments=moments, teaching=teaching if side.images.classes else None)
 
 
-def _network(model: Model, config: EvaluationConfig, device: str, data: Any) -> Subject:
+def open_network(
+    model: Model | HeldNetwork,
+    config: EvaluationConfig,
+    device: str,
+    data: Any,
+    network: VelocityNetwork,
+) -> Subject:
+    """Open a network that is judged; nothing is drawn yet.
+
+    Args:
+        model: what :func:`network_of` found.
+        config: what is asked for.
+        device: where networks run.
+        data: the data set of its run, in plain values; None for what the run says.
+        network: itself, loaded.
+
+    Raises:
+        ConfigError: if the number of samples is not stated, or its samples are no images.
+        DataError: if it is damaged.
+    """
     if config.count is None:
         raise ConfigError("the number of samples is not stated; say how many to draw, such as count=10000")
     data = model.data if data is None else data
-    stated = structure(
-        NetworkSet,
-        {
-            "model": model.path,
-            "count": config.count,
-            "drawing": config.sampling,
-            "data": data,
-            "autoencoder": config.autoencoder,
-        },
+    fields = {
+        "count": config.count,
+        "drawing": config.sampling,
+        "data": data,
+        "autoencoder": config.autoencoder,
+    }
+    stated = (
+        None if isinstance(model, HeldNetwork) else structure(NetworkSet, {**fields, "model": model.path})
     )
-    images: NetworkImages = stated.open(device)
+    drawn = structure(DrawnSet, fields) if stated is None else stated
+    images = drawn.images_of(network, model.identity, device)
     identity = {**images.identity, "drawn": dict(images.drawing)}
-    return Subject(Side("samples", images, stated, identity), dict(images.drawing), data)
+    return Subject(
+        Side("samples", images, stated, identity), dict(images.drawing), is_network=True, data=data
+    )
 
 
 def _side(what: str, images: Images, stated: ImageSet | None, count: int | None, name: str) -> Side:

@@ -10,6 +10,7 @@ import torch
 from thalweg.config import dump, structure
 from thalweg.devices import usable_device
 from thalweg.evaluation.blocks import Drawing, Form
+from thalweg.evaluation.counting import EVALUATIONS, Evaluations
 from thalweg.evaluation.judges import Judge, build_judges
 from thalweg.evaluation.parts import Makers, Parts
 from thalweg.evaluation.recorders import Recorder, Seeing
@@ -108,8 +109,8 @@ def from_plain(data: Mapping[str, Any]) -> Task:
 
 
 def makers_of(judges: Sequence[Judge], count: int, *, reference: bool) -> Makers:
-    """The statistics that all judges need of one side."""
-    found: dict[str, Any] = {}
+    """The statistics that all judges need of one side; of samples with what they cost to draw."""
+    found: dict[str, Any] = {} if reference else {EVALUATIONS: Evaluations}
     for judge in judges:
         found.update(judge.makers(count, reference=reference))
     return found
