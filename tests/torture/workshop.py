@@ -293,7 +293,6 @@ def preload() -> None:
         "thalweg.ablation.running",
         "thalweg.importing",
         "thalweg.quickstart.flow",
-        "sklearn.datasets",
         "scipy.linalg",
         "PIL.Image",
         "safetensors.torch",
