@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -62,8 +63,10 @@ def asked() -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    for module in ("thalweg.cli.main", "thalweg.testing", "thalweg.training.loop"):
-        importlib.import_module(module)  # what commands import, without a plugin among it
+    # What commands import, without a plugin of Thalweg among it, and what pytest does.
+    plugins = [one.module for one in entry_points(group="pytest11")]
+    for module in ("thalweg.cli.main", "thalweg.testing", "thalweg.training.loop", *plugins):
+        importlib.import_module(module)
     request = asked()
     os.chdir(str(request["folder"]))
     output = os.open(str(request["printed"]), os.O_WRONLY)
