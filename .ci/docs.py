@@ -103,6 +103,7 @@ class Reader:
             "VIRTUAL_ENV": str(venv),
             "PATH": f"{venv / 'bin'}{os.pathsep}{os.environ['PATH']}",
             "XDG_CACHE_HOME": str(folder / ".cache"),
+            "OMP_NUM_THREADS": "1",  # as many pages are read at once as there are processors
         }
         self.python: subprocess.Popen[str] | None = None
         (folder / "recipes").symlink_to(ROOT / "recipes")

@@ -1,4 +1,4 @@
-"""What two processes do together, seen from inside; started under ``torchrun`` by test_processes.py.
+"""What two processes do together, seen from inside; started under ``torchrun`` by test_exchanges.py.
 
 ``python two_processes.py FOLDER`` prints, from the first process, as JSON: how often gradients were
 exchanged in runs that accumulate once and three times; and what became of a run in which the loss of the

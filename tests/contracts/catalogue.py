@@ -60,6 +60,7 @@ SMALL: dict[tuple[str, str], dict[str, Any]] = {
     ("source", "tar"): {"url": "tars"},
     ("source", "idx"): {"url": "idx"},
     ("source", "captioned"): {"url": "captioned"},
+    ("source", "emoji"): {"part": "test"},
     ("extractor", "small_classifier"): {"steps": 3},
     **{("extractor", name): options for name, options in EXTRACTORS.items()},
     **{("teacher", name): options for name, options in TEACHERS.items()},

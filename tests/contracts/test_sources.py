@@ -28,7 +28,7 @@ def test_identities_tell_sources_apart():
 def test_the_type_is_guessed_from_what_lies_there(name):
     options = small("source", name)
     if "url" not in options:
-        assert source_of(name).identity == built(name).identity
+        assert source_of(name).identity == component("source", {"type": name}).build().identity
         return
     assert source_of(options["url"]).identity == built(name).identity
     assert source_of(options["url"], type=name, storage_options={}).identity == built(name).identity

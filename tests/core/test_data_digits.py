@@ -1,6 +1,8 @@
 """The digits, splits in memory, and the way between images and values in [-1, 1]."""
 
 import hashlib
+from importlib.machinery import ModuleSpec
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,7 +11,7 @@ from sklearn.datasets import load_digits
 from thalweg.data.digits import Digits, DigitsConfig
 from thalweg.data.pixels import from_images, to_images
 from thalweg.data.split import TensorSplit
-from thalweg.errors import DataError, ThalwegError
+from thalweg.errors import ConfigError, DataError, ThalwegError
 from thalweg.facts import Facts
 from thalweg.protocols import Dataset
 from thalweg.randomness import generator
@@ -46,6 +48,19 @@ def test_the_two_parts_share_no_sample_and_miss_none(digits: Digits) -> None:
     source = load_digits()
     expected = torch.cat([torch.tensor(source.data) / 8 - 1, torch.tensor(source.target)[:, None]], 1)
     assert sorted(found.tolist()) == sorted(expected.float().tolist())
+
+
+def test_a_scikit_learn_that_is_missing_or_damaged_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = DigitsConfig()
+    for spec, error, reason in (
+        (None, ConfigError, "pip install scikit-learn"),
+        (ModuleSpec("sklearn", None, origin=str(tmp_path / "__init__.py")), DataError, "cannot be read"),
+    ):
+        monkeypatch.setattr("thalweg.data.digits.find_spec", lambda _, spec=spec: spec)
+        with pytest.raises(error, match=reason):
+            config.build()
 
 
 @pytest.mark.parametrize("share", [1e-6, 0.1, 0.2, 0.5, 0.999])

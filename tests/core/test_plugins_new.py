@@ -18,6 +18,7 @@ from thalweg.authoring.writing import new_plugin, template_kinds
 from thalweg.cli.main import cli
 from thalweg.errors import ConfigError
 from thalweg.plugins import KINDS
+from warm_process import warm
 
 
 def name_of(kind):
@@ -67,10 +68,18 @@ def commands_of(readme):
     return [line.strip() for line in re.findall(r"^    (?! ).*$", readme.read_text(), re.MULTILINE)]
 
 
+@pytest.fixture(scope="module")
+def typed(packages):
+    """Types a command in a folder, in the environment that sees all of them."""
+    environment = {**packages[1], "PYTHONDONTWRITEBYTECODE": "1", "PYTEST_ADDOPTS": "-p no:cacheprovider"}
+    with warm(environment, "-W", "error") as process:
+        yield lambda command, folder: process.run(shlex.split(command), folder)
+
+
 @pytest.mark.parametrize("kind", template_kinds())
-def test_what_its_readme_names_runs(kind, packages):
+def test_what_its_readme_names_runs(kind, packages, typed):
     """As an author types it, but for the installation, which the fixture has made without a network."""
-    parent, environment = packages
+    parent, _ = packages
     folder = parent / f"thalweg-{name_of(kind).replace('_', '-')}"
     install, *commands = commands_of(folder / "README.md")
     assert install == 'pip install -e ".[test]"'
@@ -80,11 +89,9 @@ def test_what_its_readme_names_runs(kind, packages):
     for one in map(Requirement, extras):
         assert one.specifier.contains(version(one.name)), f"{one} is not what the tests run with"
     assert {command.split()[0] for command in commands} == {"thalweg", "pytest"}
-    environment = {**environment, "PYTHONDONTWRITEBYTECODE": "1", "PYTEST_ADDOPTS": "-p no:cacheprovider"}
     for command in commands:
-        words = [sys.executable, "-W", "error", "-m", *shlex.split(command)]
-        done = subprocess.run(words, capture_output=True, text=True, env=environment, cwd=folder)
-        assert done.returncode == 0, f"{command}\n{(done.stdout + done.stderr)[-6000:]}"
+        code, printed = typed(command, folder)
+        assert code == 0, f"{command}\n{printed[-6000:]}"
 
 
 def test_a_package_installs_with_pip_and_is_sound(tmp_path):

@@ -82,16 +82,16 @@ def ended(arguments, folder, how, beyond):
 
 def test_a_drawing_that_is_ended_goes_on(run, tmp_path):
     out = tmp_path / "x.npz"
-    how = ["count=200", "batch_size=4", "sampler=euler", "sampler.steps=60", "--precision", "32-true"]
+    how = ["count=100", "batch_size=4", "sampler=euler", "sampler.steps=60", "--precision", "32-true"]
     arguments = ["sample", str(run), str(out), *how, "--devices", "2"]
-    process, said = ended(arguments, tmp_path, signal.SIGINT, beyond=100)
+    process, said = ended(arguments, tmp_path, signal.SIGINT, beyond=50)
     assert process.returncode == 130, said
     assert "the same command goes on" in said
     assert "Traceback" not in said
     first = kept(tmp_path)
-    assert 0 < len(first) < 50
+    assert 0 < len(first) < 25
     # The other process sees only when it next speaks that nobody listens, and holds the lock until then.
-    ended(arguments, tmp_path, signal.SIGKILL, beyond=150)
+    ended(arguments, tmp_path, signal.SIGKILL, beyond=75)
     assert not out.exists()
     assert first.items() <= kept(tmp_path).items()
     lock = next(tmp_path.glob("*unfinished*")) / "lock"
@@ -100,6 +100,6 @@ def test_a_drawing_that_is_ended_goes_on(run, tmp_path):
     assert main(["--debug", *arguments]) == 0
     assert main(["sample", str(run), str(tmp_path / "one.npz"), *how]) == 0
     two, one = (np.load(path)["arr_0"].astype(int) for path in (out, tmp_path / "one.npz"))
-    assert len(two) == 200
+    assert len(two) == 100
     assert np.abs(two - one).max() <= 1
     assert not list(tmp_path.glob("*unfinished*"))

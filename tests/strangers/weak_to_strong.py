@@ -1,6 +1,6 @@
 """The strong head is pulled away from the weak one while it learns (weak_to_strong).
 
-|v_f - (V + w sg(v_f - v_b))|^2 + beta |v_b - V|^2, w ramped up over the first tenth of the run. Its fixed point
+|v_f - (V + w sg(v_f - v_b))|^2 + beta |v_b - V|^2, w ramped up in the first tenth of the run. Its fixed point
 v_b + (V - v_b) / (1 - w) is guidance of scale 1 / (1 - w), baked in.
 """
 

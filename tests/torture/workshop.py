@@ -294,7 +294,6 @@ def preload() -> None:
         "thalweg.importing",
         "thalweg.saved_network",
         "thalweg.quickstart.flow",
-        "sklearn.datasets",
         "scipy.linalg",
         "PIL.Image",
         "safetensors.torch",

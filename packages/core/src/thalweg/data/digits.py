@@ -4,8 +4,11 @@ E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machin
 """
 
 import hashlib
+from importlib.util import find_spec
+from pathlib import Path
 
 import attrs
+import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
@@ -13,10 +16,24 @@ from torch import Tensor
 from thalweg.data.holdout import held_out
 from thalweg.data.pixels import PixelView, to_images
 from thalweg.data.split import TensorSplit
+from thalweg.errors import ConfigError, DataError
 from thalweg.facts import Facts
 
 _LEVELS = 16  # a pixel counts the dark dots of a 4x4 cell
 _FACTS = Facts(shape=(1, 8, 8), classes=10)
+
+
+def _rows() -> UInt8[Tensor, "N 65"]:
+    """The file as scikit-learn brings it: of each digit its 64 pixels, row by row, and its label."""
+    # Read by ourselves: scikit-learn takes a second to import, and every run on digits would wait for it.
+    spec = find_spec("sklearn")
+    if spec is None or spec.origin is None:
+        raise ConfigError("the digits come with scikit-learn, which is missing; pip install scikit-learn")
+    path = Path(spec.origin).parent / "datasets" / "data" / "digits.csv.gz"
+    try:
+        return torch.from_numpy(np.loadtxt(path, np.uint8, delimiter=","))
+    except (OSError, ValueError) as error:
+        raise DataError(f"the digits of scikit-learn cannot be read: {error}; install it anew") from error
 
 
 @attrs.frozen
@@ -45,12 +62,9 @@ class DigitsConfig:
 
     def build(self) -> "Digits":
         """Read the digits and split them."""
-        # scikit-learn takes a second to import; only who reads the digits waits for it.
-        from sklearn.datasets import load_digits
-
-        source = load_digits()
-        clean_NCHW = torch.from_numpy(source.images).to(torch.float32)[:, None] * (2 / _LEVELS) - 1
-        labels_N = torch.from_numpy(source.target).to(torch.int64)
+        rows_NF = _rows()
+        clean_NCHW = rows_NF[:, :-1].reshape(-1, *_FACTS.shape).to(torch.float32) * (2 / _LEVELS) - 1
+        labels_N = rows_NF[:, -1].to(torch.int64)
         held_out_N = held_out(labels_N, self.validation)
         return Digits(
             facts=self.facts,

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from thalweg.arguments import check_instance, check_path, described
-from thalweg.drawing import VelocityNetwork
+from thalweg.network_field import VelocityNetwork
 from thalweg.errors import ConfigError
 from thalweg.evaluation.images import Images
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from thalweg.arguments import described
 from thalweg.config import plain
-from thalweg.drawing import VelocityNetwork
+from thalweg.network_field import VelocityNetwork
 from thalweg.errors import ConfigError, DataError
 from thalweg.evaluation.fingerprints import check_filed, code_of, modules_of, name_of, tensors_of
 from thalweg.evaluation.own import Own

@@ -10,7 +10,7 @@ import torch
 
 from thalweg.config import component_field, dump, structure
 from thalweg.data.sources.braces import is_pattern
-from thalweg.drawing import VelocityNetwork
+from thalweg.network_field import VelocityNetwork
 from thalweg.errors import DataError
 from thalweg.evaluation.captions import captions_for
 from thalweg.evaluation.datasets import DatasetImages, Decoder, view_of

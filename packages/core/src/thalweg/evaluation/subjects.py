@@ -8,7 +8,7 @@ import attrs
 from torch import Tensor
 
 from thalweg.config import structure
-from thalweg.drawing import VelocityNetwork
+from thalweg.network_field import VelocityNetwork
 from thalweg.errors import ConfigError, DataError
 from thalweg.evaluation.held import HeldNetwork, held
 from thalweg.evaluation.images import First, Images, check_enough
