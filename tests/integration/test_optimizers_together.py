@@ -13,8 +13,8 @@ from thalweg.training.parts import build
 from tiny_runs import lines, tensor_files, tiny
 
 CLOSE = {"adamw": 1e-3, "muon": 0.25}
-"""Share of the way that weights have gone. Muon rounds to bfloat16, and five rounds of its iteration make much
-of small singular values: FSDP2 sums in other parts, and a gradient rounded once more differs as much."""
+"""Share of the way that weights have gone. Muon rounds to bfloat16, and its iteration makes much of
+small singular values: FSDP2 sums in other parts, and a gradient rounded once more differs as much."""
 
 
 def distance(one: dict[str, Tensor], other: dict[str, Tensor]) -> float:
