@@ -133,7 +133,7 @@ def test_a_lost_configuration_is_restored_from_a_checkpoint(
     assert tensor_files(tmp_path / "run") == tensor_files(tmp_path / "whole")
     if damaged is not None:
         path.write_bytes(damaged)
-        with pytest.raises(ConfigError, match=r"training\.lr is 0\.5"):
+        with pytest.raises(ConfigError, match=r"training\.optimizer\.lr is 0\.5"):
             trainer(tmp_path / "run", optimizer={"lr": 0.5}).train()
 
 

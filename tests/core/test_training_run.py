@@ -243,7 +243,7 @@ def test_divergence_names_step_and_last_good_checkpoint_and_saves_nothing(
 ) -> None:
     objectives = {"bad": Fails(call=5, value=value)}
     trainer = Trainer(tiny(), tmp_path, objectives=objectives, accelerator="cpu", quiet=True)
-    with pytest.raises(DivergenceError, match=r"at step 5: .*step-00000004;.*training\.lr"):
+    with pytest.raises(DivergenceError, match=r"at step 5: .*step-00000004;.*training\.optimizer\.lr"):
         trainer.train()
     assert [path.name for path in checkpoint.checkpoints(tmp_path / "checkpoints")] == [
         "step-00000002",

@@ -5,14 +5,20 @@ from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
+from torch import Tensor
 
 import two_optimizers
 from run_processes import TESTS, ended, start
 from thalweg.training.parts import build
 from tiny_runs import lines, tensor_files, tiny
 
-CLOSE = {"adamw": 1e-3, "muon": 0.2}
-"""Share of how far weights have come; Muon computes in bfloat16, whose sums FSDP2 takes in other parts."""
+CLOSE = {"adamw": 1e-3, "muon": 0.25}
+"""Share of the way that weights have gone. Muon rounds to bfloat16, and its iteration makes much of
+small singular values: FSDP2 sums in other parts, and a gradient rounded once more differs as much."""
+
+
+def distance(one: dict[str, Tensor], other: dict[str, Tensor]) -> float:
+    return sum(float((tensor - other[name]).square().sum()) for name, tensor in one.items()) ** 0.5
 
 
 @pytest.fixture(scope="module")
@@ -33,11 +39,10 @@ def test_two_processes_are_as_good_as_one(tmp_path: Path, alone: Path, strategy:
         assert tensor_files(whole) == tensor_files(twice)
         assert lines(whole) == lines(twice)
         for one, other in zip(lines(whole), lines(alone / f"{name}-whole"), strict=True):
-            assert one == pytest.approx(other, rel=1e-4)
+            assert one == pytest.approx(other, rel=0.1 * close)
         for folder in ("model", "model-0.5"):
             first, second = (
                 load_file(run / folder / "model.safetensors") for run in (whole, alone / f"{name}-whole")
             )
-            moved = max(float((one - initial[key]).abs().max()) for key, one in second.items())
-            apart = max(float((one - second[key]).abs().max()) for key, one in first.items())
+            moved, apart = distance(second, initial), distance(first, second)
             assert apart <= close * moved

@@ -3,7 +3,8 @@
 Nothing here inherits from a protocol: mypy and isinstance see that each fulfils its own.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -253,6 +254,45 @@ class Importer:
         return Imported({"backbone": "dit"}, Facts(shape=(1, 2, 2)), state_dict, {})
 
 
+class Optimizer:
+    def __call__(self, parameters: Mapping[str, nn.Parameter], fused: bool) -> torch.optim.Optimizer:
+        return torch.optim.SGD(list(parameters.values()), lr=0.1)
+
+
+class RateSchedule:
+    of_length: bool = True
+
+    def __call__(self, step: int, total: int) -> float:
+        return 1 - step / total
+
+
+class Averages:
+    names: tuple[str, ...] = ("first",)
+
+    def __init__(self, network: nn.Module) -> None:
+        self.network = network
+
+    def update(self, step: int) -> None:
+        pass
+
+    @contextmanager
+    def applied(self, name: str) -> Iterator[None]:
+        yield
+
+    def state_dict(self, name: str) -> Mapping[str, Tensor]:
+        return self.network.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Tensor], name: str) -> None:
+        pass
+
+
+class Average:
+    names: tuple[str, ...] = ("first",)
+
+    def __call__(self, network: nn.Module) -> Averages:
+        return Averages(network)
+
+
 @attrs.frozen
 class RefinerConfig:
     """What is registered."""
@@ -268,6 +308,10 @@ teacher: protocols.Teacher = Teacher()
 planner: protocols.Planner = Planner()
 time_sampler: protocols.TimeSampler = TimeSampler()
 path: Schedule = StraightPath()
+optimizer: protocols.Optimizer = Optimizer()
+schedule: protocols.RateSchedule = RateSchedule()
+average: protocols.Average = Average()
+averages: protocols.Averages = average(nn.Identity())
 sampler: protocols.Sampler = Sampler()
 guidance: protocols.Guidance = Guidance()
 dataset: protocols.Dataset = Dataset()
@@ -289,6 +333,10 @@ EXAMPLES: dict[type, object] = {
     protocols.Planner: planner,
     protocols.TimeSampler: time_sampler,
     Schedule: path,
+    protocols.Optimizer: optimizer,
+    protocols.RateSchedule: schedule,
+    protocols.Average: average,
+    protocols.Averages: averages,
     protocols.Sampler: sampler,
     protocols.Guidance: guidance,
     protocols.Split: dataset.train,

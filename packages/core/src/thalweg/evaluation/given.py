@@ -7,9 +7,9 @@ from typing import Any
 from torch import Tensor
 
 from thalweg.arguments import check_instance, check_path, described
-from thalweg.network_field import VelocityNetwork
 from thalweg.errors import ConfigError
 from thalweg.evaluation.images import Images
+from thalweg.network_field import VelocityNetwork
 
 _PLACE = "a path, a URL, a uint8 tensor or thalweg.evaluation.images.Images"
 

@@ -9,11 +9,11 @@ from torch import nn
 
 from thalweg.arguments import described
 from thalweg.config import plain
-from thalweg.network_field import VelocityNetwork
 from thalweg.errors import ConfigError, DataError
 from thalweg.evaluation.fingerprints import check_filed, code_of, modules_of, name_of, tensors_of
 from thalweg.evaluation.own import Own
 from thalweg.facts import Facts
+from thalweg.network_field import VelocityNetwork
 from thalweg.tensor_files import tensors_sha256
 
 

@@ -41,8 +41,8 @@ from thalweg.evaluation.subjects import (
 from thalweg.evaluation.surroundings import check_writable, default_work
 from thalweg.evaluation.tasks import resolved
 from thalweg.evaluation.ways import ways_of
-from thalweg.saved_network import load
 from thalweg.integers import AT_ONCE, PROCESSES
+from thalweg.saved_network import load
 from thalweg.storage.places import local_path, plain_place
 
 

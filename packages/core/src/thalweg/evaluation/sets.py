@@ -10,7 +10,6 @@ import torch
 
 from thalweg.config import component_field, dump, structure
 from thalweg.data.sources.braces import is_pattern
-from thalweg.network_field import VelocityNetwork
 from thalweg.errors import DataError
 from thalweg.evaluation.captions import captions_for
 from thalweg.evaluation.datasets import DatasetImages, Decoder, view_of
@@ -20,6 +19,7 @@ from thalweg.evaluation.models import data_of, model_at
 from thalweg.evaluation.networks import NetworkImages, SampleSource
 from thalweg.evaluation.npz import NpzImages
 from thalweg.evaluation.settings import DrawingConfig
+from thalweg.network_field import VelocityNetwork
 from thalweg.plugins import build_component
 from thalweg.saved_network import load
 from thalweg.storage.places import is_url, plain_place

@@ -8,7 +8,6 @@ import attrs
 from torch import Tensor
 
 from thalweg.config import structure
-from thalweg.network_field import VelocityNetwork
 from thalweg.errors import ConfigError, DataError
 from thalweg.evaluation.held import HeldNetwork, held
 from thalweg.evaluation.images import First, Images, check_enough
@@ -29,6 +28,7 @@ from thalweg.evaluation.sets import (
 )
 from thalweg.evaluation.settings import EvaluationConfig
 from thalweg.evaluation.tensor_images import TensorImages
+from thalweg.network_field import VelocityNetwork
 from thalweg.storage import Location, redacted
 from thalweg.storage.places import is_url, plain_place
 from thalweg.weights import local_copy

@@ -60,7 +60,8 @@ class AveragedNetwork:
     ) -> Prediction:
         """As :meth:`thalweg.network.FlowNetwork.forward` with the main average, without gradients.
 
-        What autograd has recorded of the trained weights stays valid.
+        What autograd has recorded of the trained weights stays valid. Where another average is applied, it
+        is the main one that is asked all the same.
         """
         with (
             self.applied(self._averages.names[0]),

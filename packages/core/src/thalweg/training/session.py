@@ -15,7 +15,6 @@ from thalweg.config import RunConfig
 from thalweg.errors import ThalwegError
 from thalweg.protocols import Logger
 from thalweg.training import checkpoint
-from thalweg.training.again import Again
 from thalweg.training.averaged import AveragedNetwork
 from thalweg.training.batches import Batches
 from thalweg.training.clock import (
@@ -83,8 +82,6 @@ class Session:
         self._config, self._run, self._fabric, self._loggers = config, run, fabric, loggers
         training, self._network = config.training, parts.network
         losses = Losses(parts.network, parts.objectives, frames_of(parts.dataset), steps=training.steps)
-        # As long as nothing is trained, the averages are the weights.
-        losses.averaged = Again(parts.network).frozen
         unused = fabric.world_size > 1 and has_unused(losses, parts.planner, parts.dataset.train, config.seed)
         prepare_ddp(fabric, losses, unused=unused)
         if compiled:
