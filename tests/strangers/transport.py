@@ -1,5 +1,7 @@
 """Noise is paired with the data that lie nearest, by an optimal assignment within each batch."""
 
+from collections.abc import Callable
+
 import attrs
 import torch
 from scipy.optimize import linear_sum_assignment
@@ -21,13 +23,13 @@ class TransportConfig:
 
     def build(self, facts: thalweg.Facts) -> "Transport":
         """Build it for as many branches as the network has."""
-        return Transport(thalweg.build_component(self.time_sampler, facts), facts.branches)
+        return Transport(thalweg.build("time_sampler", self.time_sampler, facts), facts.branches)
 
 
 class Transport:
     """See :class:`TransportConfig`."""
 
-    def __init__(self, time_sampler: thalweg.protocols.TimeSampler, branches: int) -> None:
+    def __init__(self, time_sampler: Callable[..., Tensor], branches: int) -> None:
         self.time_sampler, self.branches = time_sampler, branches
 
     def __call__(

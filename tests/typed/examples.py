@@ -44,7 +44,7 @@ class Backbone(nn.Module):
 
     def __init__(self, facts: Facts) -> None:
         super().__init__()
-        self.width, self.grid = facts.shape[0], facts.shape[1:]
+        self.width, self.grid = facts.shape[0], (facts.shape[1], facts.shape[2])
         self.block = nn.Linear(self.width, self.width)
 
     def embed(self, x_t: Tensor, condition: Condition) -> Stream:

@@ -12,12 +12,13 @@ from thalweg.errors import ConfigError, DataError, DivergenceError, PluginError,
 
 if TYPE_CHECKING:
     from thalweg.averages.ema import EMA
+    from thalweg.broadcasting import sample_mean
     from thalweg.composition import compose
     from thalweg.config import RunConfig, component_field, load_config
     from thalweg.evaluation.run import evaluate
     from thalweg.evaluation.tensor_images import TensorImages
     from thalweg.facts import Facts
-    from thalweg.guidance import within
+    from thalweg.guidance import heads_of, within
     from thalweg.hookspecs import hookimpl
     from thalweg.importing import import_weights
     from thalweg.interpolant import Interpolant
@@ -30,7 +31,20 @@ if TYPE_CHECKING:
     from thalweg.training.batches import Batches
     from thalweg.training.loop import Trainer
     from thalweg.training.losses import Losses
-    from thalweg.types import Batch, Condition, Head, Plan, Prediction, Query
+    from thalweg.types import (
+        Batch,
+        Boundary,
+        Condition,
+        ConditionalField,
+        Head,
+        ObjectiveValue,
+        Plan,
+        Prediction,
+        Query,
+        Refinement,
+        Step,
+        Stream,
+    )
 
     __version__: str
 
@@ -38,7 +52,9 @@ __all__ = [
     "EMA",
     "Batch",
     "Batches",
+    "Boundary",
     "Condition",
+    "ConditionalField",
     "ConfigError",
     "DataError",
     "DivergenceError",
@@ -47,11 +63,15 @@ __all__ = [
     "Head",
     "Interpolant",
     "Losses",
+    "ObjectiveValue",
     "Plan",
     "PluginError",
     "Prediction",
     "Query",
+    "Refinement",
     "RunConfig",
+    "Step",
+    "Stream",
     "TensorImages",
     "ThalwegError",
     "Trainer",
@@ -61,6 +81,7 @@ __all__ = [
     "compose",
     "evaluate",
     "generator",
+    "heads_of",
     "hookimpl",
     "import_weights",
     "load",
@@ -68,6 +89,7 @@ __all__ = [
     "register",
     "registry",
     "sample",
+    "sample_mean",
     "save",
     "use_file",
     "within",
@@ -77,17 +99,23 @@ __all__ = [
 _HOMES = {
     "Batch": "thalweg.types",
     "Batches": "thalweg.training.batches",
+    "Boundary": "thalweg.types",
     "Condition": "thalweg.types",
+    "ConditionalField": "thalweg.types",
     "EMA": "thalweg.averages.ema",
     "Facts": "thalweg.facts",
     "FlowNetwork": "thalweg.network",
+    "Head": "thalweg.types",
     "Interpolant": "thalweg.interpolant",
     "Losses": "thalweg.training.losses",
+    "ObjectiveValue": "thalweg.types",
     "Plan": "thalweg.types",
-    "Head": "thalweg.types",
     "Prediction": "thalweg.types",
     "Query": "thalweg.types",
+    "Refinement": "thalweg.types",
     "RunConfig": "thalweg.config",
+    "Step": "thalweg.types",
+    "Stream": "thalweg.types",
     "TensorImages": "thalweg.evaluation.tensor_images",
     "Trainer": "thalweg.training.loop",
     "build": "thalweg.making",
@@ -95,6 +123,7 @@ _HOMES = {
     "compose": "thalweg.composition",
     "evaluate": "thalweg.evaluation.run",
     "generator": "thalweg.randomness",
+    "heads_of": "thalweg.guidance",
     "hookimpl": "thalweg.hookspecs",
     "import_weights": "thalweg.importing",
     "load": "thalweg.saved_network",
@@ -102,9 +131,10 @@ _HOMES = {
     "register": "thalweg.plugins",
     "registry": "thalweg.plugins",
     "sample": "thalweg.sampling",
-    "within": "thalweg.guidance",
+    "sample_mean": "thalweg.broadcasting",
     "save": "thalweg.saved_network",
     "use_file": "thalweg.plugins",
+    "within": "thalweg.guidance",
 }
 
 
