@@ -34,7 +34,7 @@ from thalweg.foreign_numbers import check_numbers
 from thalweg.network import FlowNetwork
 from thalweg.plugins import build_component
 from thalweg.storage import redacted
-from thalweg.storage.places import check_folder, local_path
+from thalweg.storage.places import check_folder, is_url, local_path
 from thalweg.suggestions import one_line
 from thalweg.tensor_files import differences, open_tensors, read_tensors, shapes_of, write_tensors
 from thalweg.told import Settled, Told
@@ -234,6 +234,10 @@ def load(
     check_path("path", path, "a saved network, a run or a checkpoint")
     home = usable_device("cpu" if device is None else device)
     folder = on_this_machine(path)
+    if average is not None and is_url(path):
+        # Of a run on a store only what is asked for is brought here.
+        run = str(path).rstrip("/").removesuffix("/model")
+        folder = on_this_machine(f"{run}/model-{average}") or folder
     if folder is None:
         raise DataError(f"{redacted(str(path))} holds no network; give a saved one, a run or a checkpoint")
     if not (folder / DESCRIPTION).is_file() and (folder / "model" / DESCRIPTION).is_file():
