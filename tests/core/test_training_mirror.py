@@ -68,6 +68,21 @@ def test_a_run_on_a_store_is_the_one_of_a_folder(tmp_path):
     assert all(torch.equal(tensor, expected[name]) for name, tensor in network.state_dict().items())
 
 
+def test_every_average_of_a_run_on_a_store_is_there_and_opened_by_name(tmp_path):
+    settings = {"average": {"decay": [0.9, 0.5], "warmup": False}, "validate_every": 0}
+    train(tmp_path / "folder", **settings)
+    train(steps=3, **settings)
+    train(**settings)
+    assert {"model/model.json", "model-0.5/model.json", "model-0.5/model.safetensors"} <= stored()
+    expected = thalweg.load(tmp_path / "folder", average="0.5").state_dict()
+    for found in (thalweg.load(RUN, average="0.5"), thalweg.load(f"{RUN}/model-0.5")):
+        assert all(torch.equal(tensor, expected[name]) for name, tensor in found.state_dict().items())
+    main_one = thalweg.load(RUN, average="0.9").state_dict()
+    assert any(not torch.equal(tensor, expected[name]) for name, tensor in main_one.items())
+    with pytest.raises(DataError, match=r"has no average '0\.7'"):
+        thalweg.load(RUN, average="0.7")
+
+
 def test_another_machine_goes_on_as_if_nothing_had_happened(tmp_path, machine):
     train(tmp_path / "folder")
     train(steps=4)

@@ -34,7 +34,7 @@ from thalweg.objects import OBJECT, is_object
 from thalweg.plugins import KINDS
 from thalweg.plugins.recording import FILES_KEY, check_files, files_of
 from thalweg.storage import redacted
-from thalweg.storage.places import check_folder, local_path
+from thalweg.storage.places import check_folder, is_url, local_path
 from thalweg.suggestions import one_line
 from thalweg.tensor_files import differences, open_tensors, read_tensors, shapes_of, write_tensors
 from thalweg.training import checkpoint
@@ -161,6 +161,10 @@ def load(
         check_instance("network", network, FlowNetwork, "a network like the one that was saved, or None")
     home = None if device is None and network is not None else usable_device(device or "cpu")
     folder = on_this_machine(path)
+    if average is not None and is_url(path):
+        # Of a run on a store only what is asked for is brought here.
+        run = str(path).rstrip("/").removesuffix("/model")
+        folder = on_this_machine(f"{run}/model-{average}") or folder
     if folder is None:
         raise DataError(f"{redacted(str(path))} holds no network; give a saved one, a run or a checkpoint")
     if not (folder / DESCRIPTION).is_file() and (folder / "model" / DESCRIPTION).is_file():
