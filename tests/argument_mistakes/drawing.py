@@ -70,6 +70,33 @@ def mistakes(folder: Path) -> list[Mistake]:
             "guidance",
             "unconditional",
         ),
+        Mistake(
+            "guided by a list with a word",
+            drawn(guidance=["cfg", {"type": "cfg", "scale": "high"}]),
+            "guidance",
+            "scale",
+            "high",
+        ),
+        Mistake("guided by a list of lists", drawn(guidance=[["cfg"]]), "guidance", "a list"),
+        Mistake("guided by a class", drawn(guidance=type(guidance_config())), "guidance", "the class"),
+        Mistake(
+            "guided by heads that there are none of",
+            drawn(blind, labels=None, guidance="internal"),
+            "one branch",
+            "remove the guidance",
+        ),
+        Mistake(
+            "guided by no network",
+            drawn(guidance={"type": "autoguidance", "network": str(folder)}),
+            "holds no network",
+            str(folder),
+        ),
+        Mistake("guided without what guides", drawn(guidance="autoguidance"), "guidance.network", "missing"),
+        Mistake("sample of a function without a shape", drawn(lambda x, t: x), "shape=(2,)"),
+        Mistake(
+            "sample of a function of no shape", drawn(lambda x, t: x, shape=(0, 2)), "facts.shape", "(0, 2)"
+        ),
+        Mistake("sample of another shape", drawn(shape=(4, 8, 8)), "shape", "leave out"),
         Mistake("seeded by a fraction", drawn(seed=0.5), "seed", "0.5", "integer"),
         Mistake("seeded by a generator", drawn(seed=torch.Generator()), "seed", "Generator", "integer"),
         Mistake(

@@ -47,13 +47,17 @@ class AdamsBashforth:
     order = 2
     """Of convergence."""
 
-    def __init__(self, steps: int) -> None:
+    def __init__(self, steps: int = 50) -> None:
         self.steps = steps
 
     def __call__(
-        self, velocity: VelocityField, x_1: Tensor, increments: Increments, interpolant: Interpolant
+        self,
+        velocity: VelocityField,
+        x_1: Tensor,
+        increments: Increments | None = None,
+        interpolant: Interpolant | None = None,
     ) -> Tensor:
-        """x_0 in float64 from x_1 (N, C, H, W). Times are float64 on the CPU, one a sample."""
+        """x_0 in float64 from x_1 of any shape (N, ...). Times are float64 on the CPU, one a sample."""
         x = x_1.double()
         during = getattr(velocity, "during", None)
         breaks = tuple(getattr(velocity, "breaks", ()))

@@ -1,6 +1,6 @@
 """The innermost field: a network, or several, where a sampler's float64 state meets their float32."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from fractions import Fraction
 from typing import Any, Protocol, runtime_checkable
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from thalweg.arguments import check_instance
 from thalweg.devices import usable_device
-from thalweg.errors import ConfigError, DataError
+from thalweg.errors import ConfigError
 from thalweg.facts import Facts
 from thalweg.types import Condition, Head, Query
 
@@ -38,30 +38,6 @@ class VelocityNetwork(Protocol):
     ) -> Float[Tensor, "N *shape"]:
         """The velocity at x and t; x is float32, t float64 on the CPU."""
         ...
-
-
-class FunctionNetwork:
-    """A plain function ``f(x, t)`` as a network; both arguments come in float32 on the function's device."""
-
-    def __init__(self, function: Callable[[Tensor, Tensor], Tensor], facts: Facts) -> None:
-        self.function, self.facts = function, facts
-
-    def velocity(
-        self,
-        x: Float[Tensor, "N *shape"],
-        t: Float[Tensor, " N"],
-        condition: Condition,  # noqa: ARG002 - it knows of none
-    ) -> Float[Tensor, "N *shape"]:
-        """What the function gives.
-
-        Raises:
-            DataError: that is of another shape than x.
-        """
-        velocity = self.function(x, t.to(x))
-        if not isinstance(velocity, Tensor) or velocity.shape != x.shape:
-            found = tuple(velocity.shape) if isinstance(velocity, Tensor) else type(velocity).__name__
-            raise DataError(f"the function gives {found} for x of {tuple(x.shape)}; it must keep the shape")
-        return velocity
 
 
 @attrs.define(eq=False)
@@ -177,8 +153,8 @@ def check_alike(network: VelocityNetwork, facts: Facts) -> None:
 def placed(network: Any, device: torch.device | str | None) -> torch.device:
     """Where a network is evaluated, and is moved if it is elsewhere: by default where it is."""
     home = None if device is None else usable_device(device)
-    module = getattr(network, "function", network)
-    if not isinstance(module, nn.Module):
+    module = _module(network)
+    if module is None:
         return torch.device("cpu") if home is None else home
     if home is not None:
         module.to(home)
@@ -190,8 +166,8 @@ def placed(network: Any, device: torch.device | str | None) -> torch.device:
 @contextmanager
 def evaluating(networks: Sequence[Any]) -> Iterator[None]:
     """Networks in evaluation mode, each module of which gets its own mode back."""
-    whole = [getattr(network, "function", network) for network in networks]
-    modules = [module for one in whole if isinstance(one, nn.Module) for module in one.modules()]
+    whole = [module for one in networks if (module := _module(one)) is not None]
+    modules = [module for one in whole for module in one.modules()]
     modes = [(module, module.training) for module in modules]
     for module, _ in modes:
         module.training = False
@@ -200,6 +176,12 @@ def evaluating(networks: Sequence[Any]) -> Iterator[None]:
     finally:
         for module, training in reversed(modes):
             module.training = training
+
+
+def _module(network: Any) -> nn.Module | None:
+    """What of a network has weights and modes, which may be a function's."""
+    found = network if isinstance(network, nn.Module) else getattr(network, "function", None)
+    return found if isinstance(found, nn.Module) else None
 
 
 def _check_shown(facts: Facts, condition: Condition) -> None:

@@ -14,9 +14,10 @@ from thalweg.asked import check_text
 from thalweg.drawing import Compile, Drawer, GuidanceChoice, SamplingPrecision
 from thalweg.errors import ConfigError
 from thalweg.facts import Facts
+from thalweg.function_network import FunctionNetwork
 from thalweg.integers import AT_ONCE, INDEX, SEED
 from thalweg.machine import compiler
-from thalweg.network_field import FunctionNetwork, VelocityNetwork
+from thalweg.network_field import VelocityNetwork
 from thalweg.protocols import Sampler
 from thalweg.types import Condition, Text
 

@@ -59,7 +59,7 @@ def command(
 
     Sampler, guidance, seed, count and batch_size are those of the run, or of the saved network; KEY=VALUE
     changes them: count=64, batch_size=64, seed=0, labels=random, sampler=euler_maruyama, sampler.steps=250,
-    guidance=cfg, guidance.scale=1.8, 'guidance.interval=[0.0, 0.7]', guidance=none, autoencoder=sd-vae. With
+    guidance=cfg, guidance.scale=1.8, 'guidance=["internal", "cfg"]', guidance=none, autoencoder=sd-vae. With
     prompts, count is their number by default. The run says which encoder reads them; for one trained on
     captions that were encoded before, text=clip text.weights=PATH does.
 
