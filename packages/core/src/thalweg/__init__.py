@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from thalweg.errors import ConfigError, DataError, DivergenceError, PluginError, ThalwegError
 
 if TYPE_CHECKING:
+    from thalweg.branches import heads_of
+    from thalweg.broadcasting import sample_mean
     from thalweg.composition import compose
     from thalweg.config import RunConfig, component_field, load_config
     from thalweg.evaluation.run import evaluate
@@ -18,30 +20,45 @@ if TYPE_CHECKING:
     from thalweg.hookspecs import hookimpl
     from thalweg.importing import import_weights
     from thalweg.network import FlowNetwork
-    from thalweg.plugins import register, registry, use_file
+    from thalweg.plugins import build_component, register, registry, use_file
     from thalweg.sampling import sample
     from thalweg.saved_network import load, save
     from thalweg.training.loop import Trainer
-    from thalweg.types import Condition, Prediction
+    from thalweg.types import (
+        Boundary,
+        Condition,
+        ObjectiveValue,
+        Prediction,
+        Refinement,
+        Step,
+        Stream,
+    )
 
     __version__: str
 
 __all__ = [
+    "Boundary",
     "Condition",
     "ConfigError",
     "DataError",
     "DivergenceError",
     "Facts",
     "FlowNetwork",
+    "ObjectiveValue",
     "PluginError",
     "Prediction",
+    "Refinement",
     "RunConfig",
+    "Step",
+    "Stream",
     "ThalwegError",
     "Trainer",
     "__version__",
+    "build_component",
     "component_field",
     "compose",
     "evaluate",
+    "heads_of",
     "hookimpl",
     "import_weights",
     "load",
@@ -49,21 +66,29 @@ __all__ = [
     "register",
     "registry",
     "sample",
+    "sample_mean",
     "save",
     "use_file",
 ]
 
 # No module of this folder may bear one of these names: importing it would put the module in its place.
 _HOMES = {
+    "Boundary": "thalweg.types",
     "Condition": "thalweg.types",
     "Facts": "thalweg.facts",
     "FlowNetwork": "thalweg.network",
+    "ObjectiveValue": "thalweg.types",
     "Prediction": "thalweg.types",
+    "Refinement": "thalweg.types",
     "RunConfig": "thalweg.config",
+    "Step": "thalweg.types",
+    "Stream": "thalweg.types",
     "Trainer": "thalweg.training.loop",
+    "build_component": "thalweg.plugins",
     "component_field": "thalweg.config",
     "compose": "thalweg.composition",
     "evaluate": "thalweg.evaluation.run",
+    "heads_of": "thalweg.branches",
     "hookimpl": "thalweg.hookspecs",
     "import_weights": "thalweg.importing",
     "load": "thalweg.saved_network",
@@ -71,6 +96,7 @@ _HOMES = {
     "register": "thalweg.plugins",
     "registry": "thalweg.plugins",
     "sample": "thalweg.sampling",
+    "sample_mean": "thalweg.broadcasting",
     "save": "thalweg.saved_network",
     "use_file": "thalweg.plugins",
 }

@@ -345,7 +345,7 @@ def _by_hand(
     backbone: Any, refiner: Any, branches: Branches, interpolant: Interpolant | str, readouts: str
 ) -> dict[str, Any]:
     """What a network is made of that nothing composes again."""
-    named = interpolant if isinstance(interpolant, str) else {OBJECT: object_name(interpolant.schedule)}
+    named = interpolant if isinstance(interpolant, str) else _path(interpolant.schedule)
     return {
         "backbone": {OBJECT: object_name(backbone)},
         "refiner": None if refiner is None else {OBJECT: object_name(refiner)},
@@ -353,3 +353,9 @@ def _by_hand(
         "interpolant": named,
         **({} if readouts == "shared" else {"intermediate_readouts": readouts}),
     }
+
+
+def _path(schedule: Any) -> Any:
+    """A path as it is recorded: core's own, which have no fields, by their names."""
+    own = type(schedule).__module__.startswith("thalweg.interpolant")
+    return type(schedule).__name__.lower() if own else {OBJECT: object_name(schedule)}
