@@ -132,7 +132,7 @@ def test_what_a_command_returns_is_no_exit_code(monkeypatch, returned):
         (["plugins", "lst"], "error: unknown command 'lst', did you mean 'list'?"),
         (["zzz"], "error: unknown command 'zzz'\n"),
         (["--debg"], "error: No such option"),
-        (["-p", "zoo", "plugins", "list"], "error: Invalid value for '-p': 'zoo' is not of the form no:NAME"),
+        (["-p", "zoo", "plugins", "list"], "error: Invalid value for '-p': 'zoo' is neither FILE.py nor"),
         (["-p", "no:", "plugins", "list"], "error: Invalid value for '-p'"),
         (["plugins", "list", "--kind", "samplr"], "error: Invalid value for '--kind'"),
         (["config", "show"], "error: Missing argument 'RECIPE'"),

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import thalweg
-from thalweg.branches import ends_of, heads_of
+from thalweg.branches import as_heads, ends_of
 from thalweg.facts import Facts
 from thalweg.testing.numbers import awake
 from thalweg.types import Boundary, Condition, Head, Refinement
@@ -168,7 +168,7 @@ def test_a_pass_ends_with_the_last_branch_that_is_wanted():
 )
 def test_heads_that_are_not_there_are_told(wanted, said):
     with pytest.raises(thalweg.ConfigError, match=said):
-        heads_of(wanted, 3)
+        as_heads(wanted, 3)
 
 
 class Twofold(nn.Module):

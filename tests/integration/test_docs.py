@@ -282,7 +282,7 @@ def skip_plugin(workplace):
     """The page's plugin, installed as pip would."""
     folder = workplace / "site"
     project = tomllib.loads(blocks(PLUGINS, "toml")[0])
-    for block in blocks(PLUGINS, "python"):
+    for block in [one for one in blocks(PLUGINS, "python") if one.startswith("# src/")]:
         path = folder / Path(block.splitlines()[0].removeprefix("# src/"))
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(block)
@@ -304,12 +304,32 @@ SMALL = [
 ]  # fmt: skip
 
 
+def typed_in(section):
+    """The commands that a section of the page types."""
+    text = PLUGINS.read_text().partition(f"## {section}\n")[2].partition("\n## ")[0]
+    return [shlex.split(line)[1:] for line in re.findall(r"^    thalweg .*$", text, re.MULTILINE)]
+
+
+def test_the_file_of_the_page_works(workplace, capsys):
+    (block,) = [one for one in blocks(PLUGINS, "python") if one.startswith("# mine.py")]
+    Path("mine.py").write_text(block)
+    check, train, sample = typed_in("One file")
+    assert main([*check, "--rule", "its_config_is_frozen_and_hashable"]) == 0
+    assert main([*train, *SMALL, "--accelerator", "cpu", "--quiet"]) == 0
+    assert main([*sample, "count=2", "sampler=euler", "sampler.steps=2", "--device", "cpu"]) == 0
+    assert "thalweg_file_mine" in capsys.readouterr().out
+
+
+def test_the_objects_of_the_page_are_what_it_says(workplace, capsys):
+    (block,) = [one for one in blocks(PLUGINS, "python") if "networks/by-hand" in one]
+    exec(compile(block, str(PLUGINS), "exec"), {"__name__": "documentation"})
+    said = re.findall(r"^print\(.*\)  # (.*)$", block, re.MULTILINE)
+    assert capsys.readouterr().out.splitlines() == said
+
+
 def test_the_plugin_of_the_page_works(skip_plugin, capsys):
     assert thalweg.registry().faults == []
-    lines = [
-        shlex.split(line)[1:] for line in re.findall(r"^    thalweg .*$", PLUGINS.read_text(), re.MULTILINE)
-    ]
-    info, train, gates = lines
+    info, train, gates = typed_in("A complete package")
     assert main(info) == 0
     assert "thalweg-skip 1.0" in capsys.readouterr().out
     assert main([*train, *SMALL, "--accelerator", "cpu", "--quiet"]) == 0

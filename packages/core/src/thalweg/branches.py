@@ -50,7 +50,7 @@ def count_of(branches: Branches) -> int:
     return branches if isinstance(branches, int) else len(branches)
 
 
-def heads_of(wanted: Sequence[Head | int], branches: int) -> tuple[Head, ...]:
+def as_heads(wanted: Sequence[Head | int], branches: int) -> tuple[Head, ...]:
     """The heads with their branches counted from 0.
 
     Args:

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from thalweg import asked
-from thalweg.branches import Branches, ends_of, heads_of
+from thalweg.branches import Branches, as_heads, ends_of
 from thalweg.errors import ConfigError, PluginError
 from thalweg.facts import Facts
 from thalweg.interpolant import Interpolant
@@ -168,7 +168,7 @@ class FlowNetwork(nn.Module):
             DataError: if an argument does not fit, as of :meth:`forward`.
             ConfigError: if there is no such head.
         """
-        chosen = heads_of(wanted, self.branches)
+        chosen = as_heads(wanted, self.branches)
         condition = Condition() if condition is None else condition
         asked.check_samples("x", x, self.facts)
         asked.check_times("t", t, len(x))
@@ -183,7 +183,7 @@ class FlowNetwork(nn.Module):
         Raises:
             ConfigError: if there is no such head.
         """
-        last = max(head.branch for head in heads_of(wanted, self.branches))
+        last = max(head.branch for head in as_heads(wanted, self.branches))
         return self.facts.ends[last] / self.facts.depth
 
     def readout(self, name: str) -> nn.Module:

@@ -20,7 +20,6 @@ from torch import Tensor, nn
 
 from thalweg.facts import Facts
 from thalweg.interpolant import Interpolant
-from thalweg.interpolant import Schedule as Schedule  # the protocol of the kind interpolant
 from thalweg.told import Settled, Told
 from thalweg.types import (
     Batch,

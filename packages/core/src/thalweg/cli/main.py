@@ -57,14 +57,15 @@ def _debug(ctx: click.Context, _: click.Parameter, value: bool) -> None:
 
 def _plugins(ctx: click.Context, _: click.Parameter, values: tuple[str, ...]) -> None:
     blocked = [value.removeprefix("no:") for value in values if value.startswith("no:")]
-    if "" in blocked:
-        raise click.BadParameter("'no:' names no plugin; write no:NAME, or the path of a file")
+    named = [value for value in values if not value.startswith("no:")]
+    for value in values:
+        if value == "no:" or (value in named and not value.endswith(".py")):
+            raise click.BadParameter(f"'{value}' is neither FILE.py nor no:NAME")
     block(*blocked)
     # A shell that completes a line runs nothing of it.
     if not ctx.resilient_parsing:
-        for value in values:
-            if not value.startswith("no:"):
-                use_file(value)
+        for value in named:
+            use_file(value)
 
 
 def _version(ctx: click.Context, _: click.Parameter, value: bool) -> None:

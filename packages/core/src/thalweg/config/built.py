@@ -1,17 +1,19 @@
 """Parts that are built already, in place of a name, a table or a config (no torch until there is one)."""
 
+import importlib
 from collections.abc import Mapping
 from typing import Any
 
 from thalweg.plugins import KINDS
 from thalweg.suggestions import article
 
+_ELSEWHERE = {"interpolant": "thalweg.interpolant:Schedule", "schedule": "thalweg.protocols:RateSchedule"}
+
 PROTOCOLS: Mapping[str, str] = {
-    **{kind: "".join(map(str.capitalize, kind.split("_"))) for kind in KINDS},
-    "interpolant": "Schedule",
-    "schedule": "RateSchedule",
+    kind: _ELSEWHERE.get(kind, f"thalweg.protocols:{''.join(map(str.capitalize, kind.split('_')))}")
+    for kind in KINDS
 }
-"""The protocol of :mod:`thalweg.protocols` that what is built of a kind fulfils."""
+"""Where the protocol is that what is built of a kind fulfils."""
 
 _PLAIN = (str, int, float, complex, bytes, list, tuple, set, frozenset, type(None))
 _SPECIAL = ("__call__", "__len__", "__getitem__")
@@ -37,9 +39,8 @@ def fault_of(kind: str, part: Any) -> str:
 
 def protocol_of(kind: str) -> Any:
     """The runtime protocol of a kind."""
-    from thalweg import protocols  # which imports torch
-
-    return getattr(protocols, PROTOCOLS[kind])
+    module, _, name = PROTOCOLS[kind].partition(":")
+    return getattr(importlib.import_module(module), name)  # torch comes in here
 
 
 def _members(protocol: Any) -> list[str]:
