@@ -113,7 +113,7 @@ class Decoder:
         elif self._dataset is not None:
             images = self._dataset.images(x)
         if images is None:
-            what = "to evaluate samples, or to draw them as .npz, .tar or PNG,"
+            what = "evaluating samples, or drawing them as .npz, .tar or PNG,"
             image_shape(tuple(x.shape[1:]), what, "draw them into a folder")
             raise ConfigError(
                 f"samples of shape {'x'.join(map(str, x.shape[1:]))} are no images by themselves; name what "
