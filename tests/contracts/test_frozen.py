@@ -26,6 +26,7 @@ RECIPES = {
 FACTS = Facts(shape=(4, 8, 8), classes=10)
 CAPTIONED = Facts(shape=(4, 8, 8), text=(5, 16))
 DIT = {"type": "dit", "width": 32, "heads": 4, "depth": 4}
+MLP = {"type": "mlp", "width": 32, "depth": 4}
 VERA = {"type": "vera", "channels": [16, 24, 16]}
 NETWORKS = {
     "dit": {"backbone": DIT},
@@ -41,6 +42,8 @@ NETWORKS = {
     "vera-acceleration": {"backbone": DIT, "refiner": {**VERA, "cross_attention": False}, "branches": 2},
     "vera": {"backbone": DIT, "refiner": VERA, "branches": 2},
     "vera-residual": {"backbone": DIT, "refiner": {**VERA, "residual": True}, "branches": 2},
+    "mlp": {"backbone": MLP, "facts": Facts(shape=(2,), classes=2)},
+    "mlp-vera": {"backbone": MLP, "refiner": VERA, "branches": 2, "facts": Facts(shape=(3, 4))},
     "vera-4t": {"backbone": DIT, "refiner": VERA, "branches": 4},
 }
 

@@ -39,14 +39,14 @@ def config(**training):
             "name": "own",
             "data": "two_moons",
             "branches": 2,
-            "backbone": {"type": "mlp", "width": 64, "depth": 4},
-            "refiner": {"type": "vera", "channels": [64]},
+            "backbone": {"type": "mlp", "width": 32, "depth": 4},
+            "refiner": {"type": "vera", "channels": [32]},
             "plan": {"time_sampler": "uniform"},
             "objectives": {"velocity": {}, "acceleration": {}},
             "training": {
                 "steps": STEPS,
-                "batch_size": 256,
-                "optimizer": {"type": "adamw", "lr": 2e-3},
+                "batch_size": 512,
+                "optimizer": {"type": "adamw", "lr": 5e-3},
                 "average": {"decay": 0.9, "warmup": False},
                 "precision": "32-true",
                 "compile": "off",
@@ -116,11 +116,11 @@ def test_shards_of_one_step_are_those_of_accumulation(tmp_path):
     names = run(PARTS)
     losses, first = names["parts"](STEPS, shards=2, shard=0)
     _, second = names["parts"](STEPS, shards=2, shard=1)
-    optimizer = torch.optim.AdamW(losses.parameters(), lr=2e-3, weight_decay=0.0, fused=True)
+    optimizer = torch.optim.AdamW(losses.parameters(), lr=5e-3, weight_decay=0.0, fused=True)
     for step in range(STEPS):
         for batches in (first, second):
             batch = batches[step]
-            assert len(batch.clean) == 128
+            assert len(batch.clean) == 256
             (losses(batches.plan(batch, step), batch, step)["loss"] / 2).backward()
         torch.nn.utils.clip_grad_norm_(losses.parameters(), 1.0)
         optimizer.step()
@@ -166,7 +166,7 @@ def test_they_end_and_do_not_count_backwards():
 
 def test_without_steps_they_have_no_length():
     made = batches(steps=None)
-    assert len(made[10**6].clean) == 256
+    assert len(made[10**6].clean) == 512
     with pytest.raises(ConfigError, match="steps="):
         len(made)
 

@@ -118,7 +118,7 @@ class Decoder:
                 "autoencoder that makes images of them, or draw them by thalweg.sample and count yourself"
             )
         if images is None:
-            what = "to evaluate samples, or to draw them as .npz, .tar or PNG,"
+            what = "evaluating samples, or drawing them as .npz, .tar or PNG,"
             image_shape(tuple(x.shape[1:]), what, "draw them into a folder")
             raise ConfigError(
                 f"samples of shape {'x'.join(map(str, x.shape[1:]))} are no images by themselves; name what "
