@@ -171,8 +171,8 @@ def interpolant_of(given: Any, facts: Facts) -> Interpolant:
         return Interpolant(given)
     if not isinstance(given, str | Mapping) and not attrs.has(type(given)):
         raise ConfigError(
-            f"the interpolant is {shown(given)}; take a name such as 'linear', a table with its type, a config or "
-            "a Schedule"
+            f"the interpolant is {shown(given)}; take a name such as 'linear', a table with its type, a "
+            "config or a Schedule"
         )
     schedule: Schedule = build_component(component("interpolant", given), facts)
     return Interpolant(schedule)
