@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 import thalweg
 from thalweg.config import RunConfig, structure
 from thalweg.errors import ConfigError
-from thalweg.training import checkpoint, session
+from thalweg.training import checkpoint
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/tutorials/own-loop.md").read_text(encoding="utf-8")
@@ -104,10 +104,13 @@ def test_fabric_is_the_trainer(tmp_path):
     assert same(names["ours"].network.state_dict(), trained(tmp_path / "run")["network"])
 
 
-def test_an_own_optimiser_is_the_trainers_with_it(tmp_path, monkeypatch):
+def test_an_own_optimiser_is_the_trainers_with_it(tmp_path):
     names = run(PARTS, OWN)
-    monkeypatch.setattr(session, "adamw", lambda module, **_: names["Lion"](module.parameters()))
-    expected = trained(tmp_path / "run")["network"]
+
+    def lion(parameters, fused):
+        return names["Lion"](parameters.values())
+
+    expected = trained(tmp_path / "run", optimizer=lion)["network"]
     assert same(names["own"].network.state_dict(), expected)
     assert moved(expected)
 
