@@ -20,6 +20,7 @@ PAGE = (ROOT / "docs/tutorials/own-loop.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 PARTS, PLAIN, SAMPLES, FABRIC, OWN, TRAINER = BLOCKS
 STEPS = 5
+PATH = thalweg.Interpolant.named("linear")
 
 
 def run(*blocks, **names):
@@ -187,7 +188,7 @@ def test_bad_numbers_are_refused(options, said):
     planner = batches()._planner
     arguments = {"seed": 0, "batch_size": 4, "steps": 2, **options}
     with pytest.raises(ConfigError, match=said):
-        thalweg.Batches(data.train, data.facts, planner, **arguments)
+        thalweg.Batches(data.train, data.facts, planner, PATH, **arguments)
 
 
 def test_parts_are_built_by_name_table_or_config():

@@ -8,7 +8,7 @@ import attrs
 import torch
 
 from thalweg.branches import count_of, ends_of
-from thalweg.composition import compose, composition_of, seeded
+from thalweg.composition import compose, composition_of, recorded_interpolant, seeded
 from thalweg.config import RunConfig, TrainingConfig, components
 from thalweg.errors import ConfigError, DataError, PluginError
 from thalweg.network import FlowNetwork
@@ -130,8 +130,11 @@ def _check_stated(config: RunConfig, network: FlowNetwork) -> None:
         ConfigError: if it is cut into other branches, or on another path.
     """
     ends = ends_of(config.branches, network.facts.depth, refined=count_of(config.branches) > 1)
-    stated, found = composition_of(config), {**network.composition, "branches": network.facts.ends}
-    for name, value in {"branches": ends, "interpolant": stated["interpolant"]}.items():
+    path, found = (
+        recorded_interpolant(config.interpolant),
+        {**network.composition, "branches": network.facts.ends},
+    )
+    for name, value in {"branches": ends, "interpolant": path}.items():
         if found[name] != value:
             shown = list(value) if name == "branches" else value
             there = list(found[name]) if name == "branches" else found[name]
