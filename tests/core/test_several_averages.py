@@ -16,7 +16,7 @@ from thalweg.config import FaultyConfigError, component
 from thalweg.errors import ConfigError, DataError, PluginError
 from thalweg.facts import Facts
 from thalweg.training.parts import checked_average
-from tiny_runs import lines, tensor_files, tiny
+from tiny_runs import lines, recipe, tensor_files, tiny
 
 FACTS = Facts(shape=(1, 8, 8))
 SEVERAL = {"decay": [0.9, 0.5, 0.0], "warmup": False}
@@ -219,3 +219,17 @@ def test_a_strangers_average_trains_and_goes_on(tmp_path: Path) -> None:
     for name in ("backbone.blocks.0.mlp.layers.0.weight", "velocity_readout.projection.weight"):
         mean = torch.stack([start[name], *(state[name] for state in states)]).mean(dim=0)
         torch.testing.assert_close(averaged[name], mean)
+
+
+@pytest.mark.parametrize(("changes", "numbers"), [([], 5), (["training.average.decay=[0.9, 0.5]"], 6)])
+def test_memory_counts_each_average(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], changes: list[str], numbers: int
+) -> None:
+    path = recipe(tmp_path)
+    assert main(["summary", str(path), *changes, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["state_bytes"] == 4 * numbers * told["parameters"]
+    options = ["--accelerator", "cpu", "--run-dir", str(tmp_path / "run"), "--dry-run"]
+    assert main(["train", str(path), *changes, *options]) == 0
+    saved = 4 * (numbers - 1) * told["parameters"] / 2**20
+    assert f"{saved:.2f} MiB each" in capsys.readouterr().out
