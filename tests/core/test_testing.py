@@ -166,7 +166,7 @@ def test_expected_failures_of_a_suite_must_fail_and_be_rules(tmp_path):
         (["sampler"], ConfigError, "'sampler' is a kind; name one of its components too (known: dopri5,"),
         (["sampler", "euler", "--rule", "noise"], ConfigError, "sampler has no rule 'noise'"),
         (["samplers", "--rule", "noise_becomes_date"], ConfigError, "sampler or guidance has no rule"),
-        (["refiners", "--rule", "an_unknown_key_is_refused"], 0, "1 rules, none is broken"),
+        (["refiners", "--rule", "an_unknown_key_is_refused"], 0, "2 rules, none is broken"),
         (
             ["samplers", "--rule", "scale_one_is_the_conditional_field"],
             ConfigError,
