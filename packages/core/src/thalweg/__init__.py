@@ -15,19 +15,20 @@ if TYPE_CHECKING:
     from thalweg.config import RunConfig, component_field, load_config
     from thalweg.evaluation.run import evaluate
     from thalweg.facts import Facts
-    from thalweg.guidance import within
+    from thalweg.guidance import heads_of, within
     from thalweg.hookspecs import hookimpl
     from thalweg.importing import import_weights, load
     from thalweg.network import FlowNetwork
     from thalweg.plugins import registry
     from thalweg.sampling import sample
     from thalweg.training.loop import Trainer
-    from thalweg.types import Condition, Head, Prediction, Query
+    from thalweg.types import Condition, ConditionalField, Head, Prediction, Query
 
     __version__: str
 
 __all__ = [
     "Condition",
+    "ConditionalField",
     "ConfigError",
     "DataError",
     "DivergenceError",
@@ -44,6 +45,7 @@ __all__ = [
     "component_field",
     "compose",
     "evaluate",
+    "heads_of",
     "hookimpl",
     "import_weights",
     "load",
@@ -56,6 +58,7 @@ __all__ = [
 # No module of this folder may bear one of these names: importing it would put the module in its place.
 _HOMES = {
     "Condition": "thalweg.types",
+    "ConditionalField": "thalweg.types",
     "Facts": "thalweg.facts",
     "FlowNetwork": "thalweg.network",
     "Head": "thalweg.types",
@@ -66,6 +69,7 @@ _HOMES = {
     "component_field": "thalweg.config",
     "compose": "thalweg.composition",
     "evaluate": "thalweg.evaluation.run",
+    "heads_of": "thalweg.guidance",
     "hookimpl": "thalweg.hookspecs",
     "import_weights": "thalweg.importing",
     "load": "thalweg.importing",
