@@ -77,7 +77,7 @@ def test_all_broken_rules_are_named_at_once():
         )
     said = str(caught.value)
     assert said.startswith(
-        "sampler 'euler' of thalweg-samplers 0.1.0 (thalweg_samplers.euler) breaks 2 of 16 rules:"
+        "sampler 'euler' of thalweg-samplers 0.1.0 (thalweg_samplers.euler) breaks 2 of 17 rules:"
     )
     assert "noise_becomes_data: it is declared as an expected failure (it is coarse), and is kept" in said
 
@@ -151,7 +151,7 @@ def test_expected_failures_of_a_suite_must_fail_and_be_rules(tmp_path):
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (["sampler", "euler"], 0, "16 rules, none is broken"),
+        (["sampler", "euler"], 0, "17 rules, none is broken"),
         (
             ["sampler", "euler", "steps=30", "--rule", "it_converges_at_its_order"],
             0,
@@ -166,7 +166,12 @@ def test_expected_failures_of_a_suite_must_fail_and_be_rules(tmp_path):
         (["sampler"], ConfigError, "'sampler' is a kind; name one of its components too (known: dopri5,"),
         (["sampler", "euler", "--rule", "noise"], ConfigError, "sampler has no rule 'noise'"),
         (["samplers", "--rule", "noise_becomes_date"], ConfigError, "sampler or guidance has no rule"),
-        (["samplers", "--rule", "scale_one_is_the_conditional_field"], 0, "1 rules, none is broken"),
+        (["refiners", "--rule", "an_unknown_key_is_refused"], 0, "2 rules, none is broken"),
+        (
+            ["samplers", "--rule", "scale_one_is_the_conditional_field"],
+            ConfigError,
+            "1 of 3 components were not checked, and no rule of the others is broken",
+        ),
         (["sampler", "euler", "steps"], ConfigError, "is not of the form key.path=value"),
         (["logger", "csv"], 0, "10 rules, none is broken"),
     ],
@@ -183,9 +188,15 @@ def test_the_command_says_what_is_broken(words, code, said):
 
 def test_the_command_checks_all_of_a_plugin_and_prints_json(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    words = ["plugins", "check", "samplers", "--rule", "an_unknown_key_is_refused", "--json"]
-    done = CliRunner().invoke(cli, words)
+    rule = ["--rule", "an_unknown_key_is_refused", "--json"]
+    done = CliRunner().invoke(cli, ["plugins", "check", "refiners", *rule])
     assert done.exit_code == 0, done.output
+    rows = json.loads(done.stdout)
+    assert [(one["kind"], one["name"]) for one in rows] == [("refiner", "plain"), ("refiner", "vera")]
+    assert {one["result"] for one in rows} == {"kept"}
+    # One of these cannot be built without a network.
+    done = CliRunner().invoke(cli, ["plugins", "check", "samplers", *rule])
+    assert done.exit_code == 1
     rows = json.loads(done.stdout)
     assert [(one["kind"], one["name"]) for one in rows] == [
         ("sampler", "dopri5"),
@@ -193,6 +204,7 @@ def test_the_command_checks_all_of_a_plugin_and_prints_json(tmp_path, monkeypatc
         ("sampler", "euler_maruyama"),
         ("sampler", "heun"),
         ("guidance", "cfg"),
+        ("guidance", "internal"),
     ]
     assert {one["result"] for one in rows} == {"kept"}
 
