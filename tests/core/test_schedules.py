@@ -11,8 +11,8 @@ from thalweg.config import FaultyConfigError, component
 from thalweg.errors import ConfigError
 from thalweg.facts import Facts
 from thalweg.schedules.constant import Constant
-from thalweg.schedules.cosine import Cosine
-from thalweg.schedules.linear import Linear
+from thalweg.schedules.cosine import CosineDecay
+from thalweg.schedules.linear import LinearDecay
 from thalweg.schedules.warmup import Warmup
 from tiny_runs import lines, tensor_files, tiny
 
@@ -25,16 +25,16 @@ def train(folder: Path, **training: object) -> Path:
 def test_values() -> None:
     assert [Constant()(step, 9) for step in range(9)] == [1.0] * 9
     assert [Warmup(4)(step, 9) for step in range(6)] == [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
-    linear = Linear(2, 0.2)
+    linear = LinearDecay(2, 0.2)
     assert [linear(step, 10) for step in range(10)] == pytest.approx(
         [0.5, 1.0, 1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3]
     )
-    cosine = Cosine(2, 0.2)
+    cosine = CosineDecay(2, 0.2)
     assert [cosine(step, 10) for step in (0, 1, 2, 6, 10)] == pytest.approx([0.5, 1.0, 1.0, 0.6, 0.2])
     assert cosine(4, 10) == pytest.approx(0.2 + 0.8 * (1 + math.cos(math.pi / 4)) / 2)
     # Beyond the end, and where warm-up takes all of a run.
     assert (cosine(99, 10), linear(99, 10)) == (pytest.approx(0.2), pytest.approx(0.2))
-    assert [Cosine(20, 0.0)(step, 10) for step in (0, 9)] == pytest.approx([0.05, 0.5])
+    assert [CosineDecay(20, 0.0)(step, 10) for step in (0, 9)] == pytest.approx([0.05, 0.5])
 
 
 @pytest.mark.parametrize("total", [1, 7, 100])
@@ -42,7 +42,7 @@ def test_the_cosine_is_torchs(total: int) -> None:
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
     theirs = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=total, eta_min=0.1)
     for step in range(total):
-        assert Cosine(0, 0.1)(step, total) == pytest.approx(optimizer.param_groups[0]["lr"])
+        assert CosineDecay(0, 0.1)(step, total) == pytest.approx(optimizer.param_groups[0]["lr"])
         optimizer.step()
         theirs.step()
 

@@ -17,7 +17,7 @@ _UNCONDITIONAL = (
 _ALWAYS_SHOWN = (
     "classifier-free guidance needs a network that knows its velocity without a condition, and this one was "
     "trained with every condition shown, or has no null class; remove the guidance, or train with "
-    "plan.label_dropout above 0"
+    "training.condition_dropout above 0"
 )
 
 

@@ -16,7 +16,7 @@ def progress(step: int, total: int, warmup: int) -> float:
 
 
 @attrs.frozen
-class CosineConfig:
+class CosineDecayConfig:
     """Learning rates rise to lr, then fall as final + (1 - final) (1 + cos(pi p)) / 2 of it.
 
     p goes from 0 at step ``warmup`` to 1 at the end of the run.
@@ -29,13 +29,13 @@ class CosineConfig:
     warmup: int = attrs.field(default=0, validator=STEPS_OR_NEVER)
     final: float = attrs.field(default=0.0, validator=and_(ge(0.0), le(1.0)))
 
-    def build(self, facts: Facts) -> "Cosine":  # noqa: ARG002 - it depends on no fact
+    def build(self, facts: Facts) -> "CosineDecay":  # noqa: ARG002 - it depends on no fact
         """Build it."""
-        return Cosine(self.warmup, self.final)
+        return CosineDecay(self.warmup, self.final)
 
 
-class Cosine:
-    """See :class:`CosineConfig`. Fulfils :class:`thalweg.protocols.RateSchedule`."""
+class CosineDecay:
+    """See :class:`CosineDecayConfig`. Fulfils :class:`thalweg.protocols.RateSchedule`."""
 
     of_length = True
 

@@ -10,7 +10,7 @@ from thalweg.schedules.warmup import rising
 
 
 @attrs.frozen
-class LinearConfig:
+class LinearDecayConfig:
     """Learning rates rise to lr, then fall as 1 - (1 - final) p of it.
 
     p goes from 0 at step ``warmup`` to 1 at the end of the run.
@@ -23,13 +23,13 @@ class LinearConfig:
     warmup: int = attrs.field(default=0, validator=STEPS_OR_NEVER)
     final: float = attrs.field(default=0.0, validator=and_(ge(0.0), le(1.0)))
 
-    def build(self, facts: Facts) -> "Linear":  # noqa: ARG002 - it depends on no fact
+    def build(self, facts: Facts) -> "LinearDecay":  # noqa: ARG002 - it depends on no fact
         """Build it."""
-        return Linear(self.warmup, self.final)
+        return LinearDecay(self.warmup, self.final)
 
 
-class Linear:
-    """See :class:`LinearConfig`. Fulfils :class:`thalweg.protocols.RateSchedule`."""
+class LinearDecay:
+    """See :class:`LinearDecayConfig`. Fulfils :class:`thalweg.protocols.RateSchedule`."""
 
     of_length = True
 
