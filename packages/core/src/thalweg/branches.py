@@ -52,15 +52,16 @@ def checked(branches: Branches) -> int | tuple[int, ...]:
     Raises:
         ConfigError: if it is neither.
     """
-    if type(branches) is int:
+    if isinstance(branches, int) and not isinstance(branches, bool):
         return branches
-    several = isinstance(branches, Sequence) and not isinstance(branches, str)
-    if not several or any(type(one) is not int for one in branches):
-        raise ConfigError(
-            f"branches is {described(branches)}; give how many equal ones there are, or the depths at which "
-            "they end, as in [4, 12]"
-        )
-    return tuple(branches)
+    if isinstance(branches, Sequence) and not isinstance(branches, str):
+        ends = tuple(branches)
+        if all(type(one) is int for one in ends):
+            return ends
+    raise ConfigError(
+        f"branches is {described(branches)}; give how many equal ones there are, or the depths at which they "
+        "end, as in [4, 12]"
+    )
 
 
 def count_of(branches: Branches) -> int:
