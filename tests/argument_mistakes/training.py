@@ -79,9 +79,9 @@ def mistakes(folder: Path) -> list[Mistake]:
         Mistake("training to a list", trained(config, run, objectives=["velocity"]), "objectives", "list"),
         Mistake(
             "training to words",
-            trained(config, run, objectives={"velocity": "velocity"}),
-            "objectives",
-            "'velocity'",
+            trained(config, run, objectives={"velocity": "velocty"}),
+            "objectives.velocity",
+            "'velocty'",
         ),
         Mistake("training by half a device", trained(config, run, devices=1.5), "devices", "1.5"),
         Mistake("training by no device", trained(config, run, devices=0), "devices", "0"),

@@ -235,3 +235,11 @@ def test_a_run_that_goes_on_compares_its_files():
     assert gone_on == {"m.py": {**other["m.py"], "former": ["1" * 64]}}
     assert continued(gone_on, other) == gone_on
     assert continued(None, one) == one
+
+
+def test_the_kit_checks_its_components(mine, capsys):
+    rules = ["its_plugin_module_is_light", "it_keeps_the_protocol_of_its_kind", "no_parameter_is_left_over"]
+    chosen = [word for rule in rules for word in ("--rule", rule)]
+    assert main(["-p", str(mine), "plugins", "check", "refiner", "gate", *chosen]) == 0
+    assert "it is no installed plugin" in capsys.readouterr().out
+    assert main(["-p", str(mine), "plugins", "check", "mine.py", *chosen]) == 0

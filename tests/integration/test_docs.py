@@ -312,7 +312,7 @@ def typed_in(section):
 
 def test_the_file_of_the_page_works(workplace, capsys):
     (block,) = [one for one in blocks(PLUGINS, "python") if one.startswith("# mine.py")]
-    Path("mine.py").write_text(block, encoding="utf-8")
+    (workplace / "mine.py").write_text(block, encoding="utf-8")
     check, train, sample = typed_in("One file")
     assert main([*check, "--rule", "its_config_is_frozen_and_hashable"]) == 0
     assert main([*train, *SMALL, "--accelerator", "cpu", "--quiet"]) == 0

@@ -23,14 +23,14 @@ def test_it_says_what_is_ahead_and_leaves_nothing(
     command = ["train", str(path), *TRAIN, "--run-dir", str(run_dir), "training.accumulate=2"]
     before = files(tmp_path)
     built: list[torch.device] = []
-    compose = module.compose
+    compose = module.without_memory
 
-    def watched(**arguments: object) -> torch.nn.Module:
-        network = compose(**arguments)  # type: ignore[arg-type]
+    def watched(*arguments: object) -> torch.nn.Module:
+        network = compose(*arguments)  # type: ignore[arg-type]
         built.append(next(network.parameters()).device)
         return network
 
-    monkeypatch.setattr(module, "compose", watched)
+    monkeypatch.setattr(module, "without_memory", watched)
     assert main([*command, "--dry-run"]) == 0
     assert files(tmp_path) == before
     assert [device.type for device in built] == ["meta"]

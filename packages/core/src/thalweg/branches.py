@@ -22,6 +22,7 @@ def ends_of(branches: Branches, depth: int, *, refined: bool) -> tuple[int, ...]
     Raises:
         ConfigError: if the backbone cannot be cut so, or a refiner is missing or has no place.
     """
+    branches = checked(branches)
     if isinstance(branches, int):
         if branches < 1 or depth % branches:
             raise ConfigError(
@@ -43,6 +44,24 @@ def ends_of(branches: Branches, depth: int, *, refined: bool) -> tuple[int, ...]
             f"stands between branches: set both (such as refiner = 'plain', branches = 2) or neither"
         )
     return ends
+
+
+def checked(branches: Branches) -> int | tuple[int, ...]:
+    """A number of branches, or the depths at which they end.
+
+    Raises:
+        ConfigError: if it is neither.
+    """
+    if isinstance(branches, int) and not isinstance(branches, bool):
+        return branches
+    if isinstance(branches, Sequence) and not isinstance(branches, str):
+        ends = tuple(branches)
+        if all(type(one) is int for one in ends):
+            return ends
+    raise ConfigError(
+        f"branches is {described(branches)}; give how many equal ones there are, or the depths at which they "
+        "end, as in [4, 12]"
+    )
 
 
 def count_of(branches: Branches) -> int:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from thalweg.arguments import check_instance
-from thalweg.branches import Branches, count_of, ends_of
+from thalweg.branches import Branches, checked, count_of, ends_of
 from thalweg.config import RunConfig, component, dump_component
 from thalweg.devices import usable_device
 from thalweg.errors import ConfigError
@@ -53,7 +53,7 @@ def compose(
     """
     example = "thalweg.Facts(shape=(4, 32, 32), classes=1000)"
     check_instance("facts", facts, Facts, f"those of the data, such as {example}")
-    branches = branches if isinstance(branches, int) else tuple(branches)
+    branches = checked(branches)
     facts = attrs.evolve(facts, branches=count_of(branches))
     seed = SEED.check("seed", seed)
     path = interpolant_of(interpolant, facts)

@@ -5,6 +5,7 @@ from typing import Any
 
 from thalweg.config import RunConfig, dump
 from thalweg.data.words import UNCONDITIONAL, classes_in_words
+from thalweg.objects import OBJECT
 from thalweg.protocols import Dataset
 from thalweg.storage.redaction import redacted_plain
 
@@ -46,6 +47,5 @@ def _captions(dataset: Dataset) -> str:
 def _origin(data: Mapping[str, Any]) -> str:
     """Where the data lie, as the recipe has it, without secrets."""
     sources = [data[key] for key in _SOURCES if isinstance(data.get(key), Mapping)]
-    return " and ".join(
-        f"{one['type']} {one['url']}" if "url" in one else str(one["type"]) for one in sources or [data]
-    )
+    named = [(str(one.get("type", one.get(OBJECT))), one) for one in sources or [data]]
+    return " and ".join(f"{name} {one['url']}" if "url" in one else name for name, one in named)

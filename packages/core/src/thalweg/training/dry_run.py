@@ -67,8 +67,9 @@ def dry_run(
         nodes=nodes,
         strategy=strategy,
     )
-    # The data set was given, and is the config's own all the same.
-    plain = trainer.record(attrs.evolve(config, training=trainer.config.training))
+    # It was given for the network's sake, and is the config's own all the same.
+    trainer.config = attrs.evolve(trainer.config, data=config.data)
+    plain = trainer.record()
     with (
         _nothing_left(trainer.run),
         trainer.run.mirrored(),

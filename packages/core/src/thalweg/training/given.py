@@ -6,7 +6,7 @@ from typing import Any
 from lightning_fabric import Fabric
 
 from thalweg.arguments import check_instance, check_path, described
-from thalweg.config import RunConfig, check_made, components
+from thalweg.config import FaultyConfigError, RunConfig, check_made, components
 from thalweg.errors import ConfigError
 from thalweg.integers import PROCESSES
 from thalweg.network import FlowNetwork
@@ -47,7 +47,10 @@ def check_given(
         )
     if objectives is not None:
         check_instance("objectives", objectives, Mapping, "a mapping of names to objectives, or None")
-        components("objective", objectives)
+        try:
+            components("objective", objectives)
+        except FaultyConfigError as faults:
+            raise faults.under("objectives") from None
     if fabric is not None:
         check_instance("fabric", fabric, Fabric, "a lightning_fabric.Fabric, or None")
     # Fabric's own words, such as "auto" or "0,1", are left to it.

@@ -189,13 +189,9 @@ class Trainer:
         """Whether the network is shared out over the processes."""
         return self.world > 1 and isinstance(self._fabric.strategy, ModelParallelStrategy)
 
-    def record(self, config: RunConfig | None = None) -> dict[str, Any]:
-        """What the folder records of the run, in plain values.
-
-        Args:
-            config: another one than it is trained by.
-        """
-        return recorded(self.config if config is None else config, self.parts.network, self._before)
+    def record(self) -> dict[str, Any]:
+        """What the folder records of the run, in plain values."""
+        return recorded(self.config, self.parts.network, self._before)
 
     def train(
         self,
