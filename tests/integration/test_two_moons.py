@@ -154,3 +154,19 @@ def test_summary_dry_run_and_report_speak_of_points(run_dir, tmp_path, capsys):
     assert main(["train", RECIPE, "--run-dir", str(tmp_path / "dry"), "--dry-run"]) == 0
     assert main(["report", str(run_dir), "--out", str(tmp_path / "report.html")]) == 0
     assert (tmp_path / "report.html").stat().st_size > 1000
+
+
+def test_data_of_any_shape_may_be_shown_as_pictures(tmp_path, monkeypatch):
+    """A grid is drawn where a data set makes images of its samples, whatever their shape."""
+    from thalweg.data.two_moons import TwoMoons
+
+    def plotted(self, x):
+        images = torch.zeros(len(x), 1, 9, 9, dtype=torch.uint8)
+        column, row = ((x.clamp(-2, 2) + 2) * 2).round().long().T
+        images[torch.arange(len(x)), 0, 8 - row, column] = 255
+        return images
+
+    monkeypatch.setattr(TwoMoons, "images", plotted)
+    few = ["training.steps=2", "training.batch_size=8", "training.sample_every=1", "sampling.count=4"]
+    assert main(["train", RECIPE, "--run-dir", str(tmp_path / "run"), *few]) == 0
+    assert len(list((tmp_path / "run" / "samples").glob("*.png"))) == 2

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from thalweg import protocols
-from thalweg.facts import Facts
 from thalweg.interpolant import Interpolant, Schedule
+from thalweg.facts import Facts, image_shape
 from thalweg.told import Settled, Told
 from thalweg.types import (
     Batch,
@@ -44,7 +44,8 @@ class Backbone(nn.Module):
 
     def __init__(self, facts: Facts) -> None:
         super().__init__()
-        self.width, self.grid = facts.shape[0], (facts.shape[1], facts.shape[2])
+        channels, height, width = image_shape(facts.shape, "backbone pixels", "give it images")
+        self.width, self.grid = channels, (height, width)
         self.block = nn.Linear(self.width, self.width)
 
     def embed(self, x_t: Tensor, condition: Condition) -> Stream:

@@ -42,7 +42,7 @@ def command(recipe: str, overrides: tuple[str, ...], as_json: bool) -> None:
     console.result(columns(rows, ("part", "parameters")))
     console.result("")
     console.result(
-        f"forward of one image: {summary.gflop_forward:.2f} GFLOP "
+        f"forward of one sample: {summary.gflop_forward:.2f} GFLOP "
         f"({summary.gflop_forward / 2:.2f} G multiply-adds), {summary.tokens} tokens"
     )
     console.result(
