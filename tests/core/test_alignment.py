@@ -137,7 +137,7 @@ def test_the_loss_is_minus_the_cosine_and_knows_no_length():
     assert not reader.needs_images
     for factor, expected in ((7.0, -1.0), (-0.1, 1.0)):
         kept = attrs.evolve(batch, features={"means": (seen * factor).half()})
-        value = reader(Step(plan, prediction, kept, Again(network)))
+        value = reader(Step(plan, prediction, kept, Again(network), Again(network).frozen))
         torch.testing.assert_close(value.total, torch.full((4,), expected), atol=1e-3, rtol=0)
     assert reader.weight == 0.5
 

@@ -35,7 +35,8 @@ NETWORK = thalweg.compose(
 
 
 def stepped(plan, prediction):
-    return Step(plan, prediction, Batch(plan.clean, Condition()), Again(NETWORK))
+    again = Again(NETWORK)
+    return Step(plan, prediction, Batch(plan.clean, Condition()), again, again.frozen)
 
 
 def test_exact_velocities_cost_nothing():

@@ -285,7 +285,7 @@ class Shortening(nn.Module):
         ),
         (
             "short",
-            "(bad_parts) gives tokens of shape (2, 15, 32) where (2, 16, 32) is needed; mend it, and run"
+            "(bad_parts) gives tokens of shape (2, 15, 32) where (2, 16, 32) is needed; fix it, and run"
             " thalweg plugins check on it",
         ),
     ],

@@ -14,7 +14,8 @@ from thalweg.data.pixels import to_images
 from thalweg.interpolant import Interpolant
 from thalweg.objectives.alignment import AlignmentConfig
 from thalweg.testing.networks import captions
-from thalweg.types import Batch, Condition, Plan
+from thalweg.training.again import Again
+from thalweg.types import Batch, Condition, Plan, Step
 from thalweg_samplers.heun import HeunConfig
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reproduction.md").read_text()
@@ -128,7 +129,11 @@ def test_two_teachers_at_half_the_weight_are_the_mean_over_teachers():
             torch.manual_seed(number)
             config = AlignmentConfig(Waves(f"t{number}", number), after=(1,), weight=weight, channels=(4,))
             one = config.build(network.facts)
-            total += one.weight * float(one(plan, prediction, batch).total.detach().mean())
+            total += one.weight * float(
+                one(Step(plan, prediction, batch, Again(network), Again(network).frozen))
+                .total.detach()
+                .mean()
+            )
         return total
 
     assert loss(1.0, 0.0) != pytest.approx(loss(0.0, 1.0))

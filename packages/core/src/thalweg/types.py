@@ -362,7 +362,7 @@ class Step:
         prediction: what it answered.
         batch: the same samples.
         network: the network itself, to ask again.
-        averaged: the network with its averaged weights, which gives no gradients; None where there are none.
+        averaged: the network with its averaged weights, which gives no gradients.
         number: of the step, counted from 0.
         total: steps of the whole run.
     """
@@ -371,7 +371,7 @@ class Step:
     prediction: Prediction
     batch: Batch
     network: TrainedNetwork
-    averaged: AskedNetwork | None = None
+    averaged: AskedNetwork
     number: int = 0
     total: int = 1
 

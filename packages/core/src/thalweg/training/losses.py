@@ -30,7 +30,8 @@ class Losses(nn.Module):
         steps: of the whole run, which objectives may follow.
 
     Attributes:
-        averaged: asks the network with its averaged weights, for objectives; None while there are none.
+        averaged: asks the network with its averaged weights, for objectives in training; while it is None,
+            and in validation, where the network has them, the network itself is asked.
     """
 
     def __init__(
@@ -68,7 +69,8 @@ class Losses(nn.Module):
         with torch.autocast(plan.x_t.device.type, enabled=False):
             if any(getattr(one, "needs_images", False) for one in taken.values()):
                 batch = attrs.evolve(batch, images=self._frames(batch.clean))
-            seen = Step(plan, prediction, batch, again, self.averaged, step, self._steps)
+            averaged = self.averaged if self.training and self.averaged is not None else again.frozen
+            seen = Step(plan, prediction, batch, again, averaged, step, self._steps)
             numbers: dict[str, Tensor] = {}
             losses = []
             for name, objective in taken.items():

@@ -1,0 +1,49 @@
+"""Early hidden states lean on later ones of the same pass (layer_sync): -mean cos(h_k, sg h_k')."""
+
+import attrs
+from attrs.validators import and_, ge, gt, lt
+from torch.nn import functional
+
+import thalweg
+
+
+@thalweg.register("objective", "layer_sync")
+@attrs.frozen
+class LayerSyncConfig:
+    """Minus the cosine similarity of the tokens after an early block with those after a later one.
+
+    Attributes:
+        weight: coefficient in the training loss.
+        early: the depth that learns, as a share of the network's.
+        late: the depth that is leant on.
+    """
+
+    weight: float = attrs.field(default=0.25, validator=ge(0))
+    early: float = attrs.field(default=0.3, validator=and_(gt(0), lt(1)))
+    late: float = attrs.field(default=0.6, validator=and_(gt(0), lt(1)))
+
+    def build(self, facts: thalweg.Facts) -> "LayerSync":
+        """Build it.
+
+        Raises:
+            ConfigError: if both depths are the same.
+        """
+        depths = tuple(max(1, round(share * facts.depth)) for share in (self.early, self.late))
+        if depths[0] >= depths[1]:
+            raise thalweg.ConfigError(
+                f"objectives.layer_sync would lean block {depths[0]} on block {depths[1]} of {facts.depth}; "
+                "choose a larger late, or a smaller early"
+            )
+        return LayerSync(self.weight, depths)
+
+
+class LayerSync:
+    """See :class:`LayerSyncConfig`."""
+
+    def __init__(self, weight: float, depths: tuple[int, ...]) -> None:
+        self.weight, self.hidden = weight, depths
+
+    def __call__(self, step: thalweg.Step) -> thalweg.ObjectiveValue:
+        """The loss of each sample, the mean over its tokens."""
+        early, late = (step.prediction.hidden[depth].float() for depth in self.hidden)
+        return thalweg.ObjectiveValue(-functional.cosine_similarity(early, late.detach(), dim=-1).mean(dim=1))
