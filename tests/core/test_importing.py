@@ -11,8 +11,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import thalweg
+import thalweg.plugins
 from failing_disk import FailingDisk, operations
 from golden_files import golden
+from plugin_makers import plugin, site_at
 from thalweg import files
 from thalweg.documents import parse_document, text_of
 from thalweg.errors import ConfigError, DataError, ThalwegError
@@ -452,3 +454,55 @@ def test_what_was_not_downloaded_is_told(tmp_path, content, words):
     (tmp_path / "x.pt").write_bytes(content)
     with pytest.raises(DataError, match=words):
         read_foreign(tmp_path / "x.pt")
+
+
+BENT = """
+import attrs
+import torch
+
+@attrs.frozen
+class BentConfig:
+    bend: float = 0.5
+
+    def build(self, facts):
+        return Bent(self.bend)
+
+class Bent:
+    def __init__(self, bend):
+        self.bend = bend
+
+    def alpha(self, t):
+        return 1 - t
+
+    def sigma(self, t):
+        return (1 - self.bend) * t + self.bend * t * t
+
+    def d_alpha(self, t):
+        return -torch.ones_like(t)
+
+    def d_sigma(self, t):
+        return 1 - self.bend + 2 * self.bend * t
+
+    def time_of_ratio(self, s):
+        slope = 1 - self.bend + s
+        return 2 * s / (slope + (slope * slope + 4 * self.bend * s).sqrt())
+"""
+
+
+def test_a_strangers_path_is_saved_with_its_options(tmp_path):
+    site_folder = tmp_path / "site"
+    site_folder.mkdir()
+    with site_at(site_folder) as site:
+        site.install("bent-paths", plugin("'interpolant', 'bent', 'bent:BentConfig'"), bent=BENT)
+        thalweg.plugins.block()
+        network = composed(interpolant={"type": "bent", "bend": 0.25})
+        assert network.composition["interpolant"] == {"type": "bent", "bend": 0.25}
+        loaded = load(write(tmp_path / "model", network))
+        path = loaded.interpolant.schedule
+        assert (type(path).__name__, path.bend) == ("Bent", 0.25)
+        sampler = {"type": "euler_maruyama", "steps": 4}
+        drawn = thalweg.sample(loaded, labels=[1], indices=[0], sampler=sampler)
+        assert drawn.x.isfinite().all()
+    thalweg.plugins.block()
+    with pytest.raises(DataError, match="unknown interpolant 'bent'"):
+        load(tmp_path / "model")

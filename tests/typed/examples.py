@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from thalweg import protocols
-from thalweg.interpolant import Interpolant, Schedule
 from thalweg.facts import Facts, image_shape
+from thalweg.interpolant import Interpolant, Schedule
 from thalweg.told import Settled, Told
 from thalweg.types import (
     Batch,

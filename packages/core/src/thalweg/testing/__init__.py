@@ -39,10 +39,15 @@ __all__ = [
     "check_extractor",
     "check_guidance",
     "check_importer",
+    "check_interpolant",
     "check_logger",
     "check_metric",
     "check_objective",
+<<<<<<< HEAD
     "check_optimizer",
+=======
+    "check_planner",
+>>>>>>> plans
     "check_refiner",
     "check_sampler",
     "check_schedule",
@@ -61,19 +66,22 @@ check_dataset = partial(check, "dataset")
 check_extractor = partial(check, "extractor")
 check_guidance = partial(check, "guidance")
 check_importer = partial(check, "importer")
+check_interpolant = partial(check, "interpolant")
 check_logger = partial(check, "logger")
 check_metric = partial(check, "metric")
 check_objective = partial(check, "objective")
+<<<<<<< HEAD
 check_optimizer = partial(check, "optimizer")
+=======
+check_planner = partial(check, "planner")
+>>>>>>> plans
 check_refiner = partial(check, "refiner")
 check_sampler = partial(check, "sampler")
 check_schedule = partial(check, "schedule")
 check_source = partial(check, "source")
 check_teacher = partial(check, "teacher")
 check_text_encoder = partial(check, "text_encoder")
-check_planner = partial(check, "planner")
 check_time_sampler = partial(check, "time_sampler")
-check_interpolant = partial(check, "interpolant")
 
 
 def __getattr__(name: str) -> Any:

@@ -28,8 +28,8 @@ def determinant(path: Schedule, t: Tensor) -> Tensor:
 def it_leads_from_data_to_noise(subject: Subject) -> None:
     """alpha(0) = sigma(1) = 1 and alpha(1) = sigma(0) = 0."""
     path = subject.build()
-    for name, ends in (("alpha", at(1, 0)), ("sigma", at(0, 1))):
-        found = getattr(path, name)(at(0, 1))
+    for name, ends in (("alpha", at(1.0, 0.0)), ("sigma", at(0.0, 1.0))):
+        found = getattr(path, name)(at(0.0, 1.0))
         require_near(
             found,
             ends,
