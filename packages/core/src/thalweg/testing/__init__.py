@@ -43,11 +43,8 @@ __all__ = [
     "check_logger",
     "check_metric",
     "check_objective",
-<<<<<<< HEAD
     "check_optimizer",
-=======
     "check_planner",
->>>>>>> plans
     "check_refiner",
     "check_sampler",
     "check_schedule",
@@ -70,11 +67,8 @@ check_interpolant = partial(check, "interpolant")
 check_logger = partial(check, "logger")
 check_metric = partial(check, "metric")
 check_objective = partial(check, "objective")
-<<<<<<< HEAD
 check_optimizer = partial(check, "optimizer")
-=======
 check_planner = partial(check, "planner")
->>>>>>> plans
 check_refiner = partial(check, "refiner")
 check_sampler = partial(check, "sampler")
 check_schedule = partial(check, "schedule")
