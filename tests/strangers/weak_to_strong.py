@@ -12,7 +12,9 @@ import thalweg
 
 def _below_the_edge(_: object, __: object, strength: float) -> None:
     if not 0 <= strength < 0.7:
-        raise ValueError(f"'strength' must be at least 0 and below 0.7, where guidance of 3.3 is baked in: {strength}")
+        raise ValueError(
+            f"'strength' must be at least 0 and below 0.7, where guidance of 3.3 is baked in: {strength}"
+        )
 
 
 @thalweg.register("objective", "weak_to_strong")
