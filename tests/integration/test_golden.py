@@ -11,10 +11,16 @@ from thalweg.facts import StoredFeatures
 from thalweg.interpolant import Interpolant
 from thalweg.network import FlowNetwork
 from thalweg.objectives.alignment import AlignmentConfig
-from thalweg.types import Batch, Condition, Plan, Text
+from thalweg.training.again import Again
+from thalweg.types import Batch, Condition, Plan, Prediction, Step, Text
 
 FORWARD, TRAJECTORY = 1e-5, 1e-4
 DEEPFLOW = ["deepflow_2t", "deepflow_3t_align"]
+
+
+def step(network: FlowNetwork, plan: Plan, prediction: Prediction, batch: Batch) -> Step:
+    again = Again(network)
+    return Step(plan, prediction, batch, again, again.frozen)
 
 
 def imported(source: str, file: Golden) -> FlowNetwork:
@@ -29,7 +35,7 @@ def test_every_branch_of_deepflow(name):
     prediction = network(file.tensors["forward.x"], file.stacked("forward.t"), file.condition("forward.y"))
     assert network.branches == file.config["branches"]
     assert relative_error(torch.stack(prediction.velocities), file.stacked("forward.velocity")) < FORWARD
-    accelerations = torch.stack(prediction.accelerations)
+    accelerations = torch.stack(prediction.readouts["acceleration"])
     assert relative_error(accelerations, file.stacked("forward.acceleration")) < FORWARD
 
 
@@ -41,13 +47,13 @@ def test_losses_of_deepflow(name, times):
     network = imported("deepflow", file)
     prefix = f"loss.linear.{times}"
     clean, noise = file.tensors[f"{prefix}.clean"], file.tensors[f"{prefix}.noise"]
-    plan = Plan.of(clean, noise, file.stacked(f"{prefix}.t"), Interpolant.named("linear"))
+    plan = Plan.at(clean, noise, file.stacked(f"{prefix}.t"), Interpolant.named("linear"))
     assert relative_error(plan.x_t, file.tensors[f"{prefix}.x_t"]) < FORWARD
     batch = Batch(clean, file.condition(f"{prefix}.y"))
     prediction = network(plan.x_t, plan.times, batch.condition)
     for kind in ("velocity", "acceleration"):
         objective = component("objective", kind).build(network.facts)
-        value = objective(plan, prediction, batch)
+        value = objective(step(network, plan, prediction, batch))
         assert relative_error(value.total, file.tensors[f"{prefix}.{kind}_loss"]) < TRAJECTORY
 
 
@@ -159,7 +165,7 @@ def test_alignment_of_deepflow_reads_after_every_refiner():
     network = imported("deepflow", file)
     objective = alignment(network, file)
     x, times = file.tensors["forward.x"], file.stacked("forward.t")
-    prediction = network(x, times, file.condition("forward.y"), taps=objective.taps)
+    prediction = network(x, times, file.condition("forward.y"), hidden=objective.hidden)
     aligned = torch.stack(objective.project(prediction))
     assert relative_error(aligned, file.stacked("forward.aligned")) < FORWARD
 
@@ -172,11 +178,11 @@ def test_alignment_loss_of_deepflow(times):
     objective = alignment(network, file)
     prefix = f"loss.linear.{times}"
     clean, noise = file.tensors[f"{prefix}.clean"], file.tensors[f"{prefix}.noise"]
-    plan = Plan.of(clean, noise, file.stacked(f"{prefix}.t"), Interpolant.named("linear"))
+    plan = Plan.at(clean, noise, file.stacked(f"{prefix}.t"), Interpolant.named("linear"))
     features = {"teacher": file.tensors[f"{prefix}.teacher"]}
     batch = Batch(clean, file.condition(f"{prefix}.y"), features)
-    prediction = network(plan.x_t, plan.times, batch.condition, taps=objective.taps)
-    value = objective(plan, prediction, batch)
+    prediction = network(plan.x_t, plan.times, batch.condition, hidden=objective.hidden)
+    value = objective(step(network, plan, prediction, batch))
     assert relative_error(value.total.mean(), file.tensors[f"{prefix}.alignment_loss"]) < TRAJECTORY
 
 
@@ -192,7 +198,7 @@ def test_alignment_of_repa_reads_after_a_block(source, name):
     else:
         condition = Condition(text=captions(file))
         network.facts = attrs.evolve(network.facts, text=tuple(condition.text.tokens.shape[1:]))
-    prediction = network(x, t.expand(1, -1), condition, taps=objective.taps)
+    prediction = network(x, t.expand(1, -1), condition, hidden=objective.hidden)
     assert relative_error(objective.project(prediction)[0], file.tensors["forward.aligned.0"]) < FORWARD
 
 

@@ -101,7 +101,7 @@ class Planner:
         self, batch: Batch, noise: Tensor, generator: torch.Generator, interpolant: Interpolant
     ) -> Plan:
         times = torch.rand(1, len(noise), generator=generator)
-        return Plan.of(batch.clean, noise, times, interpolant)
+        return Plan.at(batch.clean, noise, times, interpolant)
 
 
 class StraightPath:

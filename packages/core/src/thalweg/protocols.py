@@ -182,7 +182,7 @@ class Planner(Protocol):
             batch: clean samples, and what they are conditioned on.
             noise: N(0, I) draws of the samples' shape, on their device, one for each.
             generator: of everything else that is drawn, such as times; on the CPU.
-            interpolant: the path from data to noise. ``Plan.of`` makes a plan of samples, noise and times.
+            interpolant: the path from data to noise. ``Plan.at`` makes a plan of samples, noise and times.
         """
         ...
 

@@ -266,7 +266,7 @@ class Plan:
     interpolant: Interpolant
 
     @classmethod
-    def of(
+    def at(
         cls,
         clean: Float[Tensor, "N *shape"],
         noise: Float[Tensor, "N *shape"],

@@ -54,7 +54,7 @@ class BranchTimes:
     ) -> Plan:
         """The batch with its noise as it came, at drawn times."""
         times_kN = self.times(len(batch.clean), generator, interpolant).to(batch.clean.device)
-        return Plan.of(batch.clean, noise, times_kN, interpolant)
+        return Plan.at(batch.clean, noise, times_kN, interpolant)
 
     def times(self, count: int, generator: torch.Generator, interpolant: Interpolant) -> Float[Tensor, "k N"]:
         """t_1 from the time sampler; t_{i+1} = t_i + s u_i alpha within [0, 1].

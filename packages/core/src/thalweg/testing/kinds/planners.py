@@ -61,12 +61,12 @@ def x_t_lies_on_the_path(subject: Subject) -> None:
     """x_t and velocity are the interpolant's at the first branch's time, between its data and its noise."""
     for interpolant in (LINEAR, COSINE):
         plan, _ = planned(subject, interpolant)
-        expected = Plan.of(plan.clean, plan.noise, plan.times, interpolant)
+        expected = Plan.at(plan.clean, plan.noise, plan.times, interpolant)
         for name in ("x_t", "velocity"):
             require_near(
                 getattr(plan, name),
                 getattr(expected, name),
-                f"plan.{name} is not the interpolant's at times[0]; make plans by thalweg.types.Plan.of",
+                f"plan.{name} is not the interpolant's at times[0]; make plans by thalweg.types.Plan.at",
             )
         require(plan.interpolant is interpolant, "plan.interpolant is not the path that was handed in")
 
