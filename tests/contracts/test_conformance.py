@@ -16,7 +16,7 @@ APART = ("the_process_is_left_alone", "torch_compile_gives_the_same_numbers")
 APART_FOLDERS = ("extractor", "text_encoder")  # whose weights bear names that others' do
 NOT_APPLICABLE = {
     "it_converges_at_its_order": {"dopri5", "euler_maruyama"},
-    "each_boundary_has_parameters_of_its_own": {"plain"},
+    "no_parameter_is_left_over": {"plain"},
     "images_are_bytes_where_there_are_any": {"shards", "two_moons"},
     "its_identity_is_of_what_it_holds_and_not_of_the_place": {"emoji"},
 }

@@ -44,4 +44,4 @@ class Transport:
         _, partners = linear_sum_assignment(costs.cpu().numpy())
         paired = noise[torch.as_tensor(partners, device=noise.device)]
         t = self.time_sampler(len(noise), generator, interpolant).to(noise.device)
-        return thalweg.Plan.of(batch.clean, paired, t.expand(self.branches, -1), interpolant)
+        return thalweg.Plan.at(batch.clean, paired, t.expand(self.branches, -1), interpolant)
