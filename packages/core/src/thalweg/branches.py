@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
 
 from thalweg.arguments import described
 from thalweg.errors import ConfigError
@@ -24,7 +23,6 @@ def ends_of(branches: Branches, depth: int, *, refined: bool) -> tuple[int, ...]
         ConfigError: if the backbone cannot be cut so, or a refiner is missing or has no place.
     """
     branches = checked(branches)
-    check_branches(branches)
     if isinstance(branches, int):
         if branches < 1 or depth % branches:
             raise ConfigError(
@@ -64,20 +62,6 @@ def checked(branches: Branches) -> int | tuple[int, ...]:
         f"branches is {described(branches)}; give how many equal ones there are, or the depths at which they "
         "end, as in [4, 12]"
     )
-
-
-def check_branches(branches: Any) -> None:
-    """A number of branches, or the depths at which they end, whatever the backbone.
-
-    Raises:
-        ConfigError: it is neither.
-    """
-    several = isinstance(branches, list | tuple) and all(type(end) is int for end in branches)
-    if type(branches) is not int and not several:
-        raise ConfigError(
-            f"branches is {described(branches)}; give how many there are, such as 2, or the depths at which they "
-            "end, such as [4, 12]"
-        )
 
 
 def count_of(branches: Branches) -> int:

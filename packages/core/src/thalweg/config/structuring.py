@@ -134,7 +134,8 @@ class _Reader:
         if not isinstance(data, Mapping) and may_be_built(data):
             return self.made(slot, data)
         if not isinstance(data, Mapping):
-            raise _problem(f"expected the name of {article(slot.kind)} or a table, got {shown(data)}")
+            known = known_words(self.registry.names(slot.kind))
+            raise _problem(f"expected the name of {article(slot.kind)} or a table, got {shown(data)}{known}")
         if is_object(data):
             raise _problem(made_in_python(slot.kind.replace("_", " "), data))
         options = dict(data) if "type" in data else {**default, **data}
