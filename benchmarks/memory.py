@@ -1,6 +1,6 @@
 """Peak memory of training DeepFlow-S/2-2T: at most 1.3 times (20 bytes a parameter + saved activations)."""
 
-from training_runs import LATENTS, trainer  # isort: skip
+from training_runs import trainer  # isort: skip
 
 import argparse
 import tempfile
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from common import Verdict
 
-from thalweg.summary import BYTES_PER_PARAMETER, summarise
+from thalweg.summary import summarise
 
 TARGET = 1.3
 
@@ -30,10 +30,7 @@ def peak(size: str, batch: int, precision: str) -> tuple[int, int]:
             Path(folder, "run"), size, batch_size=batch, precision=precision, async_checkpoints=False
         )
         run.train()
-        parameters = sum(parameter.numel() for parameter in run.parts.network.parameters())
-        composition = run.parts.network.composition
-        activations = summarise(composition, LATENTS, batch, precision).activation_bytes
-        counted = BYTES_PER_PARAMETER * parameters + activations
+        counted = summarise(run.parts.network, batch_size=batch, precision=precision).training_bytes
     return status("VmHWM") - before, counted
 
 

@@ -6,34 +6,34 @@ import json
 import re
 
 import thalweg
-from thalweg import interpolant, protocols
 from thalweg.cli.fields import FieldDescription, describe_fields
+from thalweg.config.built import protocol_of
 from thalweg.plugins import KINDS, Component
 from thalweg.plugins.offers import BUILT_IN
 
 TITLES = {
-    "backbone": ("Backbones", "Backbone"),
-    "refiner": ("Refiners", "Refiner"),
-    "objective": ("Objectives", "Objective"),
-    "planner": ("Planners", "Planner"),
-    "time_sampler": ("Time samplers", "TimeSampler"),
-    "interpolant": ("Interpolants", "Schedule"),
-    "optimizer": ("Optimisers", "Optimizer"),
-    "schedule": ("Schedules", "RateSchedule"),
-    "average": ("Averages", "Average"),
-    "sampler": ("Samplers", "Sampler"),
-    "guidance": ("Guidance", "Guidance"),
-    "dataset": ("Data sets", "Dataset"),
-    "source": ("Sources", "Source"),
-    "metric": ("Metrics", "Metric"),
-    "extractor": ("Extractors", "Extractor"),
-    "importer": ("Importers", "Importer"),
-    "logger": ("Loggers", "Logger"),
-    "autoencoder": ("Autoencoders", "Autoencoder"),
-    "text_encoder": ("Text encoders", "TextEncoder"),
-    "teacher": ("Teachers", "Teacher"),
+    "backbone": "Backbones",
+    "refiner": "Refiners",
+    "objective": "Objectives",
+    "planner": "Planners",
+    "time_sampler": "Time samplers",
+    "interpolant": "Interpolants",
+    "optimizer": "Optimisers",
+    "schedule": "Schedules",
+    "average": "Averages",
+    "sampler": "Samplers",
+    "guidance": "Guidance",
+    "dataset": "Data sets",
+    "source": "Sources",
+    "metric": "Metrics",
+    "extractor": "Extractors",
+    "importer": "Importers",
+    "logger": "Loggers",
+    "autoencoder": "Autoencoders",
+    "text_encoder": "Text encoders",
+    "teacher": "Teachers",
 }
-"""Title of the page and name of the protocol, by kind."""
+"""Title of the page, by kind."""
 
 _SECTION = re.compile(r"^(Args|Attributes|Raises|Returns):$", re.MULTILINE)
 
@@ -45,14 +45,12 @@ def pages() -> dict[str, str]:
 
 
 def _page(kind: str, components: list[Component]) -> str:
-    title, protocol = TITLES[kind]
-    parts = [f"# {title}"]
+    parts = [f"# {TITLES[kind]}"]
     if not components:
         parts.append("Thalweg registers none of its own.")
     parts += [_component(one) for one in components]
-    for module in (protocols, interpolant):
-        if getattr(getattr(module, protocol, None), "__module__", "") == module.__name__:
-            parts.append(f"::: {module.__name__}.{protocol}")
+    protocol = protocol_of(kind)
+    parts.append(f"::: {protocol.__module__}.{protocol.__qualname__}")
     return "\n\n".join(parts) + "\n"
 
 

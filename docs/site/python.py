@@ -1,7 +1,5 @@
 """Pages whose text mkdocstrings takes from the code: hooks, and the names of the package."""
 
-import importlib
-
 import thalweg
 from thalweg import hookspecs
 
@@ -38,10 +36,6 @@ def names() -> str:
 
 def _home(name: str) -> str:
     """Where a name is defined, as the static reader of the code must know it."""
-    value = getattr(thalweg, name)
-    module = getattr(value, "__module__", "") or ""
-    path = f"{module}.{name}"
-    if not module.startswith("thalweg"):
-        return f"thalweg.hookspecs.{name}"
-    importlib.import_module(module)
-    return path
+    module = getattr(getattr(thalweg, name), "__module__", None) or ""
+    # An object, or a type that another one stands for, knows no module of its own.
+    return f"{module if module.startswith('thalweg') else thalweg._HOMES[name]}.{name}"

@@ -12,7 +12,7 @@ from thalweg.evaluation import networks
 from thalweg.evaluation.held import held
 from thalweg.evaluation.networks import NetworkImages
 from thalweg.evaluation.passport import read_passport
-from thalweg.importing import save
+from thalweg.saved_network import save
 from thalweg.tensor_files import tensors_sha256
 
 SETTINGS = (*FAST, "count=40")
@@ -67,7 +67,7 @@ def test_a_passport_says_what_network_it_was(run, network, tmp_path):
     assert subject["origin"] == "in memory"
     assert subject["class"] == "thalweg.network:FlowNetwork"
     assert subject["composition"]["backbone"]["type"] == "dit"
-    save(tmp_path / "saved", network.state_dict(), network.composition, network.facts)
+    save(tmp_path / "saved", network)
     saved = judged(tmp_path / "saved", tmp_path / "work").subject
     assert subject["checkpoint"] == saved["checkpoint"]
     assert subject["evaluations"] == saved["evaluations"] == 2.0

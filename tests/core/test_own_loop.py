@@ -6,6 +6,7 @@ import os
 import re
 from pathlib import Path
 
+import attrs
 import pytest
 import torch
 from torch.utils.data import DataLoader
@@ -198,6 +199,21 @@ def test_parts_are_built_by_name_table_or_config():
     for part in ("velocity", {"type": "velocity", "weight": 1.0}):
         assert thalweg.build("objective", part, facts).weight == 1.0
     assert thalweg.build("dataset", {"type": "two_moons", "samples": 10}).facts.shape == (2,)
+
+
+def test_an_importer_is_given_none_in_place_of_facts():
+    # Its template has no default for them, so that a stranger's need not have one.
+    @attrs.frozen
+    class Told:
+        """An importer's config."""
+
+        def build(self, facts: thalweg.Facts | None) -> object:
+            """Build it."""
+            assert facts is None
+            return self
+
+    part = Told()
+    assert thalweg.build("importer", part) is part
 
 
 @pytest.mark.parametrize(

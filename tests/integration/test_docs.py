@@ -1,6 +1,7 @@
 """The documentation is true: its code runs; its commands, links, names and tables are those there are."""
 
 import contextlib
+import importlib
 import inspect
 import io
 import pkgutil
@@ -249,6 +250,10 @@ def test_the_reference_describes_every_component_hook_and_command():
         assert f"\n## thalweg {name}\n" in made["reference/commands.md"]
     for name in set(thalweg.__all__) - {"__version__"}:
         assert re.search(rf"^::: [\w.]+\.{name}$", made["reference/python.md"], re.MULTILINE), name
+    for page in made.values():
+        for place in re.findall(r"^::: (\S+)$", page, re.MULTILINE):
+            module, _, name = place.rpartition(".")
+            assert hasattr(importlib.import_module(module), name), place
 
 
 def test_a_link_that_leads_nowhere_is_found(tmp_path):

@@ -11,7 +11,6 @@ from torch import Tensor
 from thalweg.composition import interpolant_of
 from thalweg.config import component, listed
 from thalweg.errors import ThalwegError
-from thalweg.facts import Facts
 from thalweg.guidance import ConditionedField, composed
 from thalweg.integers import SEED
 from thalweg.machine import FLOP_PER_WEIGHT_FORWARD, compiler, compiling_pays, native_precision
@@ -37,6 +36,7 @@ class Drawer:
             pays.
 
     Attributes:
+        sampler: built.
         guidances: those around the network, built, from it outwards.
         precision: that the network is evaluated in.
     """
@@ -57,9 +57,9 @@ class Drawer:
         SEED.check("seed", seed)
         path = getattr(network, "interpolant", "linear") if interpolant is None else interpolant
         self._path = interpolant_of(path, network.facts)
-        self._sampler: Sampler = _one("sampler", sampler, network.facts)
+        self.sampler: Sampler = build_component(component("sampler", sampler), network.facts)
         self.guidances: tuple[Guidance, ...] = tuple(
-            _one("guidance", one, network.facts) for one in listed(guidance)
+            build_component(component("guidance", one), network.facts) for one in listed(guidance)
         )
         self._network, self._seed = network, seed
         self._home = placed(network, device)
@@ -94,25 +94,16 @@ class Drawer:
         noise = SampleNoise(self._seed, indices, self._network.facts.shape)
         with evaluating(self._tally.networks):
             field: VelocityField = ConditionedField(self._field, condition.to(self._home))
-            x_0 = self._sampler(field, noise.initial().to(state_device), noise.increments, self._path)
+            x_0 = self.sampler(field, noise.initial().to(state_device), noise.increments, self._path)
         x = x_0.to("cpu", torch.float32)
         _check_finite(x, indices)
         return x
 
     def _compiling_pays(self, network: FlowNetwork, count: int) -> bool:
         # An adaptive sampler states no steps; it takes some dozens.
-        evaluations = getattr(self._sampler, "steps", 50) * (2 if self.guidances else 1)
+        evaluations = getattr(self.sampler, "steps", 50) * (2 if self.guidances else 1)
         pays = compiling_pays(network, evaluations * count, FLOP_PER_WEIGHT_FORWARD, self._home.type)
         return pays and compiler() is not None
-
-
-def _one(kind: str, given: Any, facts: Facts) -> Any:
-    config = given if _is_ready(given) else component(kind, given)
-    return build_component(config, facts) if hasattr(config, "build") else config
-
-
-def _is_ready(given: Any) -> bool:
-    return callable(given) and not isinstance(given, type) and not hasattr(given, "build")
 
 
 def _check_finite(x: Tensor, indices: Sequence[int]) -> None:

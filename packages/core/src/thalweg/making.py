@@ -6,8 +6,7 @@ from thalweg.config import component
 from thalweg.errors import ConfigError
 from thalweg.facts import Facts
 from thalweg.plugins import build_component
-
-_WITHOUT_FACTS = ("dataset", "source", "autoencoder", "text_encoder", "importer")
+from thalweg.plugins.records import UNINFORMED
 
 
 def build(kind: str, part: Any, facts: Facts | None = None) -> Any:
@@ -18,7 +17,8 @@ def build(kind: str, part: Any, facts: Facts | None = None) -> Any:
 
     Args:
         kind: one of :data:`thalweg.plugins.KINDS`, such as ``objective``.
-        part: its name, ``{"type": name, **fields}`` or a config.
+        part: its name, ``{"type": name, **fields}``, a config, or one that is built, which is returned as
+            it is.
         facts: of the data and the network, such as ``network.facts``; none for data sets, sources,
             autoencoders, text encoders and importers, which state them or do without.
 
@@ -29,8 +29,10 @@ def build(kind: str, part: Any, facts: Facts | None = None) -> Any:
     if kind == "logger":
         raise ConfigError("a logger is built by the run that it follows; state it in [loggers]")
     config = component(kind, part)
-    if kind in _WITHOUT_FACTS:
+    if kind in UNINFORMED:
         return build_component(config)
+    if kind == "importer":
+        return build_component(config, None)
     if not isinstance(facts, Facts):
         raise ConfigError(
             f"to build the {kind.replace('_', ' ')} facts are needed; give them, such as network.facts"

@@ -1,21 +1,21 @@
 """Autoguidance: another network, smaller or less trained, is the weak one."""
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import attrs
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from thalweg.arguments import check_instance
 from thalweg.config import url_field
 from thalweg.errors import ConfigError, DataError
+from thalweg.evaluation.fingerprints import check_filed, tensors_of
 from thalweg.facts import Facts
 from thalweg.guidance import within
 from thalweg.network_field import VelocityNetwork, check_alike
 from thalweg.storage import redacted
+from thalweg.tensor_files import tensors_sha256
 from thalweg.types import ConditionalField, Query
 from thalweg_samplers.intervals import Interval, check_interval
 from thalweg_samplers.options import checked
@@ -33,7 +33,8 @@ class Autoguidance:
         interval: low and high, both included.
 
     Attributes:
-        identity: the SHA-256 of the weak network's tensors, and its step where that is known.
+        identity: the SHA-256 of the weak network's tensors, which is that of the file where it is saved, and
+            its step where that is known.
 
     Raises:
         ConfigError: an option makes no sense, or the network is none.
@@ -50,7 +51,10 @@ class Autoguidance:
             check_instance(
                 "network", network, VelocityNetwork, "the weak network, or the place where one is saved"
             )
-            self.network, self.identity = network, {"weak": {"sha256": _digest(network), "step": None}}
+            tensors = tensors_of(network)
+            check_filed(tensors, "the weak network")
+            self.network = network
+            self.identity = _identity(tensors_sha256(tensors) if tensors else None, None)
 
     def __call__(self, field: ConditionalField) -> ConditionalField:
         """The guided field.
@@ -114,15 +118,8 @@ def _opened(place: str | Path) -> tuple[VelocityNetwork, dict[str, Any]]:
         raise DataError(
             f"{redacted(str(place))} holds no network to guide by; give a saved one, a run or a checkpoint"
         )
-    return load(model.path), {"weak": {"sha256": model.sha256, "step": model.step}}
+    return load(model.path), _identity(model.sha256, model.step)
 
 
-def _digest(network: VelocityNetwork) -> str | None:
-    """The SHA-256 of a network's tensors with their names; None of one that has none."""
-    if not isinstance(network, nn.Module):
-        return None
-    digest = hashlib.sha256()
-    for name, tensor in sorted(network.state_dict().items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
+def _identity(sha256: str | None, step: int | None) -> dict[str, Any]:
+    return {"weak": {"sha256": sha256, "step": step}}

@@ -13,15 +13,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from thalweg.errors import ConfigError
+from thalweg.objects import object_name
 from thalweg.tensor_files import FILED, tensors_sha256
 
 _PLAIN = (bool, int, float, str, type(None))
-
-
-def name_of(part: Any) -> str:
-    """Where the class of an object, or a function, is from: ``module:QualName``."""
-    named = part if inspect.isroutine(part) else type(part)
-    return f"{named.__module__}:{named.__qualname__}"
 
 
 def tensors_of(part: Any) -> dict[str, Tensor]:
@@ -51,7 +46,7 @@ def code_of(part: Any) -> str:
         if kind not in sources:
             sources[kind] = _source(kind)
         stated = sorted((key, repr(value)) for key, value in _fields(one) if _is_stated(key, value))
-        digest.update(repr((name, name_of(one), sources[kind], stated)).encode(errors="replace"))
+        digest.update(repr((name, object_name(one), sources[kind], stated)).encode(errors="replace"))
     return digest.hexdigest()
 
 
@@ -62,7 +57,7 @@ def state_of(part: Any) -> str:
         ConfigError: one of its tensors cannot be saved.
     """
     tensors = tensors_of(part)
-    check_filed(tensors, name_of(part))
+    check_filed(tensors, object_name(part))
     return hashlib.sha256(f"{code_of(part)} {tensors_sha256(tensors)}".encode()).hexdigest()
 
 
@@ -109,7 +104,7 @@ def _fields(part: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(part, functools.partial):
         yield from part.keywords.items()
         yield from ((f"argument {place}", value) for place, value in enumerate(part.args))
-        yield "function", name_of(part.func)
+        yield "function", object_name(part.func)
     for kind in type(part).__mro__:
         slots = kind.__dict__.get("__slots__", ())
         for name in (slots,) if isinstance(slots, str) else slots:

@@ -10,10 +10,11 @@ from torch import nn
 from thalweg.arguments import described
 from thalweg.config import plain
 from thalweg.errors import ConfigError, DataError
-from thalweg.evaluation.fingerprints import check_filed, code_of, modules_of, name_of, tensors_of
+from thalweg.evaluation.fingerprints import check_filed, code_of, modules_of, tensors_of
 from thalweg.evaluation.own import Own
 from thalweg.facts import Facts
 from thalweg.network_field import VelocityNetwork
+from thalweg.objects import object_name
 from thalweg.tensor_files import tensors_sha256
 
 
@@ -23,7 +24,7 @@ class HeldNetwork:
 
     Attributes:
         network: the network.
-        sha256: of its tensors: the digest that :func:`thalweg.importing.save` states of them.
+        sha256: of its tensors: the digest that :func:`thalweg.saved_network.save` states of them.
         identity: what it is, in plain values: that digest, its class and composition, and the SHA-256 of its
             ``code``, which is the source of its modules' classes as far as it can be read, with their plain
             attributes. An evaluation that was interrupted goes on with the same network only.
@@ -72,7 +73,7 @@ def held(network: VelocityNetwork) -> HeldNetwork:
         "origin": "in memory",
         "checkpoint": digest,
         "step": None,
-        "class": name_of(network),
+        "class": object_name(network),
         "composition": plain(dict(composition)) if isinstance(composition, Mapping) else None,
         "code": code_of(network),
     }

@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from thalweg.config import read_recorded, read_toml
+from thalweg.config import CONFIG, read_recorded, read_toml
 from thalweg.errors import ConfigError, DataError
 from thalweg.evaluation.own import Own
 from thalweg.fetching import DESCRIPTION, on_this_machine, read_description, run_config
@@ -18,7 +18,7 @@ from thalweg.storage.places import is_url, plain_place
 from thalweg.storage.redaction import redacted
 from thalweg.training import checkpoint
 
-CONFIG, MODEL, CHECKPOINTS = "config.toml", "model", "checkpoints"
+MODEL, CHECKPOINTS = "model", "checkpoints"
 _AVERAGED = re.compile(r"ema\.")
 """Files of a checkpoint that hold the main average; those of others are called ``ema-NAME``."""
 

@@ -16,10 +16,9 @@ from thalweg.evaluation.captions import Captions
 from thalweg.evaluation.datasets import Decoder
 from thalweg.evaluation.images import Piece
 from thalweg.evaluation.labelling import labels_of
-from thalweg.evaluation.recording import built_guidances, recorded, recorded_guidances
+from thalweg.evaluation.recording import recorded, recorded_guidances
 from thalweg.evaluation.settings import CAPTIONING, DrawingConfig
 from thalweg.network_field import VelocityNetwork
-from thalweg.plugins import build_component
 from thalweg.suggestions import one_line
 from thalweg.types import Condition, VelocityField
 
@@ -74,22 +73,26 @@ class SampleSource:
         self._captions = captions
         self._classes = self._checked(classes)
         named = "none" if self._classes is None else "all" if classes is None else list(classes)
-        sampler = build_component(drawing.sampler, network.facts)
-        guidances = built_guidances(drawing.guidance, network.facts)
         self._options: dict[str, Any] = {
-            "guidance": guidances[0] if len(guidances) == 1 else guidances or None,
             "seed": drawing.seed,
             "interpolant": None,
             "device": device,
             "precision": drawing.precision,
         }
-        self._drawer = Drawer(network, count=count, sampler=sampler, compile="auto", **self._options)
+        self._drawer = Drawer(
+            network,
+            count=count,
+            sampler=drawing.sampler,
+            guidance=drawing.guidance,
+            compile="auto",
+            **self._options,
+        )
         self._network, self._rule, self._seed = network, drawing.labels, drawing.seed
         stated = {name: value for name, value in dump(drawing).items() if name not in CAPTIONING}
         self.drawing: Mapping[str, Any] = {
             **stated,
-            "sampler": recorded(stated["sampler"], sampler),
-            "guidance": recorded_guidances(stated["guidance"], guidances),
+            "sampler": recorded(stated["sampler"], self._drawer.sampler),
+            "guidance": recorded_guidances(stated["guidance"], self._drawer.guidances),
             "precision": self._drawer.precision,
             "classes": named,
             "captions": "none" if captions is None else captions.described,
@@ -116,7 +119,14 @@ class SampleSource:
             ThalwegError: it does not answer, or not with a velocity.
         """
         # Uncompiled: a batch of one must not decide what is compiled for those to come.
-        drawer = Drawer(self._network, count=1, sampler=_velocity_at_noise, compile="off", **self._options)
+        drawer = Drawer(
+            self._network,
+            count=1,
+            sampler=_velocity_at_noise,
+            guidance=self._drawer.guidances,
+            compile="off",
+            **self._options,
+        )
         try:
             with torch.compiler.set_stance("force_eager"):
                 x = drawer([0], self._condition([0]))

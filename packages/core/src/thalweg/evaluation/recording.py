@@ -6,15 +6,7 @@ from typing import Any
 from thalweg.config import plain
 from thalweg.errors import ConfigError
 from thalweg.evaluation.fingerprints import state_of
-from thalweg.facts import Facts
 from thalweg.objects import OBJECT, is_object
-from thalweg.plugins import build_component
-
-
-def built_guidances(stated: Any, facts: Facts) -> list[Any]:
-    """Those around a network from it outwards, each built once: of none, one or several."""
-    ordered = stated if isinstance(stated, list | tuple) else [] if stated is None else [stated]
-    return [build_component(one, facts) for one in ordered]
 
 
 def recorded(stated: Any, part: Any) -> Any:

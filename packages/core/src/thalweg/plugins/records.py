@@ -30,6 +30,10 @@ KINDS = (
 )
 """Everything that can be registered, in the order of ``thalweg plugins list``."""
 
+UNINFORMED = ("dataset", "source", "autoencoder", "text_encoder")
+"""Kinds whose ``build`` takes nothing: they state the facts, or do without. An importer's is given None in
+their place, and a logger's the run directory."""
+
 
 @attrs.frozen
 class Origin:

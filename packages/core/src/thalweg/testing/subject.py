@@ -11,11 +11,9 @@ from thalweg.config import component
 from thalweg.errors import ConfigError
 from thalweg.facts import Facts
 from thalweg.plugins import build_component, registry
+from thalweg.plugins.records import UNINFORMED
 from thalweg.testing.numbers import FACTS
 from thalweg.told import Told
-
-UNINFORMED = ("dataset", "source", "autoencoder", "text_encoder")
-"""Kinds whose ``build`` takes nothing: they state the facts."""
 
 SHAPES = ((4, 8, 8), (1, 6, 10), (3, 16, 4))
 

@@ -1,0 +1,55 @@
+"""The contracts that components fulfil, one protocol a kind.
+
+Third parties inherit from nothing but ``torch.nn.Module``: whatever has these methods is a component.
+A component is registered through its *config*: a frozen attrs class that holds the hyperparameters and
+whose ``build(facts)`` returns the component. Some kinds are built from something else: the ``build()`` of
+a data set, source, autoencoder or text encoder takes nothing, an importer's is given None, and a logger's
+takes the run directory.
+
+The protocol of a path, the kind ``interpolant``, is :class:`thalweg.interpolant.Schedule`.
+"""
+
+from thalweg.protocols.data import Dataset, Record, Source, Split, View
+from thalweg.protocols.encoders import Autoencoder, Teacher, TextEncoder
+from thalweg.protocols.judging import Better, Extractor, Metric, Statistic
+from thalweg.protocols.networks import Backbone, Imported, Importer, Refiner
+from thalweg.protocols.sampling import Guidance, Sampler
+from thalweg.protocols.training import (
+    Average,
+    Averages,
+    Logger,
+    Objective,
+    Optimizer,
+    Planner,
+    RateSchedule,
+    TimeSampler,
+)
+
+__all__ = [
+    "Autoencoder",
+    "Average",
+    "Averages",
+    "Backbone",
+    "Better",
+    "Dataset",
+    "Extractor",
+    "Guidance",
+    "Imported",
+    "Importer",
+    "Logger",
+    "Metric",
+    "Objective",
+    "Optimizer",
+    "Planner",
+    "RateSchedule",
+    "Record",
+    "Refiner",
+    "Sampler",
+    "Source",
+    "Split",
+    "Statistic",
+    "Teacher",
+    "TextEncoder",
+    "TimeSampler",
+    "View",
+]

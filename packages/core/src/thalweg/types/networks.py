@@ -1,0 +1,89 @@
+"""What flows through a network, and what it answers."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+
+class Stream(NamedTuple):
+    """What flows through a backbone's blocks.
+
+    Attributes:
+        tokens: image tokens.
+        context: tokens of a context that runs beside them, for backbones that have one.
+        context_mask: True where the context has a token and no padding.
+    """
+
+    tokens: Float[Tensor, "N T D"]
+    context: Float[Tensor, "N L D"] | None = None
+    context_mask: Bool[Tensor, "N L"] | None = None
+
+    def with_tokens(self, tokens: Float[Tensor, "N T D"]) -> "Stream":
+        """The same context beside other image tokens."""
+        return self._replace(tokens=tokens)
+
+
+class Boundary(NamedTuple):
+    """Where a refiner stands: between a branch and the next one.
+
+    Attributes:
+        number: of the branch that ended, from 0: 0..k-2.
+        patch_tokens: input of block 1, the noisy data with positions.
+        c: the condition vector that the branch's blocks were modulated by.
+        time: t_i of the branch that ended.
+        next_time: t_{i+1} of the one that follows.
+    """
+
+    number: int
+    patch_tokens: Float[Tensor, "N T D"]
+    c: Float[Tensor, "N D"]
+    time: Float[Tensor, " N"]
+    next_time: Float[Tensor, " N"]
+
+    @property
+    def gap(self) -> Float[Tensor, " N"]:
+        """t_{i+1} - t_i."""
+        return self.next_time - self.time
+
+
+class Refinement(NamedTuple):
+    """What a refiner hands on from one branch to the next.
+
+    Attributes:
+        tokens: what the next branch reads.
+        features: what its read-outs read, by the names in the refiner's ``readouts``.
+    """
+
+    tokens: Float[Tensor, "N T D"]
+    features: Mapping[str, Float[Tensor, "N T D"]] = MappingProxyType({})
+
+
+class Head(NamedTuple):
+    """One of the places at which a network reads a velocity.
+
+    Attributes:
+        branch: at the end of which branch, from 0; -1 is the last.
+        refined: from the tokens that the refiner hands on there, in place of those that the branch wrote.
+    """
+
+    branch: int
+    refined: bool = False
+
+
+class Prediction(NamedTuple):
+    """What the network answers.
+
+    Attributes:
+        velocities: one per branch, the last one being the model's velocity; only the last one if
+            the network was asked for nothing more.
+        readouts: what the refiner's features read, by name, one per boundary; empty if the network was
+            asked for nothing more.
+        hidden: hidden states by the number of blocks passed; at a boundary, what the next branch reads.
+    """
+
+    velocities: tuple[Float[Tensor, "N *shape"], ...]
+    readouts: Mapping[str, tuple[Float[Tensor, "N *shape"], ...]] = MappingProxyType({})
+    hidden: Mapping[int, Float[Tensor, "N T D"]] = MappingProxyType({})
