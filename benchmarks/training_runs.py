@@ -26,6 +26,8 @@ BACKBONES = {
 class Latents:
     """Noise in place of latents: what is computed does not depend on what they show."""
 
+    identity = "noise"
+
     facts: Facts
     train: TensorSplit
     validation: TensorSplit
