@@ -8,6 +8,7 @@ import attrs
 import torch
 from torch import nn
 
+from thalweg import stated
 from thalweg.arguments import check_instance
 from thalweg.branches import Branches, checked, count_of, ends_of
 from thalweg.config import RunConfig, component, dump_component
@@ -17,7 +18,7 @@ from thalweg.facts import Facts
 from thalweg.integers import SEED
 from thalweg.interpolant import Interpolant, Schedule
 from thalweg.network import FlowNetwork
-from thalweg.objects import OBJECT, is_object, object_name
+from thalweg.objects import is_object
 from thalweg.plugins import build_component, registry
 
 
@@ -60,14 +61,13 @@ def compose(
     backbone_config = component("backbone", backbone)
     refiner_config = component("refiner", refiner, optional=True)
     device = _home((backbone_config, refiner_config), device)
-    composition: dict[str, Any] = {
-        "backbone": dump_component("backbone", backbone_config),
-        "refiner": None if refiner_config is None else dump_component("refiner", refiner_config),
-        "branches": branches if isinstance(branches, int) else list(branches),
-        "interpolant": recorded_interpolant(interpolant),
-    }
-    if intermediate_readouts != "shared":
-        composition["intermediate_readouts"] = intermediate_readouts
+    composition = stated.composition(
+        dump_component("backbone", backbone_config),
+        None if refiner_config is None else dump_component("refiner", refiner_config),
+        branches,
+        recorded_interpolant(interpolant),
+        intermediate_readouts,
+    )
     network = assemble(
         backbone_config,
         refiner_config,
@@ -204,7 +204,7 @@ def recorded_interpolant(given: Any) -> Any:
     if isinstance(given, Schedule) and not isinstance(given, type):
         given = Interpolant(given)
     if isinstance(given, Interpolant):
-        return given.name or {OBJECT: object_name(given.schedule)}
+        return given.stated
     table = dump_component("interpolant", component("interpolant", given))
     return table["type"] if table.keys() == {"type"} else table
 

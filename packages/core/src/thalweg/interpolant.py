@@ -16,6 +16,7 @@ from thalweg.broadcasting import like
 from thalweg.errors import ConfigError, DataError
 from thalweg.interpolants.cosine import Cosine
 from thalweg.interpolants.linear import Linear
+from thalweg.objects import OBJECT, object_name
 
 
 @runtime_checkable
@@ -72,9 +73,11 @@ class Interpolant:
         return cls(_OWN[name]())
 
     @property
-    def name(self) -> str | None:
-        """Its name if it is a path that core itself brings; None for a stranger's."""
-        return next((name for name, cls in _OWN.items() if type(self.schedule) is cls), None)
+    def stated(self) -> str | dict[str, str]:
+        """As a composition states it where nothing else is known of it: a path that core itself brings by its
+        name, a stranger's as what was made in Python."""
+        own = next((name for name, cls in _OWN.items() if type(self.schedule) is cls), None)
+        return own or {OBJECT: object_name(self.schedule)}
 
     def time_of_ratio(self, s: Tensor) -> Tensor:
         """The time at which noise stands to data as s: sigma(t) / alpha(t) = s."""

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from thalweg import asked
+from thalweg import asked, stated
 from thalweg.branches import Branches, as_heads, ends_of
 from thalweg.errors import ConfigError, PluginError
 from thalweg.facts import Facts
@@ -72,11 +72,14 @@ class FlowNetwork(nn.Module):
         )
         path = interpolant if isinstance(interpolant, Interpolant) else Interpolant.named(interpolant)
         self.interpolant = path
-        self.composition: dict[str, Any] = (
-            _by_hand(backbone, refiner, branches, path, intermediate_readouts)
-            if composition is None
-            else dict(composition)
+        by_hand = stated.composition(
+            {OBJECT: object_name(backbone)},
+            None if refiner is None else {OBJECT: object_name(refiner)},
+            branches,
+            path.stated,
+            intermediate_readouts,
         )
+        self.composition: dict[str, Any] = by_hand if composition is None else dict(composition)
         self.sampling: Mapping[str, Any] = {}
         self.owners: Mapping[str, str] = {}
         self.backbone, self.refiner = backbone, refiner
@@ -338,16 +341,3 @@ def _names(refiner: Any) -> tuple[str, ...]:
             "a tuple of names such as ('acceleration',), or () for none, and 'velocity' is taken"
         )
     return tuple(names)
-
-
-def _by_hand(
-    backbone: Any, refiner: Any, branches: Branches, interpolant: Interpolant, readouts: str
-) -> dict[str, Any]:
-    """What a network is made of that nothing composes again."""
-    return {
-        "backbone": {OBJECT: object_name(backbone)},
-        "refiner": None if refiner is None else {OBJECT: object_name(refiner)},
-        "branches": branches if isinstance(branches, int) else list(branches),
-        "interpolant": interpolant.name or {OBJECT: object_name(interpolant.schedule)},
-        **({} if readouts == "shared" else {"intermediate_readouts": readouts}),
-    }
