@@ -44,6 +44,10 @@ SHORTENED = {
     "thalweg quickstart": "--steps 4 --samples 20 --sampler-steps 4",
     "thalweg train recipes/digits-deepflow-2t.toml refiner.residual=true training.steps=900 "
     "--run-dir runs/residual": "training.steps=4 training.validate_every=0 training.sample_every=0",
+    "thalweg -p fading.py train recipes/digits-deepflow-2t.toml sampling.guidance=fading "
+    "--run-dir runs/fading": (
+        "training.steps=4 training.validate_every=0 sampling.count=4 sampling.sampler.steps=4"
+    ),
     "thalweg sample runs/residual samples/residual guidance=cfg guidance.scale=1.8": (
         "count=4 sampler.steps=4"
     ),
