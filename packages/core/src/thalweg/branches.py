@@ -59,8 +59,8 @@ def checked(branches: Branches) -> int | tuple[int, ...]:
         if all(type(one) is int for one in ends):
             return ends
     raise ConfigError(
-        f"branches is {described(branches)}; give an integer, how many equal ones there are, or the depths at "
-        "which they end, as in [4, 12]"
+        f"branches is {described(branches)}; give an integer, how many equal ones there are, or the depths "
+        "at which they end, as in [4, 12]"
     )
 
 

@@ -10,12 +10,12 @@ from torch import Tensor
 from thalweg.arguments import check_instance
 from thalweg.composition import compose
 from thalweg.config import component
+from thalweg.descriptions import compare_shapes
 from thalweg.errors import ConfigError, DataError
 from thalweg.foreign import read_foreign
 from thalweg.foreign_numbers import check_numbers
 from thalweg.network import FlowNetwork
 from thalweg.plugins import build_component
-from thalweg.saved_network import compare_shapes
 from thalweg.suggestions import one_line
 from thalweg.told import Settled, Told
 

@@ -6,41 +6,38 @@ the composition, the facts, the tensors' SHA-256 and a digest of itself. Nothing
 
 import contextlib
 import logging
-import math
 import os
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import attrs
 import torch
 from torch import Tensor
 
 from thalweg import files
 from thalweg.arguments import check_instance, check_path
-from thalweg.bounding import TooLargeError, at_most, check_description
-from thalweg.branches import ends_of
-from thalweg.composition import compose
-from thalweg.config import CONFIG, component, read_recorded
+from thalweg.config import CONFIG, read_recorded
+from thalweg.descriptions import (
+    check_given,
+    described,
+    described_network,
+    description_of,
+    read,
+    refuse_objects,
+)
 from thalweg.devices import usable_device
 from thalweg.documents import write_document
-from thalweg.errors import ConfigError, DataError, PluginError, ThalwegError
-from thalweg.facts import Facts
-from thalweg.fetching import DESCRIPTION, TENSORS, on_this_machine, read_description
+from thalweg.errors import DataError, ThalwegError
+from thalweg.fetching import DESCRIPTION, TENSORS, on_this_machine
 from thalweg.files import sha256, sync_folder
 from thalweg.folders import make_folders, remove_tree, replace_folder
 from thalweg.network import FlowNetwork
-from thalweg.objects import OBJECT, is_object
-from thalweg.plugins import KINDS
-from thalweg.plugins.recording import FILES_KEY, check_files, files_of
+from thalweg.plugins.recording import FILES_KEY, check_files
 from thalweg.storage import redacted
 from thalweg.storage.places import check_folder, is_url, local_path
 from thalweg.suggestions import one_line
-from thalweg.tensor_files import differences, open_tensors, read_tensors, shapes_of, write_tensors
+from thalweg.tensor_files import open_tensors, read_tensors, shapes_of, write_tensors
 from thalweg.training import checkpoint
-
-_FORMAT, _NEEDED = 3, {"composition", "facts"}
-_SHOWN = 400  # characters of what is wrong with a description
 
 
 def save(
@@ -102,32 +99,9 @@ def check_place(path: Path) -> None:
         check_folder(path, "the network's folder")
     if path.exists():
         try:
-            _describe(path)
+            description_of(path)
         except DataError as fault:
             raise DataError(f"{path} exists and is no saved network; choose another place") from fault
-
-
-def described(network: FlowNetwork) -> dict[str, Any]:
-    """What it takes to compose a network again, as JSON values, with the plugin files that it needs."""
-    facts, composition = network.facts, dict(network.composition)
-    stated: dict[str, Any] = {
-        "shape": list(facts.shape),
-        "classes": facts.classes,
-        "condition_dropout": facts.condition_dropout,
-    }
-    if facts.text is not None:
-        stated["text"] = list(facts.text)
-    found = {"format": _FORMAT, "composition": composition, "facts": stated}
-    files = files_of(network, *_configs_of(composition))
-    return {**found, FILES_KEY: files} if files else found
-
-
-def _configs_of(composition: Mapping[str, Any]) -> Iterator[Any]:
-    """The configs that a composition names, which may hold parts that are not in the network."""
-    for kind in ("backbone", "refiner", "interpolant"):
-        stated = composition.get(kind)
-        if kind in KINDS and stated is not None and not is_object(stated):
-            yield component(kind, stated)
 
 
 def load(
@@ -174,11 +148,11 @@ def load(
     saved = _checkpoint(folder)
     if saved is not None:
         # Its manifest has a digest of all its files, and was compared.
-        description = _read(saved / DESCRIPTION, _NEEDED, sealed=False)
+        description = read(saved / DESCRIPTION, sealed=False)
         group = checkpoint.TensorGroup(saved, _group(saved, average))
         shapes = {name: tuple(shape) for name, shape in group.shapes.items()}
     else:
-        description = _describe(folder)
+        description = description_of(folder)
         _check_average(folder, description, average)
         if sha256(folder / TENSORS) != description["sha256"]:
             raise DataError(
@@ -187,11 +161,11 @@ def load(
         shapes = shapes_of(open_tensors(folder / TENSORS))
     origin = saved or folder
     if network is None:
-        _refuse_objects(description["composition"], redacted(str(path)))
+        refuse_objects(description["composition"], redacted(str(path)))
         check_files(description.get(FILES_KEY), str(origin))
-        network = _built(description, shapes, origin)
+        network = described_network(description, shapes, origin)
     else:
-        _check_given(network, description, shapes, origin)
+        check_given(network, description, shapes, origin)
     tensors = (
         {name: group.read(name) for name in shapes} if saved is not None else read_tensors(folder / TENSORS)
     )
@@ -231,45 +205,6 @@ def _no_average(where: Path, average: str, names: Sequence[str]) -> DataError:
     )
 
 
-def _refuse_objects(composition: Any, path: str) -> None:
-    stated = composition if isinstance(composition, Mapping) else {}
-    made = [f"{kind} {table[OBJECT]}" for kind, table in stated.items() if is_object(table)]
-    if made:
-        raise ConfigError(
-            f"{path} was saved of a network of parts that were made in Python ({', '.join(made)}), which no "
-            f"file can make again; build the network and give it: thalweg.load({path!r}, network=...)"
-        )
-
-
-def _check_given(
-    network: FlowNetwork, description: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], origin: Path
-) -> None:
-    """The network that is given is one like that which was saved, as far as anybody can tell.
-
-    Raises:
-        DataError: if it is another; it is as it was.
-    """
-    compare_shapes(network, shapes, str(origin), "the network given")
-    try:
-        facts, composition = _facts(description["facts"]), dict(description["composition"])
-        ends = ends_of(
-            composition.get("branches", 1), network.facts.depth, refined=network.refiner is not None
-        )
-    except (ConfigError, TypeError, AttributeError, ValueError) as fault:
-        raise DataError(f"{origin / DESCRIPTION} describes no network of this version: {fault}") from fault
-    pairs = {
-        "shape": (facts.shape, network.facts.shape),
-        "classes": (facts.classes, network.facts.classes),
-        "text": (facts.text, network.facts.text),
-        "ends of branches": (ends, network.facts.ends),
-        "interpolant": (composition.get("interpolant"), network.composition.get("interpolant")),
-    }
-    for what, (then, now) in pairs.items():
-        if then != now:
-            raise DataError(f"{origin} was saved with {what} {then}, and the network given has {now}")
-    network.facts = attrs.evolve(network.facts, condition_dropout=facts.condition_dropout)
-
-
 def _sampling(folder: Path, description: Mapping[str, Any]) -> Mapping[str, Any]:
     """How the run that a network lies in draws; of one away from its run, what was saved with it."""
     found: Any = description.get("sampling")
@@ -284,49 +219,6 @@ def _sampling(folder: Path, description: Mapping[str, Any]) -> Mapping[str, Any]
     return found if isinstance(found, dict) else {}
 
 
-def _built(
-    description: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], origin: Path
-) -> FlowNetwork:
-    """The network that is described, once it is known to have just the tensors that are there.
-
-    Raises:
-        DataError: if it has others, or more of them.
-    """
-    elements = sum(map(math.prod, shapes.values()))
-    stated = {name: description[name] for name in ("composition", "facts")}
-    try:
-        check_description(stated, elements)
-        facts = _facts(stated["facts"])
-        arguments = dict(stated["composition"])
-        # First where nothing is allocated, so that what differs from the tensors costs nothing.
-        with at_most(len(shapes), elements), contextlib.suppress(PluginError):
-            # A plugin that cannot build there is stopped as it goes, and compared afterwards.
-            compare_shapes(compose(**arguments, facts=facts, device="meta"), shapes, str(origin))
-        with at_most(len(shapes), elements):
-            network = compose(**arguments, facts=facts)
-        compare_shapes(network, shapes, str(origin))
-    except (ConfigError, TypeError, AttributeError, ValueError, RecursionError) as fault:
-        said = " ".join(str(fault).split())
-        raise DataError(
-            f"{origin / DESCRIPTION} describes no network of this version: {said[:_SHOWN]}"
-        ) from fault
-    except TooLargeError as fault:
-        raise DataError(f"{origin / DESCRIPTION} describes no network that is here: {fault}") from fault
-    return network
-
-
-def _facts(stated: Any) -> Facts:
-    needed = {"shape", "classes", "condition_dropout"}
-    if not isinstance(stated, dict) or not needed <= stated.keys() <= {*needed, "text"}:
-        raise ConfigError(
-            f"its facts must be a table of {', '.join(sorted(needed))}, and text where it is read"
-        )
-    facts = dict(stated)
-    if isinstance(facts.get("text"), list):
-        facts["text"] = tuple(facts["text"])
-    return Facts(**facts)
-
-
 def _checkpoint(folder: Path) -> Path | None:
     """The verified checkpoint that a folder is, or the newest whole one of a run directory."""
     if (folder / checkpoint.MANIFEST).is_file():
@@ -335,37 +227,3 @@ def _checkpoint(folder: Path) -> Path | None:
     if (folder / DESCRIPTION).is_file():
         return None
     return checkpoint.newest(folder / "checkpoints", logging.getLogger("thalweg").warning)
-
-
-def _describe(folder: Path) -> dict[str, Any]:
-    if not (folder / DESCRIPTION).is_file() or not (folder / TENSORS).is_file():
-        raise DataError(f"{folder} holds no network: {DESCRIPTION} and {TENSORS} are expected there")
-    return _read(folder / DESCRIPTION, _NEEDED | {"sha256"}, sealed=True)
-
-
-def _read(path: Path, needed: Set[str], *, sealed: bool) -> dict[str, Any]:
-    description = read_description(path, sealed=sealed)
-    version, complete = description.get("format"), needed <= description.keys()
-    if version != _FORMAT or not complete:
-        raise DataError(f"{path} has format {version}, this version reads {_FORMAT}; upgrade thalweg")
-    return description
-
-
-def compare_shapes(
-    network: FlowNetwork, shapes: Mapping[str, tuple[int, ...]], origin: str, owner: str = "its architecture"
-) -> None:
-    """Make sure that tensors are those of a network.
-
-    Args:
-        network: what they are for.
-        shapes: of the tensors, by name.
-        origin: where they are, for messages.
-        owner: of whom they are to be.
-
-    Raises:
-        DataError: if names or shapes differ.
-    """
-    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    different = differences(expected, shapes)
-    if different:
-        raise DataError(f"{origin} does not fit {owner}: {different}")

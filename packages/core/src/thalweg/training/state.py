@@ -10,10 +10,10 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from thalweg.descriptions import described
 from thalweg.errors import ConfigError, DataError
 from thalweg.files import Seal
 from thalweg.protocols import Averages
-from thalweg.saved_network import described
 from thalweg.tensor_files import differences
 from thalweg.training.checkpoint import Piece, TensorGroup, read_document
 from thalweg.training.losses import Losses
