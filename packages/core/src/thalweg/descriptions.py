@@ -64,7 +64,7 @@ def read(path: Path, *, sealed: bool) -> dict[str, Any]:
 
     Args:
         path: the file.
-        sealed: whether it has a digest of itself and one of the tensors; of a checkpoint the manifest has them.
+        sealed: whether it holds a digest of itself and one of the tensors, as none in a checkpoint does.
 
     Raises:
         DataError: if it is damaged, or of another format.
