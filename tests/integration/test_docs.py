@@ -31,6 +31,7 @@ from thalweg.evaluation.protocol import read_protocol
 from thalweg.evaluation.sample_settings import sample_settings
 from thalweg.plugins import KINDS
 from thalweg.plugins.offers import BUILT_IN
+from thalweg.plugins.process import for_one_command, use_file
 from thalweg.testing import Subject, rules_of
 
 ROOT = Path(__file__).parents[2]
@@ -98,7 +99,8 @@ def workplace(tmp_path, monkeypatch):
 def test_python_runs_and_prints_what_it_says(page, workplace):
     code = "\n".join(blocks(page, "python"))
     printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
+    # What a page registers is gone afterwards.
+    with contextlib.redirect_stdout(printed), for_one_command():
         exec(compile(code, str(page), "exec"), {"__name__": "documentation"})
     said = re.findall(r"^print\(.*\)  # (.*)$", code, re.MULTILINE)
     lines = printed.getvalue().splitlines()
@@ -112,7 +114,8 @@ def test_toml_is_valid(page):
 
 
 def test_the_readme_composes_in_fifteen_lines():
-    (composition,) = blocks(ROOT / "README.md", "python")
+    composition, *files = blocks(ROOT / "README.md", "python")
+    assert all(re.match(r"# \w+\.py\n", one) for one in files)
     assert len([line for line in composition.splitlines() if line.strip()]) <= 15
 
 
@@ -153,37 +156,48 @@ def test_every_block_is_of_a_language_that_a_test_takes(page):
 
 
 @pytest.mark.parametrize("page", [*with_blocks("bash"), *with_blocks("sh")], ids=name_of)
-def test_commands_take_what_they_are_given(page):
+def test_commands_take_what_they_are_given(page, tmp_path):
+    files = dict(
+        re.findall(r"^```python\n# (\w+\.py)\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    )
     for words in commands(page):
-        ctx, left, _ = walked(words)
-        if isinstance(ctx.command, click.Group):
-            continue  # nothing but options of the root, which walked() has checked
-        given = ctx.command.make_context(ctx.info_name, left, parent=ctx.parent).params
-        if ctx.info_name == "ablate":
-            options = {name: given[name] for name in ("axes", "overrides", "seeds", "protocol", "times")}
-            read_ablation(ROOT / given["recipe"], **options)
-        elif "recipe" in given:
-            # Tutorials write recipes of their own, which test_tutorials.py runs.
-            if (ROOT / given["recipe"]).exists() and "mixer" not in str(given):
-                load_config(ROOT / given["recipe"], given["overrides"])
-        elif ctx.info_name == "sample":
-            sample_settings({}, given["settings"])
-        elif ctx.info_name == "evaluate":
-            metrics = given["metrics"]
-            judges = chosen(metrics.split(","), given["extractor"]) if metrics else None
-            read_protocol(given["protocol"], given["settings"], judges)
-        elif ctx.info_name == "new":
-            assert given["kind"] in template_kinds()
-            continue
-        elif ctx.info_name == "check" and len(given["what"]) > 1 and "ripple" not in given["what"]:
-            kind, name, *options = given["what"]
-            overrides: dict[str, object] = {}
-            for override in options:
-                apply_override(overrides, override)
-            assert Subject(kind, name, overrides).config()
-            assert set(given["rules"]) <= {rule.name for rule in rules_of(kind)}
-        if "kind" in given and given.get("name") and given["name"] != "mixer":
-            assert thalweg.registry().config_class(given["kind"], given["name"])
+        with for_one_command():
+            for name in [word for word in words if word in files]:  # behind -p
+                (tmp_path / name).write_text(files[name])
+                use_file(tmp_path / name)
+            check_command(words)
+
+
+def check_command(words):
+    ctx, left, _ = walked(words)
+    if isinstance(ctx.command, click.Group):
+        return  # nothing but options of the root, which walked() has checked
+    given = ctx.command.make_context(ctx.info_name, left, parent=ctx.parent).params
+    if ctx.info_name == "ablate":
+        options = {name: given[name] for name in ("axes", "overrides", "seeds", "protocol", "times")}
+        read_ablation(ROOT / given["recipe"], **options)
+    elif "recipe" in given:
+        # Tutorials write recipes of their own, which test_tutorials.py runs.
+        if (ROOT / given["recipe"]).exists() and "mixer" not in str(given):
+            load_config(ROOT / given["recipe"], given["overrides"])
+    elif ctx.info_name == "sample":
+        sample_settings({}, given["settings"])
+    elif ctx.info_name == "evaluate":
+        metrics = given["metrics"]
+        judges = chosen(metrics.split(","), given["extractor"]) if metrics else None
+        read_protocol(given["protocol"], given["settings"], judges)
+    elif ctx.info_name == "new":
+        assert given["kind"] in template_kinds()
+        return
+    elif ctx.info_name == "check" and len(given["what"]) > 1 and "ripple" not in given["what"]:
+        kind, name, *options = given["what"]
+        overrides: dict[str, object] = {}
+        for override in options:
+            apply_override(overrides, override)
+        assert Subject(kind, name, overrides).config()
+        assert set(given["rules"]) <= {rule.name for rule in rules_of(kind)}
+    if "kind" in given and given.get("name") and given["name"] != "mixer":
+        assert thalweg.registry().config_class(given["kind"], given["name"])
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
