@@ -324,7 +324,7 @@ statistic: protocols.Statistic = Statistic()
 metric: protocols.Metric = Metric()
 logger: protocols.Logger = Logger()
 importer: protocols.Importer = Importer()
-config: protocols.Component = RefinerConfig()
+config: protocols.Config = RefinerConfig()
 EXAMPLES: dict[type, object] = {
     protocols.Backbone: backbone,
     protocols.Refiner: refiner,

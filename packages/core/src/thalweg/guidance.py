@@ -1,6 +1,6 @@
 """Guidance as a map from field to field: intervals, composition, and the field that a sampler follows."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import attrs
@@ -9,17 +9,21 @@ from torch import Tensor
 
 from thalweg.errors import ConfigError, PluginError
 from thalweg.protocols import Guidance
-from thalweg.types import Condition, ConditionalField, Query
+from thalweg.types import Condition, ConditionalField, Head, Query
 
 __all__ = [
     "Broken",
     "ConditionedField",
+    "Heads",
     "breaks_of",
     "composed",
     "heads_of",
     "opened",
     "within",
 ]
+
+Heads = Callable[[Query, Sequence[Head | int]], tuple[Tensor, ...]]
+"""``heads(query, wanted)``: the velocities that some of a network's heads read, in one pass."""
 
 # A time of a grid such as linspace(1, 0, 11)[3] misses 0.7 by a rounding error; it counts as 0.7.
 _ROUNDING = 1e-9
@@ -82,7 +86,7 @@ def breaks_of(field: ConditionalField) -> tuple[float, ...]:
     return tuple(getattr(field, "breaks", ()))
 
 
-def heads_of(field: ConditionalField, who: str) -> Any:
+def heads_of(field: ConditionalField, who: str) -> Heads:
     """The network's heads, of which only the innermost field knows: ``heads(query, wanted)``.
 
     Args:
@@ -92,7 +96,7 @@ def heads_of(field: ConditionalField, who: str) -> Any:
     Raises:
         ConfigError: another guidance stands further inside.
     """
-    heads = getattr(field, "heads", None)
+    heads: Heads | None = getattr(field, "heads", None)
     if heads is None:
         raise ConfigError(
             f"{who} reads the network's own heads, so it must stand innermost; make it the first of the "

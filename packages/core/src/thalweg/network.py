@@ -4,8 +4,8 @@ It alone knows how the three meet, so any refiner works between the branches of 
 """
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 import attrs
 import torch
@@ -19,6 +19,8 @@ from thalweg.facts import Facts
 from thalweg.interpolant import Interpolant
 from thalweg.objects import OBJECT, object_name
 from thalweg.types import Boundary, Condition, Head, Prediction, Refinement, Stream
+
+_Answer = TypeVar("_Answer")
 
 
 class FlowNetwork(nn.Module):
@@ -132,10 +134,9 @@ class FlowNetwork(nn.Module):
         asked.check_times("times", times, len(x_t), self.branches)
         asked.check_condition(condition, self.facts, x_t)
         depths = asked.check_hidden(hidden, self.facts.depth)
-        prediction: Prediction = self._told(
+        return self._told(
             lambda: self._flow(x_t, self._all(times), condition, last_only, depths), x_t, times, condition
         )
-        return prediction
 
     def velocity(
         self, x: Float[Tensor, "N *shape"], t: Float[Tensor, " N"], condition: Condition
@@ -300,7 +301,7 @@ class FlowNetwork(nn.Module):
             )
         return refinement
 
-    def _told(self, answer: Any, x: Tensor, times: Tensor, condition: Condition) -> Any:
+    def _told(self, answer: Callable[[], _Answer], x: Tensor, times: Tensor, condition: Condition) -> _Answer:
         """The answer; if it fails because inputs are elsewhere or of another type, that is told."""
         try:
             return answer()

@@ -1,7 +1,7 @@
 """The innermost field: a network, or several, where a sampler's float64 state meets their float32."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from fractions import Fraction
 from typing import Any, Protocol, runtime_checkable
 
@@ -127,7 +127,7 @@ class NetworkField:
             _check_shown(self.network.facts, query.condition)
         self.tally.add(len(query.x), share)
 
-    def _precision(self) -> Any:
+    def _precision(self) -> AbstractContextManager[object]:
         return torch.autocast(self.device.type, torch.bfloat16) if self.mixed else nullcontext()
 
 
@@ -150,7 +150,7 @@ def check_alike(network: VelocityNetwork, facts: Facts) -> None:
             )
 
 
-def placed(network: Any, device: torch.device | str | None) -> torch.device:
+def placed(network: VelocityNetwork, device: torch.device | str | None) -> torch.device:
     """Where a network is evaluated, and is moved if it is elsewhere: by default where it is."""
     home = None if device is None else usable_device(device)
     module = _module(network)
@@ -164,7 +164,7 @@ def placed(network: Any, device: torch.device | str | None) -> torch.device:
 
 
 @contextmanager
-def evaluating(networks: Sequence[Any]) -> Iterator[None]:
+def evaluating(networks: Sequence[VelocityNetwork]) -> Iterator[None]:
     """Networks in evaluation mode, each module of which gets its own mode back."""
     whole = [module for one in networks if (module := _module(one)) is not None]
     modules = [module for one in whole for module in one.modules()]
@@ -178,7 +178,7 @@ def evaluating(networks: Sequence[Any]) -> Iterator[None]:
             module.training = training
 
 
-def _module(network: Any) -> nn.Module | None:
+def _module(network: VelocityNetwork) -> nn.Module | None:
     """What of a network has weights and modes, which may be a function's."""
     found = network if isinstance(network, nn.Module) else getattr(network, "function", None)
     return found if isinstance(found, nn.Module) else None

@@ -21,7 +21,7 @@ from thalweg.network_field import VelocityNetwork
 from thalweg.protocols import Sampler
 from thalweg.types import Condition, Text
 
-__all__ = ["Samples", "SamplingPrecision", "VelocityNetwork", "sample"]
+__all__ = ["Samples", "SamplingPrecision", "sample"]
 
 
 @attrs.frozen(eq=False)

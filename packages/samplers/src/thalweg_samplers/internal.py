@@ -52,8 +52,7 @@ class Internal:
 
         def guided(query: Query) -> Tensor:
             weak, last = heads(query, (self.weak, Head(-1)))
-            velocity: Tensor = weak + self.scale * (last - weak)
-            return velocity
+            return weak + self.scale * (last - weak)
 
         return field if self.scale == 1 else within(field, guided, self.interval)
 

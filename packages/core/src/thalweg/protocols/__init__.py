@@ -9,6 +9,7 @@ takes the run directory.
 The protocol of a path, the kind ``interpolant``, is :class:`thalweg.interpolant.Schedule`.
 """
 
+from thalweg.protocols.configs import Config
 from thalweg.protocols.data import Dataset, Record, Source, Split, View
 from thalweg.protocols.encoders import Autoencoder, Teacher, TextEncoder
 from thalweg.protocols.judging import Better, Extractor, Metric, Statistic
@@ -31,6 +32,7 @@ __all__ = [
     "Averages",
     "Backbone",
     "Better",
+    "Config",
     "Dataset",
     "Extractor",
     "Guidance",

@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from thalweg.network import FlowNetwork
+from thalweg.network_field import evaluating
 from thalweg.protocols import Averages
 from thalweg.types import Condition, Prediction
 
@@ -65,25 +66,12 @@ class AveragedNetwork:
         """
         with (
             self.applied(self._averages.names[0]),
-            _evaluating(self._network),
+            evaluating([self._network]),
             self._precision(),
             _uncached(),
         ):
             prediction: Prediction = self._network(x_t, times, condition, last_only=last_only, hidden=hidden)
         return prediction
-
-
-@contextmanager
-def _evaluating(network: nn.Module) -> Iterator[None]:
-    """Inside, the network is in evaluation mode, as where it is measured and sampled."""
-    training = [module for module in network.modules() if module.training]
-    for module in training:
-        module.training = False
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True
 
 
 @contextmanager
