@@ -23,4 +23,4 @@ def test_every_protocol_has_an_example():
     }
     # What an importer hands over and what is registered are stated by their examples' types alone, and every
     # data set is a view of its samples.
-    assert ours - set(EXAMPLES) == {protocols.Imported, protocols.Component, protocols.View}
+    assert ours - set(EXAMPLES) == {protocols.Imported, protocols.Config, protocols.View}
