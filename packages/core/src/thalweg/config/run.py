@@ -147,8 +147,10 @@ class RunConfig:
     @branches.validator
     def _refined(self, _: object, branches: int | tuple[int, ...]) -> None:
         count = len(branches) if isinstance(branches, tuple) else branches
-        if not 1 <= count <= MOST_BRANCHES:
-            raise ConfigError(f"must be at least 1 and at most {MOST_BRANCHES:,} branches, got {count}")
+        if count < 1:
+            raise ConfigError(f"must be at least 1, got {count}")
+        if count > MOST_BRANCHES:
+            raise ConfigError(f"must be at most {MOST_BRANCHES:,}, got {count}")
         if isinstance(branches, tuple) and (branches[0] < 1 or list(branches) != sorted(set(branches))):
             raise ConfigError(f"must be depths that rise from at least 1, got {list(branches)}")
         if count > 1 and self.refiner is None:
