@@ -265,7 +265,7 @@ def test_table_of_components(zoo):
             "cat.type: unknown sampler 'lino', did you mean 'lion'? (known: lion, tiger)",
         ),
         ({"cat": {"type": 3}}, "cat.type: expected a string, got 3"),
-        ({"cat": 3}, "cat: expected the name of a sampler or a table, got 3"),
+        ({"cat": 3}, "cat: expected the name of a sampler or a table, got 3 (known: lion, tiger)"),
         ({"cat": "none"}, "cat.type: unknown sampler 'none' (known: lion, tiger)"),
         ({"cat": "tiger"}, "cat.stripes: missing, it has no default"),
         ({"cat": {"size": 0}}, "cat.size: must be at least 1, got 0"),
