@@ -307,6 +307,14 @@ def test_features_of_another_grid_or_teacher_are_refused(stored, message):
         AlignmentConfig(teacher=Means(), after=(1,)).build(facts)
 
 
+def test_a_teacher_that_is_built_looks_itself_whatever_is_stored():
+    stored = {"means": StoredFeatures((4, 4), 3, {"type": "means"})}
+    teacher = Means().build(FACTS)
+    facts = attrs.evolve(composed().facts, features=stored)
+    objective = AlignmentConfig(teacher=teacher, after=(2,)).build(facts)
+    assert (objective.needs_images, teacher.asked) == (True, 1)
+
+
 @pytest.mark.parametrize(
     "options",
     [

@@ -141,7 +141,7 @@ def test_a_name_that_is_no_identifier_is_refused(name, hint, tmp_path):
         ("vera", "refiner", "registered by thalweg-refiners 0.1.0 already; choose another name"),
         ("refiners", "sampler", "a plugin 'refiners' is installed by thalweg-refiners 0.1.0 already"),
         ("mine", "refinre", "did you mean 'refiner'?"),
-        ("mine", "spoon", "known: autoencoder, backbone"),
+        ("mine", "spoon", "known: autoencoder, average, backbone"),
     ],
 )
 def test_what_is_taken_or_unknown_is_refused(name, kind, reason, tmp_path):

@@ -26,10 +26,7 @@ _DEEPEST = 64
 _DEEP = f"nested more than {_DEEPEST} levels deep"
 _PART = r"""(?:[\w-]++|"[^"\n]{0,80}+"|'[^'\n]{0,80}+')"""
 _LONG_KEY = re.compile(rf"(?<![\w-]){_PART}(?:\s*+\.\s*+{_PART}){{{_DEEPEST}}}")
-_KEY = re.compile(rf"(?<![\w-])[\w-]+(?:\s*\.\s*[\w-]+){{{_DEEPEST}}}")
 _KEY = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
-
-
 _SEVERAL = "there are {} of them; state the whole list, as in {}=[...]"
 
 

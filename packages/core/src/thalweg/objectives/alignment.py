@@ -18,7 +18,7 @@ from thalweg.config import component_field
 from thalweg.errors import ConfigError, DataError
 from thalweg.facts import Facts, image_shape
 from thalweg.layers import MLP
-from thalweg.plugins import build_component
+from thalweg.plugins import build_component, is_config
 from thalweg.protocols import Teacher
 from thalweg.types import Batch, ObjectiveValue, Prediction, Step
 
@@ -73,7 +73,8 @@ class AlignmentConfig:
                 f"read after 1 to {facts.depth}"
             )
         name = self.teacher.name
-        if name in facts.features:
+        # A teacher that is built is at hand, and looks itself.
+        if name in facts.features and is_config(self.teacher):
             stored = facts.features[name]
             self.teacher.check_stored(stored)
             if stored.grid != facts.grid:
