@@ -236,3 +236,46 @@ def test_a_worker_that_finds_another_file_ends_the_run(relative, recipe, tmp_pat
     done = command("-p", relative, "train", recipe, "--run-dir", "run", *CPU, "--devices", 2)
     assert done.returncode != 0
     assert "mine.py has changed since the command began; start it again" in done.stderr
+
+
+def test_samples_of_edited_code_are_not_taken_for_those_that_are_asked_for(mine, recipe, tmp_path, capsys):
+    """Neither a sampler's code nor the network's may change in between, and what was drawn stays."""
+    run = tmp_path / "run"
+    assert train(mine, recipe, run) == 0
+    ways = {tmp_path / "sampler": ["sampler=stay"], tmp_path / "network": []}
+
+    def drawn():
+        another_process()
+        return [
+            main(["-p", str(mine), "sample", str(run), str(place), *way, "--device", "cpu"])
+            for place, way in ways.items()
+        ]
+
+    before = {"mine.py": read_file(mine)[0].sha256}
+    assert drawn() == drawn() == [0, 0]
+    for place in ways:
+        assert json.loads((place / "samples.json").read_text())["plugin_files"] == before
+    mine.write_text(mine.read_text() + "\n# edited\n")
+    capsys.readouterr()
+    assert drawn() == [2, 2]
+    assert "complete already" not in capsys.readouterr().err
+    for place in ways:
+        assert json.loads((place / "samples.json").read_text())["plugin_files"] == before
+
+
+def test_numbers_of_edited_code_are_of_other_conditions(mine):
+    """A sampler, an extractor or a metric of a file that was edited sees nothing that is kept as its own."""
+    from thalweg.config import component
+    from thalweg.evaluation.judges import Judge
+    from thalweg.evaluation.recording import recorded
+    from thalweg.facts import Facts
+    from thalweg.plugins import build_component
+
+    digest = read_file(mine)[0].sha256
+    thalweg.use_file(mine)
+    config = component("sampler", "stay")
+    sampler = build_component(config, Facts(shape=(2,)))
+    assert recorded({"type": "stay"}, sampler, config) == {"type": "stay", "plugin_files": {"mine.py": digest}}
+    known = type("Known", (), {"identity": {"type": "known"}})()
+    assert Judge("it", known, {}, (config,)).identity == {"type": "known", "plugin_files": {"mine.py": digest}}
+    assert Judge("it", known, {}).identity == {"type": "known"}

@@ -20,6 +20,7 @@ from thalweg.evaluation.placing import target_of
 from thalweg.evaluation.processes import check_alone, divided, shared_work
 from thalweg.evaluation.ranges import Range
 from thalweg.evaluation.recorders import work
+from thalweg.evaluation.recording import with_files
 from thalweg.evaluation.sample_settings import check_sample_settings, sample_settings
 from thalweg.evaluation.sets import NetworkSet
 from thalweg.evaluation.surroundings import check_room, check_writable
@@ -114,13 +115,14 @@ def draw(
         decoder = network.decoder(place)
         decoded = decoder(torch.zeros(1, *source.facts.shape))  # whether it can, before hours of drawing
         sampling["autoencoder"] = decoder.autoencoder
-    drawn = {
+    stated_of = {
         "model": redacted(str(model)),
         "checkpoint": saved.sha256,
         "sampling": {**sampling, "count": config.count},
         "start": first,
         "precision": sampling["precision"],
     }
+    drawn = with_files(stated_of, source.network)
     wanted = digest({**drawn, "form": target.form})
     folder = out.with_name(f"{out.name}.unfinished-{wanted[:8]}")
     origins = {"origins": dict(request.origins)}

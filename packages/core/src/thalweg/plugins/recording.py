@@ -46,6 +46,11 @@ def files_of(*things: Any) -> dict[str, dict[str, Any]]:
     return used
 
 
+def digests_of(*things: Any) -> dict[str, str]:
+    """The SHA-256 of each file whose components are used, by its name; arguments as of :func:`files_of`."""
+    return {name: str(file["sha256"]) for name, file in files_of(*things).items()}
+
+
 def check_files(recorded: Any, where: str) -> None:
     """Make sure that the files that something was made with are loaded; another one of the name is warned of.
 
