@@ -15,6 +15,7 @@ from thalweg.config import read_recorded, to_toml
 from thalweg.plugins import process
 from thalweg.plugins.plugin_file import read_file
 from thalweg.plugins.process import for_one_command
+from tiny_ablations import PROTOCOL
 from tiny_runs import TINY, TRAINING, lines, tensor_files
 
 SAMPLER = '''
@@ -279,3 +280,19 @@ def test_numbers_of_edited_code_are_of_other_conditions(mine):
     known = type("Known", (), {"identity": {"type": "known"}})()
     assert Judge("it", known, {}, (config,)).identity == {"type": "known", "plugin_files": {"mine.py": digest}}
     assert Judge("it", known, {}).identity == {"type": "known"}
+
+
+def test_an_ablation_goes_on_with_the_files_that_it_began_with(mine, recipe, tmp_path, capsys):
+    (tmp_path / "moment.toml").write_text(to_toml(PROTOCOL))
+    judged = ["--protocol", str(tmp_path / "moment.toml"), "--out", str(tmp_path / "out")]
+
+    def ablate(seeds):
+        another_process()
+        grid = ["--axis", "refiner=plain,gate", "--seeds", str(seeds), "training.steps=2"]
+        return main(["-p", str(mine), "ablate", str(recipe), *grid, *judged])
+
+    assert ablate(1) == 0
+    mine.write_text(mine.read_text() + "\n# edited\n")
+    capsys.readouterr()
+    assert ablate(2) == 2
+    assert "it differs in the plugin file mine.py, whose SHA-256 was" in capsys.readouterr().err
