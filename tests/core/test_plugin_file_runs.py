@@ -272,13 +272,13 @@ def test_numbers_of_edited_code_are_of_other_conditions(mine):
     from thalweg.facts import Facts
     from thalweg.plugins import build_component
 
-    digest = read_file(mine)[0].sha256
+    files = {"plugin_files": {"mine.py": read_file(mine)[0].sha256}}
     thalweg.use_file(mine)
     config = component("sampler", "stay")
     sampler = build_component(config, Facts(shape=(2,)))
-    assert recorded({"type": "stay"}, sampler, config) == {"type": "stay", "plugin_files": {"mine.py": digest}}
+    assert recorded({"type": "stay"}, sampler, config) == {"type": "stay", **files}
     known = type("Known", (), {"identity": {"type": "known"}})()
-    assert Judge("it", known, {}, (config,)).identity == {"type": "known", "plugin_files": {"mine.py": digest}}
+    assert Judge("it", known, {}, (config,)).identity == {"type": "known", **files}
     assert Judge("it", known, {}).identity == {"type": "known"}
 
 

@@ -9,6 +9,7 @@ sigma / alpha must rise all the way. :class:`Schedule` is what an interpolant is
 
 from typing import Protocol, runtime_checkable
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -16,6 +17,7 @@ from thalweg.broadcasting import like
 from thalweg.errors import ConfigError, DataError
 from thalweg.interpolants.cosine import Cosine
 from thalweg.interpolants.linear import Linear
+from thalweg.objects import object_name
 
 
 @runtime_checkable
@@ -46,6 +48,7 @@ class Schedule(Protocol):
         ...
 
 
+_LOOKS = 17  # times at which two paths are compared
 _OWN: dict[str, type[Schedule]] = {"linear": Linear, "cosine": Cosine}
 
 
@@ -75,6 +78,20 @@ class Interpolant:
     def name(self) -> str | None:
         """Its name if it is a path that core itself brings; None for a stranger's."""
         return next((name for name, cls in _OWN.items() if type(self.schedule) is cls), None)
+
+    def __str__(self) -> str:
+        """What messages call it."""
+        return self.name or object_name(self.schedule)
+
+    @torch.no_grad()
+    def agrees(self, other: "Interpolant") -> bool:
+        """Whether another path leads through the same points at the same times, whatever it is called."""
+        t = torch.linspace(0, 1, _LOOKS, dtype=torch.float64)
+        pairs = (
+            (self.schedule.alpha(t), other.schedule.alpha(t)),
+            (self.schedule.sigma(t), other.schedule.sigma(t)),
+        )
+        return all(bool(torch.allclose(ours, theirs.to(ours), atol=1e-6)) for ours, theirs in pairs)
 
     def time_of_ratio(self, s: Tensor) -> Tensor:
         """The time at which noise stands to data as s: sigma(t) / alpha(t) = s."""

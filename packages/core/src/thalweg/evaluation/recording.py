@@ -45,7 +45,7 @@ def recorded(stated: Any, part: Any, config: Any = None) -> Any:
 
 
 def recorded_guidances(stated: Any, parts: Sequence[Any], configs: Sequence[Any] = ()) -> Any:
-    """Guidance in plain values: the list that it is, or one, or ``none``; arguments as of :func:`recorded`."""
+    """Guidance in plain values: the list that it is, or one, or ``none``; each as :func:`recorded` has it."""
     made = list(configs) or [None] * len(parts)
     if isinstance(stated, list):
         return [recorded(*one) for one in zip(stated, parts, made, strict=True)]
