@@ -15,6 +15,7 @@ from thalweg import ConfigError, DataError
 from thalweg.cli.main import main
 from thalweg.config import component, dump, read_recorded, structure
 from thalweg.facts import Facts
+from thalweg.interpolant import Interpolant
 from thalweg.plugins import build_component
 from thalweg.summary import summarise
 from thalweg.training.loop import Trainer
@@ -217,6 +218,50 @@ def test_a_network_of_names_may_be_given_too(tmp_path: Path) -> None:
     other = thalweg.compose(backbone=DIT, facts=FACTS, seed=5)
     thalweg.load(tmp_path / "net", network=other)
     assert torch.equal(other.velocity_readout.projection.weight, network.velocity_readout.projection.weight)
+
+
+def test_a_part_that_computes_otherwise_with_the_same_tensors_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Other(Gate):
+        """The same tensors."""
+
+    thalweg.save(tmp_path / "hand", by_hand())
+    thalweg.load(tmp_path / "hand", network=by_hand())
+    assert not caplog.messages
+    thalweg.load(tmp_path / "hand", network=thalweg.FlowNetwork(dit(), Other(), [1, 2], facts=FACTS))
+    assert f"whose refiner is {HERE}:Gate, and that of the network given is {HERE}:test" in caplog.text
+    thalweg.save(tmp_path / "named", thalweg.compose(backbone=DIT, facts=FACTS))
+    with pytest.raises(DataError, match=r"saved with backbone\.heads 2, and the network given has 4"):
+        thalweg.load(tmp_path / "named", network=thalweg.compose(backbone={**DIT, "heads": 4}, facts=FACTS))
+
+
+def test_a_part_put_in_place_of_another_is_what_is_recorded(tmp_path: Path) -> None:
+    network = thalweg.compose(backbone=DIT, refiner="plain", branches=2, facts=FACTS)
+    network.refiner = network.refiner
+    assert network.composition["refiner"] == {"type": "plain"}
+    network.refiner, network.interpolant = Gate(), Interpolant.named("cosine")
+    assert network.composition["refiner"] == {"object": f"{HERE}:Gate"}
+    assert network.composition["interpolant"] == "cosine"
+    assert "refiner" not in network.owners
+    thalweg.save(tmp_path / "net", network)
+    with pytest.raises(ConfigError, match=f"refiner {HERE}:Gate"):
+        thalweg.load(tmp_path / "net")
+
+
+def test_a_composition_that_states_too_little_is_refused() -> None:
+    with pytest.raises(ConfigError, match="composition states no branches; leave it out, or give what"):
+        thalweg.FlowNetwork(dit(), facts=FACTS, composition={"backbone": DIT, "refiner": None})
+
+
+def test_a_network_that_nothing_can_train_is_refused_by_the_trainer(tmp_path: Path) -> None:
+    nowhere = thalweg.compose(backbone=DIT, refiner="plain", branches=2, facts=FACTS, device="meta")
+    for network, message in (
+        (nowhere, r"no weights on this machine \('.*' is on the device meta\)"),
+        (by_hand().requires_grad_(False), "no parameter of the network given requires a gradient"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            Trainer(plain_recipe(), tmp_path / "run", network=network, accelerator="cpu", quiet=True)
 
 
 # --- runs --------------------------------------------------------------------------------------------------

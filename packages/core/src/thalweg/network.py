@@ -17,7 +17,7 @@ from thalweg.branches import Branches, as_heads, ends_of
 from thalweg.errors import ConfigError, PluginError
 from thalweg.facts import Facts
 from thalweg.interpolant import Interpolant
-from thalweg.objects import OBJECT, object_name
+from thalweg.stated import by_hand, check_whole, made_of, names_of
 from thalweg.types import Boundary, Condition, Head, Prediction, Refinement, Stream
 
 
@@ -59,7 +59,7 @@ class FlowNetwork(nn.Module):
     ) -> None:
         super().__init__()
         ends = ends_of(branches, backbone.depth, refined=refiner is not None)
-        names = () if refiner is None else _names(refiner)
+        names = () if refiner is None else names_of(refiner)
         self.facts = attrs.evolve(
             facts,
             branches=len(ends),
@@ -73,10 +73,11 @@ class FlowNetwork(nn.Module):
         path = interpolant if isinstance(interpolant, Interpolant) else Interpolant.named(interpolant)
         self.interpolant = path
         self.composition: dict[str, Any] = (
-            _by_hand(backbone, refiner, branches, path, intermediate_readouts)
+            by_hand(backbone, refiner, branches, path, intermediate_readouts)
             if composition is None
             else dict(composition)
         )
+        check_whole(self.composition)
         self.sampling: Mapping[str, Any] = {}
         self.owners: Mapping[str, str] = {}
         self.backbone, self.refiner = backbone, refiner
@@ -93,6 +94,15 @@ class FlowNetwork(nn.Module):
         self.velocity_readout = backbone.readout()
         for name in names:
             self.add_module(_layer(name), backbone.readout())
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Another part in place of the first one is what the network is made of from then on."""
+        known = name in ("backbone", "refiner", "interpolant") and hasattr(self, name)
+        another = known and getattr(self, name) is not value
+        super().__setattr__(name, value)
+        if another:
+            self.composition[name] = made_of(value)
+            self.owners = {kind: owner for kind, owner in self.owners.items() if kind != name}
 
     @property
     def branches(self) -> int:
@@ -327,27 +337,3 @@ class FlowNetwork(nn.Module):
 
 def _layer(name: str) -> str:
     return f"{name}_readout"
-
-
-def _names(refiner: Any) -> tuple[str, ...]:
-    names: Any = getattr(refiner, "readouts", None)
-    whole = isinstance(names, tuple | list) and all(isinstance(name, str) for name in names)
-    if not whole or any(not name.isidentifier() or name == "velocity" for name in names):
-        raise PluginError(
-            f"{type(refiner).__qualname__} of {type(refiner).__module__} has readouts {names!r}; it must be "
-            "a tuple of names such as ('acceleration',), or () for none, and 'velocity' is taken"
-        )
-    return tuple(names)
-
-
-def _by_hand(
-    backbone: Any, refiner: Any, branches: Branches, interpolant: Interpolant, readouts: str
-) -> dict[str, Any]:
-    """What a network is made of that nothing composes again."""
-    return {
-        "backbone": {OBJECT: object_name(backbone)},
-        "refiner": None if refiner is None else {OBJECT: object_name(refiner)},
-        "branches": branches if isinstance(branches, int) else list(branches),
-        "interpolant": interpolant.name or {OBJECT: object_name(interpolant.schedule)},
-        **({} if readouts == "shared" else {"intermediate_readouts": readouts}),
-    }

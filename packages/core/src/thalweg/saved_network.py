@@ -8,7 +8,7 @@ import contextlib
 import logging
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,8 @@ from thalweg.network import FlowNetwork
 from thalweg.objects import OBJECT, is_object
 from thalweg.plugins import KINDS
 from thalweg.plugins.recording import FILES_KEY, check_files, files_of
+from thalweg.saved_averages import beside, check_average, group_of
+from thalweg.stated import compare_parts
 from thalweg.storage import redacted
 from thalweg.storage.places import check_folder, is_url, local_path
 from thalweg.suggestions import one_line
@@ -169,17 +171,17 @@ def load(
         raise DataError(f"{redacted(str(path))} holds no network; give a saved one, a run or a checkpoint")
     if not (folder / DESCRIPTION).is_file() and (folder / "model" / DESCRIPTION).is_file():
         folder = folder / "model"
-    if average is not None and folder.name == "model" and (beside := _beside(folder, average)) is not None:
-        folder = beside
+    if average is not None and folder.name == "model" and (other := beside(folder, average)) is not None:
+        folder = other
     saved = _checkpoint(folder)
     if saved is not None:
         # Its manifest has a digest of all its files, and was compared.
         description = _read(saved / DESCRIPTION, _NEEDED, sealed=False)
-        group = checkpoint.TensorGroup(saved, _group(saved, average))
+        group = checkpoint.TensorGroup(saved, group_of(saved, average))
         shapes = {name: tuple(shape) for name, shape in group.shapes.items()}
     else:
         description = _describe(folder)
-        _check_average(folder, description, average)
+        check_average(folder, description, average)
         if sha256(folder / TENSORS) != description["sha256"]:
             raise DataError(
                 f"{folder / TENSORS} is damaged: its SHA-256 differs from the one in {DESCRIPTION}"
@@ -198,37 +200,6 @@ def load(
     network.load_state_dict(tensors)
     network.sampling = _sampling(origin, description)
     return (network if home is None else network.to(home)).eval()
-
-
-def _beside(model: Path, average: str) -> Path | None:
-    """The saved network of another average of the same run; None if there is none."""
-    found = model.parent / f"{model.name}-{Path(average).name}"
-    return found if (found / DESCRIPTION).is_file() else None
-
-
-def _group(saved: Path, average: str | None) -> str:
-    """The group of a checkpoint that holds an average."""
-    if average is None:
-        return "ema"
-    names = checkpoint.read_document(saved, "state").get("averages", [])
-    if average not in names:
-        raise _no_average(saved, average, names)
-    return "ema" if average == names[0] else f"ema-{average}"
-
-
-def _check_average(folder: Path, description: Mapping[str, Any], average: str | None) -> None:
-    run = description.get("run")
-    own = run.get("average") if isinstance(run, dict) else None
-    if average is not None and own != average:
-        raise _no_average(folder, average, [] if own is None else [own])
-
-
-def _no_average(where: Path, average: str, names: Sequence[str]) -> DataError:
-    known = f"it is {' and '.join(names)}" if len(names) == 1 else f"there are {', '.join(names)}"
-    return DataError(
-        f"{where} has no average {average!r} ({known if names else 'nobody wrote down which it has'}); "
-        "name one that the run keeps, or leave it out"
-    )
 
 
 def _refuse_objects(composition: Any, path: str) -> None:
@@ -267,6 +238,8 @@ def _check_given(
     for what, (then, now) in pairs.items():
         if then != now:
             raise DataError(f"{origin} was saved with {what} {then}, and the network given has {now}")
+    for kind in ("backbone", "refiner"):
+        compare_parts(kind, composition.get(kind), network.composition.get(kind), origin)
     network.facts = attrs.evolve(network.facts, condition_dropout=facts.condition_dropout)
 
 
