@@ -16,6 +16,7 @@ from thalweg.cli.main import main
 from thalweg.config import component, dump, read_recorded, structure
 from thalweg.facts import Facts
 from thalweg.interpolant import Interpolant
+from thalweg.interpolants.linear import Linear
 from thalweg.plugins import build_component
 from thalweg.summary import summarise
 from thalweg.training.loop import Trainer
@@ -252,6 +253,28 @@ def test_a_part_put_in_place_of_another_is_what_is_recorded(tmp_path: Path) -> N
 def test_a_composition_that_states_too_little_is_refused() -> None:
     with pytest.raises(ConfigError, match="composition states no branches; leave it out, or give what"):
         thalweg.FlowNetwork(dit(), facts=FACTS, composition={"backbone": DIT, "refiner": None})
+
+
+def test_a_network_on_another_path_of_the_same_class_is_refused_by_the_trainer(tmp_path: Path) -> None:
+    class Steep(Linear):
+        """A path of its own."""
+
+        def __init__(self, power: int) -> None:
+            self.power = power
+
+        def sigma(self, t: Tensor) -> Tensor:
+            return t**self.power
+
+    config = attrs.evolve(plain_recipe(), interpolant=Steep(2))
+    for power in (2, 3):
+        network = thalweg.FlowNetwork(
+            dit(), Gate(), [1, 2], facts=FACTS, interpolant=Interpolant(Steep(power))
+        )
+        if power == 2:
+            Trainer(config, tmp_path / "run", network=network, accelerator="cpu", quiet=True)
+        else:
+            with pytest.raises(ConfigError, match=r"is on another path of .*Steep than the configuration"):
+                Trainer(config, tmp_path / "run", network=network, accelerator="cpu", quiet=True)
 
 
 def test_a_network_that_nothing_can_train_is_refused_by_the_trainer(tmp_path: Path) -> None:

@@ -91,7 +91,9 @@ class Interpolant:
             (self.schedule.alpha(t), other.schedule.alpha(t)),
             (self.schedule.sigma(t), other.schedule.sigma(t)),
         )
-        return all(bool(torch.allclose(ours, theirs.to(ours), atol=1e-6)) for ours, theirs in pairs)
+        return all(
+            bool(torch.allclose(ours, theirs.to(ours), atol=1e-6, equal_nan=True)) for ours, theirs in pairs
+        )
 
     def time_of_ratio(self, s: Tensor) -> Tensor:
         """The time at which noise stands to data as s: sigma(t) / alpha(t) = s."""

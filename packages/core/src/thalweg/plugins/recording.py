@@ -92,14 +92,20 @@ def changed(before: Any, now: Recorded) -> str:
 
 
 def continued(before: Any, now: Recorded) -> dict[str, dict[str, Any]]:
-    """The record of a run that goes on: each file with the SHA-256s that it had before."""
+    """The record of a run that goes on: each file with the SHA-256s that it had before.
+
+    A file that is used no longer hands its own on to those that bring components of it.
+    """
     old = dict(_read(before))
     found = {}
     for name, file in now.items():
-        former = list(old[name].get("former", [])) if name in old else []
-        if name in old and old[name]["sha256"] != file["sha256"]:
-            former.append(old[name]["sha256"])
-        found[name] = {**file, "former": former} if former else dict(file)
+        parts = set(file["components"])
+        gone = [one for one, had in old.items() if one not in now and parts & set(had["components"])]
+        former: dict[str, None] = {}
+        for one in [*gone, *([name] if name in old else [])]:
+            former |= dict.fromkeys([*old[one].get("former", []), old[one]["sha256"]])
+        former.pop(str(file["sha256"]), None)
+        found[name] = {**file, "former": list(former)} if former else dict(file)
     return found
 
 

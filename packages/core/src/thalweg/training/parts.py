@@ -8,7 +8,7 @@ import attrs
 import torch
 
 from thalweg.branches import count_of, ends_of
-from thalweg.composition import compose, composition_of, recorded_interpolant, seeded
+from thalweg.composition import compose, composition_of, interpolant_of, recorded_interpolant, seeded
 from thalweg.config import RunConfig, TrainingConfig, components
 from thalweg.errors import ConfigError, DataError, PluginError
 from thalweg.network import FlowNetwork
@@ -162,6 +162,12 @@ def _check_stated(config: RunConfig, network: FlowNetwork) -> None:
                 f"the network given has {name} {there!r} and the configuration states {shown!r}; make both "
                 "the same"
             )
+    # Paths of one class may have been made with other numbers, which nothing records.
+    if not interpolant_of(config.interpolant, network.facts).agrees(network.interpolant):
+        raise ConfigError(
+            f"the network given is on another path of {network.interpolant} than the configuration states; "
+            "make both the same"
+        )
 
 
 def check_images(objectives: Mapping[str, Objective], dataset: Dataset) -> None:
