@@ -1,19 +1,21 @@
 """Networks and runs of parts that were made in Python: composed, summed up, trained, saved, loaded."""
 
+import enum
 import json
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import attrs
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 import thalweg
-from thalweg import ConfigError, DataError
+from thalweg import ConfigError, DataError, PluginError
 from thalweg.cli.main import main
-from thalweg.config import component, dump, read_recorded, structure
+from thalweg.config import component, dump, read_recorded, structure, to_toml
 from thalweg.facts import Facts
 from thalweg.interpolant import Interpolant
 from thalweg.interpolants.linear import Linear
@@ -136,6 +138,42 @@ def test_the_seed_draws_what_is_not_built_and_a_device_is_no_place_for_what_is()
 def test_what_is_no_refiner_is_said_in_one_sentence(part: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         thalweg.compose(backbone=DIT, refiner=part, branches=2, facts=FACTS)
+
+
+def test_a_config_that_builds_a_part_of_another_kind_is_told() -> None:
+    with pytest.raises(PluginError, match=r"GateConfig of .* builds what is no backbone: .* no 'depth'"):
+        thalweg.compose(backbone=GateConfig(), facts=FACTS)
+
+
+class Mode(enum.Enum):
+    FAST = 1
+    EXACT = 2
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"a", "b"}, {"a", "c"}),
+        (b"a", b"b"),
+        (1j, 2j),
+        (range(3), range(4)),
+        (float("inf"), float("-inf")),
+        (Mode.FAST, Mode.EXACT),
+        (np.float32(0.5), np.float32(0.25)),
+        (torch.tensor(3), torch.tensor(4)),
+        (torch.float16, torch.float32),
+        (torch.device("cpu"), torch.device("meta")),
+    ],
+)
+def test_values_that_no_file_holds_are_told_apart_in_one(one: Any, other: Any) -> None:
+    @attrs.frozen
+    class Holding:
+        value: Any
+
+    tables = [dump(Holding(value)) for value in (one, other)]
+    assert tables[0] != tables[1]
+    assert all(json.loads(json.dumps(table, allow_nan=False)) == table for table in tables)
+    assert all(tomllib.loads(to_toml(table)) == table for table in tables)
 
 
 def test_a_recorded_object_is_never_imported(monkeypatch: pytest.MonkeyPatch) -> None:
