@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import thalweg.plugins
+from image_makers import image_folder
 from plugin_makers import GATE
 from thalweg.cli.main import main
 from thalweg.config import read_recorded, to_toml
@@ -296,3 +297,32 @@ def test_an_ablation_goes_on_with_the_files_that_it_began_with(mine, recipe, tmp
     capsys.readouterr()
     assert ablate(2) == 2
     assert "it differs in the plugin file mine.py, whose SHA-256 was" in capsys.readouterr().err
+
+
+PIXELS = '''
+import attrs, thalweg
+from thalweg.autoencoders.identity import IdentityConfig
+
+
+@thalweg.register("autoencoder", "pixels")
+@attrs.frozen
+class PixelsConfig(IdentityConfig):
+    """Pixels as they are."""
+'''
+
+
+def test_shards_of_edited_code_are_not_gone_on_with(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    image_folder(tmp_path / "images", each=4, edge=8)
+    code = tmp_path / "pixels.py"
+
+    def encode(text):
+        another_process()
+        code.write_text(text)
+        made = ["--size", "8", "--autoencoder", "pixels", "--accelerator", "cpu"]
+        return main(["-p", str(code), "encode", "images", "out", *made])
+
+    assert encode(PIXELS) == encode(PIXELS) == 0
+    capsys.readouterr()
+    assert encode(PIXELS + "# edited") == 2
+    assert "header.autoencoder.plugin_files.pixels.py is" in capsys.readouterr().err

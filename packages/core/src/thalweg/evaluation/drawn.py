@@ -20,13 +20,13 @@ from thalweg.evaluation.placing import target_of
 from thalweg.evaluation.processes import check_alone, divided, shared_work
 from thalweg.evaluation.ranges import Range
 from thalweg.evaluation.recorders import work
-from thalweg.evaluation.recording import with_files
 from thalweg.evaluation.sample_settings import check_sample_settings, sample_settings
 from thalweg.evaluation.sets import NetworkSet
 from thalweg.evaluation.surroundings import check_room, check_writable
 from thalweg.evaluation.tasks import DrawTask, resolved, to_plain
 from thalweg.evaluation.workplace import claimed, digest, sweep
 from thalweg.integers import INDEX, PROCESSES, Integers
+from thalweg.plugins.recording import with_files
 from thalweg.storage import redacted
 from thalweg.storage.places import local_path, plain_place
 

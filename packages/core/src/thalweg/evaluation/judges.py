@@ -13,10 +13,10 @@ from thalweg.config import dump_component
 from thalweg.errors import ConfigError, DataError, ThalwegError
 from thalweg.evaluation.images import Images, Piece
 from thalweg.evaluation.parts import Makers, Statistics
-from thalweg.evaluation.recording import with_files
 from thalweg.evaluation.settings import EvaluationConfig, JudgeConfig
 from thalweg.facts import Facts
 from thalweg.plugins import build_component
+from thalweg.plugins.recording import with_files
 from thalweg.protocols import Extractor, Metric, Statistic
 from thalweg.suggestions import one_line
 from thalweg.types import Features

@@ -9,19 +9,13 @@ from thalweg.evaluation.fingerprints import state_of
 from thalweg.facts import Facts
 from thalweg.objects import OBJECT, is_object
 from thalweg.plugins import build_component
-from thalweg.plugins.recording import FILES_KEY, digests_of
+from thalweg.plugins.recording import with_files
 
 
 def built_guidances(stated: Any, facts: Facts) -> list[Any]:
     """Those around a network from it outwards, each built once: of none, one or several."""
     ordered = stated if isinstance(stated, list | tuple) else [] if stated is None else [stated]
     return [build_component(one, facts) for one in ordered]
-
-
-def with_files(identity: Mapping[str, Any], *things: Any) -> dict[str, Any]:
-    """What tells something apart, with the plugin files that it is made by: edited, they make another one."""
-    files = digests_of(*things)
-    return {**identity, **({FILES_KEY: files} if files else {})}
 
 
 def recorded(stated: Any, part: Any, config: Any = None) -> Any:

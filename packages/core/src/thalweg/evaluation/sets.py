@@ -18,10 +18,10 @@ from thalweg.evaluation.images import Images
 from thalweg.evaluation.models import data_of, model_at
 from thalweg.evaluation.networks import NetworkImages, SampleSource
 from thalweg.evaluation.npz import NpzImages
-from thalweg.evaluation.recording import with_files
 from thalweg.evaluation.settings import DrawingConfig
 from thalweg.network_field import VelocityNetwork
 from thalweg.plugins import build_component
+from thalweg.plugins.recording import with_files
 from thalweg.saved_network import load
 from thalweg.storage.places import is_url, plain_place
 

@@ -51,6 +51,12 @@ def digests_of(*things: Any) -> dict[str, str]:
     return {name: str(file["sha256"]) for name, file in files_of(*things).items()}
 
 
+def with_files(identity: Mapping[str, Any], *things: Any) -> dict[str, Any]:
+    """What tells something apart, with the plugin files that it is made by: edited, they make another one."""
+    files = digests_of(*things)
+    return {**identity, **({FILES_KEY: files} if files else {})}
+
+
 def check_files(recorded: Any, where: str) -> None:
     """Make sure that the files that something was made with are loaded; another one of the name is warned of.
 
