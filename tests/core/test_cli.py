@@ -133,6 +133,7 @@ def test_what_a_command_returns_is_no_exit_code(monkeypatch, returned):
         (["zzz"], "error: unknown command 'zzz'\n"),
         (["--debg"], "error: No such option"),
         (["-p", "zoo", "plugins", "list"], "error: Invalid value for '-p': 'zoo' is neither FILE.py nor"),
+        (["plugins", "list", "-p", "mine.py"], "error: No such option '-p'; plugins are named before the"),
         (["-p", "no:", "plugins", "list"], "error: Invalid value for '-p'"),
         (["plugins", "list", "--kind", "samplr"], "error: Invalid value for '--kind'"),
         (["config", "show"], "error: Missing argument 'RECIPE'"),

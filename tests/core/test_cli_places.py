@@ -59,7 +59,9 @@ REQUIRED = {
     "sample": ["run", "out"],
     "ablate": ["r.toml", "--axis", "seed=1,2"],
 }
-FACTS = Facts(shape=(1, 8, 8))
+NETWORK = thalweg.compose(
+    backbone={"type": "dit", "width": 8, "heads": 2, "depth": 1}, facts=Facts(shape=(1, 8, 8))
+)
 RECIPE = """
 data = "digits"
 backbone = {type = "dit", width = 16, depth = 2, heads = 2, patch = 4}
@@ -160,7 +162,7 @@ def test_what_is_no_storage_is_a_usage_error(capsys, place):
         lambda url: evaluate("run", metrics=["frechet_distance"], out=url),
         lambda url: evaluate("run", metrics=["frechet_distance"], save_reference=url),
         lambda url: evaluate("run", metrics=["frechet_distance"], work=url),
-        lambda url: save(url, {}, {}, FACTS),
+        lambda url: save(url, NETWORK),
         lambda url: start(url),
         lambda url: new_plugin("mine", "sampler", url),
         lambda url: run_quickstart(url, Settings(), print),
@@ -207,7 +209,7 @@ def test_the_home_folder_is_spelled_out(monkeypatch, tmp_path):
     [
         lambda path: draw("run", path),
         lambda path: draw("run", path, pngs=True),
-        lambda path: save(path, {}, {}, FACTS),
+        lambda path: save(path, NETWORK),
         lambda path: RunDirectory(path),
         lambda path: start(path),
         lambda path: run_quickstart(path, Settings(), print),

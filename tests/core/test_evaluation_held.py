@@ -12,6 +12,8 @@ from thalweg.evaluation import networks
 from thalweg.evaluation.held import held
 from thalweg.evaluation.networks import NetworkImages
 from thalweg.evaluation.passport import read_passport
+from thalweg.interpolant import Interpolant
+from thalweg.interpolants.linear import Linear
 from thalweg.saved_network import save
 from thalweg.tensor_files import tensors_sha256
 
@@ -159,6 +161,38 @@ def test_modules_are_known_by_what_they_state_besides_their_tensors(network):
     after = held(network).identity
     assert after["checkpoint"] == before["checkpoint"]
     assert after["code"] != before["code"]
+
+
+def test_networks_are_known_by_code_that_is_put_into_them(network):
+    before = held(network).identity
+    for stay in (2, 3):
+        network.forward = lambda *given, of=stay, **named: type(network).forward(network, *given, **named)
+        assert held(network).identity["code"] != before["code"]
+        del network.forward
+    hook = network.velocity_readout.register_forward_hook(lambda module, given, found: found * 2)
+    assert held(network).identity["code"] != before["code"]
+    hook.remove()
+    assert held(network).identity == before
+
+
+def test_networks_are_known_by_their_path(network):
+    before, own = held(network).identity, network.interpolant
+    network.interpolant = Interpolant.named("cosine")
+    assert held(network).identity != before
+    network.interpolant = own
+
+    class Steep(Linear):
+        """A path of its own."""
+
+        def __init__(self, power):
+            self.power = power
+
+    def of(power):
+        network.interpolant = Interpolant(Steep(power))
+        return held(network).identity
+
+    assert of(2.0) == of(2.0) != of(3.0)
+    network.interpolant = own
 
 
 def test_weights_that_are_none_are_told(network, tmp_path, monkeypatch):

@@ -1,20 +1,24 @@
 """Networks and runs of parts that were made in Python: composed, summed up, trained, saved, loaded."""
 
+import enum
 import json
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import attrs
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 import thalweg
-from thalweg import ConfigError, DataError
+from thalweg import ConfigError, DataError, PluginError
 from thalweg.cli.main import main
-from thalweg.config import component, dump, read_recorded, structure
+from thalweg.config import component, dump, read_recorded, structure, to_toml
 from thalweg.facts import Facts
+from thalweg.interpolant import Interpolant
+from thalweg.interpolants.linear import Linear
 from thalweg.plugins import build_component
 from thalweg.summary import summarise
 from thalweg.training.loop import Trainer
@@ -136,6 +140,42 @@ def test_what_is_no_refiner_is_said_in_one_sentence(part: Any, message: str) -> 
         thalweg.compose(backbone=DIT, refiner=part, branches=2, facts=FACTS)
 
 
+def test_a_config_that_builds_a_part_of_another_kind_is_told() -> None:
+    with pytest.raises(PluginError, match=r"GateConfig of .* builds what is no backbone: .* no 'depth'"):
+        thalweg.compose(backbone=GateConfig(), facts=FACTS)
+
+
+class Mode(enum.Enum):
+    FAST = 1
+    EXACT = 2
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"a", "b"}, {"a", "c"}),
+        (b"a", b"b"),
+        (1j, 2j),
+        (range(3), range(4)),
+        (float("inf"), float("-inf")),
+        (Mode.FAST, Mode.EXACT),
+        (np.float32(0.5), np.float32(0.25)),
+        (torch.tensor(3), torch.tensor(4)),
+        (torch.float16, torch.float32),
+        (torch.device("cpu"), torch.device("meta")),
+    ],
+)
+def test_values_that_no_file_holds_are_told_apart_in_one(one: Any, other: Any) -> None:
+    @attrs.frozen
+    class Holding:
+        value: Any
+
+    tables = [dump(Holding(value)) for value in (one, other)]
+    assert tables[0] != tables[1]
+    assert all(json.loads(json.dumps(table, allow_nan=False)) == table for table in tables)
+    assert all(tomllib.loads(to_toml(table)) == table for table in tables)
+
+
 def test_a_recorded_object_is_never_imported(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(name: str) -> None:
         raise AssertionError(name)
@@ -217,6 +257,72 @@ def test_a_network_of_names_may_be_given_too(tmp_path: Path) -> None:
     other = thalweg.compose(backbone=DIT, facts=FACTS, seed=5)
     thalweg.load(tmp_path / "net", network=other)
     assert torch.equal(other.velocity_readout.projection.weight, network.velocity_readout.projection.weight)
+
+
+def test_a_part_that_computes_otherwise_with_the_same_tensors_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Other(Gate):
+        """The same tensors."""
+
+    thalweg.save(tmp_path / "hand", by_hand())
+    thalweg.load(tmp_path / "hand", network=by_hand())
+    assert not caplog.messages
+    thalweg.load(tmp_path / "hand", network=thalweg.FlowNetwork(dit(), Other(), [1, 2], facts=FACTS))
+    assert f"whose refiner is {HERE}:Gate, and that of the network given is {HERE}:test" in caplog.text
+    thalweg.save(tmp_path / "named", thalweg.compose(backbone=DIT, facts=FACTS))
+    with pytest.raises(DataError, match=r"saved with backbone\.heads 2, and the network given has 4"):
+        thalweg.load(tmp_path / "named", network=thalweg.compose(backbone={**DIT, "heads": 4}, facts=FACTS))
+
+
+def test_a_part_put_in_place_of_another_is_what_is_recorded(tmp_path: Path) -> None:
+    network = thalweg.compose(backbone=DIT, refiner="plain", branches=2, facts=FACTS)
+    network.refiner = network.refiner
+    assert network.composition["refiner"] == {"type": "plain"}
+    network.refiner, network.interpolant = Gate(), Interpolant.named("cosine")
+    assert network.composition["refiner"] == {"object": f"{HERE}:Gate"}
+    assert network.composition["interpolant"] == "cosine"
+    assert "refiner" not in network.owners
+    thalweg.save(tmp_path / "net", network)
+    with pytest.raises(ConfigError, match=f"refiner {HERE}:Gate"):
+        thalweg.load(tmp_path / "net")
+
+
+def test_a_composition_that_states_too_little_is_refused() -> None:
+    with pytest.raises(ConfigError, match="composition states no branches; leave it out, or give what"):
+        thalweg.FlowNetwork(dit(), facts=FACTS, composition={"backbone": DIT, "refiner": None})
+
+
+def test_a_network_on_another_path_of_the_same_class_is_refused_by_the_trainer(tmp_path: Path) -> None:
+    class Steep(Linear):
+        """A path of its own."""
+
+        def __init__(self, power: int) -> None:
+            self.power = power
+
+        def sigma(self, t: Tensor) -> Tensor:
+            return t**self.power
+
+    config = attrs.evolve(plain_recipe(), interpolant=Steep(2))
+    for power in (2, 3):
+        network = thalweg.FlowNetwork(
+            dit(), Gate(), [1, 2], facts=FACTS, interpolant=Interpolant(Steep(power))
+        )
+        if power == 2:
+            Trainer(config, tmp_path / "run", network=network, accelerator="cpu", quiet=True)
+        else:
+            with pytest.raises(ConfigError, match=r"is on another path of .*Steep than the configuration"):
+                Trainer(config, tmp_path / "run", network=network, accelerator="cpu", quiet=True)
+
+
+def test_a_network_that_nothing_can_train_is_refused_by_the_trainer(tmp_path: Path) -> None:
+    nowhere = thalweg.compose(backbone=DIT, refiner="plain", branches=2, facts=FACTS, device="meta")
+    for network, message in (
+        (nowhere, r"no weights on this machine \('.*' is on the device meta\)"),
+        (by_hand().requires_grad_(False), "no parameter of the network given requires a gradient"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            Trainer(plain_recipe(), tmp_path / "run", network=network, accelerator="cpu", quiet=True)
 
 
 # --- runs --------------------------------------------------------------------------------------------------

@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 
 import thalweg.plugins
+from image_makers import image_folder
 from plugin_makers import GATE
 from thalweg.cli.main import main
 from thalweg.config import read_recorded, to_toml
 from thalweg.plugins import process
 from thalweg.plugins.plugin_file import read_file
 from thalweg.plugins.process import for_one_command
+from tiny_ablations import PROTOCOL
 from tiny_runs import TINY, TRAINING, lines, tensor_files
 
 SAMPLER = '''
@@ -236,3 +238,91 @@ def test_a_worker_that_finds_another_file_ends_the_run(relative, recipe, tmp_pat
     done = command("-p", relative, "train", recipe, "--run-dir", "run", *CPU, "--devices", 2)
     assert done.returncode != 0
     assert "mine.py has changed since the command began; start it again" in done.stderr
+
+
+def test_samples_of_edited_code_are_not_taken_for_those_that_are_asked_for(mine, recipe, tmp_path, capsys):
+    """Neither a sampler's code nor the network's may change in between, and what was drawn stays."""
+    run = tmp_path / "run"
+    assert train(mine, recipe, run) == 0
+    ways = {tmp_path / "sampler": ["sampler=stay"], tmp_path / "network": []}
+
+    def drawn():
+        another_process()
+        return [
+            main(["-p", str(mine), "sample", str(run), str(place), *way, "--device", "cpu"])
+            for place, way in ways.items()
+        ]
+
+    before = {"mine.py": read_file(mine)[0].sha256}
+    assert drawn() == drawn() == [0, 0]
+    for place in ways:
+        assert json.loads((place / "samples.json").read_text())["plugin_files"] == before
+    mine.write_text(mine.read_text() + "\n# edited\n")
+    capsys.readouterr()
+    assert drawn() == [2, 2]
+    assert "complete already" not in capsys.readouterr().err
+    for place in ways:
+        assert json.loads((place / "samples.json").read_text())["plugin_files"] == before
+
+
+def test_numbers_of_edited_code_are_of_other_conditions(mine):
+    """A sampler, an extractor or a metric of a file that was edited sees nothing that is kept as its own."""
+    from thalweg.config import component
+    from thalweg.evaluation.judges import Judge
+    from thalweg.evaluation.recording import recorded
+    from thalweg.facts import Facts
+    from thalweg.plugins import build_component
+
+    files = {"plugin_files": {"mine.py": read_file(mine)[0].sha256}}
+    thalweg.use_file(mine)
+    config = component("sampler", "stay")
+    sampler = build_component(config, Facts(shape=(2,)))
+    assert recorded({"type": "stay"}, sampler, config) == {"type": "stay", **files}
+    known = type("Known", (), {"identity": {"type": "known"}})()
+    assert Judge("it", known, {}, (config,)).identity == {"type": "known", **files}
+    assert Judge("it", known, {}).identity == {"type": "known"}
+
+
+def test_an_ablation_goes_on_with_the_files_that_it_began_with(mine, recipe, tmp_path, capsys):
+    (tmp_path / "moment.toml").write_text(to_toml(PROTOCOL))
+    judged = ["--protocol", str(tmp_path / "moment.toml"), "--out", str(tmp_path / "out")]
+
+    def ablate(seeds):
+        another_process()
+        grid = ["--axis", "refiner=plain,gate", "--seeds", str(seeds), "training.steps=2"]
+        return main(["-p", str(mine), "ablate", str(recipe), *grid, *judged])
+
+    assert ablate(1) == 0
+    mine.write_text(mine.read_text() + "\n# edited\n")
+    capsys.readouterr()
+    assert ablate(2) == 2
+    assert "it differs in the plugin file mine.py, whose SHA-256 was" in capsys.readouterr().err
+
+
+PIXELS = '''
+import attrs, thalweg
+from thalweg.autoencoders.identity import IdentityConfig
+
+
+@thalweg.register("autoencoder", "pixels")
+@attrs.frozen
+class PixelsConfig(IdentityConfig):
+    """Pixels as they are."""
+'''
+
+
+def test_shards_of_edited_code_are_not_gone_on_with(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    image_folder(tmp_path / "images", each=4, edge=8)
+    code = tmp_path / "pixels.py"
+
+    def encode(text):
+        another_process()
+        code.write_text(text)
+        made = ["--size", "8", "--autoencoder", "pixels", "--accelerator", "cpu"]
+        return main(["-p", str(code), "encode", "images", "out", *made])
+
+    assert encode(PIXELS) == encode(PIXELS) == 0
+    capsys.readouterr()
+    assert encode(PIXELS + "# edited") == 2
+    assert "header.autoencoder.plugin_files.pixels.py is" in capsys.readouterr().err

@@ -107,7 +107,15 @@ def test_several_files_and_a_block_stand_side_by_side(mine, tmp_path, capsys):
         (None, 2, "mine.py cannot be read: No such file or directory; name one that is there"),
         ("import not_to_be_found", 3, "mine.py cannot be imported: ModuleNotFoundError: No module named"),
         ("x = 1\ny = 1 / 0\n", 3, "mine.py cannot be imported: ZeroDivisionError: division by zero (line 2)"),
-        ("this is no python", 3, "mine.py cannot be imported: SyntaxError"),
+        ("import beside", 3, "No module named 'beside' (line 1); a plugin file stands alone, so put what"),
+        (
+            "this is no python",
+            3,
+            "mine.py cannot be imported: SyntaxError: invalid syntax (mine.py, line 1)\n",
+        ),
+        ("x = 1\0", 3, "SyntaxError: source code string cannot contain null bytes\n"),
+        ("import thalweg; thalweg.use_file(__file__)", 3, "mine.py is being loaded, and asks to be; take"),
+        ("#" * (16 * 2**20 + 1), 2, "it has more than 16,777,216 bytes; name a file of Python"),
         ("raise SystemExit(0)", 3, "mine.py cannot be imported: SystemExit: 0"),
         ("x = 1", 3, "mine.py registers nothing; put @thalweg.register(KIND, NAME) above a config"),
         ("api_version = 2\n" + HOOKS, 3, "mine.py was written for version 2 of the plugin interface"),
@@ -119,6 +127,7 @@ def test_several_files_and_a_block_stand_side_by_side(mine, tmp_path, capsys):
 )
 def test_what_is_wrong_with_it_is_one_sentence(tmp_path, capsys, text, code, message):
     path = tmp_path / "mine.py"
+    (tmp_path / "beside.py").touch()
     if text is not None:
         path.write_text(text)
     assert main(["-p", str(path), "plugins", "list"]) == code
@@ -134,6 +143,14 @@ def test_what_is_wrong_with_it_is_one_sentence(tmp_path, capsys, text, code, mes
 def test_what_is_no_file_of_python_is_a_usage_error(capsys, value):
     assert main(["-p", value, "plugins", "list"]) == 2
     assert "no:NAME" in capsys.readouterr().err
+
+
+def test_one_behind_a_url_is_refused_without_its_credentials(mine, capsys):
+    assert main(["-p", "https://me:geheim@example.org/mine.py", "plugins", "list"]) == 2
+    said = capsys.readouterr().err
+    assert "must be a path on this machine; read what it does, and keep a copy here" in said
+    assert "geheim" not in said
+    assert thalweg.use_file(f"file://{mine}").GateConfig
 
 
 def test_two_files_of_one_name_are_refused(mine, tmp_path):
@@ -235,6 +252,10 @@ def test_a_run_that_goes_on_compares_its_files():
     assert gone_on == {"m.py": {**other["m.py"], "former": ["1" * 64]}}
     assert continued(gone_on, other) == gone_on
     assert continued(None, one) == one
+    # One that is called otherwise now has brought the same component before.
+    assert continued({"old.py": gone_on["m.py"]}, one) == {"m.py": {**one["m.py"], "former": ["2" * 64]}}
+    assert continued({"old.py": one["m.py"]}, one) == one
+    assert continued({"old.py": {**one["m.py"], "components": ["sampler x"]}}, other) == other
 
 
 def test_the_kit_checks_its_components(mine, capsys):

@@ -1,5 +1,8 @@
 """``thalweg.sample`` of a plain function, in any shape."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import nn
@@ -100,6 +103,11 @@ def test_a_function_may_be_guided_by_a_list():
             ConfigError,
             r"a plain function does not say what it is drawn in; give shape, such as shape=\(2,\)",
         ),
+        (
+            {"shape": (2,), "network": torch.nn.Linear(2, 2)},
+            ConfigError,
+            "the function does not take x and t .*; give a function of the two",
+        ),
         ({"shape": (0,)}, ConfigError, r"facts.shape is \(0,\)"),
         ({"shape": (2,), "labels": [0, 1]}, ConfigError, "the network is unconditional; leave them out"),
         ({"shape": (2,), "guidance": "cfg"}, ConfigError, "data are unconditional"),
@@ -124,3 +132,9 @@ def test_a_network_knows_its_own_shape():
     )
     with pytest.raises(ConfigError, match=r"the network knows its shape, \(1, 4, 4\); leave out shape"):
         thalweg.sample(network, shape=(1, 4, 4), indices=[0])
+
+
+def test_a_shape_that_is_none_is_told_where_no_type_checker_runs():
+    program = "import thalweg; thalweg.sample(lambda x, t: x, indices=[0], shape=2)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert "shape is 2; give the sizes of one sample, such as shape=(2,)" in done.stderr

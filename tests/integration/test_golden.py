@@ -8,6 +8,7 @@ import thalweg
 from golden_files import Golden, golden, relative_error
 from thalweg.config import component
 from thalweg.facts import StoredFeatures
+from thalweg.guidance import ConditionedField
 from thalweg.interpolant import Interpolant
 from thalweg.network import FlowNetwork
 from thalweg.objectives.alignment import AlignmentConfig
@@ -223,5 +224,8 @@ def replay(network, file, prefix, sampler, guidance, increments):
         velocity = lambda x, t: field(x, t, condition)  # noqa: E731 - the field without guidance
     else:
         options = {"type": "cfg", "scale": guidance["scale"], "interval": guidance["interval"]}
-        velocity = component("guidance", options).build(network.facts)(field, condition)
+        guided = component("guidance", options).build(network.facts)(
+            lambda query: field(query.x, query.t, query.condition)
+        )
+        velocity = ConditionedField(guided, condition)
     return step(velocity, file.tensors[f"{prefix}.noise"], increments, Interpolant.named("linear"))

@@ -61,7 +61,7 @@ def test_recipe_composes(path, tmp_path):
     somewhere = [f"data.source.url={tmp_path}"] if path.name.startswith("fashion-mnist") else []
     config = load_config(path, somewhere)
     network = thalweg.compose(**composition_of(config), facts=config.data.facts, device="meta")
-    assert ("acceleration" in config.objectives) == (network.acceleration_readout is not None)
+    assert ("acceleration" in config.objectives) == ("acceleration" in network.facts.readouts)
     for objective in config.objectives.values():
         objective.build(network.facts)
 

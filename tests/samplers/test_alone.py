@@ -166,6 +166,16 @@ def test_names_come_late_and_plugins_without_torch():
             "x_1 is a single number; give noise of shape (N, ...)",
         ),
         ("Euler()(lambda x, t: x, [1.0])", "x_1 is a list; give noise, such as torch.randn(100, 2)"),
+        ("Euler()(lambda x, t: x, torch.ones(2, dtype=torch.cfloat))", "x_1 is complex, and states are real"),
+        ("Heun()(lambda x, t: 1j * x, torch.ones(2))", "the field gives complex velocities"),
+        ("Euler()(3, torch.ones(2))", "the field is 3; give a function of x and t"),
+        ("EulerMaruyama()(lambda x, t: x, torch.ones(2), interpolant='cosine')", "interpolant is 'cosine'"),
+        ("EulerMaruyama()(lambda x, t: x, torch.ones(2), torch.ones(2))", "increments is a Tensor; give a"),
+        ("EulerMaruyama()(lambda x, t: x, torch.ones(2), lambda step: None)", "an increment is None; give"),
+        (
+            "Dopri5()(lambda x, t: torch.nn.Linear(2, 2)(x), torch.ones(5, 2))",
+            "the field does not take float64, in which samplers keep their state (",
+        ),
         (
             "Interpolant.named('linear').x_t(torch.zeros(5, 2), torch.zeros(5, 2), torch.rand(5, 1))",
             "the times have the shape (5, 1) for samples of (5, 2); give one a sample",
@@ -179,7 +189,13 @@ def test_names_come_late_and_plugins_without_torch():
 def test_what_no_type_checker_stops_is_told_in_words(call, message):
     """In a process of its own, since the type checker that runs under tests would be first to complain."""
     program = (
-        f"import torch; from thalweg_samplers import Euler, Heun; "
+        f"import torch; from thalweg_samplers import Dopri5, Euler, EulerMaruyama, Heun; "
         f"from thalweg.interpolant import Interpolant; {call}"
     )
     assert message in run(program).stderr.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize("sampler", [Euler(2), Heun(2), Dopri5(), EulerMaruyama(2)])
+@pytest.mark.parametrize("shape", [(0, 2), (3, 0)])
+def test_nothing_is_drawn_of_nothing(sampler, shape):
+    assert sampler(lambda x, t: x, torch.zeros(shape)).shape == shape

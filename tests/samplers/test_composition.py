@@ -7,10 +7,12 @@ import torch
 
 import thalweg
 from samplers.mixture import Mixture
+from thalweg import files
 from thalweg.errors import ConfigError, PluginError
 from thalweg.facts import Facts
-from thalweg.files import sha256 as file_sha256
 from thalweg.guidance import ConditionedField, breaks_of, composed
+from thalweg.interpolant import Interpolant
+from thalweg.interpolants.linear import Linear
 from thalweg.network_field import NetworkField
 from thalweg.saved_network import save
 from thalweg.testing.numbers import awake
@@ -322,7 +324,7 @@ def test_a_saved_network_guides_like_the_one_in_memory_and_is_told_by_its_hash(w
     asked = query()
     opened = AutoguidanceConfig(network=str(weak), scale=3.0).build(FACTS)
     assert torch.equal(velocity(asked, opened), velocity(asked, Autoguidance(network(1, seed=1), 3.0)))
-    sha256 = file_sha256(weak / "model.safetensors")
+    sha256 = files.sha256(weak / "model.safetensors")
     assert opened.identity == {"weak": {"sha256": sha256, "step": None}}
     assert Autoguidance(network(1, seed=1)).identity == opened.identity
     assert Autoguidance(network(1, seed=1)).identity == Autoguidance(network(1, seed=1)).identity
@@ -334,3 +336,26 @@ def test_a_weak_network_of_other_data_or_none_is_refused_when_it_is_built(weak, 
         AutoguidanceConfig(network=str(weak)).build(Facts(shape=(3, 4, 4), classes=3))
     with pytest.raises(thalweg.DataError, match="holds no network to guide by"):
         AutoguidanceConfig(network=str(tmp_path)).build(FACTS)
+
+
+def test_a_weak_network_on_another_path_is_refused_whatever_the_path_is_called():
+    other = network(1)
+    other.interpolant = Interpolant.named("cosine")
+    with pytest.raises(ConfigError, match="interpolant is cosine and the main one's is linear; velocities"):
+        velocity(query(), Autoguidance(other))
+
+    class Straight(Linear):
+        """The same path by another name."""
+
+    other.interpolant = Interpolant(Straight())
+    velocity(query(), Autoguidance(other))
+
+
+def test_a_weak_network_in_memory_is_told_by_what_it_is_when_it_is_asked_for():
+    other = network(1)
+    guidance = Autoguidance(other)
+    before = guidance.identity
+    with torch.no_grad():
+        next(other.parameters()).add_(1)
+    assert guidance.identity != before
+    assert guidance.identity == Autoguidance(other).identity

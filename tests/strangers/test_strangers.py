@@ -6,6 +6,7 @@ Each file is trained with, sampled from and checked by commands in processes of 
 import ast
 import hashlib
 import json
+import tomllib
 from pathlib import Path
 
 import attrs
@@ -80,7 +81,9 @@ def test_a_stranger_trains_is_sampled_and_comes_back(stranger: Stranger, tmp_pat
     if stranger.kind == "objective":
         assert stranger.name in lines[-1]
     digest = hashlib.sha256(stranger.path.read_bytes()).hexdigest()
-    assert f'"{stranger.file}" = "{digest}"' in (run / "config.toml").read_text()
+    recorded = tomllib.loads((run / "config.toml").read_text(encoding="utf-8"))["plugin_files"]
+    assert recorded[stranger.file]["sha256"] == digest
+    assert recorded[stranger.file]["components"] == [f"{stranger.kind} {stranger.name}"]
     told(stranger, "sample", run, "--out", tmp_path / "drawn", "--count", "4")
     described = json.loads((run / "model" / "model.json").read_text())
     if stranger.kind == "refiner":

@@ -12,8 +12,9 @@ from thalweg import stated
 from thalweg.arguments import check_instance
 from thalweg.branches import Branches, checked, count_of, ends_of
 from thalweg.config import RunConfig, component, dump_component
+from thalweg.config.built import fault_of
 from thalweg.devices import usable_device
-from thalweg.errors import ConfigError
+from thalweg.errors import ConfigError, PluginError
 from thalweg.facts import Facts
 from thalweg.integers import SEED
 from thalweg.interpolant import Interpolant, Schedule
@@ -141,6 +142,7 @@ def assemble(
             part.to(device)  # it may have been built elsewhere
     with torch.device(device or "cpu"), seeded(seed, torch.device(device or "cpu")):
         built = build_component(backbone, attrs.evolve(facts, branches=count_of(branches)))
+        _check_built("backbone", backbone, built)
         # Before the refiner is built, which may have a block for each boundary.
         ends = ends_of(branches, built.depth, refined=refiner is not None)
         facts = attrs.evolve(
@@ -153,6 +155,7 @@ def assemble(
             grid=built.grid,
         )
         between = None if refiner is None else build_component(refiner, facts)
+        _check_built("refiner", refiner, between)
         return FlowNetwork(
             built,
             between,
@@ -162,6 +165,18 @@ def assemble(
             intermediate_readouts=intermediate_readouts,
             composition=composition,
         )
+
+
+def _check_built(kind: str, config: Any, built: Any) -> None:
+    """A config has built a part of its kind.
+
+    Raises:
+        PluginError: if it has not.
+    """
+    fault = fault_of(kind, built) if built is not None and built is not config else ""
+    if fault:
+        what = type(config)
+        raise PluginError(f"{what.__qualname__} of {what.__module__} builds what is no {kind}: {fault}")
 
 
 def without_memory(composition: Mapping[str, Any], facts: Facts) -> FlowNetwork:

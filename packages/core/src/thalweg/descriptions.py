@@ -18,6 +18,7 @@ from thalweg.fetching import DESCRIPTION, TENSORS, read_description
 from thalweg.network import FlowNetwork
 from thalweg.objects import OBJECT, is_object
 from thalweg.plugins.recording import FILES_KEY, files_of
+from thalweg.stated import compare_parts
 from thalweg.tensor_files import differences
 
 _FORMAT = 3
@@ -134,6 +135,8 @@ def check_given(
     for what, (then, now) in pairs.items():
         if then != now:
             raise DataError(f"{origin} was saved with {what} {then}, and the network given has {now}")
+    for kind in ("backbone", "refiner"):
+        compare_parts(kind, composition.get(kind), network.composition.get(kind), origin)
     network.facts = attrs.evolve(network.facts, condition_dropout=facts.condition_dropout)
 
 

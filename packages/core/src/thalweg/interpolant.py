@@ -9,6 +9,7 @@ sigma / alpha must rise all the way. :class:`Schedule` is what an interpolant is
 
 from typing import Protocol, runtime_checkable
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -47,6 +48,7 @@ class Schedule(Protocol):
         ...
 
 
+_LOOKS = 17  # times at which two paths are compared
 _OWN: dict[str, type[Schedule]] = {"linear": Linear, "cosine": Cosine}
 
 
@@ -73,11 +75,30 @@ class Interpolant:
         return cls(_OWN[name]())
 
     @property
+    def name(self) -> str | None:
+        """Its name if it is a path that core itself brings; None for a stranger's."""
+        return next((name for name, cls in _OWN.items() if type(self.schedule) is cls), None)
+
+    @property
     def stated(self) -> str | dict[str, str]:
-        """As a composition states it where nothing else is known of it: a path that core itself brings by its
-        name, a stranger's as what was made in Python."""
-        own = next((name for name, cls in _OWN.items() if type(self.schedule) is cls), None)
-        return own or {OBJECT: object_name(self.schedule)}
+        """As a composition states it where nothing else is known of it: by its name, or as made in Python."""
+        return self.name or {OBJECT: object_name(self.schedule)}
+
+    def __str__(self) -> str:
+        """What messages call it."""
+        return self.name or object_name(self.schedule)
+
+    @torch.no_grad()
+    def agrees(self, other: "Interpolant") -> bool:
+        """Whether another path leads through the same points at the same times, whatever it is called."""
+        t = torch.linspace(0, 1, _LOOKS, dtype=torch.float64)
+        pairs = (
+            (self.schedule.alpha(t), other.schedule.alpha(t)),
+            (self.schedule.sigma(t), other.schedule.sigma(t)),
+        )
+        return all(
+            bool(torch.allclose(ours, theirs.to(ours), atol=1e-6, equal_nan=True)) for ours, theirs in pairs
+        )
 
     def time_of_ratio(self, s: Tensor) -> Tensor:
         """The time at which noise stands to data as s: sigma(t) / alpha(t) = s."""

@@ -17,7 +17,7 @@ from thalweg.branches import Branches, as_heads, ends_of
 from thalweg.errors import ConfigError, PluginError
 from thalweg.facts import Facts
 from thalweg.interpolant import Interpolant
-from thalweg.objects import OBJECT, object_name
+from thalweg.stated import check_whole, made_of, names_of
 from thalweg.types import Boundary, Condition, Head, Prediction, Refinement, Stream
 
 _Answer = TypeVar("_Answer")
@@ -61,7 +61,7 @@ class FlowNetwork(nn.Module):
     ) -> None:
         super().__init__()
         ends = ends_of(branches, backbone.depth, refined=refiner is not None)
-        names = () if refiner is None else _names(refiner)
+        names = () if refiner is None else names_of(refiner)
         self.facts = attrs.evolve(
             facts,
             branches=len(ends),
@@ -75,13 +75,14 @@ class FlowNetwork(nn.Module):
         path = interpolant if isinstance(interpolant, Interpolant) else Interpolant.named(interpolant)
         self.interpolant = path
         by_hand = stated.composition(
-            {OBJECT: object_name(backbone)},
-            None if refiner is None else {OBJECT: object_name(refiner)},
+            made_of(backbone),
+            made_of(refiner),
             branches,
             path.stated,
             intermediate_readouts,
         )
         self.composition: dict[str, Any] = by_hand if composition is None else dict(composition)
+        check_whole(self.composition)
         self.sampling: Mapping[str, Any] = {}
         self.owners: Mapping[str, str] = {}
         self.backbone, self.refiner = backbone, refiner
@@ -98,6 +99,15 @@ class FlowNetwork(nn.Module):
         self.velocity_readout = backbone.readout()
         for name in names:
             self.add_module(_layer(name), backbone.readout())
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Another part in place of the first one is what the network is made of from then on."""
+        known = name in ("backbone", "refiner", "interpolant") and hasattr(self, name)
+        another = known and getattr(self, name) is not value
+        super().__setattr__(name, value)
+        if another:
+            self.composition[name] = made_of(value)
+            self.owners = {kind: owner for kind, owner in self.owners.items() if kind != name}
 
     @property
     def branches(self) -> int:
@@ -331,14 +341,3 @@ class FlowNetwork(nn.Module):
 
 def _layer(name: str) -> str:
     return f"{name}_readout"
-
-
-def _names(refiner: Any) -> tuple[str, ...]:
-    names: Any = getattr(refiner, "readouts", None)
-    whole = isinstance(names, tuple | list) and all(isinstance(name, str) for name in names)
-    if not whole or any(not name.isidentifier() or name == "velocity" for name in names):
-        raise PluginError(
-            f"{type(refiner).__qualname__} of {type(refiner).__module__} has readouts {names!r}; it must be "
-            "a tuple of names such as ('acceleration',), or () for none, and 'velocity' is taken"
-        )
-    return tuple(names)

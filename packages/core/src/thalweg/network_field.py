@@ -14,6 +14,7 @@ from thalweg.arguments import check_instance
 from thalweg.devices import usable_device
 from thalweg.errors import ConfigError
 from thalweg.facts import Facts
+from thalweg.interpolant import Interpolant
 from thalweg.types import Condition, Head, Query
 
 _FINEST = 1_000_000
@@ -115,10 +116,16 @@ class NetworkField:
         """Another network on the same device and in the same precision, counted with this one.
 
         Raises:
-            ConfigError: it is no network, or of other data.
+            ConfigError: it is no network, or of other data or another path.
         """
         check_instance("network", network, VelocityNetwork, "a network, or where one is saved")
         check_alike(network, self.network.facts)
+        ours, theirs = (getattr(one, "interpolant", None) for one in (self.network, network))
+        if isinstance(ours, Interpolant) and isinstance(theirs, Interpolant) and not ours.agrees(theirs):
+            raise ConfigError(
+                f"the second network's interpolant is {theirs} and the main one's is {ours}; velocities of "
+                "two paths cannot be mixed, so take one that was trained on the same path"
+            )
         placed(network, self.device)
         return NetworkField(network, self.device, self.mixed, self.tally)
 

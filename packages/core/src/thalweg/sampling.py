@@ -148,6 +148,8 @@ def _network(given: Any, shape: Sequence[int] | None) -> VelocityNetwork:
         )
     if shape is None:
         raise ConfigError("a plain function does not say what it is drawn in; give shape, such as shape=(2,)")
+    if not isinstance(shape, Sequence) or isinstance(shape, str):
+        raise ConfigError(f"shape is {described(shape)}; give the sizes of one sample, such as shape=(2,)")
     return FunctionNetwork(given, Facts(shape=tuple(shape)))
 
 

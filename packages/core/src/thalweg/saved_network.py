@@ -7,7 +7,7 @@ the composition, the facts, the tensors' SHA-256 and a digest of itself. Nothing
 import contextlib
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from thalweg.files import sha256, sync_folder
 from thalweg.folders import make_folders, remove_tree, replace_folder
 from thalweg.network import FlowNetwork
 from thalweg.plugins.recording import FILES_KEY, check_files
+from thalweg.saved_averages import beside, check_average, group_of
 from thalweg.storage import redacted
 from thalweg.storage.places import check_folder, is_url, local_path
 from thalweg.suggestions import one_line
@@ -143,17 +144,17 @@ def load(
         raise DataError(f"{redacted(str(path))} holds no network; give a saved one, a run or a checkpoint")
     if not (folder / DESCRIPTION).is_file() and (folder / "model" / DESCRIPTION).is_file():
         folder = folder / "model"
-    if average is not None and folder.name == "model" and (beside := _beside(folder, average)) is not None:
-        folder = beside
+    if average is not None and folder.name == "model" and (other := beside(folder, average)) is not None:
+        folder = other
     saved = _checkpoint(folder)
     if saved is not None:
         # Its manifest has a digest of all its files, and was compared.
         description = read(saved / DESCRIPTION, sealed=False)
-        group = checkpoint.TensorGroup(saved, _group(saved, average))
+        group = checkpoint.TensorGroup(saved, group_of(saved, average))
         shapes = {name: tuple(shape) for name, shape in group.shapes.items()}
     else:
         description = description_of(folder)
-        _check_average(folder, description, average)
+        check_average(folder, description, average)
         if sha256(folder / TENSORS) != description["sha256"]:
             raise DataError(
                 f"{folder / TENSORS} is damaged: its SHA-256 differs from the one in {DESCRIPTION}"
@@ -172,37 +173,6 @@ def load(
     network.load_state_dict(tensors)
     network.sampling = _sampling(origin, description)
     return (network if home is None else network.to(home)).eval()
-
-
-def _beside(model: Path, average: str) -> Path | None:
-    """The saved network of another average of the same run; None if there is none."""
-    found = model.parent / f"{model.name}-{Path(average).name}"
-    return found if (found / DESCRIPTION).is_file() else None
-
-
-def _group(saved: Path, average: str | None) -> str:
-    """The group of a checkpoint that holds an average."""
-    if average is None:
-        return "ema"
-    names = checkpoint.read_document(saved, "state").get("averages", [])
-    if average not in names:
-        raise _no_average(saved, average, names)
-    return "ema" if average == names[0] else f"ema-{average}"
-
-
-def _check_average(folder: Path, description: Mapping[str, Any], average: str | None) -> None:
-    run = description.get("run")
-    own = run.get("average") if isinstance(run, dict) else None
-    if average is not None and own != average:
-        raise _no_average(folder, average, [] if own is None else [own])
-
-
-def _no_average(where: Path, average: str, names: Sequence[str]) -> DataError:
-    known = f"it is {' and '.join(names)}" if len(names) == 1 else f"there are {', '.join(names)}"
-    return DataError(
-        f"{where} has no average {average!r} ({known if names else 'nobody wrote down which it has'}); "
-        "name one that the run keeps, or leave it out"
-    )
 
 
 def _sampling(folder: Path, description: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -1,7 +1,15 @@
-"""A composition in plain values, as compose takes it and a network carries it (no torch here)."""
+"""What a network states that it is made of, where nothing composed it, and where two are compared."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
+
+from thalweg.errors import ConfigError, DataError, PluginError
+from thalweg.interpolant import Interpolant
+from thalweg.objects import OBJECT, is_object, object_name
+
+_STATED = ("backbone", "refiner", "branches", "interpolant")
 
 
 def composition(
@@ -25,3 +33,60 @@ def composition(
     if intermediate_readouts != "shared":
         found["intermediate_readouts"] = intermediate_readouts
     return found
+
+
+def names_of(refiner: Any) -> tuple[str, ...]:
+    """The read-outs that a refiner feeds.
+
+    Raises:
+        PluginError: if they are no names.
+    """
+    names: Any = getattr(refiner, "readouts", None)
+    whole = isinstance(names, tuple | list) and all(isinstance(name, str) for name in names)
+    if not whole or any(not name.isidentifier() or name == "velocity" for name in names):
+        raise PluginError(
+            f"{type(refiner).__qualname__} of {type(refiner).__module__} has readouts {names!r}; it must be "
+            "a tuple of names such as ('acceleration',), or () for none, and 'velocity' is taken"
+        )
+    return tuple(names)
+
+
+def check_whole(composition: Mapping[str, Any]) -> None:
+    """Make sure that a composition states all that there is to a network.
+
+    Raises:
+        ConfigError: naming what it leaves out.
+    """
+    if missing := [name for name in _STATED if name not in composition]:
+        raise ConfigError(
+            f"composition states no {missing[0]}; leave it out, or give what thalweg.compose takes: "
+            f"{', '.join(_STATED)}"
+        )
+
+
+def made_of(part: Any) -> Any:
+    """A part as a composition states it that nothing composes again."""
+    if isinstance(part, Interpolant):
+        return part.stated
+    return None if part is None else {OBJECT: object_name(part)}
+
+
+def compare_parts(kind: str, then: Any, now: Any, origin: Path) -> None:
+    """Two parts of the same tensors may compute something else.
+
+    A class by another name may be the same one that has moved, so of that is only warned.
+
+    Raises:
+        DataError: if both have names, and these or their options differ.
+    """
+    if is_object(then) and is_object(now) and then[OBJECT] != now[OBJECT]:
+        logging.getLogger("thalweg").warning(
+            "%s was saved of a network whose %s is %s, and that of the network given is %s",
+            origin, kind, then[OBJECT], now[OBJECT],
+        )  # fmt: skip
+    elif isinstance(then, Mapping) and isinstance(now, Mapping) and "type" in then and "type" in now:
+        for key in [key for key in then if key in now and then[key] != now[key]]:
+            raise DataError(
+                f"{origin} was saved with {kind}.{key} {then[key]}, and the network given has {now[key]}; "
+                "give one like the one that was saved"
+            )

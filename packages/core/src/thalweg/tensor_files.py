@@ -56,7 +56,7 @@ def write_tensors(
 def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
     """SHA-256 of the file that :func:`write_tensors` would write of these tensors; nothing is written.
 
-    So a network in memory has the digest that :func:`thalweg.saved_network.save` states of it.
+    So a network in memory has the digest that :func:`thalweg.save` states of it.
     """
     digest = hashlib.sha256()
     for part in _parts(tensors, None):

@@ -33,8 +33,7 @@ class Autoguidance:
         interval: low and high, both included.
 
     Attributes:
-        identity: the SHA-256 of the weak network's tensors, which is that of the file where it is saved, and
-            its step where that is known.
+        network: the weak network.
 
     Raises:
         ConfigError: an option makes no sense, or the network is none.
@@ -44,17 +43,23 @@ class Autoguidance:
     def __init__(self, network: Any, scale: float = 2.0, interval: Interval = (0.0, 1.0)) -> None:
         options = checked(AutoguidanceConfig, network="", scale=scale, interval=interval)
         self.scale, self.interval = options.scale, options.interval
-        self.identity: Mapping[str, Any]
+        self._saved: Mapping[str, Any] | None = None
         if isinstance(network, str | Path):
-            self.network, self.identity = _opened(network)
+            self.network, self._saved = _opened(network)
         else:
             check_instance(
                 "network", network, VelocityNetwork, "the weak network, or the place where one is saved"
             )
-            tensors = tensors_of(network)
-            check_filed(tensors, "the weak network")
+            check_filed(tensors_of(network), "the weak network")
             self.network = network
-            self.identity = _identity(tensors_sha256(tensors) if tensors else None, None)
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """The SHA-256 of the weak network's tensors as they are now, and its step where that is known."""
+        if self._saved is not None:
+            return {"weak": self._saved}
+        tensors = tensors_of(self.network)
+        return {"weak": {"sha256": tensors_sha256(tensors) if tensors else None, "step": None}}
 
     def __call__(self, field: ConditionalField) -> ConditionalField:
         """The guided field.
@@ -118,8 +123,4 @@ def _opened(place: str | Path) -> tuple[VelocityNetwork, dict[str, Any]]:
         raise DataError(
             f"{redacted(str(place))} holds no network to guide by; give a saved one, a run or a checkpoint"
         )
-    return load(model.path), _identity(model.sha256, model.step)
-
-
-def _identity(sha256: str | None, step: int | None) -> dict[str, Any]:
-    return {"weak": {"sha256": sha256, "step": step}}
+    return load(model.path), {"sha256": model.sha256, "step": model.step}

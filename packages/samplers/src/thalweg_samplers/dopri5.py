@@ -60,6 +60,8 @@ class Dopri5:
         """
         field = _Field(velocity)
         x = state(x_1).clone()
+        if x.numel() == 0:
+            return x
         slope = torch.empty_like(x)
         t_N = times_of(1.0, x)
         size_N = torch.full_like(t_N, field.bounded(self.first_step, 1.0))

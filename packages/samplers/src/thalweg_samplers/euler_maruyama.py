@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from thalweg.arguments import check_instance
 from thalweg.facts import Facts
 from thalweg.interpolant import Interpolant
 from thalweg.types import Increments, VelocityField
@@ -49,6 +50,7 @@ class EulerMaruyama:
             interpolant: the path of the field, which the score is taken from; linear by default.
         """
         path = Interpolant.named("linear") if interpolant is None else interpolant
+        check_instance("interpolant", path, Interpolant, "one such as Interpolant.named('linear')")
         x = state(x_1)
         draws: Increments = (lambda _: torch.randn_like(x)) if increments is None else increments
 

@@ -52,7 +52,7 @@ def run(ablation: Ablation, out: Path | str, say: Callable[[str], None], command
     runs = plan(ablation, out)
     refuse_links(out, ".lock", *{str(planned.folder.relative_to(out)) for planned in runs})
     with alone(out):
-        claim(ablation, out)
+        claim(ablation, out, runs)
         clear_leftovers(*(out / name for name in (RESULTS, MARKDOWN, REPORT)))
         return _run_all(ablation, runs, out, say, command)
 

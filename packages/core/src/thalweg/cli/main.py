@@ -191,7 +191,9 @@ def _failed(error: Exception, state: _State) -> int:
 
 
 def _usage(error: click.ClickException) -> int:
-    console.fail(error.format_message())
+    before = isinstance(error, click.NoSuchOption) and error.option_name == "-p"
+    cure = "; plugins are named before the command, as in 'thalweg -p FILE.py train'" if before else ""
+    console.fail(f"{error.format_message().removesuffix('.')}{cure}" if before else error.format_message())
     if isinstance(error, click.UsageError) and error.ctx is not None:
         console.say(f"'{error.ctx.command_path} --help' shows what it takes")
     return 2

@@ -1,7 +1,9 @@
 """From configs back to plain mappings, with everything resolved."""
 
+import math
 from collections.abc import Mapping
 from datetime import date, datetime, time
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +90,24 @@ def to_toml(data: Mapping[str, Any]) -> str:
     return text
 
 
+def _in_words(value: Any) -> Any:
+    """What tells a value apart that neither TOML nor JSON can hold; None if they can, or nothing does."""
+    if isinstance(value, Enum):
+        return value.name
+    if isinstance(value, set | frozenset):
+        return sorted(map(repr, value))
+    unheld = isinstance(value, bytes | complex | range) or (
+        isinstance(value, float) and not math.isfinite(value)
+    )
+    # torch need not be there for whoever has none of its types.
+    named = (type(value).__module__, type(value).__name__) in (("torch", "dtype"), ("torch", "device"))
+    if unheld or named:
+        return repr(value)
+    if not isinstance(value, int | float) and getattr(value, "shape", None) == () and hasattr(value, "item"):
+        return plain(value.item())  # a number of numpy or torch
+    return None
+
+
 def plain(value: Any, registry: Registry | None = None, *, secrets: bool = False) -> Any:
     """A value as TOML can hold it: ``none`` for None, lists for tuples, tables for configs and objects."""
     if value is None:
@@ -98,6 +118,9 @@ def plain(value: Any, registry: Registry | None = None, *, secrets: bool = False
         return {str(key): plain(one, registry, secrets=secrets) for key, one in value.items()}
     if isinstance(value, list | tuple):
         return [plain(one, registry, secrets=secrets) for one in value]
+    words = _in_words(value)
+    if words is not None:
+        return words
     if may_be_built(value) and not isinstance(value, Path | datetime | date | time):
         return {OBJECT: object_name(value)}
     text = str(value) if isinstance(value, Path) else value

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from typing import Any
 
 import attrs
 import torch
@@ -19,6 +20,7 @@ from thalweg.encoding.texts import text_encoder, text_header
 from thalweg.errors import ConfigError, DataError
 from thalweg.facts import Facts
 from thalweg.plugins import build_component
+from thalweg.plugins.recording import with_files
 from thalweg.protocols import Autoencoder, Source, Teacher, TextEncoder
 from thalweg.storage import Location, redacted
 from thalweg.storage.places import check_target
@@ -93,7 +95,8 @@ def prepare(job: EncodingJob, device: str, header: ShardHeader | None = None) ->
     source = source_of(job.source, storage_options=job.storage_options, **job.source_options)
     if not len(source):
         raise DataError(f"{redacted(job.source)} holds no images; give a source that does")
-    autoencoder: Autoencoder = build_component(component("autoencoder", dict(job.autoencoder)))
+    stated = component("autoencoder", dict(job.autoencoder))
+    autoencoder: Autoencoder = build_component(stated)
     place = torch.device(device)
     if isinstance(autoencoder, nn.Module):
         autoencoder.to(place)
@@ -101,7 +104,8 @@ def prepare(job: EncodingJob, device: str, header: ShardHeader | None = None) ->
     grid = _grid(job, shape)
     teachers, encoder = _teachers(job, shape, grid, place), text_encoder(job, source, place)
     if header is None:
-        header = _header(job, source, autoencoder, shape)
+        identity = with_files(autoencoder.identity, autoencoder, stated)
+        header = _header(job, source, autoencoder, shape, identity)
         text = None if encoder is None else text_header(encoder, source)
         header = attrs.evolve(header, teachers=_described(teachers, grid), text=text)
     if len(source) != header.count:
@@ -139,7 +143,11 @@ def _shape(job: EncodingJob, autoencoder: Autoencoder, source: Source) -> tuple[
 
 
 def _header(
-    job: EncodingJob, source: Source, autoencoder: Autoencoder, shape: tuple[int, int, int]
+    job: EncodingJob,
+    source: Source,
+    autoencoder: Autoencoder,
+    shape: tuple[int, int, int],
+    identity: Mapping[str, Any],
 ) -> ShardHeader:
     # As bytes pixels are exact, and a quarter of what float32 takes.
     pixels = isinstance(autoencoder, Identity)
@@ -148,7 +156,7 @@ def _header(
         count=len(source),
         shape=shape,
         dtype="uint8" if pixels else job.dtype,
-        autoencoder=autoencoder.identity,
+        autoencoder=identity,
         scale=autoencoder.scale,
         classes=source.classes,
         class_names=source.class_names,

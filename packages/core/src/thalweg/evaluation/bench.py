@@ -103,7 +103,7 @@ class Bench:
             },
             "judges": {
                 judge.name: {
-                    "extractor": dict(judge.extractor.identity),
+                    "extractor": judge.identity,
                     "metrics": {
                         name: dump_component("metric", one)
                         for name, one in self.config.judges[judge.name].metrics.items()
@@ -195,7 +195,7 @@ class Bench:
     def _entry(self, side: Side, key: str) -> Entry:
         name, _, statistic = key.partition("/")
         judge = next(one for one in self.judges if one.name == name)
-        return Entry(side.identity, len(side.images), judge.extractor.identity, statistic)
+        return Entry(side.identity, len(side.images), judge.identity, statistic)
 
     def _asked(self, keys: Sequence[str]) -> list[Judge]:
         return [judge for judge in self.judges if any(key.startswith(f"{judge.name}/") for key in keys)]

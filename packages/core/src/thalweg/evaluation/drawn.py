@@ -26,6 +26,7 @@ from thalweg.evaluation.surroundings import check_room, check_writable
 from thalweg.evaluation.tasks import DrawTask, resolved, to_plain
 from thalweg.evaluation.workplace import claimed, digest, sweep
 from thalweg.integers import INDEX, PROCESSES, Integers
+from thalweg.plugins.recording import with_files
 from thalweg.storage import redacted
 from thalweg.storage.places import local_path, plain_place
 
@@ -114,13 +115,14 @@ def draw(
         decoder = network.decoder(place)
         decoded = decoder(torch.zeros(1, *source.facts.shape))  # whether it can, before hours of drawing
         sampling["autoencoder"] = decoder.autoencoder
-    drawn = {
+    stated_of = {
         "model": redacted(str(model)),
         "checkpoint": saved.sha256,
         "sampling": {**sampling, "count": config.count},
         "start": first,
         "precision": sampling["precision"],
     }
+    drawn = with_files(stated_of, source.network)
     wanted = digest({**drawn, "form": target.form})
     folder = out.with_name(f"{out.name}.unfinished-{wanted[:8]}")
     origins = {"origins": dict(request.origins)}

@@ -16,6 +16,7 @@ from thalweg.errors import ConfigError
 from thalweg.objects import object_name
 from thalweg.tensor_files import FILED, tensors_sha256
 
+_HOOKS = ("_forward_pre_hooks", "_forward_hooks")
 _PLAIN = (bool, int, float, str, type(None))
 
 
@@ -46,6 +47,7 @@ def code_of(part: Any) -> str:
         if kind not in sources:
             sources[kind] = _source(kind)
         stated = sorted((key, repr(value)) for key, value in _fields(one) if _is_stated(key, value))
+        stated += sorted((key, _source(value)) for key, value in _functions(one))
         digest.update(repr((name, object_name(one), sources[kind], stated)).encode(errors="replace"))
     return digest.hexdigest()
 
@@ -86,6 +88,13 @@ def _source(kind: Any) -> str:
     except (OSError, TypeError):  # typed at a prompt, or not written in Python
         code = getattr(kind, "__code__", None)
         return "" if code is None else repr((code.co_code, code.co_names))
+
+
+def _functions(part: Any) -> Iterator[tuple[str, Any]]:
+    """Functions that an object has of its own: hooks, and a ``forward`` put in place of its class's."""
+    yield from ((key, value) for key, value in _fields(part) if inspect.isroutine(value))
+    for key in _HOOKS if isinstance(part, nn.Module) else ():
+        yield from ((key, hook) for hook in getattr(part, key, {}).values() if inspect.isroutine(hook))
 
 
 def _is_stated(key: str, value: Any) -> bool:

@@ -10,11 +10,18 @@ from torch import nn
 from thalweg.arguments import described
 from thalweg.config import plain
 from thalweg.errors import ConfigError, DataError
-from thalweg.evaluation.fingerprints import check_filed, code_of, modules_of, tensors_of
+from thalweg.evaluation.fingerprints import (
+    check_filed,
+    code_of,
+    modules_of,
+    state_of,
+    tensors_of,
+)
 from thalweg.evaluation.own import Own
 from thalweg.facts import Facts
+from thalweg.interpolant import Interpolant
 from thalweg.network_field import VelocityNetwork
-from thalweg.objects import object_name
+from thalweg.objects import OBJECT, object_name
 from thalweg.tensor_files import tensors_sha256
 
 
@@ -24,10 +31,10 @@ class HeldNetwork:
 
     Attributes:
         network: the network.
-        sha256: of its tensors: the digest that :func:`thalweg.saved_network.save` states of them.
-        identity: what it is, in plain values: that digest, its class and composition, and the SHA-256 of its
-            ``code``, which is the source of its modules' classes as far as it can be read, with their plain
-            attributes. An evaluation that was interrupted goes on with the same network only.
+        sha256: of its tensors: the digest that :func:`thalweg.save` states of them.
+        identity: what it is, in plain values: that digest, its class, composition and path, and the SHA-256
+            of its ``code``, which is the source of its modules' classes as far as it can be read, with their
+            plain attributes. An evaluation that was interrupted goes on with the same network only.
         step: None, since nobody wrote it down.
         data: None, since it belongs to no run.
     """
@@ -75,6 +82,16 @@ def held(network: VelocityNetwork) -> HeldNetwork:
         "step": None,
         "class": object_name(network),
         "composition": plain(dict(composition)) if isinstance(composition, Mapping) else None,
+        **_path_of(network),
         "code": code_of(network),
     }
     return HeldNetwork(network, digest, identity)
+
+
+def _path_of(network: VelocityNetwork) -> dict[str, Any]:
+    """The path that its score is taken from, which may be another than its composition names."""
+    path = getattr(network, "interpolant", None)
+    if not isinstance(path, Interpolant):
+        return {}
+    made = {OBJECT: str(path), "state": state_of(path.schedule)}
+    return {"interpolant": path.name or made}

@@ -16,6 +16,7 @@ from thalweg.evaluation.parts import Makers, Statistics
 from thalweg.evaluation.settings import EvaluationConfig, JudgeConfig
 from thalweg.facts import Facts
 from thalweg.plugins import build_component
+from thalweg.plugins.recording import with_files
 from thalweg.protocols import Extractor, Metric, Statistic
 from thalweg.suggestions import one_line
 from thalweg.types import Features
@@ -45,11 +46,19 @@ class Judge:
         name: as the settings call it.
         extractor: sees the features.
         metrics: read them.
+        configs: that all of them were built from.
     """
 
     name: str
     extractor: Extractor
     metrics: Mapping[str, Metric]
+    configs: Sequence[Any] = ()
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What its extractor is, and the plugin files that it or a metric is from."""
+        parts = (self.extractor, *self.metrics.values(), *self.configs)
+        return with_files(dict(self.extractor.identity), *parts)
 
     def makers(self, count: int, *, reference: bool) -> Makers:
         """The statistics that its metrics need of one side, shared by key."""
@@ -166,7 +175,7 @@ def _judge(
         _fit(extractor, kind, teaching)
     if isinstance(extractor, torch.nn.Module):
         extractor.to(device)
-    return Judge(name, extractor, metrics)
+    return Judge(name, extractor, metrics, (config.extractor, *config.metrics.values()))
 
 
 def _fit(extractor: Any, kind: str, teaching: Callable[[], Images] | None) -> None:

@@ -50,7 +50,8 @@ class SampleSource:
         device: where the network runs.
 
     Attributes:
-        facts: the network's shape and classes.
+        network: as given.
+        facts: its shape and classes.
         drawing: how samples are drawn, in plain values; the precision is the one that is used.
 
     Raises:
@@ -67,7 +68,7 @@ class SampleSource:
         captions: Captions | None = None,
         device: torch.device | str | None = None,
     ) -> None:
-        self.facts = network.facts
+        self.network, self.facts = network, network.facts
         if self.facts.text is not None and captions is None:
             raise ConfigError("the network reads captions, and there are none to draw for; give some")
         self._captions = captions
@@ -87,12 +88,12 @@ class SampleSource:
             compile="auto",
             **self._options,
         )
-        self._network, self._rule, self._seed = network, drawing.labels, drawing.seed
+        self._rule, self._seed = drawing.labels, drawing.seed
         stated = {name: value for name, value in dump(drawing).items() if name not in CAPTIONING}
         self.drawing: Mapping[str, Any] = {
             **stated,
-            "sampler": recorded(stated["sampler"], self._drawer.sampler),
-            "guidance": recorded_guidances(stated["guidance"], self._drawer.guidances),
+            "sampler": recorded(stated["sampler"], self._drawer.sampler, drawing.sampler),
+            "guidance": recorded_guidances(stated["guidance"], self._drawer.guidances, drawing.guidance),
             "precision": self._drawer.precision,
             "classes": named,
             "captions": "none" if captions is None else captions.described,
@@ -120,7 +121,7 @@ class SampleSource:
         """
         # Uncompiled: a batch of one must not decide what is compiled for those to come.
         drawer = Drawer(
-            self._network,
+            self.network,
             count=1,
             sampler=_velocity_at_noise,
             guidance=self._drawer.guidances,

@@ -102,7 +102,7 @@ class ReferenceFile:
         named = [at for at, entry in enumerate(self._entries) if entry["statistic"] == name]
         if not named:
             raise DataError(f"{self._path} has no statistic '{name}'; make it anew with the same metrics")
-        wanted = json.loads(json.dumps(dict(judge.extractor.identity), default=dict))
+        wanted = json.loads(json.dumps(judge.identity, default=dict))
         for at in named:
             if self._entries[at]["extractor"] == wanted:
                 self._fill(at, statistic)

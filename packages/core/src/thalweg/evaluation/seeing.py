@@ -98,7 +98,7 @@ def kept_in(work: Path, side: Side, judges: Sequence[Judge], keys: Sequence[str]
         "side": side.what,
         "images": side.identity,
         "count": len(side.images),
-        "judges": {judge.name: dict(judge.extractor.identity) for judge in judges},
+        "judges": {judge.name: judge.identity for judge in judges},
         "keys": sorted(keys),
     }
     refuse_links(work, "unfinished")
@@ -107,7 +107,7 @@ def kept_in(work: Path, side: Side, judges: Sequence[Judge], keys: Sequence[str]
 
 def _content(side: Side, judges: Sequence[Judge], keys: Iterable[str]) -> Content:
     images = {"side": side.what, "images": side.identity, "count": len(side.images)}
-    identities = {judge.name: judge.extractor.identity for judge in judges}
+    identities = {judge.name: judge.identity for judge in judges}
     return Content.of(images, {key: dict(identities.get(key.partition("/")[0], {})) for key in keys})
 
 

@@ -21,6 +21,7 @@ from thalweg.evaluation.npz import NpzImages
 from thalweg.evaluation.settings import DrawingConfig
 from thalweg.network_field import VelocityNetwork
 from thalweg.plugins import build_component
+from thalweg.plugins.recording import with_files
 from thalweg.saved_network import load
 from thalweg.storage.places import is_url, plain_place
 
@@ -94,7 +95,8 @@ class DrawnSet:
         self, network: VelocityNetwork, identity: Mapping[str, Any], device: torch.device | str
     ) -> NetworkImages:
         """Its samples as images."""
-        return NetworkImages(self.source_of(network, device), self.count, self.decoder(device), identity)
+        source, decoder = self.source_of(network, device), self.decoder(device)
+        return NetworkImages(source, self.count, decoder, with_files(identity, network))
 
 
 @attrs.frozen(kw_only=True)

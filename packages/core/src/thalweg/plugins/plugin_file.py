@@ -61,8 +61,9 @@ def read_file(path: Path) -> tuple[PluginFile, bytes]:
     try:
         content = read_bytes(path, _LARGEST)
     except OSError as error:
+        cure = "name one that is there" if isinstance(error, FileNotFoundError) else "name a file of Python"
         raise ConfigError(
-            f"the plugin file {path} cannot be read: {error.strerror or error}; name one that is there"
+            f"the plugin file {path} cannot be read: {error.strerror or error}; {cure}"
         ) from error
     module = _PREFIX + "".join(one if one.isalnum() else "_" for one in path.stem)
     return PluginFile(path.resolve(), hashlib.sha256(content).hexdigest(), module), content
@@ -88,7 +89,10 @@ def import_file(file: PluginFile, content: bytes) -> ModuleType:
     # Whatever it is, SystemExit too: a file that ends the process is as broken as any.
     except BaseException as error:
         forget(file)
-        raise NotLoadedError(f"cannot be imported: {one_line(error)}{_line_of(error, file)}") from error
+        reason = f"cannot be imported: {one_line(error)}{_line_of(error, file)}"
+        if isinstance(error, ModuleNotFoundError) and _is_neighbour(error.name, file):
+            reason += f"; a plugin file stands alone, so put what it needs of {error.name}.py into it"
+        raise NotLoadedError(reason) from error
     return module
 
 
@@ -102,10 +106,14 @@ def refused(file: PluginFile, reason: Any) -> PluginError:
     return PluginError(f"the plugin file {file.path} {reason}")
 
 
+def _is_neighbour(module: str | None, file: PluginFile) -> bool:
+    return bool(module) and (file.path.parent / f"{module}.py").is_file()
+
+
 def _line_of(error: BaseException, file: PluginFile) -> str:
     """In which line of the file it was, if in any."""
     if isinstance(error, SyntaxError):
-        return f" (line {error.lineno})"
+        return ""  # which says it itself
     line, trace = None, error.__traceback__
     while trace is not None:
         if trace.tb_frame.f_code.co_filename == str(file.path):

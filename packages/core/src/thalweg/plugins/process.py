@@ -45,6 +45,7 @@ class _Process:
     files: ClassVar[dict[Path, _Loaded]] = {}
     known: ClassVar[dict[Path, _Loaded]] = {}
     collecting: list[Registration] | None = None
+    entered: ClassVar[list[Path]] = []
     inherited = False
 
 
@@ -150,6 +151,11 @@ def use_file(path: Path | str) -> ModuleType:
     """
     if not isinstance(path, str | os.PathLike):
         raise ConfigError(f"use_file takes the path of a file of Python, got {type(path).__name__}")
+    if "://" in str(path):
+        # It may hold credentials, which paths do not.
+        from thalweg.storage.places import local_path
+
+        path = local_path(path, "the plugin file", "read what it does, and keep a copy here")
     return _use(Path(path), None)
 
 
@@ -191,6 +197,8 @@ def _use(path: Path, expected: str | None) -> ModuleType:
                 f"the plugin file {file.path} has the name of another one that is loaded, {other.file.path}; "
                 "rename one of them: they are recorded by their names"
             )
+    if file.path in _Process.entered:
+        raise ConfigError(f"the plugin file {file.path} is being loaded, and asks to be; take that call out")
     there = registry()
     if file.path in _Process.files:  # this process was told of it
         return _Process.files[file.path].module
@@ -205,6 +213,7 @@ def _use(path: Path, expected: str | None) -> ModuleType:
 
 def _load_file(file: PluginFile, content: bytes, there: Registry) -> _Loaded:
     before, _Process.collecting = _Process.collecting, []
+    _Process.entered.append(file.path)
     try:
         module = import_file(file, content)
         plugin, by_hook = Reader().read(file.offer, module, needed=False)
@@ -227,6 +236,7 @@ def _load_file(file: PluginFile, content: bytes, there: Registry) -> _Loaded:
         raise
     finally:
         _Process.collecting = before
+        _Process.entered.remove(file.path)
     return _Loaded(file, module, plugin, tuple({(one.kind, one.name): one for one in found}.values()))
 
 

@@ -46,6 +46,17 @@ def files_of(*things: Any) -> dict[str, dict[str, Any]]:
     return used
 
 
+def digests_of(*things: Any) -> dict[str, str]:
+    """The SHA-256 of each file whose components are used, by its name; arguments as of :func:`files_of`."""
+    return {name: str(file["sha256"]) for name, file in files_of(*things).items()}
+
+
+def with_files(identity: Mapping[str, Any], *things: Any) -> dict[str, Any]:
+    """What tells something apart, with the plugin files that it is made by: edited, they make another one."""
+    files = digests_of(*things)
+    return {**identity, **({FILES_KEY: files} if files else {})}
+
+
 def check_files(recorded: Any, where: str) -> None:
     """Make sure that the files that something was made with are loaded; another one of the name is warned of.
 
@@ -87,14 +98,20 @@ def changed(before: Any, now: Recorded) -> str:
 
 
 def continued(before: Any, now: Recorded) -> dict[str, dict[str, Any]]:
-    """The record of a run that goes on: each file with the SHA-256s that it had before."""
+    """The record of a run that goes on: each file with the SHA-256s that it had before.
+
+    A file that is used no longer hands its own on to those that bring components of it.
+    """
     old = dict(_read(before))
     found = {}
     for name, file in now.items():
-        former = list(old[name].get("former", [])) if name in old else []
-        if name in old and old[name]["sha256"] != file["sha256"]:
-            former.append(old[name]["sha256"])
-        found[name] = {**file, "former": former} if former else dict(file)
+        parts = set(file["components"])
+        gone = [one for one, had in old.items() if one not in now and parts & set(had["components"])]
+        former: dict[str, None] = {}
+        for one in [*gone, *([name] if name in old else [])]:
+            former |= dict.fromkeys([*old[one].get("former", []), old[one]["sha256"]])
+        former.pop(str(file["sha256"]), None)
+        found[name] = {**file, "former": list(former)} if former else dict(file)
     return found
 
 

@@ -8,7 +8,7 @@ import attrs
 import torch
 
 from thalweg.branches import count_of, ends_of
-from thalweg.composition import compose, composition_of, recorded_interpolant, seeded
+from thalweg.composition import compose, composition_of, interpolant_of, recorded_interpolant, seeded
 from thalweg.config import RunConfig, TrainingConfig, components
 from thalweg.errors import ConfigError, DataError, PluginError
 from thalweg.network import FlowNetwork
@@ -77,6 +77,7 @@ def build(
         )
     if network is None:
         network = compose(**composition_of(config), facts=dataset.facts, seed=config.seed)
+    _check_trainable(network)
     # What this run makes of the network, whatever it knew before.
     facts = attrs.evolve(network.facts, condition_dropout=config.training.condition_dropout > 0)
     if (facts.shape, facts.classes) != (dataset.facts.shape, dataset.facts.classes):
@@ -105,6 +106,25 @@ def build(
         schedule=build_component(config.training.schedule, facts),
         average=checked_average(build_component(config.training.average, facts)),
     )
+
+
+def _check_trainable(network: FlowNetwork) -> None:
+    """A network that is given has weights, and some of them are trained.
+
+    Raises:
+        ConfigError: if it has not, or none are.
+    """
+    parameters = dict(network.named_parameters())
+    for name, parameter in parameters.items():
+        if parameter.is_meta:
+            raise ConfigError(
+                f"the network given has no weights on this machine ('{name}' is on the device meta); "
+                "build it on another device, or load it"
+            )
+    if not any(parameter.requires_grad for parameter in parameters.values()):
+        raise ConfigError(
+            "no parameter of the network given requires a gradient, so nothing would be trained; let some do"
+        )
 
 
 def checked_average(average: Average) -> Average:
@@ -142,6 +162,12 @@ def _check_stated(config: RunConfig, network: FlowNetwork) -> None:
                 f"the network given has {name} {there!r} and the configuration states {shown!r}; make both "
                 "the same"
             )
+    # Paths of one class may have been made with other numbers, which nothing records.
+    if not interpolant_of(config.interpolant, network.facts).agrees(network.interpolant):
+        raise ConfigError(
+            f"the network given is on another path of {network.interpolant} than the configuration states; "
+            "make both the same"
+        )
 
 
 def check_images(objectives: Mapping[str, Objective], dataset: Dataset) -> None:

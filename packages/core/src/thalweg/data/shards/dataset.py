@@ -22,6 +22,7 @@ from thalweg.data.shards.store import Arrays, ShardStore
 from thalweg.errors import ConfigError, DataError
 from thalweg.facts import Facts, StoredFeatures, check_latent
 from thalweg.plugins import build_component
+from thalweg.plugins.recording import FILES_KEY
 from thalweg.protocols import Autoencoder
 from thalweg.storage import Cache, Location, default_cache
 
@@ -296,8 +297,10 @@ def _check_features(expected: Facts, there: Facts, location: Location) -> None:
 
 
 def _lasting(identity: Mapping[str, Any]) -> dict[str, Any]:
-    # In which precision it encoded is of no account to decoding, and how it rounds of none to encoding.
-    return {key: value for key, value in identity.items() if key not in ("precision", "rounding")}
+    # In which precision it encoded is of no account to decoding, and how it rounds of none to encoding; a
+    # file of code that was edited since may still decode.
+    passing = ("precision", "rounding", FILES_KEY)
+    return {key: value for key, value in identity.items() if key not in passing}
 
 
 def _shown(facts: Facts) -> str:
