@@ -55,6 +55,45 @@ def test_a_direction_that_is_zero_has_no_derivative():
     assert not any(one.any() for one in found.velocities)
 
 
+def test_the_derivative_is_one_of_float32_in_mixed_precision_too():
+    network, (x, times, d_x, d_times) = composed(), question()
+    expected = Again(network).jvp(x, times, CONDITION, d_x, d_times)
+    with torch.autocast("cpu", torch.bfloat16):
+        again = Again(network, lambda: torch.autocast("cpu", torch.bfloat16))
+        # A direction may be what the network predicted in bfloat16.
+        found = again.jvp(x, times, CONDITION, d_x.bfloat16().requires_grad_(), d_times.bfloat16())
+    for one, other in zip(found.velocities, expected.velocities, strict=True):
+        assert one.dtype == torch.float32
+        assert not one.requires_grad
+        assert (one - other).norm() < 1e-2 * other.norm()
+
+
+def test_compiled_code_loses_no_derivative():
+    network, (x, times, d_x, d_times) = composed(), question()
+    expected = Again(network).jvp(x, times, CONDITION, d_x, d_times)
+    network.compile_regions()
+    again = Again(network)
+    again(x, times, CONDITION).velocities[-1].sum().backward()
+    for _ in range(2):
+        found = again.jvp(x, times, CONDITION, d_x, d_times)
+        for one, other in zip(found.velocities, expected.velocities, strict=True):
+            assert other.any()
+            torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"d_x": torch.ones(4, 8, 8)}, r"d_x has shape \(4, 8, 8\); .* \(3, 4, 8, 8\)"),
+        ({"d_times": torch.ones(3)}, r"d_times has shape \(3,\); .* \(2, 3\)"),
+    ],
+)
+def test_a_direction_of_another_shape_is_refused(wrong, said):
+    x, times, d_x, d_times = question()
+    with pytest.raises(thalweg.DataError, match=said):
+        Again(composed()).jvp(x, times, CONDITION, **{"d_x": d_x, "d_times": d_times, **wrong})
+
+
 def test_asked_again_it_gives_gradients_and_frozen_it_gives_none():
     network = composed()
     again, (x, times, _, _) = Again(network), question()
