@@ -1,11 +1,16 @@
 """Objectives ask the network again: with gradients, without, and for its derivative along a direction."""
 
 import copy
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
 
 import thalweg
+from thalweg import machine
 from thalweg.facts import Facts
 from thalweg.interpolant import Interpolant
 from thalweg.network import FlowNetwork
@@ -68,17 +73,32 @@ def test_the_derivative_is_one_of_float32_in_mixed_precision_too():
         assert (one - other).norm() < 1e-2 * other.norm()
 
 
-def test_compiled_code_loses_no_derivative():
-    network, (x, times, d_x, d_times) = composed(), question()
-    expected = Again(network).jvp(x, times, CONDITION, d_x, d_times)
-    network.compile_regions()
-    again = Again(network)
+COMPILED = """
+import torch, thalweg
+from test_again import CONDITION, composed, question
+from thalweg.training.again import Again
+network, (x, times, d_x, d_times) = composed(), question()
+expected = Again(network).jvp(x, times, CONDITION, d_x, d_times)
+network.compile_regions()
+again = Again(network)
+for _ in range(2):
     again(x, times, CONDITION).velocities[-1].sum().backward()
-    for _ in range(2):
-        found = again.jvp(x, times, CONDITION, d_x, d_times)
-        for one, other in zip(found.velocities, expected.velocities, strict=True):
-            assert other.any()
-            torch.testing.assert_close(one, other)
+    found = again.jvp(x, times, CONDITION, d_x, d_times)
+    for one, other in zip(found.velocities, expected.velocities, strict=True):
+        assert other.any()
+        torch.testing.assert_close(one, other)
+from torch._dynamo.utils import counters
+assert counters["stats"]["unique_graphs"] > 0
+"""
+
+
+@pytest.mark.skipif(machine.compiler() is None, reason="torch.compile needs a C++ compiler, and none is here")
+def test_compiled_code_loses_no_derivative():
+    # In a process of its own, without the checks of types, which nothing compiles.
+    paths = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
+    done = subprocess.run([sys.executable, "-c", COMPILED], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(
