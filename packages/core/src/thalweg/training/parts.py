@@ -24,6 +24,7 @@ from thalweg.protocols import (
     Sampler,
 )
 from thalweg.training.losses import Frames
+from thalweg.training.terms import check_terms
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -90,6 +91,7 @@ def build(
     known = attrs.evolve(facts, features=dataset.facts.features)
     with seeded(config.seed, torch.device("cpu")):
         built = {name: build_component(one, known) for name, one in stated.items()}
+    check_terms(built, config.training.steps)
     check_images(built, dataset)
     sampling = config.sampling
     guidance = tuple(build_component(one, facts) for one in sampling.guidance)
