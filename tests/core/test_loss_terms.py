@@ -104,7 +104,9 @@ def test_attributes_of_other_types_are_refused(attributes: dict[str, Any], said:
 
 def test_nothing_to_train_for_is_refused() -> None:
     with pytest.raises(ConfigError, match="there are no objectives"):
-        losses()
+        build(tiny(), objectives={})
+    with pytest.raises(ConfigError, match="no objective is left at step 0"):
+        value(Mine(fine, stop_after=0))
 
 
 def test_a_run_that_outlives_its_objectives_is_refused_before_it_begins(tmp_path: Any) -> None:

@@ -6,7 +6,7 @@ import attrs
 import torch
 from torch import Tensor, nn
 
-from thalweg.errors import PluginError
+from thalweg.errors import ConfigError, PluginError
 from thalweg.network import FlowNetwork
 from thalweg.planning import draw_plan
 from thalweg.protocols import Objective, Planner, Split
@@ -32,7 +32,7 @@ class Losses(nn.Module):
         steps: of the whole run, which objectives may follow.
 
     Raises:
-        ConfigError: if there is no objective, or one has the name of another number.
+        ConfigError: if an objective has the name of another number; when it is called, if none is left.
         PluginError: if a weight is no number; when it is called, if an objective answers something else than
             it should.
 
@@ -70,6 +70,10 @@ class Losses(nn.Module):
         total; ``<objective>/<part>`` what it reports beside it.
         """
         taken = {name: one for name, one in self.named.items() if not _stopped(one, step)}
+        if not taken:
+            raise ConfigError(
+                f"no objective is left at step {step}, so there is no loss; name one that goes on"
+            )
         hidden = {depth for one in taken.values() for depth in getattr(one, "hidden", ())}
         prediction = self.network(plan.x_t, plan.times, batch.condition, hidden=tuple(sorted(hidden)))
         again = Again(self.network, _precision(plan.x_t.device.type))

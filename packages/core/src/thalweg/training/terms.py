@@ -28,7 +28,7 @@ def check_terms(objectives: Mapping[str, Objective], steps: int | None = None) -
         ConfigError: if not.
         PluginError: if a weight is no number, or hidden states are asked for otherwise than by depths.
     """
-    if not objectives:
+    if not objectives and steps is not None:
         raise ConfigError("there are no objectives, so nothing can be trained; name one, such as velocity")
     for name, objective in objectives.items():
         if name in _TAKEN or not _NAME.fullmatch(name):
