@@ -34,7 +34,7 @@ from thalweg.objects import OBJECT, is_object
 from thalweg.plugins import KINDS
 from thalweg.plugins.recording import FILES_KEY, check_files, files_of
 from thalweg.saved_averages import beside, check_average, group_of
-from thalweg.stated import compare_parts
+from thalweg.stated import check_placed, compare_parts
 from thalweg.storage import redacted
 from thalweg.storage.places import check_folder, is_url, local_path
 from thalweg.suggestions import one_line
@@ -66,6 +66,9 @@ def save(
     """
     check_instance("network", network, FlowNetwork, "a network, as thalweg.compose returns it")
     tensors = network.state_dict() if state_dict is None else state_dict
+    check_placed(tensors)
+    if taken := sorted(more.keys() & {"format", "composition", "facts", "sha256", "digest", FILES_KEY}):
+        raise ConfigError(f"'{taken[0]}' is what save itself writes down; call yours otherwise")
     path = local_path(path, "the network's folder")
     check_place(path)
     fresh = path.with_name(f".{path.name}.partial")
@@ -220,6 +223,7 @@ def _check_given(
     Raises:
         DataError: if it is another; it is as it was.
     """
+    check_placed(network.state_dict())
     compare_shapes(network, shapes, str(origin), "the network given")
     try:
         facts, composition = _facts(description["facts"]), dict(description["composition"])
