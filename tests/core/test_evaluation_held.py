@@ -69,7 +69,7 @@ def test_a_passport_says_what_network_it_was(run, network, tmp_path):
     assert subject["origin"] == "in memory"
     assert subject["class"] == "thalweg.network:FlowNetwork"
     assert subject["composition"]["backbone"]["type"] == "dit"
-    save(tmp_path / "saved", network.state_dict(), network.composition, network.facts)
+    save(tmp_path / "saved", network)
     saved = judged(tmp_path / "saved", tmp_path / "work").subject
     assert subject["checkpoint"] == saved["checkpoint"]
     assert subject["evaluations"] == saved["evaluations"] == 2.0
