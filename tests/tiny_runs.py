@@ -59,3 +59,12 @@ def tensor_files(run_dir: Path) -> dict[str, bytes]:
     newest = sorted((run_dir / "checkpoints").iterdir())[-1]
     files = [*newest.glob("*.safetensors"), *(run_dir / "model").glob("*.safetensors")]
     return {f"{path.parent.name}/{path.name}": path.read_bytes() for path in files}
+
+
+def weights_differ(one: Path, two: Path) -> float:
+    """The largest difference between the averaged weights of two runs."""
+    from safetensors.torch import load_file
+
+    first, second = (load_file(run / "model" / "model.safetensors") for run in (one, two))
+    assert first.keys() == second.keys()
+    return max(float((tensor - second[name]).abs().max()) for name, tensor in first.items())

@@ -1,11 +1,16 @@
 """Objectives ask the network again: with gradients, without, and for its derivative along a direction."""
 
 import copy
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
 
 import thalweg
+from thalweg import machine
 from thalweg.facts import Facts
 from thalweg.interpolant import Interpolant
 from thalweg.network import FlowNetwork
@@ -53,6 +58,60 @@ def test_a_direction_that_is_zero_has_no_derivative():
     x, times, d_x, d_times = question()
     found = Again(composed()).jvp(x, times, CONDITION, 0 * d_x, 0 * d_times)
     assert not any(one.any() for one in found.velocities)
+
+
+def test_the_derivative_is_one_of_float32_in_mixed_precision_too():
+    network, (x, times, d_x, d_times) = composed(), question()
+    expected = Again(network).jvp(x, times, CONDITION, d_x, d_times)
+    with torch.autocast("cpu", torch.bfloat16):
+        again = Again(network, lambda: torch.autocast("cpu", torch.bfloat16))
+        # A direction may be what the network predicted in bfloat16.
+        found = again.jvp(x, times, CONDITION, d_x.bfloat16().requires_grad_(), d_times.bfloat16())
+    for one, other in zip(found.velocities, expected.velocities, strict=True):
+        assert one.dtype == torch.float32
+        assert not one.requires_grad
+        assert (one - other).norm() < 1e-2 * other.norm()
+
+
+COMPILED = """
+import torch, thalweg
+from test_again import CONDITION, composed, question
+from thalweg.training.again import Again
+network, (x, times, d_x, d_times) = composed(), question()
+expected = Again(network).jvp(x, times, CONDITION, d_x, d_times)
+network.compile_regions()
+again = Again(network)
+for _ in range(2):
+    again(x, times, CONDITION).velocities[-1].sum().backward()
+    found = again.jvp(x, times, CONDITION, d_x, d_times)
+    for one, other in zip(found.velocities, expected.velocities, strict=True):
+        assert other.any()
+        torch.testing.assert_close(one, other)
+from torch._dynamo.utils import counters
+assert counters["stats"]["unique_graphs"] > 0
+"""
+
+
+@pytest.mark.skipif(machine.compiler() is None, reason="torch.compile needs a C++ compiler, and none is here")
+def test_compiled_code_loses_no_derivative():
+    # In a process of its own, without the checks of types, which nothing compiles.
+    paths = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
+    done = subprocess.run([sys.executable, "-c", COMPILED], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"d_x": torch.ones(4, 8, 8)}, r"d_x has shape \(4, 8, 8\); .* \(3, 4, 8, 8\)"),
+        ({"d_times": torch.ones(3)}, r"d_times has shape \(3,\); .* \(2, 3\)"),
+    ],
+)
+def test_a_direction_of_another_shape_is_refused(wrong, said):
+    x, times, d_x, d_times = question()
+    with pytest.raises(thalweg.DataError, match=said):
+        Again(composed()).jvp(x, times, CONDITION, **{"d_x": d_x, "d_times": d_times, **wrong})
 
 
 def test_asked_again_it_gives_gradients_and_frozen_it_gives_none():

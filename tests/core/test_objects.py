@@ -325,6 +325,27 @@ def test_a_network_that_nothing_can_train_is_refused_by_the_trainer(tmp_path: Pa
             Trainer(plain_recipe(), tmp_path / "run", network=network, accelerator="cpu", quiet=True)
 
 
+def test_a_network_without_weights_is_neither_saved_nor_filled(tmp_path: Path) -> None:
+    nowhere = thalweg.FlowNetwork(dit().to("meta"), Gate().to("meta"), [1, 2], facts=FACTS)
+    thalweg.save(tmp_path / "net", by_hand())
+    with pytest.raises(ConfigError, match="has no weights on this machine"):
+        thalweg.load(tmp_path / "net", network=nowhere)
+    with pytest.raises(ConfigError, match="has no weights on this machine"):
+        thalweg.save(tmp_path / "other", nowhere)
+    assert not (tmp_path / "other").exists()
+
+
+def test_what_is_saved_beside_a_network_takes_the_place_of_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="'composition' is what save itself writes down; call yours"):
+        thalweg.save(tmp_path / "net", by_hand(), step=3, composition={})
+
+
+def test_what_is_no_backbone_or_no_facts_is_told_in_words() -> None:
+    anything: Any = nn.Linear(2, 2)
+    with pytest.raises(ConfigError, match="backbone is a Linear, which has no depth; give what fulfils"):
+        thalweg.FlowNetwork(anything, facts=FACTS)
+
+
 # --- runs --------------------------------------------------------------------------------------------------
 
 

@@ -16,7 +16,7 @@ from thalweg.planners.optimal_transport import OptimalTransport, OptimalTranspor
 from thalweg.planning import draw_plan
 from thalweg.plugins import build_component
 from thalweg.randomness import generator
-from thalweg.types import Batch, Condition
+from thalweg.types import Batch, Condition, Plan
 from tiny_runs import TINY, TRAINING
 
 FACTS = Facts(shape=(2, 4, 4), classes=3, branches=2)
@@ -272,3 +272,38 @@ def test_noise_and_times_are_drawn_as_ever():
         times.append((times[-1] + sign * 0.3 * torch.rand(6, generator=source)).clamp(0, 1))
     assert torch.equal(plan.times, torch.stack(times))
     assert torch.equal(plan.velocity, plan.noise - plan.clean)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"velocity": torch.ones(1, 2)}, r"plan whose velocity has shape \(1, 2\).* clean samples, \(4, 2\)"),
+        ({"x_t": torch.ones(4, 1)}, r"plan whose x_t has shape \(4, 1\)"),
+        ({"noise": torch.ones(2)}, r"plan whose noise has shape \(2,\)"),
+        ({"times": torch.ones(4)}, r"times of shape \(4,\); give a time of each branch and sample"),
+        ({"times": torch.ones(2, 1)}, r"times of shape \(2, 1\).*\(branches, 4\)"),
+    ],
+)
+def test_a_plan_that_would_broadcast_is_refused(changes, said):
+    path = Interpolant.named("linear")
+
+    def planner(batch, noise, generator, interpolant):
+        plan = Plan.at(batch.clean, noise, torch.rand(2, 4, generator=generator), interpolant)
+        # As a stranger makes one, whose types nobody checks.
+        for name, value in changes.items():
+            object.__setattr__(plan, name, value)
+        return plan
+
+    batch = Batch(torch.ones(4, 2), Condition())
+    with pytest.raises(PluginError, match=said):
+        draw_plan(planner, batch, torch.Generator().manual_seed(0), path)
+
+
+def test_a_planner_without_a_plan_is_told():
+    with pytest.raises(PluginError, match=r"returns None; return a thalweg\.Plan"):
+        draw_plan(
+            lambda *_: None,
+            Batch(torch.ones(4, 2), Condition()),
+            torch.Generator(),
+            Interpolant.named("linear"),
+        )

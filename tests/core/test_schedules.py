@@ -133,3 +133,10 @@ def test_a_schedule_of_the_step_alone_lets_a_run_grow(tmp_path: Path) -> None:
     train(tmp_path / "grown", steps=6, schedule=schedule, validate_every=0)
     train(tmp_path / "once", steps=6, schedule=schedule, validate_every=0)
     assert tensor_files(tmp_path / "grown") == tensor_files(tmp_path / "once")
+
+
+def test_a_plain_function_is_a_schedule():
+    def halved(step, total):
+        return 0.5
+
+    assert component("schedule", halved) is halved

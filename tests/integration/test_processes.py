@@ -5,12 +5,11 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from safetensors.torch import load_file
 
 from run_processes import THALWEG, ended, start
 from thalweg.cli.main import main
 from thalweg.vision.efficientnet_lite0 import PACKAGE
-from tiny_runs import lines, recipe
+from tiny_runs import lines, recipe, weights_differ
 
 ALIGNED = [
     "objectives.alignment.teacher={type='efficientnet-lite0', precision='32-true'}",
@@ -18,13 +17,6 @@ ALIGNED = [
     "objectives.alignment.stop_after=3",
 ]
 LITE0 = pytest.mark.skipif(find_spec(PACKAGE) is None, reason=f"{PACKAGE} is not installed")
-
-
-def weights_differ(one: Path, two: Path) -> float:
-    """The largest difference between the averaged weights of two runs."""
-    first, second = (load_file(run / "model" / "model.safetensors") for run in (one, two))
-    assert first.keys() == second.keys()
-    return max(float((tensor - second[name]).abs().max()) for name, tensor in first.items())
 
 
 @pytest.mark.parametrize(

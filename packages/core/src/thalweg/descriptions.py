@@ -18,7 +18,7 @@ from thalweg.fetching import DESCRIPTION, TENSORS, read_description
 from thalweg.network import FlowNetwork
 from thalweg.objects import OBJECT, is_object
 from thalweg.plugins.recording import FILES_KEY, files_of
-from thalweg.stated import compare_parts
+from thalweg.stated import check_placed, compare_parts
 from thalweg.tensor_files import differences
 
 _FORMAT = 3
@@ -117,6 +117,7 @@ def check_given(
     Raises:
         DataError: if it is another; it is as it was.
     """
+    check_placed(network.state_dict())
     compare_shapes(network, shapes, str(origin), "the network given")
     try:
         facts, composition = _facts(description["facts"]), dict(description["composition"])

@@ -17,7 +17,7 @@ from thalweg.branches import Branches, as_heads, ends_of
 from thalweg.errors import ConfigError, PluginError
 from thalweg.facts import Facts
 from thalweg.interpolant import Interpolant
-from thalweg.stated import check_whole, made_of, names_of
+from thalweg.stated import check_parts, check_whole, made_of, names_of
 from thalweg.types import Boundary, Condition, Head, Prediction, Refinement, Stream
 
 _Answer = TypeVar("_Answer")
@@ -60,6 +60,7 @@ class FlowNetwork(nn.Module):
         composition: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
+        check_parts(backbone, facts)
         ends = ends_of(branches, backbone.depth, refined=refiner is not None)
         names = () if refiner is None else names_of(refiner)
         self.facts = attrs.evolve(

@@ -1,7 +1,12 @@
 """From a batch to what the network is asked: the noise, and what a planner makes of it."""
 
-import torch
+from typing import Any
 
+import torch
+from torch import Tensor
+
+from thalweg.arguments import described
+from thalweg.errors import PluginError
 from thalweg.interpolant import Interpolant
 from thalweg.protocols import Planner
 from thalweg.types import Batch, Plan
@@ -18,6 +23,31 @@ def draw_plan(planner: Planner, batch: Batch, generator: torch.Generator, interp
         batch: clean samples, and what they are conditioned on.
         generator: of everything that is drawn.
         interpolant: the path from data to noise.
+
+    Raises:
+        PluginError: if the planner returns no plan, or one of shapes that would broadcast.
     """
     noise = torch.randn(batch.clean.shape, generator=generator).to(batch.clean.device)
-    return planner(batch, noise, generator, interpolant)
+    plan = planner(batch, noise, generator, interpolant)
+    _check(plan, type(planner).__name__)
+    return plan
+
+
+def _check(plan: Any, planner: str) -> None:
+    if not isinstance(plan, Plan):
+        raise PluginError(
+            f"the planner {planner} returns {described(plan)}; return a thalweg.Plan, as Plan.at makes it"
+        )
+    shape = tuple(plan.clean.shape)
+    for name in ("noise", "x_t", "velocity"):
+        found: Tensor = getattr(plan, name)
+        if tuple(found.shape) != shape:
+            raise PluginError(
+                f"the planner {planner} returns a plan whose {name} has shape {tuple(found.shape)}; it must "
+                f"be that of its clean samples, {shape}"
+            )
+    if plan.times.dim() != 2 or plan.times.shape[1] != len(plan.clean):
+        raise PluginError(
+            f"the planner {planner} returns times of shape {tuple(plan.times.shape)}; give a time of each "
+            f"branch and sample, shape (branches, {len(plan.clean)})"
+        )

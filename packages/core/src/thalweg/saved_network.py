@@ -62,6 +62,9 @@ def save(
     """
     check_instance("network", network, FlowNetwork, "a network, as thalweg.compose returns it")
     tensors = network.state_dict() if state_dict is None else state_dict
+    check_placed(tensors)
+    if taken := sorted(more.keys() & {"format", "composition", "facts", "sha256", "digest", FILES_KEY}):
+        raise ConfigError(f"'{taken[0]}' is what save itself writes down; call yours otherwise")
     path = local_path(path, "the network's folder")
     check_place(path)
     fresh = path.with_name(f".{path.name}.partial")

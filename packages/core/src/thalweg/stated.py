@@ -5,10 +5,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from thalweg.arguments import check_instance, described
 from thalweg.errors import ConfigError, DataError, PluginError
+from thalweg.facts import Facts
 from thalweg.interpolant import Interpolant
 from thalweg.objects import OBJECT, is_object, object_name
 
+_OF_BACKBONE = ("depth", "width", "heads", "grid", "embed", "condition", "run", "readout")
 _STATED = ("backbone", "refiner", "branches", "interpolant")
 
 
@@ -51,6 +54,21 @@ def names_of(refiner: Any) -> tuple[str, ...]:
     return tuple(names)
 
 
+def check_parts(backbone: Any, facts: Any) -> None:
+    """A network is made of a backbone and of facts.
+
+    Raises:
+        ConfigError: one of them is something else.
+    """
+    check_instance("facts", facts, Facts, "those of the data, such as thalweg.Facts(shape=(2,))")
+    missing = [name for name in _OF_BACKBONE if not hasattr(backbone, name)]
+    if missing:
+        raise ConfigError(
+            f"backbone is {described(backbone)}, which has no {missing[0]}; give what fulfils "
+            "thalweg.protocols.Backbone"
+        )
+
+
 def check_whole(composition: Mapping[str, Any]) -> None:
     """Make sure that a composition states all that there is to a network.
 
@@ -69,6 +87,20 @@ def made_of(part: Any) -> Any:
     if isinstance(part, Interpolant):
         return part.stated
     return None if part is None else {OBJECT: object_name(part)}
+
+
+def check_placed(tensors: Mapping[str, Any]) -> None:
+    """Weights are on this machine.
+
+    Raises:
+        ConfigError: naming the first that is not.
+    """
+    name = next((name for name, one in tensors.items() if one.is_meta), None)
+    if name is not None:
+        raise ConfigError(
+            f"the network given has no weights on this machine ('{name}' is on the device meta); build it on "
+            "another device, or load it"
+        )
 
 
 def compare_parts(kind: str, then: Any, now: Any, origin: Path) -> None:

@@ -98,14 +98,11 @@ class Optimizer(Protocol):
 
 @runtime_checkable
 class RateSchedule(Protocol):
-    """The learning rate over a run.
+    """The learning rate over a run; a function of a step and their number will do.
 
-    Attributes:
-        of_length: whether it depends on the run's length; ``training.steps`` cannot change then when the run
-            goes on.
+    One that depends on the run's length states ``of_length = True``; ``training.steps`` cannot change then
+    when the run goes on.
     """
-
-    of_length: bool
 
     def __call__(self, step: int, total: int) -> float:
         """What the learning rate of every group is multiplied with, at least 0.

@@ -17,8 +17,6 @@ class ConstantConfig:
 class Constant:
     """See :class:`ConstantConfig`. Fulfils :class:`thalweg.protocols.RateSchedule`."""
 
-    of_length = False
-
     def __call__(self, step: int, total: int) -> float:  # noqa: ARG002
         """1."""
         return 1.0

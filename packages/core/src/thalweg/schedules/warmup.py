@@ -29,8 +29,6 @@ class WarmupConfig:
 class Warmup:
     """See :class:`WarmupConfig`. Fulfils :class:`thalweg.protocols.RateSchedule`."""
 
-    of_length = False
-
     def __init__(self, steps: int) -> None:
         self.steps = steps
 

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from thalweg.errors import DataError
 from thalweg.network import FlowNetwork
 from thalweg.types import Condition, Prediction
 
@@ -60,7 +61,8 @@ class Again:
         """The derivative of the answer along (d_x, d_times), without gradients.
 
         Forward-mode differentiation: one pass that costs about two. Fused attention has no such derivative,
-        and compiled code would lose it, so here attention is computed in full and nothing is compiled.
+        compiled code would lose it, and autocast mixes its types, so here attention is computed in full,
+        nothing is compiled, and all is in the type of the weights, float32, in mixed precision too.
 
         Args:
             x_t: where.
@@ -68,22 +70,33 @@ class Again:
             condition: held fixed.
             d_x: direction in x_t.
             d_times: direction in the times.
+
+        Raises:
+            DataError: if a direction has not the shape of what it is a direction in, or as of
+                :meth:`thalweg.network.FlowNetwork.forward`.
         """
+        for name, direction, of in (("d_x", d_x, x_t), ("d_times", d_times, times)):
+            if direction.shape != of.shape:
+                raise DataError(
+                    f"{name} has shape {tuple(direction.shape)}; a direction has the shape of what it leads "
+                    f"from, {tuple(of.shape)}"
+                )
         with (
+            torch.autocast(x_t.device.type, enabled=False),
             warnings.catch_warnings(),
             sdpa_kernel(SDPBackend.MATH),
             torch.compiler.set_stance("force_eager"),
         ):
             # Of torch's own code, when it prepares for the first time.
             warnings.filterwarnings("ignore", message=".*torch.jit.script.* is deprecated")
-            return self._derived(x_t, times, condition, d_x, d_times)
+            return self._derived(x_t, times, condition, d_x.to(x_t), d_times.to(times))
 
     def _derived(
         self, x_t: Tensor, times: Tensor, condition: Condition | None, d_x: Tensor, d_times: Tensor
     ) -> Prediction:
         with forward_ad.dual_level():
             dual_x, dual_times = forward_ad.make_dual(x_t, d_x), forward_ad.make_dual(times, d_times)
-            prediction = self(dual_x, dual_times, condition)
+            prediction: Prediction = self._network(dual_x, dual_times, condition)
             return Prediction(
                 tuple(map(_tangent, prediction.velocities)),
                 {name: tuple(map(_tangent, found)) for name, found in prediction.readouts.items()},

@@ -6,11 +6,13 @@ import attrs
 import torch
 from torch import Tensor, nn
 
+from thalweg.errors import ConfigError, PluginError
 from thalweg.network import FlowNetwork
 from thalweg.planning import draw_plan
 from thalweg.protocols import Objective, Planner, Split
 from thalweg.randomness import generator
 from thalweg.training.again import Again
+from thalweg.training.terms import check_terms, total_of
 from thalweg.types import AskedNetwork, Batch, Plan, Step
 
 Frames = Callable[[Tensor], Tensor | None]
@@ -29,6 +31,11 @@ class Losses(nn.Module):
         frames: shows the clean samples to objectives that look at images.
         steps: of the whole run, which objectives may follow.
 
+    Raises:
+        ConfigError: if an objective has the name of another number; when it is called, if none is left.
+        PluginError: if a weight is no number; when it is called, if an objective answers something else than
+            it should.
+
     Attributes:
         averaged: asks the network with its averaged weights, for objectives in training; while it is None,
             and in validation, where the network has them, the network itself is asked.
@@ -43,6 +50,7 @@ class Losses(nn.Module):
         steps: int = 1,
     ) -> None:
         super().__init__()
+        check_terms(objectives)
         self.network, self._steps = network, steps
         self.averaged: AskedNetwork | None = None
         self.named, self._frames = dict(objectives), frames
@@ -62,6 +70,10 @@ class Losses(nn.Module):
         total; ``<objective>/<part>`` what it reports beside it.
         """
         taken = {name: one for name, one in self.named.items() if not _stopped(one, step)}
+        if not taken:
+            raise ConfigError(
+                f"no objective is left at step {step}, so there is no loss; name one that goes on"
+            )
         hidden = {depth for one in taken.values() for depth in getattr(one, "hidden", ())}
         prediction = self.network(plan.x_t, plan.times, batch.condition, hidden=tuple(sorted(hidden)))
         again = Again(self.network, _precision(plan.x_t.device.type))
@@ -75,23 +87,34 @@ class Losses(nn.Module):
             losses = []
             for name, objective in taken.items():
                 value = objective(seen)
-                total = value.total.float().mean()
+                total = total_of(name, objective, value, plan.clean)
                 losses.append(objective.weight * total)
                 numbers[name] = total.detach()
                 numbers.update({f"{name}/{part}": number.detach() for part, number in value.parts.items()})
             stopped = [one for name, one in self.objectives.items() if name not in taken]
-            return {"loss": torch.stack(losses).sum() + sum(map(_nothing, stopped)), **numbers}
+            loss = torch.stack(losses).sum() + sum(map(_nothing, stopped))
+            if torch.is_grad_enabled() and not loss.requires_grad:
+                raise PluginError(
+                    f"no loss depends on what is trained ({', '.join(taken)}); compute one from the "
+                    "prediction, without detaching it, and freeze not all of the network"
+                )
+            return {"loss": loss, **numbers}
 
 
-def has_unused(losses: Losses, planner: Planner, split: Split, seed: int) -> bool:
-    """Whether the loss leaves a parameter without a gradient, found out on one sample.
+def has_unused(losses: Losses, planner: Planner, split: Split, seed: int, steps: int = 1) -> bool:
+    """Whether the loss leaves a parameter without a gradient in a run of so many steps, by one sample.
 
-    That depends on the objectives: without the acceleration loss, say, its layer gets none.
+    That depends on the objectives: without the acceleration loss, say, its layer gets none. The first step
+    has all that begin with the run, the last one those that have not stopped.
     """
     losses.train()
     batch = split.batch([0], generator(seed, "probe data"))
     plan = draw_plan(planner, batch, generator(seed, "probe plan"), losses.network.interpolant)
-    losses(plan, batch, 0)["loss"].backward()
+    return any(_leaves_out(losses, plan, batch, step) for step in sorted({0, steps - 1}))
+
+
+def _leaves_out(losses: Losses, plan: Plan, batch: Batch, step: int) -> bool:
+    losses(plan, batch, step)["loss"].backward()
     unused = any(parameter.grad is None for parameter in losses.parameters() if parameter.requires_grad)
     losses.zero_grad(set_to_none=True)
     return unused

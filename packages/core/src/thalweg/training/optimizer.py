@@ -1,5 +1,7 @@
 """The optimiser of a run: over what it is made, its learning rates, and its state as tensors and numbers."""
 
+import copy
+import inspect
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -8,7 +10,7 @@ import attrs
 import torch
 from torch import Tensor, nn
 
-from thalweg.errors import DataError, PluginError
+from thalweg.errors import ConfigError, DataError, PluginError
 from thalweg.protocols import Optimizer, RateSchedule
 from thalweg.training.checkpoint import TensorGroup
 
@@ -25,13 +27,22 @@ def make_optimizer(maker: Optimizer, module: nn.Module, *, fused: bool) -> torch
     """The optimiser of a module, sharded if it is to be.
 
     Raises:
-        PluginError: if what is made is none, or moves what is not the module's.
+        ConfigError: if there is nothing to train.
+        PluginError: if what is made is none, asks for a closure, or moves what is not the module's.
     """
     parameters = trainable(module)
+    if not parameters:
+        raise ConfigError("no parameter is to be trained, all are frozen (requires_grad is off); free some")
     made = maker(parameters, fused)
     whose = f"the optimiser {type(maker).__name__}"
     if not isinstance(made, torch.optim.Optimizer):
         raise PluginError(f"{whose} makes a {type(made).__name__}; return a torch.optim.Optimizer")
+    closure = inspect.signature(made.step).parameters.get("closure")
+    if closure is not None and closure.default is closure.empty:
+        raise PluginError(
+            f"{whose} makes a {type(made).__name__}, which asks for the loss again by a closure, "
+            "and a step computes it once; take one whose step() needs none"
+        )
     own = {id(one) for one in parameters.values()}
     if any(id(one) not in own for group in made.param_groups for one in group["params"]):
         raise PluginError(f"{whose} moves a tensor that it was not given; make it of the parameters alone")
@@ -100,7 +111,7 @@ class Moments:
         self._of = {
             name: _Of(one, index[id(one)]) for name, one in trainable(module).items() if id(one) in index
         }
-        self._fresh = self._settings()
+        self._fresh, self._fixed = self._settings(), self._others()
 
     def tensors(self) -> dict[str, Tensor]:
         """The optimiser's own tensors, not copies.
@@ -108,16 +119,13 @@ class Moments:
         Raises:
             DataError: if it keeps what cannot be saved.
         """
+        self._check_groups()
         found = {}
         for name, key, value, parameter in self._entries():
+            _check_saved(f"{name}/{key}", key, value)
             if isinstance(value, Tensor):
                 _check_share(f"{name}/{key}", value, parameter)
                 found[f"{name}/{key}"] = value
-            elif not isinstance(value, _SCALARS):
-                raise DataError(
-                    f"the optimiser's state {name}/{key} is a {type(value).__name__}, which cannot be saved; "
-                    f"keep tensors and numbers"
-                )
         return found
 
     def numbers(self) -> dict[str, Any]:
@@ -177,6 +185,42 @@ class Moments:
             for key, value in self._optimizer.state.get(of.parameter, {}).items()
         ]
 
+    def _check_groups(self) -> None:
+        """What is kept elsewhere than in a parameter's state, and is no number, would be lost in silence.
+
+        Raises:
+            DataError: if something is.
+        """
+        known = {id(of.parameter) for of in self._of.values()}
+        foreign = [key for key in self._optimizer.state if id(key) not in known]
+        if foreign:
+            shown = f"a {type(foreign[0]).__name__}" if isinstance(foreign[0], Tensor) else repr(foreign[0])
+            raise DataError(
+                f"the optimiser keeps a state of {shown}, which is no parameter and cannot be saved; keep it "
+                "in a parameter's state, or as a number in a group"
+            )
+        for settings in self._settings():
+            for key, value in settings.items():
+                _check_saved(f"of a group, {key},", key, value)
+        for fixed, now in zip(self._fixed, self._others(), strict=True):
+            for key, value in now.items():
+                if key not in fixed or not _alike(fixed[key], value):
+                    raise DataError(
+                        f"the optimiser's group holds {key!r}, a {type(value).__name__} that changes, which "
+                        f"cannot be saved; keep numbers there, and tensors in the state of a parameter"
+                    )
+
+    def _others(self) -> list[dict[str, Any]]:
+        """Settings of groups that are no numbers; copies."""
+        return [
+            {
+                key: value.clone() if isinstance(value, Tensor) else copy.copy(value)
+                for key, value in group.items()
+                if key not in ("params", _RATE) and not isinstance(value, _SCALARS)
+            }
+            for group in self._optimizer.param_groups
+        ]
+
     def _settings(self) -> list[dict[str, Any]]:
         return [
             {
@@ -186,6 +230,26 @@ class Moments:
             }
             for group in self._optimizer.param_groups
         ]
+
+
+def _alike(one: Any, other: Any) -> bool:
+    if isinstance(one, Tensor) or isinstance(other, Tensor):
+        return isinstance(one, Tensor) and isinstance(other, Tensor) and torch.equal(one, other)
+    return bool(one == other)
+
+
+def _check_saved(full: str, key: Any, value: Any) -> None:
+    """What comes back as it was: tensors of real numbers, and finite numbers, under names without slashes."""
+    if not isinstance(key, str) or "/" in key:
+        fault = f"{full} has a name with a slash, or none"
+    elif isinstance(value, Tensor):
+        fault = f"{full} is complex" if value.is_complex() else ""
+    elif not isinstance(value, _SCALARS):
+        fault = f"{full} is a {type(value).__name__}"
+    else:
+        fault = f"{full} is {value}" if isinstance(value, float) and not math.isfinite(value) else ""
+    if fault:
+        raise DataError(f"the optimiser's state {fault}, which cannot be saved; keep tensors and numbers")
 
 
 def _check_share(name: str, value: Tensor, parameter: nn.Parameter) -> None:

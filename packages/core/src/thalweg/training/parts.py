@@ -23,7 +23,9 @@ from thalweg.protocols import (
     RateSchedule,
     Sampler,
 )
+from thalweg.stated import check_placed
 from thalweg.training.losses import Frames
+from thalweg.training.terms import check_terms
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -91,6 +93,7 @@ def build(
     known = attrs.evolve(facts, features=dataset.facts.features)
     with seeded(config.seed, torch.device("cpu")):
         built = {name: build_component(one, known) for name, one in stated.items()}
+    check_terms(built, config.training.steps)
     check_images(built, dataset)
     sampling = config.sampling
     guidance = tuple(build_component(one, facts) for one in sampling.guidance)
@@ -115,12 +118,7 @@ def _check_trainable(network: FlowNetwork) -> None:
         ConfigError: if it has not, or none are.
     """
     parameters = dict(network.named_parameters())
-    for name, parameter in parameters.items():
-        if parameter.is_meta:
-            raise ConfigError(
-                f"the network given has no weights on this machine ('{name}' is on the device meta); "
-                "build it on another device, or load it"
-            )
+    check_placed(parameters)
     if not any(parameter.requires_grad for parameter in parameters.values()):
         raise ConfigError(
             "no parameter of the network given requires a gradient, so nothing would be trained; let some do"

@@ -82,7 +82,9 @@ class Session:
         self._config, self._run, self._fabric, self._loggers = config, run, fabric, loggers
         training, self._network = config.training, parts.network
         losses = Losses(parts.network, parts.objectives, frames_of(parts.dataset), steps=training.steps)
-        unused = fabric.world_size > 1 and has_unused(losses, parts.planner, parts.dataset.train, config.seed)
+        unused = fabric.world_size > 1 and has_unused(
+            losses, parts.planner, parts.dataset.train, config.seed, training.steps
+        )
         prepare_ddp(fabric, losses, unused=unused)
         if compiled:
             parts.network.compile_regions()

@@ -131,7 +131,5 @@ def its_state_goes_on(subject: Subject) -> None:
 
 
 class _Nothing:
-    of_length = False
-
     def __call__(self, step: int, total: int) -> float:  # noqa: ARG002
         return 0.0
