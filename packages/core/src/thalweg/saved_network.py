@@ -27,13 +27,14 @@ from thalweg.descriptions import (
 )
 from thalweg.devices import usable_device
 from thalweg.documents import write_document
-from thalweg.errors import DataError, ThalwegError
+from thalweg.errors import ConfigError, DataError, ThalwegError
 from thalweg.fetching import DESCRIPTION, TENSORS, on_this_machine
 from thalweg.files import sha256, sync_folder
 from thalweg.folders import make_folders, remove_tree, replace_folder
 from thalweg.network import FlowNetwork
 from thalweg.plugins.recording import FILES_KEY, check_files
 from thalweg.saved_averages import beside, check_average, group_of
+from thalweg.stated import check_placed
 from thalweg.storage import redacted
 from thalweg.storage.places import check_folder, is_url, local_path
 from thalweg.suggestions import one_line
