@@ -22,6 +22,7 @@ from thalweg.machine import (
 from thalweg.network import FlowNetwork
 from thalweg.plugins import build_component
 from thalweg.protocols import Average, Dataset, Logger
+from thalweg.stated import check_placed
 from thalweg.training import checkpoint
 from thalweg.training.data_record import DataRecord
 from thalweg.training.fabric import (
@@ -81,6 +82,9 @@ class Trainer:
         compiled: whether the network will be compiled.
     """
 
+    _computes = True
+    """Whether it is going to train; a trial alone may have a network without weights."""
+
     def __init__(
         self,
         config: RunConfig,
@@ -109,6 +113,8 @@ class Trainer:
             timeout=timeout,
         )
         self.parts: Parts = build(config, dataset=dataset, network=network, objectives=objectives)
+        if self._computes:
+            check_placed(dict(self.parts.network.named_parameters()))
         self.run = RunDirectory(run_dir)
         before = self.run.recorded() or {}
         for warning in filter(None, (self.run.warning, _untrained(self.parts.average, config.training))):
