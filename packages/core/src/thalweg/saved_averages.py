@@ -8,6 +8,9 @@ from thalweg.errors import DataError
 from thalweg.fetching import DESCRIPTION
 from thalweg.training import checkpoint
 
+AVERAGED = "ema"
+"""The group of a checkpoint that holds the main average."""
+
 
 def beside(model: Path, average: str) -> Path | None:
     """The saved network of another average of the same run; None if there is none."""
@@ -15,14 +18,24 @@ def beside(model: Path, average: str) -> Path | None:
     return found if (found / DESCRIPTION).is_file() else None
 
 
+def group_named(average: str, names: Sequence[str]) -> str:
+    """What the group of an average is called: ``ema`` that of the main one, ``ema-NAME`` that of another.
+
+    Args:
+        average: its name.
+        names: of all, the main one first.
+    """
+    return AVERAGED if average == names[0] else f"{AVERAGED}-{average}"
+
+
 def group_of(saved: Path, average: str | None) -> str:
     """The group of a checkpoint that holds an average."""
     if average is None:
-        return "ema"
+        return AVERAGED
     names = checkpoint.read_document(saved, "state").get("averages", [])
     if average not in names:
         raise _no_average(saved, average, names)
-    return "ema" if average == names[0] else f"ema-{average}"
+    return group_named(average, names)
 
 
 def check_average(folder: Path, description: Mapping[str, Any], average: str | None) -> None:

@@ -24,6 +24,12 @@ from thalweg.training.outlook import done, gib, outlook, saved_bytes, state_byte
 from thalweg.training.run_directory import Resume, RunDirectory
 
 
+class _Trial(Trainer):
+    """Never trains, so its network may be nowhere."""
+
+    _computes = False
+
+
 def dry_run(
     config: RunConfig,
     run_dir: Path | str,
@@ -57,7 +63,7 @@ def dry_run(
     """
     dataset = build_component(config.data)
     network = without_memory(composition_of(config), dataset.facts)
-    trainer = Trainer(
+    trainer = _Trial(
         config,
         run_dir,
         network=network,

@@ -82,6 +82,9 @@ class Trainer:
         compiled: whether the network will be compiled.
     """
 
+    _computes = True
+    """Whether it is going to train; a trial alone may have a network without weights."""
+
     def __init__(
         self,
         config: RunConfig,
@@ -110,6 +113,8 @@ class Trainer:
             timeout=timeout,
         )
         self.parts: Parts = build(config, dataset=dataset, network=network, objectives=objectives)
+        if self._computes:
+            check_placed(dict(self.parts.network.named_parameters()))
         self.run = RunDirectory(run_dir)
         before = self.run.recorded() or {}
         for warning in filter(None, (self.run.warning, _untrained(self.parts.average, config.training))):

@@ -111,7 +111,7 @@ def build(
 
 
 def _check_trainable(network: FlowNetwork) -> None:
-    """Some weights of a network are trained.
+    """Some weights of a network that is given are trained.
 
     Raises:
         ConfigError: if none are.

@@ -14,6 +14,7 @@ from thalweg.descriptions import described
 from thalweg.errors import ConfigError, DataError
 from thalweg.files import Seal
 from thalweg.protocols import Averages
+from thalweg.saved_averages import group_named
 from thalweg.tensor_files import differences
 from thalweg.training.checkpoint import Piece, TensorGroup, read_document
 from thalweg.training.losses import Losses
@@ -21,8 +22,6 @@ from thalweg.training.metrics import Means
 from thalweg.training.optimizer import Moments
 from thalweg.training.sharding import held
 from thalweg.training.snapshot import Snapshot
-
-AVERAGED = "ema"
 
 
 class RunState:
@@ -140,7 +139,7 @@ class RunState:
                     saved[name].read_into(key, here.tensor, here.offset)
             self._moments.load(moments, state["optimizer"])
             for name in self.averages.names:
-                self.averages.load_state_dict(groups[group_of(self.averages, name)], name)
+                self.averages.load_state_dict(groups[group_named(name, self.averages.names)], name)
             self.step, self.skipped, self.spent, self.journal = step, skipped, spent, journal
             self.replaced = replaced
             if state["precision"]:
@@ -152,7 +151,10 @@ class RunState:
     def _groups(self, moments: Mapping[str, Tensor]) -> dict[str, Mapping[str, Tensor]]:
         groups: dict[str, Mapping[str, Tensor]] = {
             "network": self._losses.network.state_dict(),
-            **{group_of(self.averages, name): self.averages.state_dict(name) for name in self.averages.names},
+            **{
+                group_named(name, self.averages.names): self.averages.state_dict(name)
+                for name in self.averages.names
+            },
             "optimizer": moments,
         }
         if any(True for _ in _tensors_of(self._losses.objectives)):
@@ -171,11 +173,6 @@ class RunState:
                 f"the run cut each batch into {recorded} shards (devices times training.accumulate), now it "
                 f"would be {self._shards}, with other noise; go on with as many shards as before"
             )
-
-
-def group_of(averages: Averages, name: str) -> str:
-    """The group of a checkpoint that holds an average: ``ema`` the main one, ``ema-NAME`` another."""
-    return AVERAGED if name == averages.names[0] else f"{AVERAGED}-{name}"
 
 
 def _tensors_of(module: nn.Module) -> Iterator[Tensor]:
