@@ -1,5 +1,6 @@
 import json
 import tomllib
+from typing import Any
 
 import attrs
 import pytest
@@ -16,6 +17,7 @@ from thalweg.config import (
     to_toml,
 )
 from thalweg.errors import ConfigError
+from tiny_runs import TINY, TRAINING
 
 RECIPE = """
 branches = 2
@@ -271,3 +273,26 @@ def test_the_name_of_another_component_takes_its_defaults(tmp_path):
     assert type(config.refiner).__name__ == "PlainConfig"
     config = load_config(file, ["refiner=none", "refiner=vera"])
     assert config.refiner.channels != (16,), "what was taken out is gone"
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        ("training.lr", "training.lr: unknown key, did you mean 'optimizer.lr'?"),
+        ("training.decay", "training.decay: unknown key, did you mean 'average.decay'?"),
+        ("training.ema", "training.ema: unknown key, did you mean average = 'ema'?"),
+        ("time_sampler", "time_sampler: unknown key, did you mean 'plan.time_sampler'?"),
+        ("steps", "steps: unknown key, did you mean 'training.steps'?"),
+        ("training.stepz", "training.stepz: unknown key, did you mean 'steps'?"),
+        ("training.adamw_lr", "training.adamw_lr: unknown key, did you mean 'optimizer.adamw_lr'?"),
+    ],
+)
+def test_a_key_that_belongs_in_a_table_within_is_told_which(key: str, said: str) -> None:
+    data: dict[str, Any] = {**TINY, "training": {**TRAINING, "optimizer": {"lr": 0.001}}}
+    if key == "training.adamw_lr":
+        data["training"]["optimizer"] = "muon"
+    *tables, last = key.split(".")
+    (data[tables[0]] if tables else data)[last] = 1
+    with pytest.raises(FaultyConfigError) as fault:
+        structure(RunConfig, data)
+    assert str(fault.value) == said

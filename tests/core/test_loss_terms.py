@@ -49,7 +49,8 @@ def value(mine: Any) -> Tensor:
     batch = Batch(torch.ones(3, 2), Condition())
     planner, path = BranchTimes(Uniform(), 1, 0.0), Interpolant.named("linear")
     plan = draw_plan(planner, batch, torch.Generator().manual_seed(0), path)
-    return losses(mine=mine)(plan, batch)["loss"]
+    found: Tensor = losses(mine=mine)(plan, batch)["loss"]
+    return found
 
 
 class Odd:

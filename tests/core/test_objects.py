@@ -322,7 +322,8 @@ def test_a_network_that_nothing_can_train_is_refused_by_the_trainer(tmp_path: Pa
         (by_hand().requires_grad_(False), "no parameter of the network given requires a gradient"),
     ):
         with pytest.raises(ConfigError, match=message):
-            Trainer(plain_recipe(), tmp_path / "run", network=network, accelerator="cpu", quiet=True)
+            Trainer(plain_recipe(), tmp_path / "run", network=network, accelerator="cpu").train()
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_network_without_weights_is_neither_saved_nor_filled(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def test_two_processes_that_ask_again_train_like_one(
     tmp_path: Path, strategy: str, more: list[str], close: float
 ) -> None:
     path = recipe(tmp_path, steps=5, clip=0.3)
-    trained(path, *QUICK, *more, "--devices", 2, "--strategy", strategy, "--run-dir", tmp_path / "two")
+    trained(path, *QUICK, *more, "--devices", "2", "--strategy", strategy, "--run-dir", tmp_path / "two")
     trained(path, *QUICK, *more, "training.accumulate=2", "--run-dir", tmp_path / "one")
     for two, one in zip(lines(tmp_path / "two"), lines(tmp_path / "one"), strict=True):
         assert two == pytest.approx(one, rel=10 * close, abs=close)

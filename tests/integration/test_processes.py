@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from run_processes import THALWEG, ended, start
+from run_processes import TESTS, THALWEG, ended, start
 from thalweg.cli.main import main
 from thalweg.vision.efficientnet_lite0 import PACKAGE
 from tiny_runs import lines, recipe, weights_differ
@@ -56,3 +56,14 @@ def test_two_processes_train_like_one_that_accumulates(
     assert weights_differ(tmp_path / "two", tmp_path / "one") < close
     with Image.open(tmp_path / "two" / "samples" / "step-000005.png") as picture:
         assert min(picture.size) >= 48
+
+
+def test_a_module_that_stands_at_two_boundaries_is_sharded_once(tmp_path: Path) -> None:
+    path = recipe(tmp_path, steps=4)
+    shared = ["-p", str(TESTS / "shared_refiner.py"), "train", str(path), "refiner=shared", "branches=3"]
+    command = [*THALWEG, *shared, "backbone.depth=3", "objectives.acceleration=none", "--accelerator", "cpu"]
+    fsdp = ["--devices", "2", "--strategy", "fsdp", "--run-dir", str(tmp_path / "two")]
+    for more in (fsdp, ["training.accumulate=2", "--run-dir", str(tmp_path / "one")]):
+        code, _, said = ended(start([*command, *more]))
+        assert code == 0, said
+    assert weights_differ(tmp_path / "two", tmp_path / "one") < 1e-5

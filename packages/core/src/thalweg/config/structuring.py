@@ -106,7 +106,7 @@ class _Reader:
         attrs.resolve_types(cls)
         fields = {field.alias or field.name: field for field in attrs.fields(cls) if field.init}
         problems = [
-            Problem((str(key),), f"unknown key{did_you_mean(str(key), fields) or known_words(fields)}")
+            Problem((str(key),), f"unknown key{self._meant(str(key), fields, data) or known_words(fields)}")
             for key in data
             if key not in fields
         ]
@@ -221,6 +221,22 @@ class _Reader:
         if slot.several:
             return self.several(slot.kind, data)
         return self.component(slot, data, default_of(field.default))
+
+    def _meant(self, key: str, fields: Mapping[str, "attrs.Attribute[Any]"], data: Mapping[str, Any]) -> str:
+        """The key of this table that an unknown one may mean, or the one of a table within it."""
+        for name, field in fields.items():
+            slot = slot_of(field)
+            if slot is None or slot.table:
+                inner = field.type if isinstance(field.type, type) and attrs.has(field.type) else None
+            else:
+                if key in self.registry.names(slot.kind):
+                    return f", did you mean {name} = '{key}'?"
+                kind = {**default_of(field.default), **default_of(data.get(name))}.get("type")
+                known = isinstance(kind, str) and kind in self.registry.names(slot.kind)
+                inner = self.registry.config_class(slot.kind, str(kind)) if known else None
+            if inner is not None and any((one.alias or one.name) == key for one in attrs.fields(inner)):
+                return f", did you mean '{name}.{key}'?"
+        return did_you_mean(key, fields)
 
     def _missing(self, field: "attrs.Attribute[Any]") -> str:
         slot = slot_of(field)

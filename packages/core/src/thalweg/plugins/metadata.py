@@ -13,6 +13,7 @@ from thalweg.regular import read_bytes
 ENTRY_POINTS = "entry_points.txt"
 _DESCRIPTIONS = ("METADATA", "PKG-INFO")
 _LARGEST = 16 * 2**20
+_HEADER = re.compile(r"[!-9;-~]*:|[\t ]+\S")
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 # As packaging writes them: a module, an object in it, extras that are of no use here.
 _PART = r"[^\W\d]\w*"
@@ -92,9 +93,9 @@ def reference(value: str) -> Reference | None:
 
 
 def _headers(text: str) -> Iterator[tuple[str, str]]:
-    # Line by line, as a whole README may follow.
+    # Line by line, as a whole README may follow; to where others that read it see headers end.
     for line in io.StringIO(text):
-        if not line.strip():
+        if not _HEADER.match(line):
             return
         key, _, value = line.partition(":")
         yield key.lower(), value.strip()

@@ -41,15 +41,19 @@ def _shard(losses: Losses, mesh: DeviceMesh) -> Losses:
     # Gathered again for each pass: what stayed gathered would not see the optimiser or the averages.
     # Gathered in float32, with autocast inside as elsewhere, so that a network trains as under DDP.
     shard = partial(fully_shard, mesh=mesh["data_parallel"], reshard_after_forward=True)
-    for owner in (network.backbone, network.refiner):
-        lists = [] if owner is None else [one for one in owner.children() if isinstance(one, nn.ModuleList)]
-        for blocks in lists:
-            for block in blocks:
-                shard(block)
+    for block in _blocks(network.backbone, network.refiner):
+        shard(block)
     # A group of its own, since samples are drawn by the network without the losses around it.
     shard(network)
     shard(losses)
     return losses
+
+
+def _blocks(*owners: nn.Module | None) -> list[nn.Module]:
+    """Members of the lists that the owners have, each once, however often it stands there."""
+    children = [child for owner in owners if owner is not None for child in owner.children()]
+    lists = [child for child in children if isinstance(child, nn.ModuleList)]
+    return list(dict.fromkeys(block for blocks in lists for block in blocks))
 
 
 def norm_of(total: Tensor) -> Tensor:

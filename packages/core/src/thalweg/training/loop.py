@@ -22,6 +22,7 @@ from thalweg.machine import (
 from thalweg.network import FlowNetwork
 from thalweg.plugins import build_component
 from thalweg.protocols import Average, Dataset, Logger
+from thalweg.stated import check_placed
 from thalweg.training import checkpoint
 from thalweg.training.data_record import DataRecord
 from thalweg.training.fabric import (
@@ -209,13 +210,15 @@ class Trainer:
             accept_changed_files: go on though plugin files are not those that it was trained with so far.
 
         Raises:
-            ConfigError: if the folder is foreign, in use, of another run, or cannot be written to.
+            ConfigError: if the folder is foreign, in use, of another run, or cannot be written to; or the
+                network given has no weights.
             PluginError: if plugin files are others than before.
             DataError: if all checkpoints are damaged, or of another network; if the data are not those of the
                 run, or an image or shard that a step needs is damaged. What was trained is saved then.
             DivergenceError: if loss or gradient is not finite.
             ProcessLostError: if another process of the run ended or hangs.
         """
+        check_placed(dict(self.parts.network.named_parameters()))
         plain = self.record()
         # Where others started the processes, they wait for the first one, whatever it finds.
         together = launched(self._fabric)

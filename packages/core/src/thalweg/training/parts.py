@@ -23,7 +23,6 @@ from thalweg.protocols import (
     RateSchedule,
     Sampler,
 )
-from thalweg.stated import check_placed
 from thalweg.training.losses import Frames
 from thalweg.training.terms import check_terms
 
@@ -112,14 +111,12 @@ def build(
 
 
 def _check_trainable(network: FlowNetwork) -> None:
-    """A network that is given has weights, and some of them are trained.
+    """Some weights of a network are trained.
 
     Raises:
-        ConfigError: if it has not, or none are.
+        ConfigError: if none are.
     """
-    parameters = dict(network.named_parameters())
-    check_placed(parameters)
-    if not any(parameter.requires_grad for parameter in parameters.values()):
+    if not any(parameter.requires_grad for parameter in network.parameters()):
         raise ConfigError(
             "no parameter of the network given requires a gradient, so nothing would be trained; let some do"
         )

@@ -105,6 +105,8 @@ class TrainedNetwork(AskedNetwork, Protocol):
     ) -> Prediction:
         """The derivative of its answer along (d_x, d_times): a Jacobian-vector product, without gradients.
 
+        It is computed in the type of the weights, float32, whatever training.precision is.
+
         Args:
             x_t: where.
             times: when, one a branch and sample.
