@@ -9,7 +9,6 @@ import pytest
 
 import thalweg
 from thalweg.config import dump, recorded_text
-from thalweg.data.digits import DigitsConfig
 from thalweg.errors import ThalwegError
 from thalweg.storage import Location
 from thalweg.training import checkpoint
@@ -17,7 +16,6 @@ from thalweg.training.dry_run import dry_run
 from thalweg.training.loop import Trainer
 from tiny_runs import lines, tensor_files, tiny
 
-DIGITS = DigitsConfig().build()
 LOGGERS = {"csv": {}, "tensorboard": {}}
 NAMES = [
     "config.toml", ".config.toml.partial", ".config.toml.0badcafe.part",
@@ -39,7 +37,7 @@ READ = {"metrics.jsonl", "metrics.csv", "checkpoints/step-00000004"}
 def trainer(run_dir: Path | str, *, steps: int = 4, logging: bool = True, **training: object) -> Trainer:
     top = {"loggers": LOGGERS} if logging else {}
     config = tiny(top=top, steps=steps, validate_every=0, sample_every=2, **training)
-    return Trainer(config, run_dir, dataset=DIGITS, accelerator="cpu", quiet=True)
+    return Trainer(config, run_dir, accelerator="cpu", quiet=True)
 
 
 def tree(folder: Path) -> dict[str, object]:
