@@ -69,7 +69,7 @@ def lines(run_dir):
 @pytest.mark.parametrize(
     ("sampler", "share"),
     [({"type": "heun", "steps": 20}, 0.9), ({"type": "euler", "steps": 50}, 0.9),
-     ({"type": "euler_maruyama", "steps": 100}, 0.9)],
+     ({"type": "euler_maruyama", "steps": 100}, 0.9), ({"type": "dopri5"}, 0.9)],
     ids=lambda one: one["type"] if isinstance(one, dict) else "",
 )  # fmt: skip
 def test_samples_of_a_class_lie_on_its_moon(run_dir, data, sampler, share):
