@@ -84,7 +84,7 @@ def test_a_stranger_trains_is_sampled_and_comes_back(stranger: Stranger, tmp_pat
     recorded = tomllib.loads((run / "config.toml").read_text(encoding="utf-8"))["plugin_files"]
     assert recorded[stranger.file]["sha256"] == digest
     assert recorded[stranger.file]["components"] == [f"{stranger.kind} {stranger.name}"]
-    told(stranger, "sample", run, "--out", tmp_path / "drawn", "--count", "4")
+    told(stranger, "sample", run, tmp_path / "drawn", "count=4")
     described = json.loads((run / "model" / "model.json").read_text())
     if stranger.kind == "refiner":
         assert described["composition"]["refiner"]["type"] == stranger.name
