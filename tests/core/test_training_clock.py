@@ -41,9 +41,9 @@ def time(monkeypatch):
 
 
 def _dearer(time, known, cost):
-    def called(self, *arguments):
+    def called(self, *arguments, **named):
         time.now += cost
-        return known(self, *arguments)
+        return known(self, *arguments, **named)
 
     return called
 

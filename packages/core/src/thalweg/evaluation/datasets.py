@@ -112,11 +112,6 @@ class Decoder:
                 images = self._autoencoder.decode(x.to(self._device))
         elif self._dataset is not None:
             images = self._dataset.images(x)
-        if images is None and x.ndim != 4:
-            raise ConfigError(
-                f"evaluate judges images; samples of the shape {tuple(x.shape[1:])} are none; name an "
-                "autoencoder that makes images of them, or draw them by thalweg.sample and count yourself"
-            )
         if images is None:
             what = "evaluating samples, or drawing them as .npz, .tar or PNG,"
             image_shape(tuple(x.shape[1:]), what, "draw them into a folder")
