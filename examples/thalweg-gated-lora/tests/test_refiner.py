@@ -2,6 +2,7 @@ import torch
 
 from thalweg.facts import Facts
 from thalweg.testing import ConformanceSuite
+from thalweg.types import Boundary, Stream
 from thalweg_gated_lora.refiner import GatedLoraConfig
 
 FACTS = Facts(shape=(1, 8, 8), branches=3, width=24)
@@ -16,7 +17,9 @@ class TestGatedLora(ConformanceSuite):
 
 def refined(refiner, gap=0.01):
     tokens, patch_tokens = torch.randn(2, 3, 16, 24, generator=torch.Generator().manual_seed(0)).unbind()
-    return tokens, refiner(tokens, patch_tokens, torch.full((3,), gap), 1).tokens
+    times = torch.full((3,), 0.5), torch.full((3,), 0.5 + gap)
+    boundary = Boundary(1, patch_tokens, torch.zeros(3, 24), *times)
+    return tokens, refiner(Stream(tokens), boundary).tokens
 
 
 def test_it_begins_as_plain_deep_supervision():
