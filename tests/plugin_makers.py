@@ -7,6 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import thalweg.plugins
+from thalweg.plugins import process
+from thalweg.plugins.process import for_one_command
+
 CONFIG = """
 import attrs
 
@@ -109,3 +113,14 @@ def site_at(folder: Path) -> Iterator[Site]:
             if str(getattr(module, "__file__", None) or "").startswith(str(folder)):
                 del sys.modules[name]
         importlib.invalidate_caches()
+
+
+@contextmanager
+def plugins_of_one_test() -> Iterator[None]:
+    """What a test registers, and the modules of its plugin files, go with it."""
+    with for_one_command():
+        yield
+    process._Process.known.clear()
+    for name in [one for one in sys.modules if one.startswith("thalweg_file_")]:
+        del sys.modules[name]
+    thalweg.plugins.block()

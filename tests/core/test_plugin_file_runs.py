@@ -10,12 +10,11 @@ import pytest
 
 import thalweg.plugins
 from image_makers import image_folder
-from plugin_makers import GATE
+from plugin_makers import GATE, plugins_of_one_test
 from thalweg.cli.main import main
 from thalweg.config import read_recorded, to_toml
 from thalweg.plugins import process
 from thalweg.plugins.plugin_file import read_file
-from thalweg.plugins.process import for_one_command
 from tiny_ablations import PROTOCOL
 from tiny_runs import TINY, TRAINING, lines, tensor_files
 
@@ -34,12 +33,8 @@ CPU = ["--accelerator", "cpu", "--quiet"]
 
 @pytest.fixture(autouse=True)
 def own_registry():
-    with for_one_command():
+    with plugins_of_one_test():
         yield
-    process._Process.known.clear()
-    for name in [one for one in sys.modules if one.startswith("thalweg_file_")]:
-        del sys.modules[name]
-    thalweg.plugins.block()
 
 
 def another_process():

@@ -9,12 +9,11 @@ import pytest
 
 import thalweg
 import thalweg.plugins
-from plugin_makers import GATE
+from plugin_makers import GATE, plugins_of_one_test
 from thalweg import ConfigError, PluginError
 from thalweg.cli.main import main
-from thalweg.plugins import process
 from thalweg.plugins.plugin_file import read_file
-from thalweg.plugins.process import FILES, for_one_command
+from thalweg.plugins.process import FILES
 from thalweg.plugins.recording import changed, check_files, continued, files_of
 
 HOOKS = """
@@ -40,12 +39,8 @@ def thalweg_run_ended(run_dir, step, completed):
 
 @pytest.fixture(autouse=True)
 def own_registry():
-    with for_one_command():
+    with plugins_of_one_test():
         yield
-    process._Process.known.clear()
-    for name in [one for one in sys.modules if one.startswith("thalweg_file_")]:
-        del sys.modules[name]
-    thalweg.plugins.block()
 
 
 @pytest.fixture

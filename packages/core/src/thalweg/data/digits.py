@@ -3,7 +3,6 @@
 E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, 1998.
 """
 
-import hashlib
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -13,9 +12,8 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from thalweg.data.holdout import held_out
 from thalweg.data.pixels import PixelView, to_images
-from thalweg.data.split import TensorSplit
+from thalweg.data.split import TensorSplit, identity_of, in_two
 from thalweg.errors import ConfigError, DataError
 from thalweg.facts import Facts
 
@@ -65,11 +63,11 @@ class DigitsConfig:
         rows_NF = _rows()
         clean_NCHW = rows_NF[:, :-1].reshape(-1, *_FACTS.shape).to(torch.float32) * (2 / _LEVELS) - 1
         labels_N = rows_NF[:, -1].to(torch.int64)
-        held_out_N = held_out(labels_N, self.validation)
+        train, validation = in_two(clean_NCHW, labels_N, self.validation)
         return Digits(
             facts=self.facts,
-            train=TensorSplit(clean_NCHW[~held_out_N], labels_N[~held_out_N]),
-            validation=TensorSplit(clean_NCHW[held_out_N], labels_N[held_out_N]),
+            train=train,
+            validation=validation,
         )
 
 
@@ -90,11 +88,7 @@ class Digits:
     @property
     def identity(self) -> str:
         """A hash of all samples and labels of both parts."""
-        digest = hashlib.sha256()
-        for part in (self.train, self.validation):
-            digest.update(part.clean.numpy().tobytes())
-            digest.update(b"" if part.labels_N is None else part.labels_N.numpy().tobytes())
-        return f"digits:{digest.hexdigest()}"
+        return identity_of("digits", self.train, self.validation)
 
     def images(self, x: Float[Tensor, "N C H W"]) -> UInt8[Tensor, "N C H W"]:
         """Samples as grey images 0..255, light ink on a dark ground."""

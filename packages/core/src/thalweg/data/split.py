@@ -1,11 +1,13 @@
 """A part of a data set that is held in memory."""
 
+import hashlib
 from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from thalweg.data.holdout import held_out
 from thalweg.errors import DataError
 from thalweg.types import Batch, Condition
 
@@ -47,3 +49,27 @@ class TensorSplit:
         index_N = torch.tensor(indices, dtype=torch.int64)
         labels_N = None if self.labels_N is None else self.labels_N[index_N]
         return Batch(self.clean[index_N], Condition(labels_N))
+
+
+def in_two(
+    clean: Float[Tensor, "N *shape"], labels: Int[Tensor, " N"], share: float
+) -> tuple[TensorSplit, TensorSplit]:
+    """What is trained on and what is held out, about ``share`` of each class.
+
+    Raises:
+        DataError: if a part holds no sample.
+    """
+    held_out_N = held_out(labels, share)
+    return (
+        TensorSplit(clean[~held_out_N], labels[~held_out_N]),
+        TensorSplit(clean[held_out_N], labels[held_out_N]),
+    )
+
+
+def identity_of(kind: str, *parts: TensorSplit) -> str:
+    """The kind of data set and a SHA-256 of all samples and labels of its parts."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part.clean.numpy().tobytes())
+        digest.update(b"" if part.labels_N is None else part.labels_N.numpy().tobytes())
+    return f"{kind}:{digest.hexdigest()}"

@@ -3,7 +3,6 @@
 The upper moon is (cos a, sin a) and the lower (1 - cos a, 1/2 - sin a), with a from 0 to pi.
 """
 
-import hashlib
 import math
 
 import attrs
@@ -13,8 +12,7 @@ from attrs.validators import and_, ge, gt, le, lt
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from thalweg.data.holdout import held_out
-from thalweg.data.split import TensorSplit
+from thalweg.data.split import TensorSplit, identity_of, in_two
 from thalweg.facts import Facts
 from thalweg.integers import SEED_OF_NUMPY
 
@@ -64,11 +62,11 @@ class TwoMoonsConfig:
         mean = torch.tensor(_MEANS, dtype=torch.float64)
         std = torch.tensor(_VARIANCES, dtype=torch.float64).add(self.noise**2).sqrt()
         clean_N2 = ((points_N2 - mean) / std).to(torch.float32)
-        held_out_N = held_out(labels_N, self.validation)
+        train, validation = in_two(clean_N2, labels_N, self.validation)
         return TwoMoons(
             facts=self.facts,
-            train=TensorSplit(clean_N2[~held_out_N], labels_N[~held_out_N]),
-            validation=TensorSplit(clean_N2[held_out_N], labels_N[held_out_N]),
+            train=train,
+            validation=validation,
             mean=mean,
             std=std,
         )
@@ -95,11 +93,7 @@ class TwoMoons:
     @property
     def identity(self) -> str:
         """A hash of all samples and labels of both parts."""
-        digest = hashlib.sha256()
-        for part in (self.train, self.validation):
-            digest.update(part.clean.numpy().tobytes())
-            digest.update(b"" if part.labels_N is None else part.labels_N.numpy().tobytes())
-        return f"two_moons:{digest.hexdigest()}"
+        return identity_of("two_moons", self.train, self.validation)
 
     def images(self, x: Float[Tensor, "N *shape"]) -> None:
         """None: points are no images."""

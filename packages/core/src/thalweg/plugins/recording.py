@@ -11,6 +11,7 @@ from typing import Any
 import attrs
 
 from thalweg.errors import PluginError
+from thalweg.objects import OBJECT
 from thalweg.plugins.process import files, registry
 
 FILES_KEY = "plugin_files"
@@ -157,7 +158,7 @@ def _shown(has: str, is_: str, sha256: str | None) -> str:
 def _classes(thing: Any) -> Iterator[type | str]:
     """The classes of a config or part and of all that it holds; of what is named, the module."""
     if isinstance(thing, Mapping):
-        made = thing.get("object")
+        made = thing.get(OBJECT)
         if isinstance(made, str):
             yield made.partition(":")[0]
         for one in thing.values():

@@ -7,12 +7,7 @@ from attrs.validators import and_, ge, le
 
 from thalweg.facts import Facts
 from thalweg.integers import STEPS_OR_NEVER
-from thalweg.schedules.warmup import rising
-
-
-def progress(step: int, total: int, warmup: int) -> float:
-    """Where a step is between the end of warm-up, 0, and that of the run, 1."""
-    return min(1.0, max(0.0, (step - warmup) / max(1, total - warmup)))
+from thalweg.schedules.warmup import progress, rising
 
 
 @attrs.frozen

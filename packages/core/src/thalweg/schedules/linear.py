@@ -5,8 +5,7 @@ from attrs.validators import and_, ge, le
 
 from thalweg.facts import Facts
 from thalweg.integers import STEPS_OR_NEVER
-from thalweg.schedules.cosine import progress
-from thalweg.schedules.warmup import rising
+from thalweg.schedules.warmup import progress, rising
 
 
 @attrs.frozen

@@ -11,6 +11,11 @@ def rising(step: int, warmup: int) -> float:
     return min(1.0, (step + 1) / warmup) if warmup else 1.0
 
 
+def progress(step: int, total: int, warmup: int) -> float:
+    """Where a step is between the end of warm-up, 0, and that of the run, 1."""
+    return min(1.0, max(0.0, (step - warmup) / max(1, total - warmup)))
+
+
 @attrs.frozen
 class WarmupConfig:
     """Learning rates rise in equal steps from lr / steps to lr, and stay there.

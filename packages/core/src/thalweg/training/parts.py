@@ -145,17 +145,13 @@ def _check_stated(config: RunConfig, network: FlowNetwork) -> None:
         ConfigError: if it is cut into other branches, or on another path.
     """
     ends = ends_of(config.branches, network.facts.depth, refined=count_of(config.branches) > 1)
-    path, found = (
-        recorded_interpolant(config.interpolant),
-        {**network.composition, "branches": network.facts.ends},
-    )
-    for name, value in {"branches": ends, "interpolant": path}.items():
+    stated = {"branches": list(ends), "interpolant": recorded_interpolant(config.interpolant)}
+    found = {**network.composition, "branches": list(network.facts.ends)}
+    for name, value in stated.items():
         if found[name] != value:
-            shown = list(value) if name == "branches" else value
-            there = list(found[name]) if name == "branches" else found[name]
             raise ConfigError(
-                f"the network given has {name} {there!r} and the configuration states {shown!r}; make both "
-                "the same"
+                f"the network given has {name} {found[name]!r} and the configuration states {value!r}; "
+                "make both the same"
             )
     # Paths of one class may have been made with other numbers, which nothing records.
     if not interpolant_of(config.interpolant, network.facts).agrees(network.interpolant):
