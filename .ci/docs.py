@@ -1,12 +1,21 @@
-"""Whether what the README, the five minutes and the tutorials say can be typed as it stands.
+"""Whether what the README and the documentation say can be typed as it stands.
 
     python3 .ci/docs.py VENV [PAGE]...
 
 VENV is the environment that the README makes (`make venv`) and nothing more. Each page is worked through in
 order, in a folder of its own: files are written, commands run in a shell in which VENV is active, Python runs
-in one interpreter a page and must print what it says. What does not run as it stands is in the tables below
-with the reason; an entry that no page has is a fault, and so is a command in a block that nobody runs. What a
-page installs is taken out again.
+in one interpreter a page and must print what it says, and a block of text must be what the command before it
+printed, whatever its numbers. What a page installs is taken out again.
+
+What does not run as it stands is marked in the page's source, on lines right before the block:
+
+    <!-- not run: REASON -->                  none of the block; that a script can be parsed is checked
+    <!-- not run `BEGINNING`: REASON -->      not the commands that begin so
+    <!-- run with ARGUMENTS: REASON -->       with these added to each command
+    <!-- run `BEGINNING` with ARGUMENTS: REASON -->
+    <!-- first: COMMAND -->                   what the block takes for granted
+
+A marker that is of no block or no command is a fault, and so is a command that nobody runs.
 """
 
 import json
@@ -24,41 +33,19 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = ["README.md", "docs/start.md", "docs/plugins.md", *sorted(
     str(path.relative_to(ROOT)) for path in (ROOT / "docs/tutorials").glob("*.md")
 )]  # fmt: skip
+# Python of these is run by tests/integration/test_docs.py.
+COMMANDS_ALONE = sorted(
+    name for path in [*(ROOT / "docs").rglob("*.md"), *(ROOT / "packages").glob("*/README.md")]
+    if (name := str(path.relative_to(ROOT))) not in PAGES
+)  # fmt: skip
+PAGES += COMMANDS_ALONE
 
-SKIPPED = {
-    "make quickstart": "as 'thalweg quickstart', in an environment that make makes",
-    "make test": "this is run beside it",
-    "python3 -m venv .venv": "VENV was made so",
-    ". .venv/bin/activate": "VENV is active",
-    "pip install -r requirements.txt": "VENV was made so",
-    "uv sync": "needs uv",
-    "uv run thalweg quickstart": "needs uv",
-    "thalweg train project/recipe.toml --devices 8": "needs eight accelerators",
-    "torchrun --nnodes 2 --nproc-per-node 8 --rdzv-backend c10d --rdzv-endpoint host-1:29400 "
-    "-m thalweg train project/recipe.toml --strategy fsdp --run-dir /shared/runs/project": "needs machines",
-    "thalweg evaluate runs/deepflow-xl --protocol sit-sde-250 "
-    "--reference VIRTUAL_imagenet256_labeled.npz --devices 8": "needs ADM's file and eight accelerators",
-}
-
-SHORTENED = {
-    "thalweg quickstart": "--steps 4 --samples 20 --sampler-steps 4",
-    "thalweg train recipes/digits-deepflow-2t.toml refiner.residual=true training.steps=900 "
-    "--run-dir runs/residual": "training.steps=4 training.validate_every=0 training.sample_every=0",
-    "thalweg -p fading.py train recipes/digits-deepflow-2t.toml sampling.guidance=fading "
-    "--run-dir runs/fading": (
-        "training.steps=4 training.validate_every=0 sampling.count=4 sampling.sampler.steps=4"
-    ),
-    "thalweg sample runs/residual samples/residual guidance=cfg guidance.scale=1.8": (
-        "count=4 sampler.steps=4"
-    ),
-}
-"""Commands that take minutes, and what is added so that they take seconds."""
-
-ELSEWHERE = {"s3://pictures": "pictures"}
+ELSEWHERE = {"docs/tutorials/own-images.md": ("s3://pictures", "pictures")}
 """Places that are not here, and what stands in for them; tests/integration/test_tutorials.py has a bucket."""
 
 TYPED = {"thalweg", "pip", "python", "python3", "make", "uv", "torchrun", "srun", "sbatch", "."}
-BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+MARKER = re.compile(r"<!-- (not run|run|first)(?: `([^`]+)`)?(?: with ([^:]+))?: (.+?) -->", re.DOTALL)
+BLOCK = re.compile(r"((?:^<!--(?:(?!-->).)*-->\n)*)^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"# ([\w./-]+\.(?:toml|py))\n")
 SAID = re.compile(r"^print\(.*\)  # (.*)$", re.MULTILINE)
 
@@ -101,8 +88,8 @@ class FaultError(Exception):
 class Reader:
     """Somebody who works through one page."""
 
-    def __init__(self, page: str, venv: Path, folder: Path, met: set[str]) -> None:
-        self.page, self.folder, self.met = page, folder, met
+    def __init__(self, page: str, venv: Path, folder: Path) -> None:
+        self.page, self.folder = page, folder
         self.environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {
             "VIRTUAL_ENV": str(venv),
             "PATH": f"{venv / 'bin'}{os.pathsep}{os.environ['PATH']}",
@@ -110,6 +97,7 @@ class Reader:
             "OMP_NUM_THREADS": "1",  # as many pages are read at once as there are processors
         }
         self.python: subprocess.Popen[str] | None = None
+        self.printed: str | None = None
         (folder / "recipes").symlink_to(ROOT / "recipes")
         if page in PREPARED:
             self.run(["python", "-c", PREPARED[page], str(ROOT)], "what it takes for granted")
@@ -117,39 +105,66 @@ class Reader:
     def read(self) -> None:
         """All blocks in order."""
         text = (ROOT / self.page).read_text(encoding="utf-8")
-        for old, new in ELSEWHERE.items():
-            if old in text:
-                self.met.add(old)
-                text = text.replace(old, new)
+        if self.page in ELSEWHERE:
+            text = text.replace(*ELSEWHERE[self.page])
+        blocks = BLOCK.findall(text)
+        if len(MARKER.findall(text)) != sum(len(MARKER.findall(markers)) for markers, _, _ in blocks):
+            raise FaultError("a marker stands before no block")
         try:
-            for language, block in BLOCK.findall(text):
-                named = FILE.match(block)
-                if named:
-                    path = self.folder / named[1]
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    path.write_text(block, encoding="utf-8")
-                elif language in ("sh", "bash"):
-                    for line in block.replace("\\\n", " ").splitlines():
-                        self.type(shlex.join(shlex.split(line, comments=True)), line.split("  #")[0].strip())
-                elif language == "python":
-                    self.ask(block)
-                elif any(line.split()[:1] and line.split()[0] in TYPED for line in block.splitlines()):
-                    raise FaultError(f"a block of {language} holds commands, which nobody runs:\n{block}")
+            for markers, language, block in blocks:
+                self.take(MARKER.findall(markers), language, block)
         finally:
             if self.python is not None:
                 self.python.communicate(timeout=60)
 
-    def type(self, words: str, line: str) -> None:
-        """One command."""
-        plain = " ".join(line.split())
-        if plain in SKIPPED:
-            self.met.add(plain)
-            return
-        if plain in SHORTENED:
-            self.met.add(plain)
-            line = f"{line} {SHORTENED[plain]}"
-        if words:
-            self.run(["bash", "-euo", "pipefail", "-c", line], line)
+    def take(self, markers: list[tuple[str, str, str, str]], language: str, block: str) -> None:
+        """One block."""
+        named = FILE.match(block)
+        for kind, _, _, command in markers:
+            if kind == "first":
+                self.run(["bash", "-euo", "pipefail", "-c", command], command)
+        if any(kind == "not run" and not beginning for kind, beginning, _, _ in markers):
+            if language in ("sh", "bash"):
+                self.run(["bash", "-n", "-c", block], "a script that is parsed alone")
+        elif named:
+            path = self.folder / named[1]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(block, encoding="utf-8")
+        elif language in ("sh", "bash"):
+            self.type(block, [(kind, *rest) for kind, *rest in markers if kind != "first"])
+        elif language == "python" and self.page in COMMANDS_ALONE:
+            self.printed = None
+        elif language == "python":
+            self.ask(block)
+        elif any(line.split()[:1] and line.split()[0] in TYPED for line in block.splitlines()):
+            raise FaultError(f"a block of {language} holds commands, which nobody runs:\n{block}")
+        elif language == "text":
+            self.compare(block)
+
+    def type(self, block: str, markers: list[tuple[str, ...]]) -> None:
+        """The commands of a block."""
+        met = set()
+        for line in block.replace("\\\n", " ").splitlines():
+            command = " ".join(line.split("  #")[0].split())
+            if not shlex.split(line, comments=True):
+                continue
+            mine = [marker for marker in markers if command.startswith(marker[1])]
+            met |= set(mine)
+            if all(kind != "not run" for kind, *_ in mine):
+                command = " ".join([line.split("  #")[0].strip(), *(added for _, _, added, _ in mine)])
+                self.run(["bash", "-euo", "pipefail", "-c", command], command)
+        for marker in set(markers) - met:
+            raise FaultError(f"no command begins with '{marker[1]}'")
+
+    def compare(self, block: str) -> None:
+        """What the command before it printed, whatever its numbers; a line of dots is any lines."""
+        if self.printed is None:
+            raise FaultError(f"a block of text stands behind no command that is run:\n{block}")
+        said = "".join(
+            r"(?:.*\n)*?" if line.strip() == "..." else re.escape(line) + r"\n" for line in masked(block)
+        )
+        if not re.search(f"^{said}", "".join(f"{line}\n" for line in masked(self.printed)), re.MULTILINE):
+            raise FaultError(f"it says\n{block}\nand printed is\n{self.printed}")
 
     def ask(self, block: str) -> None:
         """Python, in the interpreter that the page's other blocks ran in."""
@@ -169,7 +184,8 @@ class Reader:
                 break
         if not lines or not lines[-1].startswith('"'):
             raise FaultError(f"its Python ends with\n{''.join(lines)[-3000:]}")
-        printed, said = json.loads(lines[-1]).splitlines(), SAID.findall(block)
+        self.printed = json.loads(lines[-1])
+        printed, said = self.printed.splitlines(), SAID.findall(block)
         if said and printed != said:
             raise FaultError(f"its Python prints {printed} and says {said}")
         self.tell(begun, f"Python of {len(block.splitlines())} lines")
@@ -183,11 +199,18 @@ class Reader:
         if done.returncode != 0:
             said = (done.stdout + done.stderr)[-3000:]
             raise FaultError(f"{what}\nends with {done.returncode}:\n{said}")
+        self.printed = done.stdout + done.stderr
         self.tell(begun, what)
 
     def tell(self, begun: float, what: str) -> None:
         """Progress."""
         print(f"{time.monotonic() - begun:6.1f} s  {self.page}: {what}", flush=True)
+
+
+def masked(text: str) -> list[str]:
+    """The lines of a text, numbers and widths alike."""
+    lines = (re.sub(r"\d[\d.,:]*(?:e[-+]\d+)?", "0", line) for line in text.splitlines())
+    return [" ".join(line.split()) for line in lines]
 
 
 def installed(venv: Path) -> dict[str, str]:
@@ -199,20 +222,22 @@ def installed(venv: Path) -> dict[str, str]:
 
 def installs(page: str) -> bool:
     """Whether it changes the environment, which is then for nobody else meanwhile."""
-    blocks = "".join(block for _, block in BLOCK.findall((ROOT / page).read_text(encoding="utf-8")))
-    return any(line.startswith("pip install") and line not in SKIPPED for line in blocks.splitlines())
+    return any(
+        line.startswith("pip install") and not any(kind == "not run" for kind, *_ in MARKER.findall(markers))
+        for markers, _, block in BLOCK.findall((ROOT / page).read_text(encoding="utf-8"))
+        for line in block.splitlines()
+    )
 
 
 def main(venv: Path, pages: list[str]) -> int:
     """Work through these pages, or all; the exit code."""
-    met: set[str] = set()
     faults: list[str] = []
     before = installed(venv)
 
     def work(page: str) -> None:
         with tempfile.TemporaryDirectory() as folder:
             try:
-                Reader(page, venv, Path(folder), met).read()
+                Reader(page, venv, Path(folder)).read()
             except (FaultError, subprocess.TimeoutExpired) as fault:
                 faults.append(f"{page}: {fault}")
 
@@ -227,8 +252,6 @@ def main(venv: Path, pages: list[str]) -> int:
         new = sorted(after.keys() - before.keys())
         if new:
             subprocess.run([str(venv / "bin/python"), "-m", "pip", "-q", "uninstall", "-y", *new], check=True)
-    stale = set() if pages else (SKIPPED.keys() | SHORTENED.keys() | ELSEWHERE.keys()) - met
-    faults += [f"no page has '{one}'; take it out of the tables" for one in sorted(stale)]
     for fault in faults:
         print(f"fault: {fault}", file=sys.stderr)
     print(f"{len(pages or PAGES)} pages, {len(faults)} faults")

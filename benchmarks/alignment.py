@@ -27,8 +27,8 @@ from thalweg.optimizers.adamw import AdamW
 from thalweg.planning import draw_plan
 from thalweg.randomness import generator
 from thalweg.storage import Location
-from thalweg.training.losses import Losses
 from thalweg.training.optimizer import make_optimizer
+from thalweg.training.step import Losses
 
 SAVED = 0.8
 GRID = (16, 16)
@@ -125,10 +125,10 @@ def main() -> None:
         place = Path(scratch)
         write_weights(place / "dinov2.pth", given.teacher)
         options = {"type": "dinov2", "size": given.teacher, "weights": str(place / "dinov2.pth")}
-        teacher = component("teacher", options).build(IMAGENET)
-        header = TeacherHeader(teacher.identity, GRID, teacher.width)
+        teacher = component("vision_encoder", options).build(IMAGENET)
+        header = TeacherHeader(teacher.patch_identity, GRID, teacher.width)
         image = torch.randint(256, (1, 3, 256, 256), dtype=torch.uint8, generator=generator(0, "image"))
-        images, (seen,) = image.expand(given.batch_size, -1, -1, -1), teacher(image, GRID)
+        images, (seen,) = image.expand(given.batch_size, -1, -1, -1), teacher.patch_tokens(image, GRID)
         bare = write_shards(place / "bare", given.samples, {}, seen)
         stored = write_shards(place / "stored", given.samples, {teacher.name: header}, seen)
         looking, reading = Step(bare, given, images, options), Step(stored, given, images, options)
@@ -138,7 +138,7 @@ def main() -> None:
             "no alignment": Step(bare, given, images),
             "teacher in the step": looking,
             "features from shards": reading,
-            "teacher by itself": lambda: teacher(images, GRID),
+            "teacher by itself": lambda: teacher.patch_tokens(images, GRID),
         }
         for step in steps.values():
             for _ in range(2):  # which compiles and warms up

@@ -20,14 +20,14 @@ import torch
 from lightning_fabric import Fabric
 
 import thalweg
+from thalweg import checkpoint
 from thalweg.averages.ema import EMA
 from thalweg.optimizers.adamw import AdamW
-from thalweg.training import checkpoint
-from thalweg.training.losses import Losses
+from thalweg.training.checkpointing import CheckpointWriter
 from thalweg.training.optimizer import make_optimizer
 from thalweg.training.run_directory import RunDirectory
-from thalweg.training.saver import Saver
 from thalweg.training.state import RunState
+from thalweg.training.step import Losses
 
 SPEED, WAIT = 0.8, 0.05
 
@@ -53,7 +53,7 @@ class Run:
         while time.perf_counter() < end:
             factor @ factor
         begun = time.perf_counter()
-        self.state.settle()
+        self.state.wait_until_copied()
         self.waited = time.perf_counter() - begun
         self._optimizer.step()
         self.state.averages.update(0)
@@ -74,7 +74,7 @@ def seconds_of_dd(path: Path, count: int) -> float:
 def saving(run: Run, folder: Path, fabric: Fabric, rounds: int, verdict: Verdict) -> float:
     """Saves and ``dd`` in turns; median seconds of a save."""
     # None is removed while the clock runs, as dd removes none.
-    saver = Saver(RunDirectory(folder / "inline"), {}, rounds + 2, 0, fabric, asynchronous=False)
+    saver = CheckpointWriter(RunDirectory(folder / "inline"), {}, rounds + 2, 0, fabric, asynchronous=False)
     saves, others, count = [], [], 0
     for turn in range(rounds + 1):
         run.state.step += 1
@@ -98,7 +98,7 @@ def saving(run: Run, folder: Path, fabric: Fabric, rounds: int, verdict: Verdict
 
 def waiting(run: Run, folder: Path, fabric: Fabric, seconds: float, rounds: int, verdict: Verdict) -> None:
     """Saves in the background of steps that compute for about as long."""
-    saver = Saver(RunDirectory(folder / "background"), {}, 1, 0, fabric, asynchronous=True)
+    saver = CheckpointWriter(RunDirectory(folder / "background"), {}, 1, 0, fabric, asynchronous=True)
     shares = []
     for turn in range(rounds + 1):
         begun = time.perf_counter()

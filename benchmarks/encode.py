@@ -20,10 +20,10 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from thalweg.config import component
-from thalweg.encoding import EncodingJob, encode
-from thalweg.encoding.preparing import prepare
 from thalweg_backbones.autoencoder.architecture import Architecture
 from thalweg_backbones.autoencoder.sd_vae import SDVAE
+from thalweg_backbones.encoding import EncodingJob, encode
+from thalweg_backbones.encoding.preparing import prepare
 
 PUBLISHED = Architecture(channels=3, latent_channels=4, widths=(128, 256, 512, 512), residuals=2, groups=32)
 SHARE = 0.9
@@ -92,7 +92,7 @@ def measure(place: Path, given: argparse.Namespace, verdict: Verdict) -> None:
         means = [autoencoder.encode(images)[0] for images in batches]
         rates["bare"].append(given.images / (time.perf_counter() - begun))
         target = place / f"shards-{attempt}"
-        outcome = encode(attrs.evolve(job, target=str(target)), accelerator="cpu", devices="1")
+        outcome = encode(attrs.evolve(job, target=str(target)), device="cpu", devices="1")
         rates["encode"].append(outcome.encoded / outcome.seconds)
         if attempt == 0:
             check(target, means)

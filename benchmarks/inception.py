@@ -18,7 +18,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from inception_maker import LAYERS, pictures, random_inception
 from thalweg.facts import Facts
-from thalweg_eval.extractors.inception import InceptionConfig
+from thalweg_backbones.vision.inception import InceptionConfig
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

@@ -40,9 +40,8 @@ from thalweg.data.order import indices
 from thalweg.data.prefetch import Prefetcher
 from thalweg.data.shards import ShardHeader, ShardWriter
 from thalweg.data.shards.dataset import ShardsConfig, held_out
-from thalweg.data.shards.gathering import gather
 from thalweg.data.shards.index import shard_name
-from thalweg.data.shards.split import ShardSplit
+from thalweg.data.shards.split import ShardSplit, gather
 from thalweg.data.shards.store import ShardStore
 from thalweg.randomness import generator
 from thalweg.storage import Location
@@ -142,7 +141,7 @@ def against_raw(folder: Path, rounds: int, verdict: Verdict) -> None:
     upright = np.zeros(BATCH, dtype=bool)
 
     def ours(place: tuple[np.ndarray, np.ndarray]) -> dict[str, np.ndarray]:
-        return gather(store, store.index.header, *place, upright).stored
+        return gather(store.open, store.index.header, *place, upright, prepare=store.prepare)[0]
 
     for place in places[:3]:
         theirs = [np.concatenate(parts) for parts in zip(*raw.read(*place), strict=True)]

@@ -30,7 +30,7 @@ def peak(size: str, batch: int, precision: str) -> tuple[int, int]:
             Path(folder, "run"), size, batch_size=batch, precision=precision, async_checkpoints=False
         )
         run.train()
-        counted = summarise(run.parts.network, batch_size=batch, precision=precision).training_bytes
+        counted = summarise(run.components.network, batch_size=batch, precision=precision).training_bytes
     return status("VmHWM") - before, counted
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from thalweg.types import Features
-from thalweg_eval.statistics.moments import Moments
+from thalweg_eval.statistics.moments import FeatureMoments
 
 SHARE, SAME, BATCH = 0.2, 1e-6, 64
 
@@ -31,7 +31,7 @@ def batches(count: int, width: int):
 
 
 def ours(count: int, width: int) -> float:
-    moments = Moments()
+    moments = FeatureMoments()
     for start, pooled in batches(count, width):
         moments.update(Features(pooled), None, range(start, start + len(pooled)))
     return float(moments.scatter_FF.norm() / (count - 1) + moments.mean().norm())

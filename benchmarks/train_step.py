@@ -20,8 +20,8 @@ from thalweg.optimizers.adamw import AdamW
 from thalweg.planning import draw_plan
 from thalweg.randomness import generator
 from thalweg.summary import summarise
-from thalweg.training.losses import Losses
 from thalweg.training.optimizer import make_optimizer
+from thalweg.training.step import Losses
 from thalweg.types import Batch, Condition, Plan
 
 BATCH, ROUNDS = 16, 7

@@ -13,7 +13,7 @@ import torch
 from thalweg.config import RunConfig, structure
 from thalweg.data.split import TensorSplit
 from thalweg.facts import Facts
-from thalweg.training.loop import Trainer
+from thalweg.training.trainer import Trainer
 
 LATENTS = Facts(shape=(4, 32, 32), classes=1000)
 BACKBONES = {

@@ -1,6 +1,6 @@
 """Asks for known advisories against the oldest and the newest versions that Thalweg runs with.
 
-The oldest are the lower bounds of our five packages, the newest what is installed in the environment that
+The oldest are the lower bounds of our six packages, the newest what is installed in the environment that
 this runs in, with all that it needs. ``make audit`` installs pip-audit and runs it. The exit status is 1 if
 there are advisories, and 2 if the service that knows them cannot be asked: who asks nobody finds nothing.
 """

@@ -1,4 +1,4 @@
-"""Prints the lower bound of every dependency of the five packages as a pin, for ``make test-oldest``."""
+"""Prints the lower bound of every dependency of the six packages as a pin, for ``make test-oldest``."""
 
 import sys
 import tomllib

@@ -1,6 +1,6 @@
 """What Thalweg brings along: a CycloneDX bill of materials and a list of licences, in build/.
 
-Both describe the environment this runs in: of it the packages that Thalweg's five need and no others, in the
+Both describe the environment this runs in: of it the packages that Thalweg's six need and no others, in the
 versions that are installed. ``make sbom`` installs the tools and runs it.
 """
 
@@ -14,7 +14,14 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
-OURS = ("thalweg-core", "thalweg-backbones", "thalweg-refiners", "thalweg-samplers", "thalweg-eval")
+OURS = (
+    "thalweg-core",
+    "thalweg-backbones",
+    "thalweg-refiners",
+    "thalweg-samplers",
+    "thalweg-eval",
+    "thalweg-authoring",
+)
 
 
 def closure() -> set[str]:

@@ -1,4 +1,5 @@
-"""Runs each sibling's tests with core and that sibling alone: no other package of Thalweg can be imported.
+"""Runs each sibling's tests with core, that sibling and the conformance kit: no other package of ours can be
+imported.
 
 python release/siblings.py [refiners samplers backbones eval]
 """
@@ -12,7 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 SIBLINGS = ("refiners", "samplers", "backbones", "eval")
 
-# Where both are installed editable, their finders would offer all five.
+# Where they are installed editable, their finders would offer all six.
 _CODE = """
 import sys
 hidden = {hidden!r}
@@ -39,14 +40,13 @@ def tested(name: str) -> int:
     hidden = [f"thalweg_{other}" for other in SIBLINGS if other != name]
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "sitecustomize.py").write_text(_CODE.format(hidden=hidden), encoding="utf-8")
-        paths = [folder, *(str(ROOT / "packages" / one / "src") for one in ("core", name))]
+        paths = [folder, *(str(ROOT / "packages" / one / "src") for one in ("core", "authoring", name))]
         environment = {
             **os.environ,
             "PYTHONPATH": os.pathsep.join(paths),
-            "THALWEG_PLUGINS": f"core,{name}",
+            "THALWEG_PLUGINS": f"core,authoring,{name}",
         }
-        packages = f"--jaxtyping-packages=thalweg,thalweg_{name},beartype.beartype"
-        command = [sys.executable, "-m", "pytest", "-q", "--override-ini", "addopts=", packages]
+        command = [sys.executable, "-m", "pytest", "-q", "--override-ini", "addopts="]
         command += ["--import-mode=importlib", str(ROOT / "tests" / name)]
         sys.stdout.write(f"core and {name}\n")
         sys.stdout.flush()

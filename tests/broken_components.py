@@ -15,10 +15,10 @@ from typing import NamedTuple
 import thalweg
 import thalweg.plugins
 from plugin_makers import plugin, site_at
-from thalweg.authoring.writing import new_plugin, template_kinds
 from thalweg.facts import Facts
-from thalweg.testing import Subject, outcomes
-from thalweg.told import Told
+from thalweg.import_options import ImportOptions
+from thalweg_authoring import Subject, outcomes
+from thalweg_authoring.scaffold import new_plugin, template_kinds
 
 
 class Broken(NamedTuple):
@@ -51,7 +51,7 @@ def prefixed():
     """What the template's importer reads."""
     backbone = {"type": "dit", "width": 32, "heads": 4, "depth": 2, "patch": 2}
     network = thalweg.compose(backbone=backbone, facts=Facts(shape=(4, 32, 32), classes=10))
-    return {f"model.{name}": tensor for name, tensor in network.state_dict().items()}, Told(heads=4)
+    return {f"model.{name}": tensor for name, tensor in network.state_dict().items()}, ImportOptions(heads=4)
 
 
 def main(folder: Path) -> None:

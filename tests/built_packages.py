@@ -1,4 +1,4 @@
-"""Wheels and source distributions of the five packages, built once, and environments that hold them alone."""
+"""Wheels and source distributions of the six packages, built once, and environments that hold them alone."""
 
 import contextlib
 import io
@@ -14,7 +14,7 @@ from hatchling.builders.sdist import SdistBuilder
 from hatchling.builders.wheel import WheelBuilder
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("core", "backbones", "refiners", "samplers", "eval")
+PACKAGES = ("core", "backbones", "refiners", "samplers", "eval", "authoring")
 
 
 def build(folder: Path, kind: type, target: Path) -> Path:

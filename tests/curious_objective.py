@@ -1,4 +1,4 @@
-"""Asks the network again within a step: with gradients, for its derivative, and with averaged weights."""
+"""Asks the network again within a step: with gradients, for its derivative, and with EMA weights."""
 
 import attrs
 import torch

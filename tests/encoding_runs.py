@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 
-import thalweg.encoding  # noqa: F401 - once, before the forks
+import thalweg_backbones.encoding  # noqa: F401 - once, before the forks
 from thalweg import files
 from thalweg.cli.main import main
 

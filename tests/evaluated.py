@@ -13,7 +13,7 @@ from thalweg.config import RunConfig, dump, recorded_text, structure
 from thalweg.saved_network import save
 from tiny_runs import TINY, TRAINING
 
-FAST = ("sampling.sampler=euler", "sampling.sampler.steps=2", "judges.small_classifier.extractor.steps=2")
+FAST = ("sampling.sampler=euler", "sampling.sampler.steps=2", "features.small_classifier.extractor.steps=2")
 """The protocol ``quick`` in a moment."""
 
 

@@ -11,7 +11,7 @@ from typing import Literal
 
 import attrs
 
-from thalweg.storage import filesystems
+from thalweg.storage.stores import filesystems
 
 _HOP = {"connection", "transfer-encoding", "keep-alive", "date", "server"}
 

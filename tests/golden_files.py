@@ -9,7 +9,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from thalweg.told import Told
+from thalweg.import_options import ImportOptions
 from thalweg.types import Condition
 
 FOLDER = Path(__file__).parent / "golden"
@@ -31,10 +31,10 @@ class Golden:
         }
 
     @property
-    def told(self) -> Told:
-        """What has to be told beside the weights, as options."""
+    def stated(self) -> ImportOptions:
+        """What has to be stated beside the weights, as options."""
         ends = self.config.get("df_idxs")
-        return Told(
+        return ImportOptions(
             heads=self.config["num_heads"],
             path="linear",
             prediction="velocity",
@@ -44,8 +44,8 @@ class Golden:
 
     @property
     def options(self) -> dict[str, Any]:
-        """The same as ``thalweg.import_weights`` takes it."""
-        return attrs.asdict(self.told, filter=lambda field, value: field.name != "arguments")
+        """The same as ``thalweg_backbones.import_weights`` takes it."""
+        return attrs.asdict(self.stated, filter=lambda field, value: field.name != "arguments")
 
     def stacked(self, name: str) -> Tensor:
         """``name.0``, ``name.1``, ... in one tensor."""

@@ -1,7 +1,7 @@
 """Runs in processes of their own that are killed on the way; started by test_resume.py.
 
 ``python killed_runs.py FOLDER KILLS SEED`` trains one run without interruption (whole), and others that are
-killed KILLS times in all, each time at a random moment, and go on until they are complete. Then one run
+killed KILLS times in all, each time at a random moment, and resumed until they are complete. Then one run
 gets SIGTERM twice. Prints what happened, as JSON. Processes are forked, so none imports torch again.
 """
 
@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from thalweg.data.digits import DigitsConfig
-from thalweg.training.loop import Trainer
+from thalweg.training.trainer import Trainer
 from tiny_runs import tiny
 
 STEPS = 20
@@ -29,7 +29,7 @@ def trainer(run_dir: Path) -> Trainer:
 
 def terminated_twice(run_dir: Path) -> None:
     run = trainer(run_dir)
-    velocity, calls = run.parts.objectives["velocity"], 0
+    velocity, calls = run.components.objectives["velocity"], 0
 
     class Terminates:
         weight = velocity.weight
@@ -42,7 +42,7 @@ def terminated_twice(run_dir: Path) -> None:
                 os.kill(os.getpid(), signal.SIGTERM)
             return velocity(*arguments)
 
-    run.parts.objectives["velocity"] = Terminates()  # type: ignore[index]
+    run.components.objectives["velocity"] = Terminates()  # type: ignore[index]
     run.train()
 
 

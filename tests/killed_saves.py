@@ -2,7 +2,7 @@
 
 ``python killed_saves.py FOLDER MODE`` (MODE is ``inline`` or ``background``) saves step 1, then lets child
 after child try to save step 2 and be killed at the 1st, 2nd, ... operation of it, until one survives. After
-each it looks at what is there and goes on from it to step 3. Prints a JSON list with what it found.
+each it looks at what is there and resumes from it to step 3. Prints a JSON list with what it found.
 """
 
 import json
@@ -16,14 +16,13 @@ import torch
 
 from fault_disk import FaultyDisk
 from small_states import CONFIG, Small, same, small
-from thalweg import files
-from thalweg.training import checkpoint
+from thalweg import checkpoint, files
+from thalweg.training.checkpointing import CheckpointWriter
 from thalweg.training.run_directory import RunDirectory
-from thalweg.training.saver import Saver
 
 
-def saver_of(folder: Path, one: Small, mode: str) -> Saver:
-    return Saver(RunDirectory(folder), CONFIG, 1, 0, one.fabric, mode == "background")
+def saver_of(folder: Path, one: Small, mode: str) -> CheckpointWriter:
+    return CheckpointWriter(RunDirectory(folder), CONFIG, 1, 0, one.fabric, mode == "background")
 
 
 def killed(folder: Path, one: Small, mode: str, at: int) -> int:
@@ -41,7 +40,7 @@ def killed(folder: Path, one: Small, mode: str, at: int) -> int:
 def look(folder: Path, expected: dict[int, dict[str, torch.Tensor]], mode: str) -> dict[str, Any]:
     """What can be gone on from, and whether it can."""
     said: list[str] = []
-    found = checkpoint.newest(folder / "checkpoints", said.append)
+    found = checkpoint.latest_complete(folder / "checkpoints", said.append)
     assert found is not None
     step = checkpoint.step_of(found)
     again = small()

@@ -9,8 +9,8 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from thalweg.config import recorded_text
-from thalweg.evaluation.passport import Passport
-from thalweg.report import Chart, Curve, Picture, Report, Section, Table, Text
+from thalweg_eval.evaluation.passport import Passport
+from thalweg_eval.report import Chart, Curve, Page, Paragraphs, Picture, Section, Table
 
 
 def digit_grid(first: int) -> bytes:
@@ -33,7 +33,7 @@ def loss_curve(name: str, floor: float, seed: int, steps: int = 3000, every: int
     return Curve(name, at, values)
 
 
-def sample_report() -> Report:
+def sample_report() -> Page:
     """The report."""
     losses = Chart(
         "Training loss",
@@ -73,7 +73,7 @@ def sample_report() -> Report:
         reference=(2,),
     )
     caption = "Sixty digits; in this example real ones stand in for samples."
-    findings = Text(
+    findings = Paragraphs(
         "",
         (
             "The model with two branches drew digits that the classifier recognised slightly more often. "
@@ -82,7 +82,7 @@ def sample_report() -> Report:
             "variety that accuracy cannot see.",
         ),
     )
-    limits = Text(
+    limits = Paragraphs(
         "Scale", ("Digits of 8 × 8 pixels and networks of a million parameters say nothing about ImageNet.",)
     )
     grids = (
@@ -90,10 +90,10 @@ def sample_report() -> Report:
         Picture("DeepFlow-2T", digit_grid(60), caption),
         Picture("Real digits", digit_grid(120), "From the training set, for comparison."),
     )
-    return Report(
+    return Page(
         "DeepFlow and SiT on handwritten digits",
         "Two small flow models, alike but for deep supervision and its refiner, trained on the same data in "
-        "the same order and judged by the same classifier.",
+        "the same order and scored by the same classifier.",
         (
             Section("What came out", (findings, scores)),
             Section("How training went", (losses, validation)),

@@ -4,6 +4,7 @@
 one step each, and compares it after each with what a single process makes of it. Prints what went wrong.
 """
 
+import faulthandler
 import os
 import socket
 import sys
@@ -14,41 +15,40 @@ from pathlib import Path
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.strategies.model_parallel import ModelParallelStrategy
+from torch import distributed
 
 import thalweg
 from fault_disk import FaultyDisk
 from small_states import CONFIG, lone, same, small
-from thalweg import files
+from thalweg import checkpoint, files
 from thalweg.errors import ThalwegError
-from thalweg.training import checkpoint
-from thalweg.training.fully_sharded import fsdp, spread
+from thalweg.training.checkpointing import CheckpointWriter
+from thalweg.training.launch.distributed import shard
 from thalweg.training.run_directory import RunDirectory
-from thalweg.training.saver import Saver
 
 
 def fabric_of(count: int, sharded: bool) -> Fabric:
     if count == 1 and not sharded:
         return lone()
-    strategy = fsdp(timedelta(seconds=60)) if sharded else "ddp"
+    strategy = ModelParallelStrategy(shard, count, 1, timeout=timedelta(seconds=60)) if sharded else "ddp"
     fabric = Fabric(accelerator="cpu", devices=count, strategy=strategy)
-    if sharded:
-        spread(strategy, count)
     fabric.launch()
     return fabric
 
 
 def step(folder: Path, count: int, sharded: bool, at: int, background: bool) -> None:
-    """Go on from the newest checkpoint, which must hold what ``at`` steps make, do one more, and save it."""
+    """Resume from the newest checkpoint, which must hold what ``at`` steps make, do one more, and save it."""
     fabric = fabric_of(count, sharded)
     one = small(fabric)
     if at:
-        place = checkpoint.newest(folder / "checkpoints", lambda text: sys.exit(text))
+        place = checkpoint.latest_complete(folder / "checkpoints", lambda text: sys.exit(text))
         assert place is not None
         one.state.load(place, fabric)
     whole = one.tensors()
     assert same(whole, after(at)), f"{count} processes read something else after {at} steps"
     one.advance()
-    saver = Saver(RunDirectory(folder), CONFIG, 2, 0, fabric, background)
+    saver = CheckpointWriter(RunDirectory(folder), CONFIG, 2, 0, fabric, background)
     saver.save(one.state)
     saver.wait()
     ranks = count if sharded and count > 1 else 1
@@ -62,7 +62,7 @@ def fail(folder: Path, count: int, background: bool) -> None:
     fabric = fabric_of(count, sharded=True)
     one = small(fabric)
     one.advance()
-    saver = Saver(RunDirectory(folder), CONFIG, 1, 0, fabric, background)
+    saver = CheckpointWriter(RunDirectory(folder), CONFIG, 1, 0, fabric, background)
     saver.save(one.state)
     saver.wait()
     one.advance()
@@ -95,7 +95,10 @@ def after(steps: int) -> dict[str, torch.Tensor]:
 
 
 def together(count: int, task: Callable[[], None]) -> None:
-    """Do a task in as many processes, as a launcher would start them."""
+    """Do a task in as many processes, as a launcher would start them.
+
+    This process itself never computes: a child forked from one that has may find locks held for ever.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -110,23 +113,32 @@ def together(count: int, task: Callable[[], None]) -> None:
             }  # fmt: skip
             try:
                 task()
+                if distributed.is_initialized():
+                    distributed.barrier()
+                    distributed.destroy_process_group()
             except BaseException:
                 sys.excepthook(*sys.exc_info())
                 os._exit(1)
             os._exit(0)
         children.append(child)
-    for child in children:
-        assert os.waitpid(child, 0)[1] == 0, f"one of {count} processes failed"
+    ended = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+    assert ended == [0] * count, f"{count} processes ended with {ended}"
+
+
+def opened(folder: Path, count: int, at: int) -> None:
+    """The averages of the newest checkpoint, opened as a network."""
+    network = thalweg.load(folder).state_dict()
+    averages = {name[4:]: one for name, one in after(at).items() if name.startswith("ema/")}
+    assert same(network, averages), f"the averages of {count} processes open as others"
 
 
 if __name__ == "__main__":
+    faulthandler.enable()
     folder = Path(sys.argv[1])
     torch.set_num_threads(1)
     stations = [(2, True), (1, False), (2, True), (3, True), (2, False), (1, False)]
     for at, (count, sharded) in enumerate(stations):
         together(count, partial(step, folder, count, sharded, at, at % 2 == 0))
-        network = thalweg.load(folder).state_dict()
-        averages = {name[4:]: one for name, one in after(at + 1).items() if name.startswith("ema/")}
-        assert same(network, averages), f"the averages of {count} processes open as others"
+        together(1, partial(opened, folder, count, at + 1))
     for background in (False, True):
         together(2, partial(fail, folder / f"fails-{background}", 2, background))

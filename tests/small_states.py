@@ -10,10 +10,10 @@ from torch import Tensor
 import thalweg
 from thalweg.averages.ema import EMA
 from thalweg.optimizers.adamw import AdamW
-from thalweg.training.fully_sharded import whole
-from thalweg.training.losses import Losses
+from thalweg.training.launch.distributed import whole
 from thalweg.training.optimizer import make_optimizer
 from thalweg.training.state import RunState
+from thalweg.training.step import Losses
 
 CONFIG = {"name": "small", "seed": 3}
 FACTS = thalweg.Facts(shape=(1, 8, 8), classes=3)
@@ -32,14 +32,14 @@ class Small:
         """A step whose gradient is made of the weights, so it is the same however they are shared out."""
         for parameter in self.losses.parameters():
             parameter.grad = (parameter.detach() * 0.3 + 0.01 * (1 + self.state.step)).clone()
-        self.state.settle()
+        self.state.wait_until_copied()
         self.optimizer.step()
         self.state.averages.update(0)
         self.state.step += 1
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything that a checkpoint holds, whole and by name; every process must ask."""
-        moments = self.state._moments.tensors()
+        moments = self.state.optimizer.tensors()
         groups = {"network": self.losses.network.state_dict(), "ema": self.state.averages.state_dict()}
         found = {**groups, "optimizer": moments}
         return {

@@ -1,4 +1,4 @@
-"""Ablations of tiny runs, judged in a moment."""
+"""Ablations of tiny runs, scored in a moment."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ PROTOCOL: dict[str, Any] = {
     "count": 20,
     "sampling": {"sampler": {"type": "euler", "steps": 2}, "labels": "balanced", "precision": "32-true"},
     "reference": {"set": "validation"},
-    "judges": {
+    "features": {
         "small_classifier": {
             "extractor": {"type": "small_classifier", "steps": 2, "width": 8, "features": 8},
             "metrics": {"frechet_distance": {}, "accuracy": {}},

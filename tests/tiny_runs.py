@@ -62,7 +62,7 @@ def tensor_files(run_dir: Path) -> dict[str, bytes]:
 
 
 def weights_differ(one: Path, two: Path) -> float:
-    """The largest difference between the averaged weights of two runs."""
+    """The largest difference between the EMA weights of two runs."""
     from safetensors.torch import load_file
 
     first, second = (load_file(run / "model" / "model.safetensors") for run in (one, two))

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from thalweg.training.loop import Trainer
+from thalweg.training.trainer import Trainer
 from thalweg.types import ObjectiveValue, Step
 from tiny_runs import tiny
 
@@ -43,8 +43,8 @@ def train(folder: Path, strategy: str, optimizer: dict[str, Any], steps: int = 4
         **training,
     )
     run = Trainer(config, folder, accelerator="cpu", strategy=strategy, quiet=True)
-    run.parts.objectives.clear()  # type: ignore[attr-defined]
-    run.parts.objectives["distilled"] = Distilled()  # type: ignore[index]
+    run.components.objectives.clear()  # type: ignore[attr-defined]
+    run.components.objectives["distilled"] = Distilled()  # type: ignore[index]
     run.train()
 
 

@@ -14,7 +14,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from thalweg.errors import DivergenceError
-from thalweg.training.loop import Trainer
+from thalweg.training.trainer import Trainer
 from thalweg.types import ObjectiveValue, Step
 from tiny_runs import tiny
 
@@ -52,8 +52,8 @@ def exchanges(folder: Path, strategy: str, accumulate: int) -> int:
 
 def bad_on_one(folder: Path, strategy: str, nonfinite: str) -> Any:
     run = trainer(folder / f"{strategy}-{nonfinite}", strategy, nonfinite=nonfinite)
-    run.parts.objectives.clear()  # type: ignore[attr-defined]
-    run.parts.objectives["bad"] = BadOnOne(run.rank)  # type: ignore[index]
+    run.components.objectives.clear()  # type: ignore[attr-defined]
+    run.components.objectives["bad"] = BadOnOne(run.rank)  # type: ignore[index]
     try:
         result = run.train()
     except DivergenceError as error:

@@ -6,6 +6,7 @@ import json
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
@@ -20,6 +21,8 @@ from transformers import (
 )
 
 from inception_maker import random_inception
+from thalweg.config import component
+from thalweg.facts import Facts
 
 
 def random_timm(name: str, path: Path, **options) -> nn.Module:
@@ -89,28 +92,85 @@ def random_detector(folder: Path) -> None:
     seeded(lambda: Mask2FormerForUniversalSegmentation(config)).save_pretrained(folder)
 
 
-# By name, the options that find what every_extractor() writes.
-EXTRACTORS = {
-    "inception": {"weights": "inception.pth", "sha256": ""},
+def random_vit(name: str, seed: int = 0) -> dict[str, Tensor]:
+    """Tensors for timm's vision transformer of that name.
+
+    Real sizes in little memory: element (i, j) of a matrix is a random number of i + j.
+    """
+    with torch.device("meta"):
+        model = timm.create_model(name, pretrained=False, num_classes=0)
+    draws = torch.Generator().manual_seed(seed)
+    tensors = {}
+    for key, one in model.state_dict().items():
+        numbers = torch.randn(sum(one.shape) - one.dim() + 1, generator=draws) * 0.05
+        if "norm" in key and key.endswith("weight"):
+            numbers += 1
+        tensors[key] = numbers.as_strided(tuple(one.shape), (1,) * one.dim())
+    return tensors
+
+
+def published_dinov2(tensors: dict[str, Tensor], registers: bool = False) -> dict[str, Tensor]:
+    """The same under DINOv2's names; the class token's position is zero where there are registers."""
+    found = {**tensors, "mask_token": torch.zeros(1, tensors["cls_token"].shape[-1])}
+    if registers:
+        found["register_tokens"] = found.pop("reg_token")
+        own = torch.zeros_like(found["cls_token"])
+        found["pos_embed"] = torch.cat([own, found["pos_embed"]], dim=1)
+    gated = {"fc1": "w12", "fc2": "w3"} if gated_mlp(found) else {}
+    for old, new in gated.items():
+        found = {key.replace(f".mlp.{old}.", f".mlp.{new}."): one for key, one in found.items()}
+    return found
+
+
+def gated_mlp(tensors: dict[str, Tensor]) -> bool:
+    """Whether the first layer makes gates too, as the giant's does."""
+    return tensors["blocks.0.mlp.fc1.weight"].shape[0] == 2 * tensors["blocks.0.mlp.fc2.weight"].shape[1]
+
+
+FACTS = Facts(shape=(3, 8, 8), classes=4)
+
+# By name, the options that find what every_vision_encoder() writes.
+VISION_ENCODERS: dict[str, dict[str, Any]] = {
     "dinov2": {"size": "s", "weights": "dinov2.pth"},
-    "timm": {"model": "test_convnext", "weights": "timm.safetensors", "side": 32},
+    "dinov1": {"size": "s", "weights": "dinov1.pth"},
+    "mae": {"weights": "mae.pth"},
     "clip": {"folder": "clip"},
+    "timm": {"model": "test_convnext", "weights": "timm.safetensors", "side": 32},
+    "lite0": {},
+    "inception": {"weights": "inception.pth", "sha256": ""},
+    "small_classifier": {"steps": 3},
     "geneval": {"detector": "mask2former", "clip": "clip"},
 }
+TEACHERS = ("dinov2", "dinov1", "mae", "clip", "timm", "lite0")
 
 
-def every_extractor(folder: Path) -> None:
-    """The random weights of all extractors that need some; written once a process, then linked."""
+def vision_encoder(name: str, **options: Any) -> Any:
+    """A small one, whose weights are in the working folder."""
+    return component("vision_encoder", {"type": name, **VISION_ENCODERS[name], **options}).build(FACTS)
+
+
+def pictures(count: int = 2, height: int = 40, width: int = 40, channels: int = 3) -> Tensor:
+    """Smooth noise, 0..255."""
+    draws = torch.Generator().manual_seed(0)
+    coarse = torch.rand(count, channels, 6, 6, generator=draws)
+    fine = torch.nn.functional.interpolate(coarse, (height, width), mode="bilinear")
+    return (fine * 255).to(torch.uint8)
+
+
+def every_vision_encoder(folder: Path) -> None:
+    """The random weights of all vision encoders that need some; written once a process, then linked."""
     for path in _written().iterdir():
         (folder / path.name).symlink_to(path)
 
 
 @functools.cache
 def _written() -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="thalweg-extractors-"))
+    folder = Path(tempfile.mkdtemp(prefix="thalweg-vision-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     random_inception(folder / "inception.pth")
     random_dinov2(folder / "dinov2.pth")
+    torch.save(random_vit("vit_small_patch16_224"), folder / "dinov1.pth")
+    torch.save({"model": random_vit("vit_base_patch16_224")}, folder / "mae.pth")
     random_timm("test_convnext", folder / "timm.safetensors", num_classes=7)
     random_clip(folder / "clip")
     random_detector(folder / "mask2former")

@@ -65,7 +65,7 @@ def asked() -> dict[str, Any]:
 if __name__ == "__main__":
     # What commands import, without a plugin of Thalweg among it, and what pytest does.
     plugins = [one.module for one in entry_points(group="pytest11")]
-    for module in ("thalweg.cli.main", "thalweg.testing", "thalweg.training.loop", *plugins):
+    for module in ("thalweg.cli.main", "thalweg_authoring.running", "thalweg.training.trainer", *plugins):
         importlib.import_module(module)
     request = asked()
     os.chdir(str(request["folder"]))

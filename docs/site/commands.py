@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import click
 from docs.site.components import code
 
-from thalweg.cli.main import COMMANDS, cli
+from thalweg.cli.main import cli
 
 
 def page() -> str:
@@ -17,7 +17,7 @@ def page() -> str:
         "What `--help` says of each; [the command line](../cli.md) says what they have in common.",
         *_described(cli, root),
     ]
-    for name in COMMANDS:
+    for name in cli.list_commands(root):
         parts += _commands(cli, name, root)
     return "\n\n".join(parts) + "\n"
 

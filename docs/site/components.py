@@ -7,9 +7,10 @@ import re
 
 import thalweg
 from thalweg.cli.fields import FieldDescription, describe_fields
-from thalweg.config.built import protocol_of
+from thalweg.config.components import protocol_of
 from thalweg.plugins import KINDS, Component
-from thalweg.plugins.offers import BUILT_IN
+from thalweg.plugins.distributions import BUILT_IN
+from thalweg.protocols import PatchEncoder, PooledEncoder
 
 TITLES = {
     "backbone": "Backbones",
@@ -26,12 +27,11 @@ TITLES = {
     "dataset": "Data sets",
     "source": "Sources",
     "metric": "Metrics",
-    "extractor": "Extractors",
     "importer": "Importers",
     "logger": "Loggers",
     "autoencoder": "Autoencoders",
     "text_encoder": "Text encoders",
-    "teacher": "Teachers",
+    "vision_encoder": "Vision encoders",
 }
 """Title of the page, by kind."""
 
@@ -49,8 +49,9 @@ def _page(kind: str, components: list[Component]) -> str:
     if not components:
         parts.append("Thalweg registers none of its own.")
     parts += [_component(one) for one in components]
-    protocol = protocol_of(kind)
-    parts.append(f"::: {protocol.__module__}.{protocol.__qualname__}")
+    protocols = [protocol_of(kind)]
+    protocols += [PooledEncoder, PatchEncoder] if kind == "vision_encoder" else []
+    parts += [f"::: {one.__module__}.{one.__qualname__}" for one in protocols]
     return "\n\n".join(parts) + "\n"
 
 

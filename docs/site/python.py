@@ -38,4 +38,6 @@ def _home(name: str) -> str:
     """Where a name is defined, as the static reader of the code must know it."""
     module = getattr(getattr(thalweg, name), "__module__", None) or ""
     # An object, or a type that another one stands for, knows no module of its own.
-    return f"{module if module.startswith('thalweg') else thalweg._HOMES[name]}.{name}"
+    if not module.startswith("thalweg"):
+        module = next(home for home, names in thalweg._HOMES.items() if name in names.split())
+    return f"{module}.{name}"

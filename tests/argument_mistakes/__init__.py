@@ -7,8 +7,8 @@ from argument_mistakes import (
     composing,
     conditions,
     drawing,
-    judging,
-    judging_memory,
+    evaluating,
+    evaluating_memory,
     shapes,
     training,
 )
@@ -20,5 +20,5 @@ __all__ = ["mistakes", "rights"]
 
 def mistakes(folder: Path) -> list[Mistake]:
     """All of them; each call raises a ThalwegError and leaves nothing behind."""
-    kinds = (asking, conditions, drawing, composing, shapes, training, judging, judging_memory)
+    kinds = (asking, conditions, drawing, composing, shapes, training, evaluating, evaluating_memory)
     return [one for kind in kinds for one in kind.mistakes(folder)]

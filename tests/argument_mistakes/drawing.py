@@ -82,7 +82,7 @@ def mistakes(folder: Path) -> list[Mistake]:
         Mistake(
             "guided by heads that there are none of",
             drawn(blind, labels=None, guidance="internal"),
-            "one branch",
+            "needs an intermediate head",
             "remove the guidance",
         ),
         Mistake(

@@ -28,6 +28,13 @@ def rights(folder: Path) -> dict[str, Callable[[], bool]]:
         whole = torch.compile(net, backend="aot_eager", fullgraph=True)
         return torch.allclose(whole(x, times, two).velocities[-1], plain, atol=1e-5)
 
+    def heads_compiled() -> bool:
+        headed = thalweg.compose(backbone=DIT, heads=[1], facts=FACTS)
+        torch.nn.init.normal_(headed.velocity_heads["1"].projection.weight)
+        whole = torch.compile(headed, backend="aot_eager", fullgraph=True)
+        found, expected = (one(x, times[:1], two).heads[1] for one in (whole, headed))
+        return torch.allclose(found, expected, atol=1e-5)
+
     def exported() -> bool:
         whole = torch.export.export(net, (x, times, two), strict=False).module()
         return torch.allclose(whole(x, times, two).velocities[-1], plain, atol=1e-5)
@@ -71,6 +78,7 @@ def rights(folder: Path) -> dict[str, Callable[[], bool]]:
     same = drawn()
     return {
         "the whole network is one graph": compiled,
+        "a network with heads is one graph": heads_compiled,
         "the network is exported": exported,
         "times are mapped over": mapped,
         "labels are mapped over": labels_mapped,

@@ -1,13 +1,16 @@
 import math
 
+import attrs
 import pytest
 import torch
 from torch import nn
 
 import thalweg
-from thalweg.config import component
+from thalweg.config import component, dump, structure
+from thalweg.errors import ConfigError
 from thalweg.facts import Facts
 from thalweg.types import Condition
+from thalweg_backbones.dit import DiTConfig
 from thalweg_backbones.layers import positions
 
 SMALL = {"type": "dit", "width": 32, "heads": 4, "depth": 2}
@@ -18,7 +21,7 @@ def built(shape=(4, 8, 8), classes=10, **options):
     return component("backbone", {**SMALL, **options}).build(Facts(shape=shape, classes=classes))
 
 
-def awake(module):
+def randomised(module):
     generator = torch.Generator().manual_seed(2)
     for parameter in module.parameters():
         nn.init.normal_(parameter, std=0.2, generator=generator)
@@ -33,7 +36,7 @@ def test_patches_of_any_rectangle_and_channel_count(patch, shape):
     stream = dit.embed(x, Condition())
     assert dit.grid == (shape[1] // patch, shape[2] // patch)
     assert stream.tokens.shape == (2, math.prod(dit.grid), 32)
-    assert awake(dit.readout())(stream.tokens, torch.randn(2, 32)).shape == x.shape
+    assert randomised(dit.readout())(stream.tokens, torch.randn(2, 32)).shape == x.shape
 
 
 def test_every_token_reads_its_own_patch_and_every_readout_writes_it():
@@ -44,7 +47,7 @@ def test_every_token_reads_its_own_patch_and_every_readout_writes_it():
     changed = (dit.embed(x, Condition()).tokens - base).abs().sum(-1)[0].nonzero().flatten()
     assert changed.tolist() == [1 * 6 + 3]
     tokens, c = torch.randn(1, 24, 32), torch.zeros(1, 32)
-    readout = awake(dit.readout())
+    readout = randomised(dit.readout())
     before = readout(tokens, c)
     tokens[:, 9] += torch.randn(32)
     where = (readout(tokens, c) - before).abs().sum((0, 1)).nonzero()
@@ -86,7 +89,7 @@ def test_unconditional_has_no_class_table():
 
 
 def test_ranges_of_blocks_compose():
-    dit = awake(built(depth=3))
+    dit = randomised(built(depth=3))
     stream = dit.embed(torch.randn(1, 4, 8, 8), Condition())
     c = torch.randn(1, 32)
     whole = dit.run(stream, c, 0, 3).tokens
@@ -97,7 +100,7 @@ def test_ranges_of_blocks_compose():
 def test_checkpointing_changes_no_gradient(qk_norm):
     gradients = []
     for checkpointing in (False, True):
-        dit = awake(built(qk_norm=qk_norm, checkpointing=checkpointing))
+        dit = randomised(built(qk_norm=qk_norm, checkpointing=checkpointing))
         stream = dit.embed(torch.ones(1, 4, 8, 8), Condition())
         dit.run(stream, torch.ones(1, 32), 0, 2).tokens.square().sum().backward()
         gradients.append(dit.blocks[0].mlp.layers[0].weight.grad)
@@ -105,7 +108,7 @@ def test_checkpointing_changes_no_gradient(qk_norm):
 
 
 def test_qk_norm_bounds_the_attention_logits():
-    dit = awake(built(qk_norm=True))
+    dit = randomised(built(qk_norm=True))
     attention = dit.blocks[0].attention
     nn.init.ones_(attention.q_norm.weight)
     normed = attention.q_norm(1e4 * torch.randn(5, 8))
@@ -129,3 +132,31 @@ def test_what_does_not_go_together_is_named(options, shape, words):
 def test_bad_options_are_named(option, value):
     with pytest.raises(thalweg.ConfigError, match=option):
         component("backbone", {"type": "dit", option: value})
+
+
+@pytest.mark.parametrize(
+    ("stated", "dumped"),
+    [
+        ({}, {"size": "B"}),
+        ({"size": "XL"}, {"size": "XL"}),
+        ({"size": "XL", "depth": 28, "heads": 16}, {"size": "XL"}),
+        ({"width": 1024, "depth": 24, "heads": 16}, {"size": "L"}),
+        ({"size": "XL", "depth": 24}, {"width": 1152, "depth": 24, "heads": 16}),
+        ({"width": 96}, {"width": 96, "depth": 12, "heads": 12}),
+        ({"width": 96, "depth": 6, "heads": 4}, {"width": 96, "depth": 6, "heads": 4}),
+    ],
+)
+def test_a_resolved_config_has_a_size_or_dimensions_that_are_none(stated, dumped):
+    config = structure(DiTConfig, stated)
+    found = dump(config)
+    nothing = dict.fromkeys(("size", "width", "depth", "heads"), "none")
+    assert {key: found[key] for key in nothing} == {**nothing, **dumped}
+    assert structure(DiTConfig, found) == config
+    assert attrs.evolve(config, depth=3).dimensions == attrs.evolve(config.dimensions, depth=3)
+
+
+def test_a_size_that_decides_nothing_is_refused():
+    with pytest.raises(ConfigError, match="size: 'L' decides nothing beside width, depth and heads"):
+        structure(DiTConfig, {"size": "L", "width": 96, "depth": 6, "heads": 4})
+    with pytest.raises(ConfigError, match="decides nothing"):
+        attrs.evolve(DiTConfig(width=96, depth=6, heads=4), size="L")

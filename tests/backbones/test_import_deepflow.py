@@ -6,9 +6,9 @@ import pytest
 import torch
 
 import released
-import thalweg
 from golden_files import golden, relative_error
 from thalweg.errors import ConfigError, DataError
+from thalweg_backbones import import_weights
 
 DEEPFLOW = {"num_heads": 4, "num_classes": 1000, "path_type": "linear", "prediction": "v"}
 
@@ -32,7 +32,7 @@ def test_the_bound_of_the_scale_stands_apart_from_the_projectors(name, clamp, by
     }
     args = {**DEEPFLOW, "num_heads": file.config["num_heads"], "df_idxs": file.config["df_idxs"]}
     args |= {"legacy_scaling": clamp} if by == "args" else {}
-    network = thalweg.import_weights("deepflow", weights, args=args, clamp=clamp if by == "option" else None)
+    network = import_weights("deepflow", weights, args=args, clamp=clamp if by == "option" else None)
     ours, theirs = answers(network, file, weights, clamp=5.0 if clamp else None)
     _, others = answers(network, file, weights, clamp=None if clamp else 5.0)
     assert relative_error(ours, theirs) < 1e-5
@@ -44,7 +44,7 @@ def test_the_bound_of_the_scale_stands_apart_from_the_projectors(name, clamp, by
 def test_what_deepflows_tensors_do_not_tell_is_asked_for(name, left_out):
     file = golden(name)
     with pytest.raises(ConfigError, match=rf"give --{left_out.replace('_', '-')}"):
-        thalweg.import_weights("deepflow", file.weights, **{**file.options, left_out: None})
+        import_weights("deepflow", file.weights, **{**file.options, left_out: None})
 
 
 @pytest.mark.parametrize(
@@ -61,14 +61,12 @@ def test_what_deepflows_tensors_do_not_tell_is_asked_for(name, left_out):
 def test_unequal_branches_are_refused_by_name(ends, words):
     file = golden("deepflow_2t")
     with pytest.raises(DataError, match=words):
-        thalweg.import_weights(
-            "deepflow", file.weights, args={**DEEPFLOW, "df_idxs": ends, "legacy_scaling": False}
-        )
+        import_weights("deepflow", file.weights, args={**DEEPFLOW, "df_idxs": ends, "legacy_scaling": False})
     if isinstance(ends, list) and ends and all(isinstance(one, int) for one in ends):
         with pytest.raises(
             DataError, match=re.escape(f"{','.join(map(str, ends))} of 4 blocks by --branches-at")
         ):
-            thalweg.import_weights("deepflow", file.weights, **{**file.options, "branches_at": ends})
+            import_weights("deepflow", file.weights, **{**file.options, "branches_at": ends})
 
 
 def test_five_blocks_are_in_no_two_equal_branches():
@@ -79,7 +77,7 @@ def test_five_blocks_are_in_no_two_equal_branches():
         if name.startswith("blocks.3")
     }
     with pytest.raises(DataError, match=r"end after 2 of 5 blocks .* only branches of equal length"):
-        thalweg.import_weights("deepflow", {**file.weights, **more}, **file.options)
+        import_weights("deepflow", {**file.weights, **more}, **file.options)
 
 
 @pytest.mark.parametrize("prediction", ["noise", "score"])
@@ -87,4 +85,4 @@ def test_deepflow_and_captions_predict_velocities_alone(prediction):
     for source, name in (("deepflow", "deepflow_2t"), ("repa-t2i", "repa_mmdit"), ("repa", "repa_sit")):
         file = golden(name)
         with pytest.raises(ConfigError, match=rf"{prediction} by --prediction and velocity by the tensors"):
-            thalweg.import_weights(source, file.weights, **{**file.options, "prediction": prediction})
+            import_weights(source, file.weights, **{**file.options, "prediction": prediction})

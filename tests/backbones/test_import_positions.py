@@ -8,9 +8,10 @@ import released
 import thalweg
 from golden_files import golden, relative_error
 from thalweg.errors import DataError
-from thalweg.importing import import_told
-from thalweg.saved_network import load, save
+from thalweg.loading import load
+from thalweg.saved_network import save
 from thalweg.types import Condition, Text
+from thalweg_backbones.importers.importing import import_checkpoint
 from thalweg_backbones.layers import positions
 
 FORWARD = 1e-5
@@ -50,11 +51,11 @@ def expected_of(source, file):
 @torch.no_grad()
 def test_the_formulas_written_out_give_the_reference_outputs(source):
     file = golden(LAYOUTS[source])
-    imported = import_told(source, file.weights, file.told)
+    imported = import_checkpoint(source, file.weights, file.stated)
     ours, theirs = answers(source, imported.network.eval(), file, file.weights)
     assert relative_error(theirs, expected_of(source, file)) < FORWARD
     assert relative_error(ours, theirs) < FORWARD
-    assert imported.settled["positions"].value == "the fixed table"
+    assert imported.resolved["positions"].value == "the fixed table"
     assert not imported.network.composition["backbone"]["stored_positions"]
 
 
@@ -69,11 +70,11 @@ def test_a_table_that_drifted_or_was_rounded_is_used_as_it_is(source, dtype, ave
         weights["pos_embed"] = released.drifted(weights["pos_embed"])
         assert (weights["pos_embed"] - file.weights["pos_embed"]).abs().max() > 1e-4
     weights = {name: tensor.to(dtype) for name, tensor in weights.items()}
-    imported = import_told(source, weights, file.told)
+    imported = import_checkpoint(source, weights, file.stated)
     ours, theirs = answers(source, imported.network.eval(), file, weights)
     assert relative_error(ours, theirs) < FORWARD
     own = averaged or dtype != torch.float32
-    assert imported.settled["positions"].value == ("the file's own" if own else "the fixed table")
+    assert imported.resolved["positions"].value == ("the file's own" if own else "the fixed table")
     network = imported.network
     save(tmp_path / "model", network)
     again, _ = answers(source, load(tmp_path / "model"), file, weights)
@@ -85,7 +86,7 @@ def test_the_fixed_table_would_have_been_seen():
     """What it is worth: with our table in place of the file's, outputs are farther off than allowed."""
     file = golden("sit")
     weights = {**file.weights, "pos_embed": file.weights["pos_embed"].bfloat16()}
-    imported = import_told("sit", weights, file.told)
+    imported = import_checkpoint("sit", weights, file.stated)
     network = imported.network.eval()
     fixed = positions(network.backbone.grid, network.backbone.width)
     network.backbone.patches.positions.copy_(fixed)
@@ -134,7 +135,7 @@ def test_another_table_is_refused_by_name(source, changed, words):
     file = golden(LAYOUTS[source])
     weights = {**file.weights, "pos_embed": changed(file.weights["pos_embed"])}
     with pytest.raises(DataError, match=rf"pos_embed.*{words}"):
-        import_told(source, weights, file.told)
+        import_checkpoint(source, weights, file.stated)
 
 
 @pytest.mark.parametrize("backbone", ["dit", "mmdit"])

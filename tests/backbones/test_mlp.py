@@ -7,8 +7,8 @@ import torch
 
 import thalweg
 from thalweg.layers import layer_norm
-from thalweg.testing.numbers import awake
 from thalweg.types import Condition
+from thalweg_authoring.numbers import randomised
 
 SHAPES = [(2,), (1,), (7,), (3, 4), (1, 1), (4, 32, 32), (3, 5, 7), (1, 2, 3, 4), (2, 1, 1, 1, 3)]
 
@@ -26,7 +26,7 @@ def composed(shape, refiner=None, branches=1, classes=3, **options):
     ids=["alone", "plain", "vera"],
 )
 def test_any_shape_goes_through_every_refiner(shape, refiner, branches):
-    network = awake(composed(shape, refiner, branches))
+    network = randomised(composed(shape, refiner, branches))
     x, times = torch.randn(3, *shape), torch.rand(branches, 3)
     prediction = network(x, times, Condition(torch.tensor([0, 1, 2])))
     assert [v.shape for v in prediction.velocities] == [x.shape] * branches
@@ -35,7 +35,7 @@ def test_any_shape_goes_through_every_refiner(shape, refiner, branches):
 
 def test_it_is_as_its_equations_say():
     """h <- h + g MLP((1 + s) LN(h) + b), read out by a linear layer of (1 + s) LN(h) + b."""
-    network = awake(composed((3, 2)))
+    network = randomised(composed((3, 2)))
     backbone, readout, silu = network.backbone, network.velocity_readout, torch.nn.functional.silu
     x, t = torch.randn(5, 3, 2), torch.rand(5)
     labels = torch.tensor([0, 1, 2, 1, 0])

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from thalweg.errors import DataError
-from thalweg.pretrained import load_folder
+from thalweg.transformers_folder import load_folder
 
 SMALL = {
     "model_type": "bert", "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2,

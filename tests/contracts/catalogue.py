@@ -18,18 +18,17 @@ from autoencoder_makers import write_sd_vae
 from golden_files import golden
 from image_makers import every_source
 from shard_makers import make_shards
-from teacher_makers import TEACHERS, every_teacher
 from text_makers import ENCODERS, every_encoder
 from thalweg.composition import compose
 from thalweg.facts import Facts, StoredFeatures
+from thalweg.import_options import ImportOptions
 from thalweg.plugins import load
 from thalweg.saved_network import save
-from thalweg.testing import Subject
-from thalweg.testing import numbers as testing
-from thalweg.told import Told
-from vision_makers import EXTRACTORS, every_extractor
+from thalweg_authoring import Subject
+from thalweg_authoring import numbers as testing
+from vision_makers import VISION_ENCODERS, every_vision_encoder
 
-PLUGINS = ("core", "backbones", "refiners", "samplers", "eval")
+PLUGINS = ("core", "backbones", "refiners", "samplers", "eval", "authoring")
 REGISTRY = load(PLUGINS)
 WRITE = bool(os.environ.get("THALWEG_WRITE_GOLDEN"))
 
@@ -45,13 +44,11 @@ REQUIRED: dict[tuple[str, str], set[str]] = {
     ("source", "captioned"): {"url"},
     ("objective", "alignment"): {"teacher"},
     ("guidance", "autoguidance"): {"network"},
-    ("teacher", "clip"): {"weights"},
     ("text_encoder", "clip"): {"weights"},
     ("text_encoder", "t5"): {"weights"},
-    ("teacher", "timm"): {"model", "weights"},
-    ("extractor", "timm"): {"model", "weights"},
-    ("extractor", "clip"): {"folder"},
-    ("extractor", "geneval"): {"detector", "clip"},
+    ("vision_encoder", "timm"): {"model", "weights"},
+    ("vision_encoder", "clip"): {"folder"},
+    ("vision_encoder", "geneval"): {"detector", "clip"},
 }
 SMALL: dict[tuple[str, str], dict[str, Any]] = {
     ("dataset", "shards"): {"url": "shards", "validation": 3},
@@ -61,17 +58,18 @@ SMALL: dict[tuple[str, str], dict[str, Any]] = {
     ("source", "idx"): {"url": "idx"},
     ("source", "captioned"): {"url": "captioned"},
     ("source", "emoji"): {"part": "test"},
-    ("extractor", "small_classifier"): {"steps": 3},
-    **{("extractor", name): options for name, options in EXTRACTORS.items()},
-    **{("teacher", name): options for name, options in TEACHERS.items()},
+    **{("vision_encoder", name): options for name, options in VISION_ENCODERS.items()},
     **{("text_encoder", name): options for name, options in ENCODERS.items()},
-    ("objective", "alignment"): {"teacher": "efficientnet-lite0", "after": [1, 2], "channels": [16]},
+    ("objective", "alignment"): {"teacher": "lite0", "after": [1, 2], "channels": [16]},
+    ("objective", "latent_alignment"): {"channels": [16]},
+    ("objective", "self_alignment"): {"channels": [16]},
     ("guidance", "autoguidance"): {"network": "weak"},
     ("metric", "kid"): {"subset_size": 10, "subsets": 5},
     ("autoencoder", "sd-vae"): {"weights": "sd-vae", "precision": "32-true"},
 }
 CHECKPOINTS = {"sit": "sit", "repa": "repa_sit", "repa-t2i": "repa_mmdit", "deepflow": "deepflow_2t"}
 VARIATIONS: dict[tuple[str, str], list[dict[str, Any]]] = {
+    ("objective", "conflict_velocity"): [{"every": 1}],
     ("backbone", "dit"): [
         {"qk_norm": True},
         {"checkpointing": True},
@@ -86,6 +84,8 @@ VARIATIONS: dict[tuple[str, str], list[dict[str, Any]]] = {
         {"pooled": True},
         {"mask_padding": False},
     ],
+    ("refiner", "film"): [{"acceleration": False}, {"shared": True}],
+    ("objective", "alignment"): [{"projector": "conv"}, {"spatial": 0.6}],
     ("refiner", "vera"): [
         {"acceleration": False, "cross_attention": False},
         {"acceleration": False},
@@ -137,16 +137,14 @@ def everything(folder: Path) -> None:
     weak_network(folder / "weak")
     every_source(folder)
     autoencoder_weights(folder)
-    every_teacher(folder)
+    every_vision_encoder(folder)
     (folder / "text_encoder").mkdir()
     every_encoder(folder / "text_encoder")
-    (folder / "extractor").mkdir()
-    every_extractor(folder / "extractor")
 
 
-def _checkpoint(name: str) -> tuple[Mapping[str, Tensor], Told]:
+def _checkpoint(name: str) -> tuple[Mapping[str, Tensor], ImportOptions]:
     file = golden(name)
-    return dict(file.weights), file.told
+    return dict(file.weights), file.stated
 
 
 def weak_network(folder: Path) -> None:

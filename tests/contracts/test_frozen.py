@@ -34,6 +34,8 @@ NETWORKS = {
     "dit-unconditional": {"backbone": DIT, "facts": Facts(shape=(4, 8, 8))},
     "mmdit": {"backbone": {**DIT, "type": "mmdit", "qk_norm": True, "pooled": True}, "facts": CAPTIONED},
     "plain": {"backbone": DIT, "refiner": "plain", "branches": 2},
+    "gated": {"backbone": DIT, "refiner": "gated", "branches": 2},
+    "film": {"backbone": DIT, "refiner": "film", "branches": 2},
     "vera-time-gap": {
         "backbone": DIT,
         "refiner": {**VERA, "acceleration": False, "cross_attention": False},
@@ -44,6 +46,7 @@ NETWORKS = {
     "vera-residual": {"backbone": DIT, "refiner": {**VERA, "residual": True}, "branches": 2},
     "mlp": {"backbone": MLP, "facts": Facts(shape=(2,), classes=2)},
     "mlp-vera": {"backbone": MLP, "refiner": VERA, "branches": 2, "facts": Facts(shape=(3, 4))},
+    "heads": {"backbone": DIT, "heads": [1, 3]},
     "vera-4t": {"backbone": DIT, "refiner": VERA, "branches": 4},
 }
 

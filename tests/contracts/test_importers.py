@@ -8,7 +8,8 @@ from contracts.catalogue import CHECKPOINTS, names
 from golden_files import golden
 from thalweg.config import component
 from thalweg.errors import DataError
-from thalweg.told import Told
+from thalweg.import_options import ImportOptions
+from thalweg_backbones import import_weights
 
 EVERY = pytest.mark.parametrize("name", names("importer"))
 
@@ -21,7 +22,7 @@ def importer(name):
 @pytest.mark.parametrize("foreign", [{}, {"layer.weight": torch.zeros(2, 2)}], ids=["empty", "other"])
 def test_a_foreign_state_dict_is_refused_by_its_first_missing_tensor(name, foreign):
     with pytest.raises(DataError, match=r"has no tensor 'x_embedder\.proj\.weight'"):
-        importer(name)(foreign, Told())
+        importer(name)(foreign, ImportOptions())
 
 
 @EVERY
@@ -32,7 +33,7 @@ def test_every_missing_tensor_is_named(name):
             continue
         rest = {other: tensor for other, tensor in file.weights.items() if other != key}
         with pytest.raises(DataError, match=f"'{key}'"):
-            importer(name)(rest, file.told)
+            importer(name)(rest, file.stated)
 
 
 @EVERY
@@ -45,4 +46,4 @@ def test_a_tensor_of_any_other_shape_is_a_clear_error(name):
             if key == "context_embedder.weight" and wrong.dim() == 2:
                 continue  # its width is the text encoder's, whatever that is
             with pytest.raises(thalweg.ThalwegError):
-                thalweg.import_weights(name, {**file.weights, key: wrong}, **file.options)
+                import_weights(name, {**file.weights, key: wrong}, **file.options)

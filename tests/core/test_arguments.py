@@ -15,7 +15,7 @@ RECIPE = TESTS.parent / "recipes" / "digits-deepflow-2t.toml"
 
 
 def place(folder):
-    (folder / "recipe.toml").write_text(RECIPE.read_text(encoding="utf-8"), encoding="utf-8")
+    (folder / "recipe.toml").write_text(f'base = "{RECIPE.as_posix()}"\n', encoding="utf-8")
     return folder
 
 

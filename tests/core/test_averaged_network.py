@@ -15,9 +15,9 @@ from thalweg import Trainer
 from thalweg.averages.ema import EMA
 from thalweg.facts import Facts
 from thalweg.network import FlowNetwork
-from thalweg.testing.numbers import awake
-from thalweg.training.averaged import AveragedNetwork
+from thalweg.training.objectives import AveragedNetwork
 from thalweg.types import Condition, ObjectiveValue, Step
+from thalweg_authoring.numbers import randomised
 from tiny_runs import lines, tiny
 
 FACTS = Facts(shape=(4, 8, 8), classes=10)
@@ -27,7 +27,7 @@ CONDITION = Condition(torch.tensor([0, 7, 3]))
 def composed(**more: Any) -> FlowNetwork:
     backbone = {"type": "dit", "width": 32, "heads": 4, "depth": 4, **more}
     refiner = {"type": "vera", "channels": [16]}
-    return awake(thalweg.compose(backbone=backbone, refiner=refiner, branches=2, facts=FACTS))
+    return randomised(thalweg.compose(backbone=backbone, refiner=refiner, branches=2, facts=FACTS))
 
 
 def bf16() -> Any:

@@ -11,13 +11,14 @@ from safetensors.torch import save_file
 from torch import nn
 
 import thalweg
-from thalweg.bounding import TooLargeError, at_most, check_description
+from thalweg.bounding import OversizedError, at_most, check_description
 from thalweg.config import structure
 from thalweg.config.run import RunConfig
 from thalweg.documents import parse_document, text_of
 from thalweg.errors import ConfigError, DataError
+from thalweg.loading import load
 from thalweg.plugins import registry
-from thalweg.saved_network import load, save
+from thalweg.saved_network import save
 from thalweg.tensor_files import open_tensors
 from tiny_runs import TINY, TRAINING
 
@@ -189,12 +190,12 @@ def test_a_plugin_without_bounds_is_stopped(saved, monkeypatch, options):
 
 
 def test_bounds_are_of_this_thread_and_end(saved):
-    with pytest.raises(TooLargeError), at_most(1, 1):
+    with pytest.raises(OversizedError), at_most(1, 1):
         nn.Linear(2000, 2000, device="meta")
     nn.Linear(2000, 2000, device="meta")
-    with pytest.raises(TooLargeError, match="nested deeper"):
+    with pytest.raises(OversizedError, match="nested deeper"):
         check_description({"a": nested(40)}, 1)
-    with pytest.raises(TooLargeError, match="more than 10,000 values"):
+    with pytest.raises(OversizedError, match="more than 10,000 values"):
         check_description({"a": [0] * 10**5}, 1)
     check_description({"a": 2**30}, 2**31)
 

@@ -144,7 +144,7 @@ def test_latents_that_are_no_images_are_refused_without_the_data(run, tmp_path, 
 def test_shards_are_shown_by_their_index_alone(tmp_path, marks):
     from shard_makers import make_shards
     from thalweg.data.shards.dataset import ShardsConfig
-    from thalweg.evaluation.datasets import view_of
+    from thalweg.generation.network_samples import view_of
 
     make_shards(tmp_path)
     for shard in tmp_path.glob("shard-*"):
@@ -170,9 +170,9 @@ def test_views_show_what_data_sets_show(tmp_path, options):
 
 
 def test_teaching_data_are_opened_for_who_is_taught(tmp_path):
-    from thalweg.evaluation.sets import NpzSet, opened_once
+    from thalweg_eval.evaluation.image_sets.opening import FileImagesConfig, opened_once
 
-    later = opened_once(NpzSet(tmp_path / "real.npz"), "cpu")
+    later = opened_once(FileImagesConfig(str(tmp_path / "real.npz")), "cpu")
     npz(tmp_path / "real.npz", 8)
     assert later() is later()
     assert len(later()) == 8

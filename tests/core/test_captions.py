@@ -18,7 +18,7 @@ from thalweg.data.shards.dataset import ShardsConfig
 from thalweg.errors import ConfigError, DataError
 from thalweg.randomness import generator
 from thalweg.storage import Location
-from thalweg.training.loop import Trainer
+from thalweg.training.trainer import Trainer
 from tiny_runs import tiny
 
 ENCODER = {"type": "minilm", "weights": "minilm", "sha256": "", "length": 6}
@@ -155,7 +155,7 @@ def test_a_source_without_captions_and_too_many_captions_are_refused(monkeypatch
 
 
 def encode(out, *words):
-    common = ["--size", "8", "--autoencoder", "identity", "--accelerator", "cpu", "--batch-size", "5"]
+    common = ["--size", "8", "--autoencoder", "identity", "--device", "cpu", "--batch-size", "5"]
     text = '{type = "minilm", weights = "minilm", sha256 = "", length = 6}'
     how = [*common, "--no-flips", "--shard-samples", "5", "--text", text]
     return main(["encode", "photos", str(out), *how, *words])
@@ -189,10 +189,10 @@ def test_shards_hold_all_captions_and_the_empty_one(stored, monkeypatch):
     assert len(found) == 2 * (COUNT - 2)
 
 
-def test_encoding_goes_on_and_refuses_another_encoder(stored, capsys):
+def test_encoding_resumes_and_refuses_another_encoder(stored, capsys):
     assert encode(stored) == 0
     assert "complete already" in capsys.readouterr().out
-    assert encode(stored, "--set", "text.length=7") == 2
+    assert encode(stored, "text.length=7") == 2
     assert "shards that were made otherwise (header.text.identity.length" in capsys.readouterr().err
 
 
@@ -214,7 +214,7 @@ def test_images_without_a_caption_are_stored_without_one(tmp_path, monkeypatch, 
 
 @pytest.mark.parametrize("processes", ["1", "2"])
 def test_captions_that_are_cut_are_counted_in_one_line(tmp_path, caplog, processes):
-    words = ["--set", "text.length=3", "--devices", processes]
+    words = ["text.length=3", "--devices", processes]
     assert encode(tmp_path / "short", *words) == 0
     said = [record.getMessage() for record in caplog.records]
     assert said == ["24 captions are longer than 3 tokens and lose their end"]
@@ -226,8 +226,8 @@ def test_images_without_captions_cannot_be_encoded_with_text(capsys):
     assert main(["encode", "plain", "out", *words]) == 4
     assert "plain has no captions" in capsys.readouterr().err
     assert not Path("out").exists()
-    assert main(["encode", "photos", "out", *words[:4], "--set", "text.length=7"]) == 2
-    assert "--set text.KEY=VALUE is for one --text" in capsys.readouterr().err
+    assert main(["encode", "photos", "out", *words[:4], "text.length=7"]) == 2
+    assert "text.KEY=VALUE is for one --text" in capsys.readouterr().err
 
 
 BACKBONE = {"type": "mmdit", "width": 16, "depth": 2, "heads": 2, "patch": 4}

@@ -12,11 +12,10 @@ import torch
 from safetensors.torch import load_file
 
 from failing_disk import FailingDisk, operations
-from thalweg import files
+from thalweg import checkpoint, files
+from thalweg.checkpoint import TensorSlice
 from thalweg.errors import DataError, ThalwegError
 from thalweg.files import Disk
-from thalweg.training import checkpoint
-from thalweg.training.checkpoint import Piece
 
 TENSORS = {"network": {"weight": torch.arange(12.0).view(3, 4), "bias": torch.zeros(3)}}
 DOCUMENTS = {"state": {"step": 4, "seconds": 0.1}}
@@ -25,8 +24,8 @@ DOCUMENTS = {"state": {"step": 4, "seconds": 0.1}}
 def written(folder: Path, step: int = 4, keep: int = 5, keep_every: int = 0) -> Path:
     partial = checkpoint.begin(folder, step)
     seals = {
-        (name := checkpoint.file_name(group, 0, 1)): checkpoint.write_pieces(
-            partial / name, {key: Piece.whole(one) for key, one in tensors.items()}, whole=True
+        (name := checkpoint.file_name(group, 0, 1)): checkpoint.write_slices(
+            partial / name, {key: TensorSlice.whole(one) for key, one in tensors.items()}, whole=True
         )
         for group, tensors in TENSORS.items()
     }
@@ -106,7 +105,7 @@ def test_the_newest_whole_one_is_used_and_damaged_ones_are_named(tmp_path: Path)
         written(tmp_path, step)
     (tmp_path / "step-00000006" / "state.json").write_text("{")
     said: list[str] = []
-    found = checkpoint.newest(tmp_path, said.append)
+    found = checkpoint.latest_complete(tmp_path, said.append)
     assert found is not None
     assert checkpoint.step_of(found) == 4
     assert len(said) == 1
@@ -114,10 +113,10 @@ def test_the_newest_whole_one_is_used_and_damaged_ones_are_named(tmp_path: Path)
 
 
 def test_none_is_none_but_all_damaged_is_an_error(tmp_path: Path) -> None:
-    assert checkpoint.newest(tmp_path / "nowhere", pytest.fail) is None
+    assert checkpoint.latest_complete(tmp_path / "nowhere", pytest.fail) is None
     (written(tmp_path) / "manifest.json").unlink()
     with pytest.raises(DataError, match="all 1 checkpoints"):
-        checkpoint.newest(tmp_path, lambda _: None)
+        checkpoint.latest_complete(tmp_path, lambda _: None)
 
 
 def test_only_the_newest_are_kept(tmp_path: Path) -> None:
@@ -158,7 +157,7 @@ def test_whatever_operation_fails_the_old_or_the_new_one_is_whole(
         with contextlib.suppress(OSError, ThalwegError):
             written(folder, 4, keep=1)
         monkeypatch.setattr(files, "disk", Disk())
-        found = checkpoint.newest(folder, pytest.fail)
+        found = checkpoint.latest_complete(folder, pytest.fail)
         assert found is not None
         assert checkpoint.step_of(found) in (2, 4)
         checkpoint.verify(written(folder, 6, keep=1))
@@ -183,7 +182,7 @@ def test_killed_at_any_operation_the_old_or_the_new_one_is_whole(
             os._exit(0)
         _, status = os.waitpid(child, 0)
         assert os.WIFSIGNALED(status)
-        found = checkpoint.newest(folder, pytest.fail)
+        found = checkpoint.latest_complete(folder, pytest.fail)
         assert found is not None
         survivors.add(checkpoint.step_of(found))
         checkpoint.verify(written(folder, 6, keep=1))

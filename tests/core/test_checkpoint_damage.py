@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from thalweg import checkpoint
+from thalweg.checkpoint import TensorGroup, TensorSlice
 from thalweg.errors import DataError
 from thalweg.files import Seal
-from thalweg.training import checkpoint
-from thalweg.training.checkpoint import Piece, TensorGroup
 
 TENSORS = {"weight": torch.arange(12.0).view(3, 4), "bias": torch.zeros(3), "step": torch.tensor(4.0)}
 STATE = {"step": 4, "seconds": 0.1}
@@ -19,9 +19,9 @@ STATE = {"step": 4, "seconds": 0.1}
 
 def written(folder: Path, step: int = 4, keep: int = 5, keep_every: int = 0) -> Path:
     partial = checkpoint.begin(folder, step)
-    pieces = {name: Piece.whole(tensor) for name, tensor in TENSORS.items()}
+    pieces = {name: TensorSlice.whole(tensor) for name, tensor in TENSORS.items()}
     seals = {
-        "network.safetensors": checkpoint.write_pieces(partial / "network.safetensors", pieces, whole=True),
+        "network.safetensors": checkpoint.write_slices(partial / "network.safetensors", pieces, whole=True),
         "state.json": checkpoint.write_document(partial / "state.json", STATE),
     }
     checkpoint.write_manifest(partial, seals)
@@ -69,18 +69,18 @@ def test_a_link_is_no_file_of_a_checkpoint(tmp_path: Path) -> None:
 def test_steps_beyond_eight_digits_are_in_order(tmp_path: Path) -> None:
     for step in (99_999_999, 100_000_000):
         written(tmp_path, step)
-    found = checkpoint.newest(tmp_path, pytest.fail)
+    found = checkpoint.latest_complete(tmp_path, pytest.fail)
     assert found is not None
     assert checkpoint.step_of(found) == 100_000_000
 
 
-def in_pieces(folder: Path, pieces: list[dict[str, Piece]], ranks: int | None = None) -> Path:
+def in_pieces(folder: Path, pieces: list[dict[str, TensorSlice]], ranks: int | None = None) -> Path:
     """A checkpoint whose group ``network`` is in pieces."""
     partial = checkpoint.begin(folder, 4)
     seals: dict[str, Seal] = {}
     for rank, held in enumerate(pieces):
         name = checkpoint.file_name("network", rank, ranks or len(pieces))
-        seals[name] = checkpoint.write_pieces(partial / name, held, whole=False)
+        seals[name] = checkpoint.write_slices(partial / name, held, whole=False)
     checkpoint.write_manifest(partial, seals)
     return checkpoint.publish(folder, 4, 1, 0)
 
@@ -88,9 +88,9 @@ def in_pieces(folder: Path, pieces: list[dict[str, Piece]], ranks: int | None = 
 WHOLE = torch.arange(35.0).view(5, 7)
 
 
-def cut(*boxes: tuple[int, int, int, int]) -> list[dict[str, Piece]]:
+def cut(*boxes: tuple[int, int, int, int]) -> list[dict[str, TensorSlice]]:
     """Pieces of WHOLE: rows from, to, columns from, to."""
-    return [{"w": Piece(WHOLE[a:b, c:d], (a, c), (5, 7))} for a, b, c, d in boxes]
+    return [{"w": TensorSlice(WHOLE[a:b, c:d], (a, c), (5, 7))} for a, b, c, d in boxes]
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_pieces_that_do_not_make_up_a_tensor_are_refused(
 def test_a_piece_that_lies_nowhere_is_refused(
     tmp_path: Path, offset: tuple[int, ...], shape: tuple[int, ...]
 ) -> None:
-    pieces = [{"w": Piece(WHOLE[:3], offset, shape)}, *cut((3, 5, 0, 7))]
+    pieces = [{"w": TensorSlice(WHOLE[:3], offset, shape)}, *cut((3, 5, 0, 7))]
     with pytest.raises(DataError, match="does not say where its piece of 'w' belongs"):
         TensorGroup(in_pieces(tmp_path, pieces), "network")
 
@@ -175,5 +175,5 @@ def test_every_flipped_bit_in_a_piece_is_found(tmp_path: Path) -> None:
 def large(folder: Path) -> Path:
     """A hundred kilobytes in pieces of two processes."""
     values = torch.randn(400, 64, generator=torch.Generator().manual_seed(0))
-    halves = [{"w": Piece(values[a:b], (a, 0), (400, 64))} for a, b in ((0, 200), (200, 400))]
+    halves = [{"w": TensorSlice(values[a:b], (a, 0), (400, 64))} for a, b in ((0, 200), (200, 400))]
     return in_pieces(folder, halves)

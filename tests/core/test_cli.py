@@ -223,7 +223,8 @@ def test_plugin_adds_a_command(site, capsys):
     assert main(["roar"]) == 0
     assert capsys.readouterr().out == "roar\n"
     assert main(["--help"]) == 0
-    assert "Commands of plugins:\n  roar  Make a noise." in capsys.readouterr().out
+    added = capsys.readouterr().out.partition("Commands of plugins:\n")[2].splitlines()
+    assert ["roar", "Make a noise."] in [line.split(maxsplit=1) for line in added]
     assert main(["raor"]) == 2
     assert "did you mean 'roar'?" in capsys.readouterr().err
 
@@ -242,13 +243,62 @@ def test_plugin_cannot_take_a_command(site, capsys):
     assert "plugin 'd_zoo' of d-zoo 1.0 failed in thalweg_commands: ZeroDivisionError" in listed
 
 
+def test_plugin_adds_a_command_to_a_group_of_core(site, capsys):
+    site.install("zoo-plugin", plugin(also=COMMAND.format(name="plugins roar")))
+    assert main(["plugins", "roar"]) == 0
+    assert capsys.readouterr().out == "roar\n"
+    assert main(["plugins", "--help"]) == 0
+    shown = capsys.readouterr().out.partition("Commands of plugins:\n")
+    assert "  list  List the registered components" in shown[0]
+    assert "  roar   Make a noise." in shown[2]
+    assert main(["--help"]) == 0
+    assert "roar" not in capsys.readouterr().out
+    assert main(["roar"]) == 2
+    assert main(["plugins", "raor"]) == 2
+    assert "did you mean 'roar'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("plugins list", "which thalweg-core has and keeps"),
+        ("plugins check", "which thalweg-authoring 0.1.0 has and keeps"),
+        ("plugins purr", "which a-zoo 1.0 has and keeps"),
+        ("train roar", "but 'train' is no group to which plugins add commands"),
+        ("plugins list roar", "but 'plugins list' is no group to which plugins add commands"),
+        ("nothing roar", "but 'nothing' is no group to which plugins add commands"),
+    ],
+)
+def test_plugin_cannot_take_a_command_of_a_group(path, said, site, capsys):
+    site.install("a-zoo", plugin(also=COMMAND.format(name="plugins purr")))
+    site.install("b-zoo", plugin(also=COMMAND.format(name=path)))
+    assert main(["plugins", "list"]) == 0
+    listed = capsys.readouterr().out
+    assert f"plugin 'b_zoo' of b-zoo 1.0 adds the command '{path}', {said}" in listed
+    assert "plugin 'a_zoo'" not in listed
+    assert main(["plugins", "purr"]) == 0
+
+
+def test_a_group_works_without_those_that_add_to_it(site, capsys):
+    site.install("zoo-plugin", "import thalweg\n@thalweg.hookimpl\ndef thalweg_commands(cli): 1 / 0\n")
+    assert main(["plugins", "check", "--help"]) == 0
+    assert main(["-p", "no:authoring", "plugins", "--help"]) == 0
+    shown = capsys.readouterr().out.rpartition("Usage: ")[2]
+    assert "  list  List the registered components" in shown
+    assert "Commands of plugins" not in shown
+    assert main(["-p", "no:authoring", "plugins", "list"]) == 0
+    assert main(["-p", "no:authoring", "plugins", "check", "sampler", "euler"]) == 2
+    assert "unknown command 'check'; thalweg-authoring brings it" in capsys.readouterr().err
+    assert main(["-p", "no:backbones", "import", "sit", "x.pt", "out"]) == 2
+    assert "unknown command 'import'; thalweg-backbones brings it" in capsys.readouterr().err
+
+
 def test_plugins_list(capsys):
     assert main(["plugins", "list"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split() == ["kind", "name", "distribution", "version", "module"]
-    assert ["refiner", "vera", "thalweg-refiners", thalweg.__version__, "thalweg_refiners.vera"] in map(
-        str.split, lines
-    )
+    refiners = lines[lines.index(f"refiner (thalweg-refiners {thalweg.__version__})") + 1 :]
+    names = [line.split()[0] for line in refiners if line[2:3].strip()]
+    assert names[:4] == ["film", "gated", "plain", "vera"]
 
 
 def test_plugins_list_of_one_kind_as_json(site, capsys):
@@ -271,7 +321,7 @@ def test_plugins_list_of_one_kind_as_json(site, capsys):
 def test_plugins_info(capsys):
     assert main(["plugins", "info", "refiner", "vera"]) == 0
     shown = capsys.readouterr().out
-    assert "refiner vera: thalweg_refiners.vera:VeraConfig" in shown
+    assert "refiner vera: thalweg_refiners.vera:VeRAConfig" in shown
     assert "brought by plugin 'refiners' of thalweg-refiners" in shown
     assert ["cross_attention", "bool", "true"] in map(str.split, shown.splitlines())
 

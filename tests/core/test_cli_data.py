@@ -93,6 +93,6 @@ def test_what_is_not_there_or_not_finished_is_said(tmp_path, capsys):
 
 
 def test_secrets_are_not_repeated(tmp_path, capsys):
-    code, out, err = run(capsys, "inspect", tmp_path, "--storage-option", "key='s3cr3t-of-mine")
+    code, out, err = run(capsys, "inspect", tmp_path, "storage_options.key='s3cr3t-of-mine")
     assert code == 2
     assert "s3cr3t" not in out + err

@@ -12,15 +12,17 @@ import click
 import pytest
 
 import thalweg.plugins
-from thalweg.cli.main import COMMANDS, cli
+from thalweg.cli.main import COMMANDS, cli, main
+from thalweg_eval.plugin import _COMMANDS as OF_EVAL
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "cli"
+OF_PLUGINS = sorted([*OF_EVAL, "encode", "import", "init"])
 WRITE = bool(os.environ.get("THALWEG_WRITE_GOLDEN"))
 
 
 @pytest.fixture(autouse=True)
 def built_in_plugins_only(monkeypatch):
-    monkeypatch.setenv("THALWEG_PLUGINS", "core,backbones,refiners,samplers,eval")
+    monkeypatch.setenv("THALWEG_PLUGINS", "core,backbones,refiners,samplers,eval,authoring")
     thalweg.plugins.block()
     yield
     thalweg.plugins.block()
@@ -42,7 +44,7 @@ def helps(command, name, parent=None):
     return found
 
 
-@pytest.mark.parametrize("name", ["", *COMMANDS])
+@pytest.mark.parametrize("name", ["", *COMMANDS, *OF_PLUGINS])
 def test_help_is_what_it_was(name):
     root = click.Context(cli, info_name="thalweg", terminal_width=80, **cli.context_settings)
     found = helps(cli.get_command(root, name), name, root) if name else helps(cli, "thalweg")
@@ -54,5 +56,19 @@ def test_help_is_what_it_was(name):
 
 
 def test_no_help_is_left_over():
-    first = {path.stem.split("-")[1] for path in GOLDEN.glob("thalweg-*.txt")}
-    assert first <= set(COMMANDS)
+    words = {path.stem.removeprefix("thalweg-") for path in GOLDEN.glob("thalweg-*.txt")}
+    names = {*COMMANDS, *OF_PLUGINS}
+    assert names <= words
+    below = {word for word in words - names if word.rpartition("-")[0] in names}
+    assert words == names | below
+    assert cli.list_commands(click.Context(cli)) == [*COMMANDS, *OF_PLUGINS]
+
+
+def test_without_the_plugin_of_evaluations_the_rest_is_shown_and_works(capsys):
+    assert main(["-p", "no:eval", "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert "  train " in shown
+    assert "  sample " in shown
+    assert not any(f"  {name} " in shown for name in OF_EVAL)
+    assert main(["-p", "no:eval", "evaluate", "x"]) == 2
+    assert "unknown command 'evaluate'" in capsys.readouterr().err

@@ -83,9 +83,9 @@ def test_what_was_taken_from_where_is_said(checkpoints, tmp_path, capsys):
     found = json.loads(capsys.readouterr().out)
     assert (found["branches"], found["source"], found["weights"]) == (1, "sit", "ema")
     assert found["left"] == ["model"]
-    assert found["settled"]["path"] == {"value": "cosine", "origin": "'path_type' of the file's args"}
+    assert found["resolved"]["path"] == {"value": "cosine", "origin": "'path_type' of the file's args"}
     description = json.loads((tmp_path / "b" / "model.json").read_text())
-    assert description["imported"]["settled"] == found["settled"]
+    assert description["imported"]["resolved"] == found["resolved"]
     assert description["composition"]["interpolant"] == "cosine"
 
 
@@ -105,8 +105,8 @@ def test_options_are_said_too(checkpoints, tmp_path, capsys):
         (["sit", "sit.safetensors", *BARE[2:]], 2, "give --heads"),
         (["sit", "sit.safetensors", *BARE[:4]], 2, "give --prediction (velocity; a DiT's file"),
         (["sit", "sit.safetensors", "--heads", "0"], 2, "'--heads'"),
-        (["sit", "sit.safetensors", *BARE[2:], "--heads", "5"], 2, "5 heads are told by --heads"),
-        (["sit", "sit.safetensors", *BARE, "--no-clamp"], 2, "nothing that --no-clamp could tell"),
+        (["sit", "sit.safetensors", *BARE[2:], "--heads", "5"], 2, "5 heads are stated by --heads"),
+        (["sit", "sit.safetensors", *BARE, "--no-clamp"], 2, "nothing that --no-clamp could state"),
         (["sit", "sit.safetensors", *BARE[:4], "--prediction", "noise"], 4, "predicts the noise"),
         (["sit", "sit.safetensors", *BARE[:2], *BARE[4:], "--path", "VP"], 4, "the path is vp by --path"),
         (["sit", "trained.pt", "--path", "linear"], 2, "path is linear by --path and cosine by 'path_type'"),

@@ -12,32 +12,33 @@ from safetensors.torch import save_file
 
 import thalweg
 from golden_files import golden
-from thalweg.ablation.config import read_ablation
-from thalweg.ablation.running import run as run_ablation
-from thalweg.authoring.writing import new_plugin
 from thalweg.cli.local import LocalPath, Place
 from thalweg.cli.main import cli, main
 from thalweg.config import load_config
 from thalweg.errors import ConfigError
-from thalweg.evaluation.drawn import draw
-from thalweg.evaluation.placing import target_of
-from thalweg.evaluation.run import evaluate
-from thalweg.evaluation.sets import images_at
 from thalweg.facts import Facts
-from thalweg.project.writing import start
-from thalweg.quickstart.flow import run as run_quickstart
-from thalweg.quickstart.twins import Settings
-from thalweg.report import write
-from thalweg.report.model import Report
+from thalweg.generation.generate import generate
+from thalweg.generation.target import target_of
+from thalweg.image_sets.files import open_images
 from thalweg.saved_network import save
 from thalweg.storage import Location
 from thalweg.storage.places import local_path, plain_place
 from thalweg.training.run_directory import RunDirectory
+from thalweg_authoring.project.writing import start
+from thalweg_authoring.scaffold import new_plugin
+from thalweg_eval.ablation.config import read_ablation
+from thalweg_eval.ablation.running import run as run_ablation
+from thalweg_eval.analysis.analyse import analyse
+from thalweg_eval.evaluation.evaluate import evaluate
+from thalweg_eval.quickstart.flow import Settings
+from thalweg_eval.quickstart.flow import run as run_quickstart
+from thalweg_eval.report import write
+from thalweg_eval.report.model import Page
 
 # What is no place although it is text, by its name in the help: all else that takes text is looked at.
 WORDS = {
-    *("accelerator", "autoencoder", "axes", "backend", "device", "devices", "extractor", "kind", "labels"),
-    *("metrics", "name", "overrides", "p", "prompts", "resume", "rules", "settings", "shell", "storage"),
+    *("autoencoder", "axes", "backend", "data", "device", "devices", "extractor", "kind", "labels"),
+    *("metrics", "name", "overrides", "p", "prompts", "resume", "rules", "settings", "shell"),
     *(
         "strategy",
         "teachers",
@@ -49,6 +50,7 @@ WORDS = {
         "protocol",
         "over",
         "branches_at",
+        *("method", "scales", "strengths", "intervals", "around", "by", "fit"),
     ),
 }
 REQUIRED = {
@@ -57,6 +59,7 @@ REQUIRED = {
     "encode": ["images", "out", "--size", "8"],
     "plugins new": ["mine", "--kind", "sampler"],
     "sample": ["run", "out"],
+    "fit-head": ["run", "--after", "1", "--run-dir", "out"],
     "ablate": ["r.toml", "--axis", "seed=1,2"],
 }
 NETWORK = thalweg.compose(
@@ -158,7 +161,7 @@ def test_what_is_no_storage_is_a_usage_error(capsys, place):
 @pytest.mark.parametrize(
     "call",
     [
-        lambda url: draw("run", url),
+        lambda url: generate("run", url),
         lambda url: evaluate("run", metrics=["frechet_distance"], out=url),
         lambda url: evaluate("run", metrics=["frechet_distance"], save_reference=url),
         lambda url: evaluate("run", metrics=["frechet_distance"], work=url),
@@ -167,9 +170,22 @@ def test_what_is_no_storage_is_a_usage_error(capsys, place):
         lambda url: new_plugin("mine", "sampler", url),
         lambda url: run_quickstart(url, Settings(), print),
         lambda url: run_ablation(read_ablation(Path("r.toml"), axes=("seed=1,2",)), url, print),
-        lambda url: write(Report("x", "y", ()), url),
+        lambda url: write(Page("x", "y", ()), url),
+        lambda url: analyse("run", url),
     ],
-    ids=["draw", "out", "reference", "work", "save", "start", "plugin", "quickstart", "ablation", "report"],
+    ids=[
+        "draw",
+        "out",
+        "reference",
+        "work",
+        "save",
+        "start",
+        "plugin",
+        "quickstart",
+        "ablation",
+        "report",
+        "analysis",
+    ],
 )
 def test_python_callers_get_the_sentence_too(tmp_path, monkeypatch, call, url):
     monkeypatch.chdir(tmp_path)
@@ -207,8 +223,8 @@ def test_the_home_folder_is_spelled_out(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     "call",
     [
-        lambda path: draw("run", path),
-        lambda path: draw("run", path, pngs=True),
+        lambda path: generate("run", path),
+        lambda path: generate("run", path, pngs=True),
         lambda path: save(path, NETWORK),
         lambda path: RunDirectory(path),
         lambda path: start(path),
@@ -226,8 +242,8 @@ def test_samples_of_any_spelling_of_npz_are_known_again(tmp_path):
     pictures = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), dtype=np.uint8)
     np.savez(tmp_path / "x.npz", arr_0=pictures)
     (tmp_path / "x.npz").rename(tmp_path / "x.NPZ")
-    assert target_of(tmp_path / "x.NPZ", "cpu", pngs=False).form == "images"
-    found = images_at(tmp_path / "x.NPZ", None).open("cpu").read(0, 2)
+    assert target_of(tmp_path / "x.NPZ", pngs=False).form == "images"
+    found = open_images(tmp_path / "x.NPZ").read(0, 2)
     assert np.array_equal(found.images.permute(0, 2, 3, 1).numpy(), pictures)
 
 
@@ -235,7 +251,7 @@ def test_samples_of_any_spelling_of_npz_are_known_again(tmp_path):
 def test_a_name_that_is_not_utf_8_is_refused_before_anything_is_drawn(tmp_path, ending):
     out = tmp_path / os.fsdecode(b"bad\xff" + ending.encode())
     with pytest.raises(ConfigError, match="is not UTF-8"):
-        target_of(out, "cpu", pngs=False)
+        target_of(out, pngs=False)
 
 
 def test_numbers_in_names_of_folders_are_no_endings(tmp_path):
@@ -271,7 +287,7 @@ def test_evaluations_read_files_behind_urls(samples, scheme, capsys):
         if scheme == "memory":
             places[name] = f"memory://evaluated/{name}.npz"
             Location(places[name]).write((samples / f"{name}.npz").read_bytes())
-    quick = "judges.small_classifier.extractor.steps=2"
+    quick = "features.small_classifier.extractor.steps=2"
     command = [
         *("evaluate", places["samples"], "--reference", places["real"], "--metrics", "frechet_distance"),
         *("--extractor", "small_classifier", quick, "--work", f"file://{samples}/work"),
@@ -304,7 +320,7 @@ def test_what_no_file_can_be_called_is_refused(tmp_path, monkeypatch, name, word
     for call in (
         lambda: thalweg.load(name),
         lambda: thalweg.load_config(name),
-        lambda: draw(name, tmp_path / "out"),
+        lambda: generate(name, tmp_path / "out"),
         lambda: evaluate(name, metrics=["frechet_distance"]),
         lambda: RunDirectory(name),
         lambda: local_path(f"below/{name}", "it"),

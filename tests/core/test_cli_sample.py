@@ -38,7 +38,7 @@ def test_samples_and_how_they_were_drawn_are_written(model, tmp_path, capsys):
     assert code == 0
     told = json.loads(capsys.readouterr().out)
     # Times 1, 2/3 and 1/3: two of three are open.
-    assert told["evaluations"] == 5
+    assert told["nfe"] == 5
     assert told["sampling"]["sampler"] == {"type": "euler", "steps": 3}
     written = load_file(out / "samples.safetensors")
     assert written["x"].shape == (5, 1, 4, 4)
@@ -98,7 +98,9 @@ def test_a_missing_model_is_named(tmp_path, capsys):
 
 
 def test_a_place_that_cannot_be_written_is_found_out_before_drawing(model, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("thalweg.drawing.Drawer.__call__", lambda *_: pytest.fail("it was drawn"))
+    monkeypatch.setattr(
+        "thalweg.network_sampler.NetworkSampler.__call__", lambda *_: pytest.fail("it was drawn")
+    )
     (tmp_path / "file").write_text("")
     assert main(["sample", str(model), str(tmp_path / "file" / "out"), *QUICK]) == 1
     assert "choose a place open to writing" in capsys.readouterr().err

@@ -42,9 +42,9 @@ PLACES = {
         f'data.source={{type="folder", url="s3://b/x", storage_options={{k="{secret}"}}}}'
     ),
     "url override": lambda secret: f"data.source.url=https://ada:{quote(secret, safe='')}@{NOWHERE}/x",
-    "url in a list": lambda secret: f'judges.x=["https://a:{quote(secret, safe="")}@{NOWHERE}/x"]',
+    "url in a list": lambda secret: f'features.x=["https://a:{quote(secret, safe="")}@{NOWHERE}/x"]',
     "weights": lambda secret: f"autoencoder.weights=https://a:{secret}@{NOWHERE}/x?sig={secret}",
-    "option": lambda secret: f"--storage-option=secret={secret}",
+    "setting": lambda secret: f"storage_options.secret={secret}",
 }
 
 
@@ -162,7 +162,7 @@ FILES = {
     "ablation": "recipe = \"tiny.toml\"\n[cells]\na = ['data.url=s3://AK:{quoted}@b']\n"
     "b = ['''data.storage_options.secret=\"{secret}\"''']\n",
     "protocol": '[autoencoder]\ntype = "sd-vae"\nweights = "https://ada:{quoted}@{nowhere}/x?sig={quoted}"\n'
-    "[autoencoder.storage_options]\nsecret = '''{secret}'''\n[judges.x]\nextractor = \"none-such\"\n",
+    "[autoencoder.storage_options]\nsecret = '''{secret}'''\n[features.x]\nextractor = \"none-such\"\n",
 }
 
 

@@ -1,4 +1,4 @@
-"""What a network was trained without, it is not asked for: guidance where every condition was shown."""
+"""What a network was trained without is not requested: guidance where every condition was shown."""
 
 import json
 from pathlib import Path
@@ -7,11 +7,11 @@ import pytest
 
 import thalweg
 from thalweg import Trainer
-from thalweg.ablation.config import read_ablation
-from thalweg.ablation.planning import plan
 from thalweg.cli.main import main
 from thalweg.config import to_toml
 from thalweg.errors import ConfigError
+from thalweg_eval.ablation.config import read_ablation
+from thalweg_eval.ablation.planning import plan
 from tiny_ablations import PROTOCOL
 from tiny_runs import recipe, tiny
 
@@ -43,7 +43,7 @@ def test_a_run_records_whether_conditions_were_hidden(shown: Path, tmp_path: Pat
 
 
 def test_what_a_network_knew_before_is_not_what_it_is_trained_for_now(tmp_path: Path) -> None:
-    network = Trainer(tiny(), tmp_path / "a", accelerator="cpu").parts.network
+    network = Trainer(tiny(), tmp_path / "a", accelerator="cpu").components.network
     assert network.facts.condition_dropout
     Trainer(tiny(**NO_DROPOUT), tmp_path / "b", network=network, accelerator="cpu")
     assert not network.facts.condition_dropout
@@ -63,7 +63,7 @@ def test_training_is_refused_before_it_begins(tmp_path: Path, capsys: pytest.Cap
 
 
 @pytest.mark.parametrize("command", ["sample", "evaluate"])
-def test_sampling_and_judging_are_refused_and_leave_nothing(
+def test_sampling_and_evaluating_are_refused_and_leave_nothing(
     shown: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
     out = tmp_path / "out"

@@ -5,18 +5,25 @@ import tomllib
 
 import pytest
 
-from thalweg.ablation.ways import settings_of
 from thalweg.config import FaultyConfigError, RunConfig, SamplingConfig, dump, load_config, structure, to_toml
-from thalweg.evaluation.own import Own
-from thalweg.evaluation.protocol import read_protocol
-from thalweg.evaluation.sample_settings import sample_settings
+from thalweg.generation.settings import sample_settings
+from thalweg.inherited import Inherited
+from thalweg_eval.ablation.planning import settings_of
+from thalweg_eval.evaluation.protocol import read_protocol
 from thalweg_samplers.classifier_free import ClassifierFreeConfig
 from thalweg_samplers.internal import InternalConfig
 from tiny_runs import TINY, TRAINING
 
 CFG, INTERNAL = ClassifierFreeConfig(scale=1.35), InternalConfig(scale=1.4)
 TABLES = [
-    {"type": "internal", "scale": 1.4, "branch": 0, "refined": False, "interval": [0.0, 1.0]},
+    {
+        "type": "internal",
+        "scale": 1.4,
+        "strength": 3.0,
+        "after": "none",
+        "form": "plain",
+        "interval": [0.0, 1.0],
+    },
     {"type": "cfg", "scale": 1.35, "interval": [0.0, 1.0]},
 ]
 BOTH = '["internal", {type="cfg", scale=1.35}]'
@@ -103,7 +110,7 @@ def test_what_is_wrong_is_told_with_its_place(recipe, overrides, message):
 
 
 def test_a_network_brings_its_list_along_and_a_protocol_states_one():
-    own = Own({"guidance": TABLES, "sampler": "euler"}, "run")
+    own = Inherited({"guidance": TABLES, "sampler": "euler"}, "run")
     told = sample_settings({}, (), lambda: own)
     assert told.config.guidance == (INTERNAL, CFG)
     assert told.origins["guidance"] == "run"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from thalweg.cli.main import main
 from thalweg.config import load_config
-from thalweg.config.names import name_of
+from thalweg.config.run import name_of
 from thalweg.errors import ConfigError
 
 RECIPE = """

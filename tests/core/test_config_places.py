@@ -10,7 +10,7 @@ from image_makers import image_folder
 from thalweg.cli.main import main
 from thalweg.config import load_config, structure
 from thalweg.config.dumping import to_toml
-from thalweg.config.files import read_toml
+from thalweg.config.recipes import read_toml
 from thalweg.data.inspection import inspect
 from thalweg.errors import ConfigError
 from thalweg.storage.places import plain_place
@@ -64,16 +64,16 @@ def test_a_recipe_in_another_encoding_is_told_to_be_saved_as_utf_8(home, encodin
 
 
 def test_the_home_folder_stands_for_itself_in_every_path(home, capsys):
-    train = ["train", "~/tiny.toml", "--run-dir=~/run", "--quiet", "--accelerator", "cpu"]
+    train = ["train", "~/tiny.toml", "--run-dir=~/run", "--quiet", "--device", "cpu"]
     assert main(train) == 0
     assert main(["sample", "~/run", "~/out.npz", "count=3"]) == 0
     assert main(["report", "~/run", "-o", "~/report.html"]) == 0
     assert main(["data", "inspect", "~/pets"]) == 0
     assert main(["encode", "~/pets", "~/shards", "--size", "8", "--autoencoder", "identity"]) == 0
     capsys.readouterr()
-    judged = ["--metrics", "frechet_distance", "--extractor", "small_classifier", "--out=~/judged.json"]
-    assert main(["evaluate", "~/out.npz", "--reference=~/pets", *judged, "crop=8", "--work=~/work"]) == 0
-    for name in ("run/model", "out.npz", "report.html", "shards/index.json", "judged.json", "work"):
+    options = ["--metrics", "frechet_distance", "--extractor", "small_classifier", "--out=~/scored.json"]
+    assert main(["evaluate", "~/out.npz", "--reference=~/pets", *options, "crop=8", "--work=~/work"]) == 0
+    for name in ("run/model", "out.npz", "report.html", "shards/index.json", "scored.json", "work"):
         assert (home / name).exists(), name
     assert not Path("~").exists()
 
@@ -113,4 +113,4 @@ def test_classes_and_images_with_such_names_are_trained_on(home, capsys):
     assert main(["data", "inspect", str(home / "pets"), "--json"]) == 0
     assert '"caf\\udce9"' in capsys.readouterr().out
     train = ["train", str(home / "tiny.toml"), "--run-dir", str(home / "run"), "--quiet"]
-    assert main([*train, "--accelerator", "cpu"]) == 0
+    assert main([*train, "--device", "cpu"]) == 0

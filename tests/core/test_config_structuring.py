@@ -8,7 +8,7 @@ from attrs.validators import ge, in_, instance_of, min_len
 
 from thalweg.config import FaultyConfigError, component, component_field, component_table, dump, structure
 from thalweg.errors import ConfigError
-from thalweg.plugins import Component, Fault, Origin, Registry
+from thalweg.plugins import Component, Fault, Origin, Registry, process
 
 HERE = Origin("zoo", "zoo-plugin", "1.0", __name__)
 
@@ -66,9 +66,12 @@ class Zoo:
 
 
 @pytest.fixture
-def zoo():
+def zoo(monkeypatch):
     cats = {"lion": Lion, "tiger": Tiger}
-    return Registry(components=[Component("sampler", name, config, HERE) for name, config in cats.items()])
+    known = Registry(components=[Component("sampler", name, config, HERE) for name, config in cats.items()])
+    monkeypatch.setattr(process._Process, "registry", known)
+    monkeypatch.setattr(process._Process, "inherited", True)
+    return known
 
 
 def faults(function, *arguments):
@@ -230,14 +233,14 @@ def test_type_that_no_plain_value_has():
 
 
 def test_component_by_bare_name_table_and_instance(zoo):
-    assert structure(Zoo, {}, zoo) == Zoo(cat=Lion())
-    assert structure(Zoo, {"cat": "lion"}, zoo).cat == Lion()
-    assert structure(Zoo, {"cat": {"type": "tiger", "stripes": 3}}, zoo).cat == Tiger(3)
-    assert structure(Zoo, {"cat": Tiger(4)}, zoo).cat == Tiger(4)
-    assert structure(Zoo, {"cat": {"size": 5}}, zoo).cat == Lion(5)  # the default's options
-    assert structure(Zoo, {"cat": {"prey": {"type": "tiger", "stripes": 1}}}, zoo).cat.prey == Tiger(1)
+    assert structure(Zoo, {}) == Zoo(cat=Lion())
+    assert structure(Zoo, {"cat": "lion"}).cat == Lion()
+    assert structure(Zoo, {"cat": {"type": "tiger", "stripes": 3}}).cat == Tiger(3)
+    assert structure(Zoo, {"cat": Tiger(4)}).cat == Tiger(4)
+    assert structure(Zoo, {"cat": {"size": 5}}).cat == Lion(5)  # the default's options
+    assert structure(Zoo, {"cat": {"prey": {"type": "tiger", "stripes": 1}}}).cat.prey == Tiger(1)
     for nobody in ("none", None):
-        assert structure(Zoo, {"guest": nobody}, zoo).guest is None
+        assert structure(Zoo, {"guest": nobody}).guest is None
 
 
 def test_table_of_components(zoo):
@@ -248,7 +251,7 @@ def test_table_of_components(zoo):
         "gone": "none",
         "other": "lion",
     }
-    assert structure(Zoo, {"cats": cats}, zoo).cats == {
+    assert structure(Zoo, {"cats": cats}).cats == {
         "lion": Lion(),
         "tiger": Tiger(2),
         "big": Lion(9),
@@ -279,22 +282,22 @@ def test_table_of_components(zoo):
     ],
 )
 def test_faults_of_components(zoo, data, fault):
-    assert faults(structure, Zoo, data, zoo) == [fault]
+    assert faults(structure, Zoo, data) == [fault]
 
 
 def test_unknown_component_mentions_faulty_plugins(zoo):
     zoo.faults.append(Fault("ark", "ark-plugin", "2.0", "cannot be imported: ImportError: x"))
-    (fault,) = faults(structure, Zoo, {"cat": "panther"}, zoo)
+    (fault,) = faults(structure, Zoo, {"cat": "panther"})
     assert fault.endswith(
         "it may be missing because plugin 'ark' of ark-plugin 2.0 cannot be imported: ImportError: x"
     )
 
 
 def test_component_function(zoo):
-    assert component("sampler", "lion", zoo) == Lion()
-    assert component("sampler", "none", zoo, optional=True) is None
-    assert component("sampler", {"size": 2}, zoo, default="lion") == Lion(2)
-    assert faults(component, "sampler", {"type": "lion", "size": "2"}, zoo) == [
+    assert component("sampler", "lion") == Lion()
+    assert component("sampler", "none", optional=True) is None
+    assert component("sampler", {"size": 2}, default="lion") == Lion(2)
+    assert faults(component, "sampler", {"type": "lion", "size": "2"}) == [
         "sampler.size: expected an integer, got '2'"
     ]
 
@@ -323,7 +326,7 @@ def test_required_table_needs_one():
         "table: its length must be at least 1, got 0"
     ]
     assert faults(structure, Config, {}) == [
-        "table: missing, it takes at least one refiner (known: plain, vera)"
+        "table: missing, it takes at least one refiner (known: film, gated, plain, vera)"
     ]
 
 
@@ -336,8 +339,8 @@ def test_dump_comes_back(zoo):
         dumped.pop("whatever")  # a value without a type comes back as it is written
         assert structure(Everything, dumped) == config
     menagerie = Zoo(cat=Lion(3, prey=Tiger(2)), cats={"big": Lion(9), "tiger": Tiger(1)})
-    assert structure(Zoo, dump(menagerie, zoo), zoo) == menagerie
-    assert dump(menagerie, zoo)["cats"] == {
+    assert structure(Zoo, dump(menagerie)) == menagerie
+    assert dump(menagerie)["cats"] == {
         "big": {"type": "lion", "size": 9, "prey": "none"},
         "tiger": {"type": "tiger", "stripes": 1},
     }

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from image_makers import pixels
-from thalweg.data.cropping import center_crop
+from thalweg.data.fitting import center_crop
 from thalweg.errors import DataError
 
 

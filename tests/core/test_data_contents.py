@@ -8,14 +8,14 @@ import pytest
 from image_makers import captioned_folder, encoded, idx_folder, image_folder, image_tars, pixels, tar
 from thalweg.config import dump, structure
 from thalweg.data.contents import EACH, SAMPLED, Contents, contents_of, fingerprints
-from thalweg.data.differences import changes, differences
 from thalweg.data.sources import source_of
 from thalweg.data.sources.captioned import CaptionedConfig
+from thalweg.data.words import changes, differences
 from thalweg.errors import DataError
 
 
 def many(count, **other):
-    """More images than are told apart one by one."""
+    """More images than are distinguished one by one."""
     keys = [f"{number:06d}" for number in range(count)]
     labels = [number % 10 for number in range(count)]
     return contents_of(keys, **{"labels": labels, "classes": 10, **other})
@@ -77,7 +77,9 @@ def test_labels_and_captions_in_tars_count(tmp_path):
             members[f"{number}.png"] = encoded(pixels(number))
             members[f"{number}.cls"] = str(label if number == 1 else 0).encode()
             members[f"{number}.txt"] = (caption if number == 2 else "same").encode()
-        return source_of(str(tar(tmp_path / "some.tar", members)))
+        source = source_of(str(tar(tmp_path / "some.tar", members)))
+        assert source.contents is not None  # read now, before the next file takes its place
+        return source
 
     first = packed(0, "dog")
     assert packed(0, "dog").identity == first.identity

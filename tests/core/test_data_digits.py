@@ -1,7 +1,6 @@
 """The digits, splits in memory, and the way between images and values in [-1, 1]."""
 
 import hashlib
-from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import pytest
@@ -54,11 +53,11 @@ def test_a_scikit_learn_that_is_missing_or_damaged_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = DigitsConfig()
-    for spec, error, reason in (
+    for folder, error, reason in (
         (None, ConfigError, "pip install scikit-learn"),
-        (ModuleSpec("sklearn", None, origin=str(tmp_path / "__init__.py")), DataError, "cannot be read"),
+        (tmp_path, DataError, "cannot be read"),
     ):
-        monkeypatch.setattr("thalweg.data.digits.find_spec", lambda _, spec=spec: spec)
+        monkeypatch.setattr("thalweg.data.digits.folder_of", lambda _, folder=folder: folder)
         with pytest.raises(error, match=reason):
             config.build()
 

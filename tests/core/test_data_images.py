@@ -8,7 +8,7 @@ import torch
 from image_makers import encoded, idx_folder, image_folder, pixels
 from thalweg.config import component
 from thalweg.data import pictures
-from thalweg.data.cropping import center_crop
+from thalweg.data.fitting import center_crop
 from thalweg.data.pixels import from_images, padded, unpadded
 from thalweg.errors import ConfigError, DataError
 from thalweg.facts import Facts

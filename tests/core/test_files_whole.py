@@ -14,7 +14,7 @@ from thalweg.documents import read_document, text_of, write_document, write_text
 from thalweg.errors import ConfigError, DataError, ThalwegError
 from thalweg.files import open_own, sha256, whole, write_bytes
 from thalweg.folders import leftovers, refuse_links, remove_tree, replace_folder, whole_folder
-from thalweg.regular import NotRegularError, TooLargeError, opened, read_bytes, read_json, read_text
+from thalweg.regular import NotRegularError, TooLongError, opened, read_bytes, read_json, read_text
 from thalweg.storage.redaction import register_secrets
 
 
@@ -190,7 +190,7 @@ def test_documents_have_bounds(tmp_path):
     path.write_text("[" * 10**5)
     with pytest.raises(ValueError, match="nested too deeply"):
         read_json(path)
-    with pytest.raises(TooLargeError, match="more than 10 bytes"):
+    with pytest.raises(TooLongError, match="more than 10 bytes"):
         read_bytes(path, 10)
     path.write_text('{"x": NaN}')
     with pytest.raises(ValueError, match="NaN is no number"):

@@ -10,7 +10,7 @@ import pytest
 
 from thalweg import ConfigError, DataError
 from thalweg.storage import Location
-from thalweg.storage.filesystems import filesystem
+from thalweg.storage.stores.filesystems import filesystem
 
 SECRET = "Sesame-open-42"
 

@@ -5,11 +5,12 @@ import json
 import pytest
 
 import thalweg
+import thalweg_eval
 from evaluated import FAST, run_folder
 from thalweg.cli.main import main
 from thalweg.errors import ConfigError
 from thalweg.files import sha256
-from thalweg.training.loop import Trainer
+from thalweg.training.trainer import Trainer
 from thalweg_samplers import Euler, Internal
 from tiny_runs import tiny
 
@@ -32,7 +33,7 @@ def test_a_list_is_drawn_by_and_written_down(runs, tmp_path, capsys):
     told = drawn(run, tmp_path / "x", capsys, 'guidance=["internal", {type="cfg", interval=[0.0, 0.5]}]')
     assert [one["type"] for one in told["sampling"]["guidance"]] == ["internal", "cfg"]
     # Times 1, 0.75, 0.5, 0.25.
-    assert told["evaluations"] == 6
+    assert told["nfe"] == 6
     note = json.loads((tmp_path / "x" / "samples.json").read_text())
     assert note["sampling"]["guidance"] == told["sampling"]["guidance"]
 
@@ -43,7 +44,7 @@ def test_several_processes_draw_by_a_list_and_a_second_network_alike(runs, tmp_p
     one = drawn(run, tmp_path / "one.npz", capsys, guidance, "batch_size=2")
     two = drawn(run, tmp_path / "two.npz", capsys, guidance, "batch_size=2", "--devices", "2")
     assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "two.npz").read_bytes()
-    assert one["evaluations"] == two["evaluations"] == 8
+    assert one["nfe"] == two["nfe"] == 8
 
 
 def test_the_weak_network_is_known_by_its_hash(runs, tmp_path, capsys):
@@ -53,7 +54,7 @@ def test_the_weak_network_is_known_by_its_hash(runs, tmp_path, capsys):
     guidance = told["sampling"]["guidance"]
     assert guidance["weak"] == {"sha256": digest, "step": 6}
     assert (guidance["type"], guidance["network"], guidance["scale"]) == ("autoguidance", str(weak), 2.0)
-    passport = thalweg.evaluate(
+    passport = thalweg_eval.evaluate(
         run,
         protocol="quick",
         settings=[
@@ -69,15 +70,15 @@ def test_the_weak_network_is_known_by_its_hash(runs, tmp_path, capsys):
 
 
 def test_a_part_of_a_pass_is_a_part_of_an_evaluation_on_the_disk_too(runs, tmp_path, monkeypatch):
-    from thalweg.evaluation.drawn import draw
+    from thalweg.generation.generate import generate
 
     def half(self, field):
-        return lambda query: field(query) + 0 * field.heads(query.null(), (0,))[0]
+        return lambda query: field(query) + 0 * field.heads(query.null(), field.facts.weak_heads)[0]
 
     monkeypatch.setattr(Internal, "__call__", half)
     run, _ = runs
     sampling = {"sampler": {"type": "euler", "steps": 3}, "guidance": "internal", "count": 5, "batch_size": 2}
-    assert draw(run, tmp_path / "x", sampling)["evaluations"] == 4.5
+    assert generate(run, tmp_path / "x", sampling)["nfe"] == 4.5
 
 
 def test_a_run_shows_samples_by_its_list(tmp_path):
@@ -90,7 +91,7 @@ def test_a_run_shows_samples_by_its_list(tmp_path):
     stated = thalweg.sample(
         network, labels=[0, 1], indices=range(2), sampler=Euler(2), guidance=["internal", "cfg"]
     )
-    assert own.evaluations == stated.evaluations == 4
+    assert own.nfe == stated.nfe == 4
     assert own.x.equal(stated.x)
 
 
@@ -103,5 +104,7 @@ def test_a_guidance_that_the_network_cannot_carry_ends_a_run_before_its_first_st
             "sampling": {"guidance": "internal"},
         }
     )
-    with pytest.raises(ConfigError, match="internal guidance needs the head of an intermediate branch"):
+    with pytest.raises(
+        ConfigError, match="internal guidance needs an intermediate head, and this network has none"
+    ):
         Trainer(config, tmp_path / "run", accelerator="cpu", quiet=True).train()

@@ -7,8 +7,8 @@ from torch import nn
 import thalweg
 from thalweg.branches import as_heads, ends_of
 from thalweg.facts import Facts
-from thalweg.testing.numbers import awake
 from thalweg.types import Boundary, Condition, Head, Refinement
+from thalweg_authoring.numbers import randomised
 
 FACTS = Facts(shape=(4, 8, 8), classes=10)
 BACKBONE = {"type": "dit", "width": 32, "heads": 4, "depth": 6}
@@ -17,7 +17,7 @@ CONDITION = Condition(torch.tensor([0, 7]))
 
 
 def composed(branches=3, refiner=VERA, **options):
-    return awake(
+    return randomised(
         thalweg.compose(backbone=BACKBONE, refiner=refiner, branches=branches, facts=FACTS, **options)
     )
 
@@ -130,15 +130,15 @@ def test_heads_are_the_velocities_of_their_branches():
     network, (x_t, times_kN) = composed(), inputs()
     t = times_kN[0]
     whole = network(x_t, t, CONDITION).velocities
-    found = network.heads(x_t, t.double(), CONDITION, (0, 1, -1))
+    found = network.heads(x_t, t.double(), CONDITION, (2, 4, -1))
     assert all(map(torch.equal, found, whole))
-    assert torch.equal(network.heads(x_t, t, CONDITION, (Head(2),))[0], whole[2])
+    assert torch.equal(network.heads(x_t, t, CONDITION, (Head(6),))[0], whole[2])
 
 
 def test_a_refined_head_reads_what_the_next_branch_reads():
     network, (x_t, times_kN) = composed(), inputs()
     t = times_kN[0]
-    refined, plain = network.heads(x_t, t, CONDITION, (Head(0, refined=True), 0))
+    refined, plain = network.heads(x_t, t, CONDITION, (Head(2, "refined"), 2))
     tokens = network(x_t, t, CONDITION, hidden=(2,)).hidden[2]
     c = network.backbone.condition(t, CONDITION)
     assert torch.equal(refined, network.intermediate_velocity(tokens, c))
@@ -148,7 +148,7 @@ def test_a_refined_head_reads_what_the_next_branch_reads():
 def test_a_pass_ends_with_the_last_branch_that_is_wanted():
     network, (x_t, times_kN) = composed([1, 4, 6]), inputs()
     passed = counted(network)
-    for wanted, blocks in (((0,), 1), ((0, 1), 4), ((Head(1, refined=True),), 4), ((0, -1), 6)):
+    for wanted, blocks in (((1,), 1), ((1, 4), 4), ((Head(4, "refined"),), 4), ((1, -1), 6)):
         passed.clear()
         network.heads(x_t, times_kN[0], CONDITION, wanted)
         assert passed == list(range(blocks))
@@ -159,16 +159,18 @@ def test_a_pass_ends_with_the_last_branch_that_is_wanted():
 @pytest.mark.parametrize(
     ("wanted", "said"),
     [
-        ((3,), "no head of branch 3"),
-        ((-4,), "no head of branch -4"),
+        ((3,), "no head after 3 blocks; the network has some after 2, 4 and 6"),
+        ((-4,), "no head after -4"),
         ((), "name at least one"),
-        ((Head(2, refined=True),), "no refiner behind it"),
-        ((Head("0"),), "no head of branch '0'"),
+        ((Head(6, "refined"),), "the last head has no refiner behind it"),
+        ((Head(4, "corected"),), "must be 'plain', 'refined' or 'corrected'"),
+        ((Head(4, "corrected"),), "needs an acceleration"),
+        ((Head("0"),), "no head after '0'"),
     ],
 )
 def test_heads_that_are_not_there_are_told(wanted, said):
     with pytest.raises(thalweg.ConfigError, match=said):
-        as_heads(wanted, 3)
+        as_heads(wanted, Facts(shape=(2,), branches=3, ends=(2, 4, 6), depth=6))
 
 
 class Twofold(nn.Module):
@@ -183,7 +185,7 @@ class Twofold(nn.Module):
 
 def test_a_refiner_names_the_readouts_that_it_feeds():
     network = thalweg.FlowNetwork(composed().backbone, Twofold(), [2, 6], facts=FACTS)
-    awake(network)
+    randomised(network)
     assert network.facts.readouts == ("curvature", "doubt")
     keys = {name.split(".")[0] for name in network.state_dict()}
     assert {"curvature_readout", "doubt_readout"} <= keys

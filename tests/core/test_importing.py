@@ -19,8 +19,9 @@ from thalweg import files
 from thalweg.documents import parse_document, text_of
 from thalweg.errors import ConfigError, DataError, ThalwegError
 from thalweg.files import Disk
-from thalweg.importing import import_weights, read_foreign
-from thalweg.saved_network import load, save
+from thalweg.loading import load
+from thalweg.saved_network import save
+from thalweg_backbones import import_weights, read_foreign
 
 FACTS = thalweg.Facts(shape=(2, 4, 4), classes=3)
 BACKBONE = {"type": "dit", "width": 16, "depth": 2, "heads": 2}
@@ -384,10 +385,10 @@ def test_an_unknown_source_is_named():
         ({"heads": True}, "'heads' must be an integer, got True"),
         ({"prediction": "direction"}, "prediction is 'direction'; give one of noise, score, velocity"),
         ({"branches_at": (2, 0)}, r"'branches_at\[1\]' must be at least 1, got 0"),
-        ({"heads": 5}, "5 heads are told by --heads, and the width of 64 is no multiple"),
+        ({"heads": 5}, "5 heads are stated by --heads, and the width of 64 is no multiple"),
         ({"path": "straight"}, "path is 'straight'; give one of cosine, linear, vp"),
-        ({"clamp": False}, "nothing that --no-clamp could tell"),
-        ({"branches_at": (1,)}, "nothing that --branches-at could tell"),
+        ({"clamp": False}, "nothing that --no-clamp could state"),
+        ({"branches_at": (1,)}, "nothing that --branches-at could state"),
         ({"classes": -1}, "'classes' must be at least 1, got -1"),
         ({"heads": None}, "needs; give --heads"),
         ({"path": None, "prediction": None}, r"give --path \(.*\), --prediction \("),

@@ -7,22 +7,23 @@ import numpy as np
 import pytest
 import torch
 
+from thalweg.arguments import INDEX, SEED, SEED_OF_NUMPY
 from thalweg.cli.main import main
 from thalweg.composition import compose
 from thalweg.config import FaultyConfigError, structure
 from thalweg.config.run import SamplingConfig, TrainingConfig
-from thalweg.encoding.job import EncodingJob
 from thalweg.errors import ConfigError
-from thalweg.evaluation.drawn import draw
-from thalweg.evaluation.run import evaluate
-from thalweg.evaluation.settings import EvaluationConfig, SamplesConfig
 from thalweg.facts import Facts
-from thalweg.integers import INDEX, SEED, SEED_OF_NUMPY
+from thalweg.generation.generate import generate
+from thalweg.generation.settings import SamplesConfig
 from thalweg.plugins import registry
-from thalweg.quickstart.twins import Settings
 from thalweg.randomness import generator
 from thalweg.sampling import sample
 from thalweg.saved_network import save
+from thalweg_backbones.encoding.job import EncodingJob
+from thalweg_eval.evaluation.evaluate import evaluate
+from thalweg_eval.evaluation.protocol import EvaluationConfig
+from thalweg_eval.quickstart.flow import Settings
 
 BEYOND = [2**63, 2**64, 10**5000, -1, -(2**63)]
 RECIPE = """
@@ -82,7 +83,7 @@ def test_a_seed_beyond_is_named_from_tables_and_from_python(cls, others, seed):
         (SamplingConfig, {}, "batch_size"),
         (TrainingConfig, {"batch_size": 8}, "steps"),
         (TrainingConfig, {"steps": 8}, "batch_size"),
-        (EvaluationConfig, {"judges": {"a": 1}}, "count"),
+        (EvaluationConfig, {"features": {"a": 1}}, "count"),
         (Settings, {}, "steps"),
         (Settings, {}, "samples"),
     ],
@@ -124,7 +125,7 @@ def test_networks_are_not_built_from_such_seeds(seed):
 )
 def test_drawing_says_so_before_it_looks_at_anything(tmp_path, options, name):
     with pytest.raises(ConfigError, match=f"'{name}' must be at"):
-        draw(tmp_path / "no-network", tmp_path / "out.npz", **options)
+        generate(tmp_path / "no-network", tmp_path / "out.npz", **options)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -133,7 +134,7 @@ def test_the_last_of_as_many_samples_as_the_network_says_has_an_index_too(tmp_pa
     network = compose(backbone=backbone, facts=Facts(shape=(1, 8, 8)))
     save(tmp_path / "model", network, sampling={"count": 9})
     with pytest.raises(ConfigError, match="'start' must be at most"):
-        draw(tmp_path / "model", tmp_path / "out", first=INDEX.high - 8)
+        generate(tmp_path / "model", tmp_path / "out", first=INDEX.high - 8)
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
@@ -177,6 +178,9 @@ def test_indices_beyond_are_named():
         ["quickstart", "--out", "OUT", "--seed", "9223372036854775808"],
         ["quickstart", "--out", "OUT", "--steps", "1000000000000"],
         ["ablate", "RECIPE", "--axis", "seed=1,2", "--seeds", "1000000000000", "--out", "OUT"],
+        ["tune", "guidance", "RUN", "--seeds", "1000000000000", "--out", "OUT"],
+        ["tune", "guidance", "RUN", "--evaluations", "1", "--out", "OUT"],
+        ["tune", "guidance", "RUN", "--batch-size", "0", "--out", "OUT"],
     ],
     ids=" ".join,
 )

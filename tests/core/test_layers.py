@@ -52,7 +52,7 @@ def test_time_embedding_is_cosines_then_sines_of_t_itself():
 
 COMPILED = """
 import copy, torch, thalweg
-from thalweg.testing.numbers import outputs
+from thalweg_authoring.numbers import outputs
 facts = thalweg.Facts(shape=(4, 8, 8), classes=10)
 backbone = {"type": "dit", "width": 32, "heads": 4, "depth": 2}
 refiner = {"type": "vera", "channels": [16]}

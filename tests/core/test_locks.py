@@ -12,12 +12,12 @@ import pytest
 
 from thalweg import files, flocks
 from thalweg.errors import ConfigError, ThalwegError
-from thalweg.evaluation.workplace import claimed, shared, sweep
 from thalweg.folders import leftovers
+from thalweg.jobs.workspace import claimed, shared, sweep
 from thalweg.storage import Cache, Location, locks
 from thalweg.storage.holders import holders, is_holder
 from thalweg.storage.locks import cure, locked
-from thalweg.training.claim import Claim
+from thalweg.training.run_directory import RunLock
 
 WITHOUT = [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL]
 CHILD = """
@@ -185,22 +185,22 @@ for _ in range(20):
 
 
 def test_a_run_says_who_trains_there(kind, tmp_path):
-    claim = Claim(tmp_path, "runs/a")
+    claim = RunLock(tmp_path, "runs/a")
     with pytest.raises(ConfigError, match=rf"another process \({os.getpid()}.*\) is training in runs/a"):
-        Claim(tmp_path, "runs/a")
+        RunLock(tmp_path, "runs/a")
     claim.renew()
     (tmp_path / "run.lock").unlink()
     claim.renew()
     with pytest.raises(ConfigError, match="is training"):
-        Claim(tmp_path, "runs/a")
+        RunLock(tmp_path, "runs/a")
     claim.release()
-    Claim(tmp_path, "runs/a", trial=True).release()
+    RunLock(tmp_path, "runs/a", trial=True).release()
 
 
 def test_a_run_that_was_killed_elsewhere_names_the_file(without, tmp_path):
     theirs = foreign(tmp_path / "run.lock")
     with pytest.raises(ConfigError) as refused:
-        Claim(tmp_path, "runs/a")
+        RunLock(tmp_path, "runs/a")
     assert "another process (4711 on node-7)" in str(refused.value)
     assert str(refused.value).endswith(f"; if process 4711 on node-7 has ended, remove {theirs}")
 

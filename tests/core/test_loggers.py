@@ -1,4 +1,4 @@
-"""Loggers beside TensorBoard: what they write, going on after a kill, and one that fails."""
+"""Loggers beside TensorBoard: what they write, resuming after a kill, and one that fails."""
 
 import csv
 import json
@@ -13,7 +13,7 @@ import thalweg.plugins
 from plugin_makers import plugin, site_at
 from thalweg.config import component
 from thalweg.errors import DataError, PluginError
-from thalweg.training.loop import Trainer
+from thalweg.training.trainer import Trainer
 from tiny_runs import lines, tiny
 
 
@@ -117,7 +117,7 @@ def broken(tmp_path):
 
 @pytest.mark.parametrize("where", ["log", "image", "close"])
 @pytest.mark.parametrize("raises", ["OSError", "SystemExit"])
-def test_a_logger_that_fails_is_left_out_and_the_run_goes_on(tmp_path, broken, caplog, where, raises):
+def test_a_logger_that_fails_is_left_out_and_the_run_resumes(tmp_path, broken, caplog, where, raises):
     loggers = {"broken": {"where": where, "raises": raises}, "csv": {}}
     run = tmp_path / "run"
     trainer = Trainer(

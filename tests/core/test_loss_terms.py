@@ -13,9 +13,9 @@ from thalweg.interpolant import Interpolant
 from thalweg.planners.branch_times import BranchTimes
 from thalweg.planning import draw_plan
 from thalweg.time_samplers.uniform import Uniform
-from thalweg.training.loop import Trainer
-from thalweg.training.losses import Losses, has_unused
-from thalweg.training.parts import build
+from thalweg.training.components import build_components
+from thalweg.training.step import Losses, has_unused
+from thalweg.training.trainer import Trainer
 from thalweg.types import Batch, Condition, ObjectiveValue, Step
 from tiny_runs import tiny
 
@@ -105,7 +105,7 @@ def test_attributes_of_other_types_are_refused(attributes: dict[str, Any], said:
 
 def test_nothing_to_train_for_is_refused() -> None:
     with pytest.raises(ConfigError, match="there are no objectives"):
-        build(tiny(), objectives={})
+        build_components(tiny(), objectives={})
     with pytest.raises(ConfigError, match="no objective is left at step 0"):
         value(Mine(fine, stop_after=0))
 
@@ -129,7 +129,7 @@ class Accelerating(Mine):
 def test_layers_that_get_no_gradient_later_on_are_known_from_the_start(
     stop: int | None, unused: bool
 ) -> None:
-    parts = build(tiny(steps=6))
+    parts = build_components(tiny(steps=6))
     objectives = {"velocity": parts.objectives["velocity"], "mine": Accelerating(None, stop_after=stop)}
     found = has_unused(Losses(parts.network, objectives), parts.planner, parts.dataset.train, 0, 6)
     assert found == unused

@@ -4,17 +4,17 @@ from torch import nn
 
 import thalweg
 from thalweg.facts import Facts
-from thalweg.testing.numbers import outputs
 from thalweg.types import Boundary, Condition, Refinement
+from thalweg_authoring.numbers import outputs
 
 FACTS = Facts(shape=(4, 8, 8), classes=10)
 BACKBONE = {"type": "dit", "width": 32, "heads": 4, "depth": 6}
 VERA = {"type": "vera", "channels": [16]}
 
 
-def composed(refiner=VERA, branches=3, awake=True, **options):
+def composed(refiner=VERA, branches=3, randomised=True, **options):
     network = thalweg.compose(backbone=BACKBONE, refiner=refiner, branches=branches, facts=FACTS, **options)
-    if awake:
+    if randomised:
         generator = torch.Generator().manual_seed(1)
         for parameter in network.parameters():
             nn.init.normal_(parameter, std=0.1, generator=generator)
@@ -38,7 +38,7 @@ def test_every_branch_answers(refiner, branches, accelerations):
 
 
 def test_a_fresh_network_predicts_zero():
-    prediction = composed(awake=False)(*inputs())
+    prediction = composed(randomised=False)(*inputs())
     assert not any(v.any() for v in outputs(prediction))
 
 

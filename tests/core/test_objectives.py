@@ -8,7 +8,7 @@ from thalweg.facts import Facts
 from thalweg.interpolant import Interpolant
 from thalweg.planning import draw_plan
 from thalweg.randomness import generator
-from thalweg.training.again import Again
+from thalweg.training.objectives import StepNetwork
 from thalweg.types import Batch, Condition, Prediction, Step
 
 FACTS = Facts(shape=(2, 4, 4), classes=3, branches=3, readouts=("acceleration",))
@@ -35,7 +35,7 @@ NETWORK = thalweg.compose(
 
 
 def stepped(plan, prediction):
-    again = Again(NETWORK)
+    again = StepNetwork(NETWORK)
     return Step(plan, prediction, Batch(plan.clean, Condition()), again, again.frozen)
 
 

@@ -21,7 +21,7 @@ from thalweg.interpolant import Interpolant
 from thalweg.interpolants.linear import Linear
 from thalweg.plugins import build_component
 from thalweg.summary import summarise
-from thalweg.training.loop import Trainer
+from thalweg.training.trainer import Trainer
 from thalweg.types import Boundary, ObjectiveValue, Refinement, Step, Stream
 from tiny_runs import TINY, tensor_files, tiny
 
@@ -372,10 +372,10 @@ def test_a_run_never_records_a_network_that_it_did_not_train(tmp_path: Path) -> 
     assert trainer.config.refiner == component("refiner", TINY["refiner"])
     # What is recorded is a recipe that trains the same.
     again = structure(thalweg.RunConfig, {**table, "name": "again"})
-    assert Trainer(again, tmp_path / "again", accelerator="cpu").parts.network.composition == model
+    assert Trainer(again, tmp_path / "again", accelerator="cpu").components.network.composition == model
 
 
-def test_a_run_of_a_network_by_hand_goes_on_with_it_and_with_no_other(tmp_path: Path) -> None:
+def test_a_run_of_a_network_by_hand_resumes_with_it_and_with_no_other(tmp_path: Path) -> None:
     def run(folder: str, steps: int, network: thalweg.FlowNetwork | None) -> Trainer:
         trainer = Trainer(
             plain_recipe(steps=steps), tmp_path / folder, network=network, accelerator="cpu", quiet=True
@@ -454,7 +454,7 @@ def test_data_and_objectives_that_are_given_are_recorded_and_those_of_the_recipe
 def test_objectives_are_taken_as_a_slot_takes_them(tmp_path: Path) -> None:
     given = {"velocity": {"weight": 2.0}, "more": "velocity", "last": Last()}
     trainer = Trainer(tiny(), tmp_path / "run", objectives=given, accelerator="cpu")
-    assert [one.weight for one in trainer.parts.objectives.values()] == [2.0, 1.0, 1.0]
+    assert [one.weight for one in trainer.components.objectives.values()] == [2.0, 1.0, 1.0]
     with pytest.raises(ConfigError, match=r"last: expected an objective: its name, .* Stay of"):
         Trainer(tiny(), tmp_path / "run", objectives={"last": Stay()}, accelerator="cpu")
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from thalweg.errors import ConfigError, DataError, PluginError
-from thalweg.training.optimizer import Moments, make_optimizer
+from thalweg.training.optimizer import OptimizerState, make_optimizer
 
 
 class Odd(torch.optim.Optimizer):
@@ -26,10 +26,10 @@ class Odd(torch.optim.Optimizer):
                 self.keep(self, parameter)
 
 
-def moments(keep: Callable[[Odd, Any], None]) -> Moments:
+def moments(keep: Callable[[Odd, Any], None]) -> OptimizerState:
     module = nn.Linear(2, 3)
     made = make_optimizer(lambda parameters, _: Odd(list(parameters.values()), keep), module, fused=False)
-    found = Moments(module, made)
+    found = OptimizerState(module, made)
     made.step()
     return found
 
@@ -60,11 +60,11 @@ def test_what_does_not_change_in_a_group_is_no_state() -> None:
         torch.optim.Adam(module.parameters(), lr=torch.tensor(1e-3), foreach=False),
         torch.optim.SGD(module.parameters(), lr=1e-3, momentum=0.9),
     ):
-        assert Moments(module, made).tensors() == {}
+        assert OptimizerState(module, made).tensors() == {}
 
 
 def test_an_optimiser_that_asks_for_the_loss_again_is_refused() -> None:
-    with pytest.raises(PluginError, match="makes a LBFGS, which asks for the loss again by a closure"):
+    with pytest.raises(PluginError, match="makes a LBFGS, which needs the loss again, by a closure"):
         make_optimizer(
             lambda parameters, _: torch.optim.LBFGS(parameters.values()), nn.Linear(2, 3), fused=False
         )

@@ -16,10 +16,10 @@ from thalweg.network import FlowNetwork
 from thalweg.optimizers.adamw import AdamW, AdamWConfig
 from thalweg.optimizers.combined import Combined
 from thalweg.optimizers.muon import MuonConfig
-from thalweg.testing.numbers import awake
-from thalweg.training.optimizer import Moments, Rates, make_optimizer, trainable
+from thalweg.training.checkpointing import CheckpointWriter
+from thalweg.training.optimizer import LearningRates, OptimizerState, make_optimizer, trainable
 from thalweg.training.run_directory import RunDirectory
-from thalweg.training.saver import Saver
+from thalweg_authoring.numbers import randomised
 
 FACTS = Facts(shape=(1, 8, 8), classes=3)
 BACKBONE = {"type": "dit", "patch": 4, "width": 16, "depth": 2, "heads": 2}
@@ -27,7 +27,7 @@ BACKBONE = {"type": "dit", "patch": 4, "width": 16, "depth": 2, "heads": 2}
 
 def network() -> FlowNetwork:
     refiner = {"type": "vera", "channels": [16]}
-    return awake(thalweg.compose(backbone=BACKBONE, refiner=refiner, branches=2, facts=FACTS, seed=1))
+    return randomised(thalweg.compose(backbone=BACKBONE, refiner=refiner, branches=2, facts=FACTS, seed=1))
 
 
 def pull(module: nn.Module, step: int) -> None:
@@ -203,9 +203,9 @@ STRANGERS = {
 
 @pytest.mark.parametrize("name", STRANGERS)
 @pytest.mark.parametrize("background", [False, True])
-def test_any_optimiser_goes_on_bit_for_bit(tmp_path: Path, name: str, background: bool) -> None:
+def test_any_optimiser_resumes_bit_for_bit(tmp_path: Path, name: str, background: bool) -> None:
     one, fabric = small(maker=STRANGERS[name]), lone()
-    saver = Saver(RunDirectory(tmp_path), CONFIG, 5, 0, fabric, background)
+    saver = CheckpointWriter(RunDirectory(tmp_path), CONFIG, 5, 0, fabric, background)
     for _ in range(3):
         one.advance()
     saver.save(one.state)
@@ -217,7 +217,7 @@ def test_any_optimiser_goes_on_bit_for_bit(tmp_path: Path, name: str, background
     for _ in range(3):
         other.advance()
     assert same(one.tensors(), other.tensors())
-    mine, theirs = one.state._moments.numbers(), other.state._moments.numbers()
+    mine, theirs = one.state.optimizer.numbers(), other.state.optimizer.numbers()
     assert mine == theirs
     if name == "counting":
         assert mine["groups"][0]["seen"] == 6
@@ -227,10 +227,10 @@ def test_any_optimiser_goes_on_bit_for_bit(tmp_path: Path, name: str, background
 def test_a_checkpoint_of_another_optimiser_is_refused_and_changes_nothing(tmp_path: Path) -> None:
     one, fabric = small(), lone()
     one.advance()
-    saver = Saver(RunDirectory(tmp_path), CONFIG, 5, 0, fabric, False)
+    saver = CheckpointWriter(RunDirectory(tmp_path), CONFIG, 5, 0, fabric, False)
     saver.save(one.state)
     two_groups = small(maker=MuonConfig().build(FACTS))
-    with pytest.raises(ThalwegError, match="cannot be gone on from"):
+    with pytest.raises(ThalwegError, match="cannot be resumed from"):
         two_groups.state.load(tmp_path / "checkpoints" / "step-00000001", fabric)
 
 
@@ -258,7 +258,7 @@ def test_what_is_no_optimiser_of_the_network_is_refused(maker: Any, said: str) -
 def test_state_that_is_neither_tensor_nor_number_is_refused() -> None:
     module = nn.Linear(2, 3)
     optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
-    moments = Moments(module, optimizer)
+    moments = OptimizerState(module, optimizer)
     optimizer.state[module.bias]["history"] = [torch.zeros(3)]
     with pytest.raises(DataError, match="bias/history is a list, which cannot be saved"):
         moments.tensors()
@@ -274,7 +274,7 @@ def test_learning_rates_are_full_ones_times_the_factor_whatever_was_set_before()
         def __call__(self, step: int, total: int) -> float:
             return 0.5**step
 
-    rates = Rates(optimizer, Halving(), 10)
+    rates = LearningRates(optimizer, Halving(), 10)
     for step in (3, 1, 1):
         rates.set(step)
         assert [group["lr"] for group in optimizer.param_groups] == [0.02 * 0.5**step, 1e-3 * 0.5**step]
@@ -293,7 +293,7 @@ def test_a_factor_that_is_none_is_refused(factor: float) -> None:
             return factor
 
     with pytest.raises(PluginError, match=r"the schedule Wrong gives .* for step 2 of 5"):
-        Rates(optimizer, Wrong(), 5).set(2)
+        LearningRates(optimizer, Wrong(), 5).set(2)
 
 
 def test_several_optimisers_are_one_after_a_state_was_loaded() -> None:

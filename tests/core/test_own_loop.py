@@ -12,9 +12,9 @@ import torch
 from torch.utils.data import DataLoader
 
 import thalweg
+from thalweg import checkpoint
 from thalweg.config import RunConfig, structure
 from thalweg.errors import ConfigError
-from thalweg.training import checkpoint
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/tutorials/own-loop.md").read_text(encoding="utf-8")

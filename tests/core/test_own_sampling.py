@@ -7,16 +7,17 @@ import pytest
 import torch
 
 import thalweg
+import thalweg_eval
 from evaluated import run_folder
 from thalweg.cli.main import main
 from thalweg.config import FaultyConfigError, read_recorded
-from thalweg.evaluation.comparing import compare
-from thalweg.evaluation.own import Own
-from thalweg.evaluation.protocol import read_protocol
-from thalweg.evaluation.sample_settings import sample_settings
+from thalweg.generation.settings import sample_settings
+from thalweg.inherited import Inherited
 from thalweg.saved_network import save
 from thalweg.storage import Location
-from thalweg.training.loop import Trainer
+from thalweg.training.trainer import Trainer
+from thalweg_eval.evaluation.compare import compare
+from thalweg_eval.evaluation.protocol import read_protocol
 from tiny_runs import tiny
 
 CFG = {"type": "cfg", "scale": 1.8, "interval": [0.0, 0.7]}
@@ -45,7 +46,7 @@ def test_samples_are_drawn_as_the_run_says(run, tmp_path, capsys):
     told, said = drawn(run, tmp_path / "out", capsys)
     assert taken(told) == OURS
     assert set(told["origins"].values()) == {"run"}
-    assert "drawing with sampler heun steps=3 (of the run), guidance cfg scale=1.8" in said
+    assert "with sampler heun steps=3 (of the run), guidance cfg scale=1.8" in said
     assert "count 7 (of the run)" in said
     note = json.loads((tmp_path / "out" / "samples.json").read_text())
     assert note["sampling"]["guidance"] == CFG
@@ -154,9 +155,9 @@ def test_a_runs_own_sampler_that_is_not_installed_is_named_with_its_cure(tmp_pat
 
 
 def evaluated(subject, tmp_path, **options):
-    settings = ("judges.small_classifier.extractor.steps=2", *options.pop("settings", ()))
+    settings = ("features.small_classifier.extractor.steps=2", *options.pop("settings", ()))
     metrics = None if "protocol" in options else ["frechet_distance"]
-    return thalweg.evaluate(
+    return thalweg_eval.evaluate(
         subject, reference=options.pop("reference", subject), metrics=metrics or (),
         extractor="small_classifier" if metrics else None, settings=settings,
         work=tmp_path / "work", **options,
@@ -170,9 +171,9 @@ def test_an_evaluation_without_a_protocol_takes_the_runs_settings_and_its_passpo
     assert {key: conditions[key] for key in ("sampler", "guidance", "seed")} == {
         key: SAMPLING[key] for key in ("sampler", "guidance", "seed")
     }
-    assert passport.conditions["count"] == 12  # a grid's count is none of a set to be judged
+    assert passport.conditions["count"] == 12  # a grid's count is none of a set to be evaluated
     assert passport.protocol["sampling"] == dict.fromkeys(("sampler", "guidance", "seed"), "run")
-    assert said[0].startswith("drawing with sampler heun steps=3 (of the run), guidance cfg")
+    assert "with sampler heun steps=3 (of the run), guidance cfg" in said[0]
 
 
 PROTOCOL = """
@@ -182,9 +183,9 @@ count = 12
 {stated}
 [reference]
 set = "train"
-[judges.small_classifier]
+[features.small_classifier]
 extractor = {{ type = "small_classifier", steps = 2 }}
-[judges.small_classifier.metrics]
+[features.small_classifier.metrics]
 frechet_distance = {{}}
 """
 
@@ -192,7 +193,7 @@ frechet_distance = {{}}
 def test_a_protocol_goes_before_the_run_and_leaves_open_what_it_does_not_state(run, tmp_path):
     mine = tmp_path / "mine.toml"
     mine.write_text(PROTOCOL.format(stated='sampler = "heun"\nseed = 5'))
-    passport = thalweg.evaluate(
+    passport = thalweg_eval.evaluate(
         run, protocol=mine, settings=["sampling.guidance.scale=2.5"], work=tmp_path / "w"
     )
     conditions = passport.conditions["sampling"]
@@ -207,9 +208,13 @@ def test_a_protocol_goes_before_the_run_and_leaves_open_what_it_does_not_state(r
 
 def test_two_runs_under_a_protocol_that_states_all_stay_comparable(run, tmp_path):
     other = run_folder(tmp_path / "other", sampling={"sampler": {"type": "euler", "steps": 2}})
-    fast = ("sampling.sampler=euler", "sampling.sampler.steps=2", "judges.small_classifier.extractor.steps=2")
+    fast = (
+        "sampling.sampler=euler",
+        "sampling.sampler.steps=2",
+        "features.small_classifier.extractor.steps=2",
+    )
     passports = [
-        thalweg.evaluate(one, protocol="quick", settings=(*fast, "count=12"), work=tmp_path / "work")
+        thalweg_eval.evaluate(one, protocol="quick", settings=(*fast, "count=12"), work=tmp_path / "work")
         for one in (run, other)
     ]
     assert compare(passports).differing == {}
@@ -230,9 +235,11 @@ def test_what_is_stated_in_full_asks_nothing_of_the_run():
 
 
 def test_as_many_samples_as_prompts_and_not_as_many_as_in_a_grid():
-    found = sample_settings({"prompts": ["a", "b"]}, [], lambda: Own(SAMPLING))
+    found = sample_settings({"prompts": ["a", "b"]}, [], lambda: Inherited(SAMPLING))
     assert (found.config.count, found.origins["count"]) == (2, "prompts")
-    assert sample_settings({"prompts": ["a", "b"]}, ["count=5"], lambda: Own(SAMPLING)).config.count == 5
+    assert (
+        sample_settings({"prompts": ["a", "b"]}, ["count=5"], lambda: Inherited(SAMPLING)).config.count == 5
+    )
 
 
 def test_all_faults_are_named_at_once_and_before_the_network_is_looked_for(tmp_path, capsys):
@@ -240,7 +247,7 @@ def test_all_faults_are_named_at_once_and_before_the_network_is_looked_for(tmp_p
     assert "did you mean 'count'" in said
     assert "labels" in said
     with pytest.raises(FaultyConfigError, match="wiggle"):
-        sample_settings({}, ["sampler.wiggle=3"], lambda: Own(SAMPLING))
+        sample_settings({}, ["sampler.wiggle=3"], lambda: Inherited(SAMPLING))
 
 
 @pytest.mark.parametrize("below", ["", "model", "checkpoints/step-00000004"])
@@ -254,18 +261,18 @@ def test_a_network_that_is_loaded_draws_as_its_run_does(trained, below):
     assert torch.equal(
         other.x, thalweg.sample(network, **drawing, **{**stated, "guidance": "none", "seed": 1}).x
     )
-    assert other.evaluations < ours.evaluations
+    assert other.nfe < ours.nfe
 
 
 def test_a_network_that_is_composed_has_no_settings_of_its_own(tmp_path):
     network = thalweg.load(network_alone(tmp_path / "sit"))
     assert network.sampling == {}
     drawn = thalweg.sample(network, labels=[1], indices=[0])
-    assert drawn.evaluations == BY_DEFAULT["steps"]
+    assert drawn.nfe == BY_DEFAULT["steps"]
 
 
 def test_a_damaged_configuration_costs_the_settings_and_not_the_network(run, tmp_path, caplog):
     shutil.copytree(run, tmp_path / "run")
     (tmp_path / "run/config.toml").write_text("junk")
     assert thalweg.load(tmp_path / "run").sampling == {}
-    assert "how its run draws is not known" in caplog.text
+    assert "how its run samples is not known" in caplog.text

@@ -14,7 +14,7 @@ from plugin_makers import GATE, plugins_of_one_test
 from thalweg.cli.main import main
 from thalweg.config import read_recorded, to_toml
 from thalweg.plugins import process
-from thalweg.plugins.plugin_file import read_file
+from thalweg.plugins.loading import read_file
 from tiny_ablations import PROTOCOL
 from tiny_runs import TINY, TRAINING, lines, tensor_files
 
@@ -28,7 +28,7 @@ class StayConfig:
     def build(self, facts):
         return lambda field, x_1, increments=None, interpolant=None: x_1
 '''
-CPU = ["--accelerator", "cpu", "--quiet"]
+CPU = ["--device", "cpu", "--quiet"]
 
 
 @pytest.fixture(autouse=True)
@@ -118,7 +118,7 @@ def test_a_sampler_of_the_file_is_asked_for_by_whoever_draws(mine, recipe, tmp_p
     assert main(["sample", str(run), str(tmp_path / "out"), "sampler=euler", "--device", "cpu"]) == 0
 
 
-def test_a_file_that_changed_stops_a_run_that_goes_on_until_it_is_accepted(mine, recipe, tmp_path, capsys):
+def test_a_file_that_changed_stops_a_resumed_run_until_it_is_accepted(mine, recipe, tmp_path, capsys):
     run = tmp_path / "run"
     assert train(mine, recipe, run) == 0
     before = read_file(mine)[0].sha256
@@ -132,7 +132,7 @@ def test_a_file_that_changed_stops_a_run_that_goes_on_until_it_is_accepted(mine,
     assert [line["step"] for line in lines(run)] == [1, 2, 3, 4]
     assert train(mine, recipe, run, "training.steps=6", "--dry-run") == 3
     assert train(mine, recipe, run, "training.steps=6", "--accept-changed-files") == 0
-    assert "warning: the run goes on with other code" in capsys.readouterr().err
+    assert "warning: the run resumes with other code" in capsys.readouterr().err
     record = read_recorded(run / "config.toml")["plugin_files"]["mine.py"]
     assert (record["sha256"], record["former"]) == (after, [before])
     # From now on it is this one, and what was before is not forgotten.
@@ -214,8 +214,8 @@ def test_processes_that_draw_together_load_it_too(relative, recipe, tmp_path):
 def test_evaluation_records_the_file(relative, recipe, tmp_path):
     assert command("-p", relative, "train", recipe, "--run-dir", "run", *CPU).returncode == 0
     settings = ["count=32", "sampling.sampler=stay", "--metrics", "frechet_distance"]
-    judge = ["--reference", "run", "--extractor", "small_classifier", "--device", "cpu", "--json"]
-    done = command("-p", relative, "evaluate", "run", *settings, *judge)
+    evaluate = ["--reference", "run", "--extractor", "small_classifier", "--device", "cpu", "--json"]
+    done = command("-p", relative, "evaluate", "run", *settings, *evaluate)
     assert done.returncode == 0, done.stderr
     digest = read_file(tmp_path / relative)[0].sha256
     assert json.loads(done.stdout)["software"]["files"] == {"mine.py": digest}
@@ -263,10 +263,10 @@ def test_samples_of_edited_code_are_not_taken_for_those_that_are_asked_for(mine,
 def test_numbers_of_edited_code_are_of_other_conditions(mine):
     """A sampler, an extractor or a metric of a file that was edited sees nothing that is kept as its own."""
     from thalweg.config import component
-    from thalweg.evaluation.judges import Judge
-    from thalweg.evaluation.recording import recorded
     from thalweg.facts import Facts
+    from thalweg.generation.recording import recorded
     from thalweg.plugins import build_component
+    from thalweg_eval.evaluation.features import FeatureMetrics
 
     files = {"plugin_files": {"mine.py": read_file(mine)[0].sha256}}
     thalweg.use_file(mine)
@@ -274,18 +274,18 @@ def test_numbers_of_edited_code_are_of_other_conditions(mine):
     sampler = build_component(config, Facts(shape=(2,)))
     assert recorded({"type": "stay"}, sampler, config) == {"type": "stay", **files}
     known = type("Known", (), {"identity": {"type": "known"}})()
-    assert Judge("it", known, {}, (config,)).identity == {"type": "known", **files}
-    assert Judge("it", known, {}).identity == {"type": "known"}
+    assert FeatureMetrics("it", known, {}, (config,)).identity == {"type": "known", **files}
+    assert FeatureMetrics("it", known, {}).identity == {"type": "known"}
 
 
-def test_an_ablation_goes_on_with_the_files_that_it_began_with(mine, recipe, tmp_path, capsys):
+def test_an_ablation_resumes_with_the_files_that_it_began_with(mine, recipe, tmp_path, capsys):
     (tmp_path / "moment.toml").write_text(to_toml(PROTOCOL))
-    judged = ["--protocol", str(tmp_path / "moment.toml"), "--out", str(tmp_path / "out")]
+    options = ["--protocol", str(tmp_path / "moment.toml"), "--out", str(tmp_path / "out")]
 
     def ablate(seeds):
         another_process()
         grid = ["--axis", "refiner=plain,gate", "--seeds", str(seeds), "training.steps=2"]
-        return main(["-p", str(mine), "ablate", str(recipe), *grid, *judged])
+        return main(["-p", str(mine), "ablate", str(recipe), *grid, *options])
 
     assert ablate(1) == 0
     mine.write_text(mine.read_text() + "\n# edited\n")
@@ -296,7 +296,7 @@ def test_an_ablation_goes_on_with_the_files_that_it_began_with(mine, recipe, tmp
 
 PIXELS = '''
 import attrs, thalweg
-from thalweg.autoencoders.identity import IdentityConfig
+from thalweg_backbones.autoencoder.identity import IdentityConfig
 
 
 @thalweg.register("autoencoder", "pixels")
@@ -314,7 +314,7 @@ def test_shards_of_edited_code_are_not_gone_on_with(tmp_path, capsys, monkeypatc
     def encode(text):
         another_process()
         code.write_text(text)
-        made = ["--size", "8", "--autoencoder", "pixels", "--accelerator", "cpu"]
+        made = ["--size", "8", "--autoencoder", "pixels", "--device", "cpu"]
         return main(["-p", str(code), "encode", "images", "out", *made])
 
     assert encode(PIXELS) == encode(PIXELS) == 0

@@ -12,7 +12,7 @@ import thalweg.plugins
 from plugin_makers import GATE, plugins_of_one_test
 from thalweg import ConfigError, PluginError
 from thalweg.cli.main import main
-from thalweg.plugins.plugin_file import read_file
+from thalweg.plugins.loading import read_file
 from thalweg.plugins.process import FILES
 from thalweg.plugins.recording import changed, check_files, continued, files_of
 
@@ -63,7 +63,7 @@ def test_it_is_loaded_once_and_is_known_by_wherever_it_leads(mine, tmp_path):
     (tmp_path / "folder").mkdir()
     assert thalweg.use_file(tmp_path / "folder" / ".." / "mine.py") is first
     thalweg.plugins.block()
-    assert thalweg.registry().names("refiner") == ["gate", "plain", "vera"]
+    assert thalweg.registry().names("refiner") == ["film", "gate", "gated", "plain", "vera"]
 
 
 def test_its_hooks_work(tmp_path, capsys):
@@ -109,7 +109,7 @@ def test_several_files_and_a_block_stand_side_by_side(mine, tmp_path, capsys):
             "mine.py cannot be imported: SyntaxError: invalid syntax (mine.py, line 1)\n",
         ),
         ("x = 1\0", 3, "SyntaxError: source code string cannot contain null bytes\n"),
-        ("import thalweg; thalweg.use_file(__file__)", 3, "mine.py is being loaded, and asks to be; take"),
+        ("import thalweg; thalweg.use_file(__file__)", 3, "mine.py is being loaded and loads itself; take"),
         ("#" * (16 * 2**20 + 1), 2, "it has more than 16,777,216 bytes; name a file of Python"),
         ("raise SystemExit(0)", 3, "mine.py cannot be imported: SystemExit: 0"),
         ("x = 1", 3, "mine.py registers nothing; put @thalweg.register(KIND, NAME) above a config"),
@@ -131,7 +131,7 @@ def test_what_is_wrong_with_it_is_one_sentence(tmp_path, capsys, text, code, mes
     assert message in printed.err
     assert len(printed.err.splitlines()) == 1
     assert "thalweg_file_mine" not in sys.modules
-    assert thalweg.registry().names("refiner") == ["plain", "vera"]
+    assert thalweg.registry().names("refiner") == ["film", "gated", "plain", "vera"]
 
 
 @pytest.mark.parametrize("value", ["no:", "mine", "mine.txt", "."])
@@ -181,9 +181,9 @@ NAMES = "import thalweg; print(thalweg.registry().names('refiner'))"
 
 
 def test_processes_that_are_started_load_it_too_and_only_the_same(mine):
-    assert "gate" not in child(NAMES).stdout
+    assert "'gate'" not in child(NAMES).stdout
     thalweg.use_file(mine)
-    assert child(NAMES).stdout == "['gate', 'plain', 'vera']\n"
+    assert child(NAMES).stdout == "['film', 'gate', 'gated', 'plain', 'vera']\n"
     mine.write_text(GATE + "\n")
     assert "mine.py has changed since the command began; start it again" in child(NAMES).stderr
 
@@ -234,7 +234,7 @@ def test_a_record_whose_file_is_missing_or_another_is_told(mine, caplog):
     assert caplog.text == ""
 
 
-def test_a_run_that_goes_on_compares_its_files():
+def test_a_resumed_run_compares_its_files():
     one, other = ({"m.py": {"sha256": digit * 64, "components": ["refiner gate"]}} for digit in "12")
     assert changed(None, {}) == changed(one, one) == ""
     assert changed({"old.py": one["m.py"]}, one) == ""

@@ -7,6 +7,12 @@ from thalweg.facts import Facts
 from thalweg.hookspecs import API_VERSION
 from thalweg.plugins import load
 
+OBJECTIVES = [
+    "acceleration", "alignment", "conflict_velocity", "contrastive", "dispersive", "distillation",
+    "latent_alignment", "layer_sync", "self_alignment", "velocity", "weak_to_strong",
+]  # fmt: skip
+CONTROL = "shuffled_velocity"
+
 
 @pytest.fixture
 def site(tmp_path):
@@ -19,7 +25,7 @@ def faults_of(registry, name):
 
 
 def assert_rest_loads(registry):
-    assert registry.names("refiner") == ["plain", "vera"]
+    assert registry.names("refiner") == ["film", "gated", "plain", "vera"]
 
 
 def test_built_in_components_register_as_strangers_do():
@@ -27,7 +33,7 @@ def test_built_in_components_register_as_strangers_do():
     assert registry.faults == []
     distributions = [one.origin.distribution for one in registry.plugins]
     assert distributions == [
-        f"thalweg-{name}" for name in ("core", "backbones", "refiners", "samplers", "eval")
+        f"thalweg-{name}" for name in ("core", "backbones", "refiners", "samplers", "eval", "authoring")
     ]
     assert registry.names("sampler") == ["dopri5", "euler", "euler_maruyama", "heun"]
 
@@ -120,7 +126,7 @@ def test_plugin_of_a_taken_name(site):
     registry = load()
     (fault,) = registry.faults
     assert "same name as the plugin of thalweg-core" in fault.reason
-    assert registry.names("objective") == ["acceleration", "alignment", "velocity"]
+    assert registry.names("objective") == sorted([*OBJECTIVES, CONTROL])
 
 
 @pytest.mark.parametrize(
@@ -157,8 +163,9 @@ def test_allow_list_keeps_core(site):
     site.install("zoo-plugin", plugin("'sampler', 'lion', 'm:C'"), name="zoo")
     registry = load(allowed={"zoo"})
     assert registry.names("sampler") == ["lion"]
-    assert registry.names("objective") == ["acceleration", "alignment", "velocity"]
-    assert {fault.plugin for fault in registry.faults} == {"backbones", "eval", "refiners", "samplers"}
+    assert registry.names("objective") == OBJECTIVES
+    siblings = {"authoring", "backbones", "eval", "refiners", "samplers"}
+    assert {fault.plugin for fault in registry.faults} == siblings
     assert all(fault.deliberate for fault in registry.faults)
 
 
@@ -171,7 +178,7 @@ def test_names_that_are_not_installed_are_faults():
 
 def test_core_cannot_be_blocked():
     registry = load(blocked={"core"})
-    assert registry.names("objective") == ["acceleration", "alignment", "velocity"]
+    assert registry.names("objective") == sorted([*OBJECTIVES, CONTROL])
     assert "always loads" in faults_of(registry, "core")[0].reason
 
 
@@ -278,7 +285,7 @@ class Shortening(nn.Module):
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("raises", "cannot be built: its build raises RuntimeError: no luck; mend Raises.build in bad_parts"),
+        ("raises", "cannot be built: its build raises RuntimeError: no luck; fix Raises.build in bad_parts"),
         (
             "nothing",
             "cannot be built: its build returns None; return the component from Nothing.build in bad_parts",

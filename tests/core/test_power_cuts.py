@@ -12,19 +12,19 @@ from evaluated import run_folder
 from power_cuts import recorded
 from shard_makers import header, samples
 from small_states import CONFIG, small
-from thalweg import files
+from thalweg import checkpoint, files
 from thalweg.data.shards import ShardWriter, read_index, verify
 from thalweg.documents import write_document
 from thalweg.errors import DataError
-from thalweg.evaluation.drawn import draw
 from thalweg.facts import Facts
 from thalweg.files import write_bytes, write_new
 from thalweg.folders import whole_folder
-from thalweg.saved_network import load, save
+from thalweg.generation.generate import generate
+from thalweg.loading import load
+from thalweg.saved_network import save
 from thalweg.storage import Location
-from thalweg.training import checkpoint
+from thalweg.training.checkpointing import CheckpointWriter
 from thalweg.training.run_directory import RunDirectory
-from thalweg.training.saver import Saver
 
 OLD, NEW = b"old" * 50, b"new" * 70
 
@@ -175,7 +175,7 @@ def test_a_checkpoint_is_whole_or_the_one_before_is_there(tmp_path: Path) -> Non
 
     def save_next() -> None:
         one.advance()
-        saver = Saver(RunDirectory(run), CONFIG, 1, 0, one.fabric, False)
+        saver = CheckpointWriter(RunDirectory(run), CONFIG, 1, 0, one.fabric, False)
         saver.save(one.state)
         saver.wait()
 
@@ -183,7 +183,7 @@ def test_a_checkpoint_is_whole_or_the_one_before_is_there(tmp_path: Path) -> Non
 
     def look(disk: Path, done: bool) -> str:
         said: list[str] = []
-        found = checkpoint.newest(disk / "checkpoints", said.append)
+        found = checkpoint.latest_complete(disk / "checkpoints", said.append)
         step = 0 if found is None else checkpoint.step_of(found)
         if said or step not in ((2,) if done else (1, 2)):
             return f"step {step} {said}"
@@ -252,7 +252,7 @@ def test_samples_are_there_or_the_blocks_that_they_are_made_of(tmp_path: Path, n
     settings = {"count": 4, "batch_size": 2, "sampler": {"type": "euler", "steps": 1}, "precision": "32-true"}
 
     def act() -> None:
-        draw(run, place / name, settings, pngs=name == "pngs", device="cpu")
+        generate(run, place / name, settings, pngs=name == "pngs", device="cpu")
 
     disk = recorded(place, act)
     whole = _files(place / name)

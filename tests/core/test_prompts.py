@@ -17,13 +17,13 @@ from thalweg.cli.main import main
 from thalweg.composition import composition_of
 from thalweg.config import RunConfig, component, dump, recorded_text, structure
 from thalweg.errors import ConfigError, DataError
-from thalweg.evaluation.captions import Prompts, captions_for, read_captions
-from thalweg.evaluation.npz import NpzImages
-from thalweg.evaluation.run import evaluate
-from thalweg.evaluation.settings import DrawingConfig
+from thalweg.generation.captions import Prompts, captions_for, read_captions
+from thalweg.generation.settings import GenerationConfig
+from thalweg.image_sets.npz import NpzImages
 from thalweg.saved_network import save
+from thalweg_eval.evaluation.evaluate import evaluate
 from tiny_runs import TINY, TRAINING
-from vision_makers import every_extractor
+from vision_makers import every_vision_encoder
 
 ENCODER = {"type": "minilm", "weights": "minilm", "sha256": "", "length": 6}
 COUNT = 12
@@ -132,7 +132,7 @@ def test_without_prompts_those_of_the_run_are_drawn_in_order(tmp_path):
 def _both(split):
     """The first and the second caption of each image."""
     places = split._places
-    return [split._captions.words(places, torch.full((len(places),), value)) for value in (0.0, 0.9)]
+    return [split._pictures.captions.words(places, torch.full((len(places),), value)) for value in (0.0, 0.9)]
 
 
 def test_images_keep_their_captions_whatever_holds_them(tmp_path, capsys):
@@ -161,7 +161,7 @@ def test_images_keep_their_captions_whatever_holds_them(tmp_path, capsys):
 def test_an_evaluation_knows_the_captions_of_both_sides():
     settings = ["count=6", "sampling.sampler=euler", "sampling.sampler.steps=2"]
     asked = {"metrics": ["caption_retrieval"], "extractor": "lite0"}
-    choice = ["judges.lite0.metrics.caption_retrieval.candidates=2"]
+    choice = ["features.lite0.metrics.caption_retrieval.candidates=2"]
     one_caption = {**DATA, "source": {"type": "captioned", "url": "single"}}
     captioned_folder(Path("single"), count=COUNT)
     for text in Path("single").glob("*.txt"):
@@ -172,7 +172,7 @@ def test_an_evaluation_knows_the_captions_of_both_sides():
         "run-single", reference="run-single:validation", settings=[*settings, *choice], **asked
     ).values
     assert 0 <= found["caption_retrieval_lite0"] <= 1
-    with pytest.raises(DataError, match="drawn for a caption that no image of the reference has"):
+    with pytest.raises(DataError, match="generated for a caption that no image of the reference has"):
         evaluate("run-single", reference="run-single:train", settings=[*settings, *choice], **asked)
     trained = [*settings, *choice, "sampling.captions=train"]
     evaluate("run-single", reference="run-single:train", settings=trained, **asked)
@@ -181,7 +181,7 @@ def test_an_evaluation_knows_the_captions_of_both_sides():
 def extractors(place):
     if not (place / "extractors").exists():
         (place / "extractors").mkdir()
-        every_extractor(place / "extractors")
+        every_vision_encoder(place / "extractors")
     return place / "extractors"
 
 
@@ -191,10 +191,10 @@ def test_the_protocol_of_ms_coco_as_a_whole(place, tmp_path):
     coco = captioned_folder(tmp_path / "coco", count=COUNT, layout="coco")
     small = [
         f"sampling.captions={coco / 'captions_train.json'}", "count=10", "reference.count=12", "crop=8",
-        "sampling.sampler.steps=2", f"judges.inception.extractor.weights={weights / 'inception.pth'}",
-        "judges.inception.extractor.sha256=''", "judges.dinov2.extractor.size=s",
-        f"judges.dinov2.extractor.weights={weights / 'dinov2.pth'}",
-        f"judges.clip.extractor.folder={weights / 'clip'}",
+        "sampling.sampler.steps=2", f"features.inception.extractor.weights={weights / 'inception.pth'}",
+        "features.inception.extractor.sha256=''", "features.dinov2.extractor.size=s",
+        f"features.dinov2.extractor.weights={weights / 'dinov2.pth'}",
+        f"features.clip.extractor.folder={weights / 'clip'}",
     ]  # fmt: skip
     passport = evaluate("run", reference=str(coco), protocol="coco-t2i", settings=small)
     assert {
@@ -206,11 +206,11 @@ def test_the_protocol_of_ms_coco_as_a_whole(place, tmp_path):
     told = passport.conditions["sampling"]["captions"]
     assert told["from"].endswith("captions_train.json")
     assert told["prompts"] == [f"picture {number}" for number in range(COUNT)]
-    # The score is that of the images with the captions they were drawn for.
+    # The score is that of the images with the captions they were generated for.
     assert main(["sample", "run", str(tmp_path / "x.npz"), "count=10", "sampler.steps=2", "guidance=cfg",
                  "guidance.scale=2.0", "precision=32-true", "--prompt-file",
                  str(coco / "captions_train.json")]) == 0  # fmt: skip
-    clip = component("extractor", {"type": "clip", "folder": str(weights / "clip")}).build(FACTS)
+    clip = component("vision_encoder", {"type": "clip", "folder": str(weights / "clip")}).build(FACTS)
     drawn = NpzImages(tmp_path / "x.npz").read(0, 10)
     seen = clip(drawn.images, drawn.captions)
     cosines = torch.cosine_similarity(seen.pooled.double(), seen.captions.double()).clamp_min(0)
@@ -222,8 +222,9 @@ def test_the_protocol_of_ms_coco_as_a_whole(place, tmp_path):
 def test_the_protocol_of_geneval_as_a_whole(place):
     weights = extractors(place)
     small = [
-        "count=6", "sampling.sampler.steps=2", f"judges.geneval.extractor.detector={weights / 'mask2former'}",
-        f"judges.geneval.extractor.clip={weights / 'clip'}",
+        "count=6", "sampling.sampler.steps=2",
+        f"features.geneval.extractor.detector={weights / 'mask2former'}",
+        f"features.geneval.extractor.clip={weights / 'clip'}",
     ]  # fmt: skip
     passport = evaluate("run", protocol="geneval", settings=small)
     # The first prompts are of single objects, of which a random detector finds none.
@@ -265,7 +266,7 @@ def test_a_network_without_its_run_needs_prompts_and_an_encoder(tmp_path, capsys
     shutil.copytree("run/model", tmp_path / "model")
     alone = str(tmp_path / "model")
     assert draw(tmp_path / "out", run=alone) == 2
-    assert "there are none to draw for: give prompts" in capsys.readouterr().err
+    assert "there are none: give prompts" in capsys.readouterr().err
     assert draw(tmp_path / "out", "--prompt", "picture 1", run=alone) == 2
     assert "does not say which text encoder reads prompts" in capsys.readouterr().err
     named = ["text=minilm", "text.weights=minilm", "text.sha256=''", "text.length=6"]
@@ -275,7 +276,7 @@ def test_a_network_without_its_run_needs_prompts_and_an_encoder(tmp_path, capsys
 
 
 def test_stored_captions_say_which_encoder_they_are_of(tmp_path, capsys):
-    common = ["--size", "8", "--autoencoder", "identity", "--accelerator", "cpu", "--no-flips"]
+    common = ["--size", "8", "--autoencoder", "identity", "--device", "cpu", "--no-flips"]
     text = '{type = "minilm", weights = "minilm", sha256 = "", length = 6}'
     stored = tmp_path / "stored"
     assert main(["encode", "photos", str(stored), *common, "--text", text]) == 0
@@ -308,6 +309,6 @@ def test_prompts_that_are_cut_are_told_of_once(caplog):
 
 def test_a_network_without_captions_ignores_where_they_would_be_from():
     facts = thalweg.Facts(shape=(1, 8, 8), classes=3)
-    assert captions_for(facts, DrawingConfig(), None, "cpu") is None
+    assert captions_for(facts, GenerationConfig(), None, "cpu") is None
     with pytest.raises(ConfigError, match="reads no captions"):
-        captions_for(facts, DrawingConfig(captions="captions.txt"), None, "cpu")
+        captions_for(facts, GenerationConfig(captions="captions.txt"), None, "cpu")

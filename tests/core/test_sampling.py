@@ -94,14 +94,14 @@ def test_without_labels_samples_are_unconditional():
 def test_evaluations_are_counted_per_image(guidance):
     network = Network()
     drawn = draw(network, sampler={"type": "euler", "steps": 10}, guidance=guidance, batch_size=2)
-    assert drawn.evaluated == sum(count for *_, count, _ in network.seen)
-    assert drawn.evaluations == {"cfg": 20}.get(str(guidance), 16)
+    assert drawn.total_nfe == sum(count for *_, count, _ in network.seen)
+    assert drawn.nfe == {"cfg": 20}.get(str(guidance), 16)
     assert drawn.seconds > 0
 
 
 def test_no_guidance_costs_one_evaluation_a_step():
     for guidance in (None, "none"):
-        assert draw(sampler={"type": "euler", "steps": 10}, guidance=guidance).evaluations == 10
+        assert draw(sampler={"type": "euler", "steps": 10}, guidance=guidance).nfe == 10
 
 
 def test_dopri5_leaves_out_samples_that_have_arrived():
@@ -111,10 +111,10 @@ def test_dopri5_leaves_out_samples_that_have_arrived():
     assert sizes[0] == 5
     assert sizes == sorted(sizes, reverse=True)
     alone = [
-        draw(indices=[index], labels=[label], sampler=Dopri5Config()).evaluated
+        draw(indices=[index], labels=[label], sampler=Dopri5Config()).total_nfe
         for index, label in enumerate((0, 1, 1, 0, 1))
     ]
-    assert drawn.evaluated == sum(alone)
+    assert drawn.total_nfe == sum(alone)
 
 
 def test_names_mappings_configs_and_samplers_are_the_same():

@@ -69,7 +69,7 @@ def test_a_module_of_points_is_evaluated_without_gradients_where_it_is():
         for _ in range(2)
     )
     assert torch.equal(first.x, second.x)
-    assert first.evaluations == 3
+    assert first.nfe == 3
     assert field.training
     assert not first.x.requires_grad
 
@@ -101,7 +101,7 @@ def test_a_function_may_be_guided_by_a_list():
         (
             {},
             ConfigError,
-            r"a plain function does not say what it is drawn in; give shape, such as shape=\(2,\)",
+            r"a plain function does not state the shape of samples; give one, such as shape=\(2,\)",
         ),
         (
             {"shape": (2,), "network": torch.nn.Linear(2, 2)},

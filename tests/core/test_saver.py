@@ -16,19 +16,18 @@ import torch
 import thalweg
 from fault_disk import FaultyDisk, NotingDisk
 from small_states import CONFIG, Small, lone, same, small
-from thalweg import files
+from thalweg import checkpoint, files
 from thalweg.errors import DataError, ThalwegError
 from thalweg.files import Disk, Seal, sha256
-from thalweg.training import checkpoint
+from thalweg.training.checkpointing import CheckpointWriter, HostMemory
 from thalweg.training.run_directory import RunDirectory
-from thalweg.training.saver import Saver
-from thalweg.training.snapshot import HostMemory, Snapshot
+from thalweg.training.state import Snapshot
 
 MODES = pytest.mark.parametrize("background", [False, True], ids=["inline", "background"])
 
 
-def saver(folder: Path, background: bool = False, keep: int = 2) -> Saver:
-    return Saver(RunDirectory(folder), CONFIG, keep, 0, lone(), background)
+def saver(folder: Path, background: bool = False, keep: int = 2) -> CheckpointWriter:
+    return CheckpointWriter(RunDirectory(folder), CONFIG, keep, 0, lone(), background)
 
 
 def saved(folder: Path, one: Small, background: bool = False) -> Path:
@@ -57,7 +56,7 @@ def one() -> Small:
 
 
 @MODES
-def test_a_state_comes_back_to_the_bit_and_goes_on_alike(
+def test_a_state_comes_back_to_the_bit_and_continues_alike(
     tmp_path: Path, one: Small, background: bool
 ) -> None:
     again = loaded(saved(tmp_path, one, background))
@@ -89,7 +88,7 @@ class Gate(Disk):
         return super().write(descriptor, content)
 
 
-def test_what_is_written_is_the_state_at_the_call_however_far_the_run_goes_on(
+def test_what_is_written_is_the_state_at_the_call_however_far_the_run_resumes(
     tmp_path: Path, one: Small, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected, gate, ours = one.tensors(), Gate(), saver(tmp_path, background=True)
@@ -179,7 +178,7 @@ def test_whatever_operation_fails_it_is_said_and_nothing_is_lost(
             assert f"cannot write the checkpoint {tmp_path}" in str(error)  # noqa: PT017
             assert "make room or give permission" in str(error)  # noqa: PT017
         monkeypatch.undo()
-        found = checkpoint.newest(tmp_path / "checkpoints", pytest.fail)
+        found = checkpoint.latest_complete(tmp_path / "checkpoints", pytest.fail)
         assert found is not None
         assert checkpoint.step_of(found) in steps
         again = loaded(found)
@@ -366,7 +365,7 @@ def test_a_forged_state_is_one_clear_error(tmp_path: Path, one: Small, text: str
     resealed(place, "state.json", text.encode())
     again = small()
     before = again.tensors()
-    with pytest.raises(DataError, match=r"cannot be gone on from|cannot be read"):
+    with pytest.raises(DataError, match=r"cannot be resumed from|cannot be read"):
         again.state.load(place, again.fabric)
     assert same(again.tensors(), before)
 

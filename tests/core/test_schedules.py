@@ -1,4 +1,4 @@
-"""Schedules of the learning rate: their values, the rates that runs log, and runs that go on."""
+"""Schedules of the learning rate: their values, the rates that runs log, and resumed runs."""
 
 import math
 from pathlib import Path
@@ -87,25 +87,25 @@ def test_a_constant_factor_is_the_optimisers_own_rate(tmp_path: Path) -> None:
     ids=["warmup", "cosine", "linear"],
 )
 @pytest.mark.parametrize("optimizer", [{"lr": 0.01}, {"type": "muon"}], ids=["adamw", "muon"])
-def test_a_run_that_goes_on_is_the_uninterrupted_one(
+def test_a_resumed_run_is_the_uninterrupted_one(
     tmp_path: Path, schedule: dict[str, object], optimizer: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = {"schedule": schedule, "optimizer": optimizer, "checkpoint_every": 3}
     train(tmp_path / "once", **settings)
 
     def stopped(path: Path) -> None:
-        from thalweg.training.session import Session
+        from thalweg.training.loop import TrainingLoop
 
-        advance = Session._report
+        advance = TrainingLoop._report
 
-        def report(self: Session, journal: object) -> object:
-            found = advance(self, journal)  # type: ignore[arg-type]
+        def report(self: TrainingLoop) -> object:
+            found = advance(self)
             if self._state.step == 4:
                 raise KeyboardInterrupt
             return found
 
         with monkeypatch.context() as patched:
-            patched.setattr(Session, "_report", report)
+            patched.setattr(TrainingLoop, "_report", report)
             with pytest.raises(KeyboardInterrupt):
                 train(path, **settings)
 

@@ -8,30 +8,37 @@ import numpy as np
 import pytest
 import torch
 
-import thalweg
+import thalweg_eval
 from evaluated import npz
 from shard_makers import header, samples
 from thalweg.config import component
 from thalweg.data.shards import ShardWriter, TextHeader, verify
 from thalweg.errors import DataError
-from thalweg.evaluation.blocks import Blocks, Drawing
-from thalweg.evaluation.judges import Judge
-from thalweg.evaluation.networks import Drawn, SampleSource
-from thalweg.evaluation.notes import any_note, note_of, read_note, write_note
-from thalweg.evaluation.npz import NpzImages, read_array
-from thalweg.evaluation.parts import Parts
-from thalweg.evaluation.ranges import without
-from thalweg.evaluation.reference import Entry, ReferenceCache, ReferenceFile, write_reference
 from thalweg.facts import Facts
-from thalweg.foreign import read_foreign
-from thalweg.sealed_tensors import open_sealed, write_sealed
+from thalweg.generation.blocks import Blocks, SampleRecorder
+from thalweg.generation.source import GeneratedSamples, SampleSource
+from thalweg.image_sets.notes import any_note, note_of, read_note, write_note
+from thalweg.image_sets.npz import NpzImages, read_array
+from thalweg.jobs.ranges import without
 from thalweg.storage import Location
+from thalweg.tensor_files import open_sealed, write_sealed
 from thalweg.types import Features
+from thalweg_backbones.foreign.checkpoints import read_foreign
+from thalweg_eval.evaluation.features import FeatureMetrics
+from thalweg_eval.evaluation.partial_statistics import PartialStatistics
+from thalweg_eval.evaluation.reference_statistics import (
+    ReferenceCache,
+    ReferenceEntry,
+    ReferenceFile,
+    write_reference,
+)
 
 PLACES = 150
 DRAWS = torch.randn(20, 6, generator=torch.Generator().manual_seed(0))
 METRIC = component("metric", "frechet_distance").build(Facts(shape=(3, 8, 8)))
-ENTRY = Entry({"kind": "npz", "sha256": "ff"}, 20, {"type": "inception", "weights": "aa"}, "moments:pooled")
+ENTRY = ReferenceEntry(
+    {"kind": "npz", "sha256": "ff"}, 20, {"type": "inception", "weights": "aa"}, "moments:pooled"
+)
 
 
 def flipped(content, seed, places=PLACES):
@@ -65,7 +72,7 @@ def same(one, other):
 
 
 class Eye:
-    name, labels_known, reads_captions = "Eye", False, False
+    name, title, offers = "eye", "Eye", frozenset({"pooled"})
     identity = ENTRY.extractor
 
 
@@ -87,11 +94,11 @@ def test_any_type_is_read_as_it_was_written(tmp_path):
 def test_statistics_of_a_reference(tmp_path):
     path, kept = tmp_path / "x.safetensors", statistic()
     write_reference(path, [(ENTRY, kept)])
-    judge, found = Judge("judge", Eye(), {}), 0
+    features, found = FeatureMetrics("eye", Eye(), {}), 0
     for content in flipped(path.read_bytes(), 1):
         path.write_bytes(content)
         read = statistic(0, 0)
-        _, said = outcome(lambda: ReferenceFile(path).read(judge, "judge/moments:pooled", read))  # noqa: B023
+        _, said = outcome(lambda: ReferenceFile(path).read(features, "eye/moments:pooled", read))  # noqa: B023
         assert str(path) in said or same(read, kept)
         found += bool(said)
     assert found > PLACES * 0.8
@@ -116,10 +123,10 @@ def test_the_cache_of_references(tmp_path, caplog):
 
 @pytest.mark.parametrize("when", ["before", "while it goes on"])
 def test_what_has_been_seen(tmp_path, caplog, when):
-    makers = {"judge/moments:pooled": METRIC.statistics(20)["moments:pooled"]}
-    first = Parts(tmp_path, makers)
-    first.add([(0, 14)], {"judge/moments:pooled": statistic(0, 14)})
-    first.add([(14, 17)], {"judge/moments:pooled": statistic(14, 17)})
+    makers = {"eye/moments:pooled": METRIC.statistics(20)["moments:pooled"]}
+    first = PartialStatistics(tmp_path, makers)
+    first.add([(0, 14)], {"eye/moments:pooled": statistic(0, 14)})
+    first.add([(14, 17)], {"eye/moments:pooled": statistic(14, 17)})
     whole = statistic()
     contents = {path: path.read_bytes() for path in tmp_path.iterdir()}
     for number, content in enumerate(flipped(next(iter(contents.values())), 3)):
@@ -127,7 +134,7 @@ def test_what_has_been_seen(tmp_path, caplog, when):
             path.unlink()
         for path, former in contents.items():
             path.write_bytes(former)
-        parts = Parts(tmp_path, makers)
+        parts = PartialStatistics(tmp_path, makers)
         if when == "while it goes on":
             assert parts.done() == [(0, 17)]
         damaged = next(iter(contents))
@@ -136,7 +143,7 @@ def test_what_has_been_seen(tmp_path, caplog, when):
         merged = None
         for _ in range(2):
             for start, stop in without([(0, 20)], parts.done()):
-                parts.add([(start, stop)], {"judge/moments:pooled": statistic(start, stop)})
+                parts.add([(start, stop)], {"eye/moments:pooled": statistic(start, stop)})
             merged = merged or parts.merged()
         assert merged is not None
         (one,) = merged.values()
@@ -148,14 +155,14 @@ def test_what_has_been_seen(tmp_path, caplog, when):
 class Source(SampleSource):
     """Samples that are their index."""
 
-    evaluated = 0
+    total_nfe = 0
 
     def __init__(self):
         pass
 
     def __call__(self, indices):
-        self.evaluated += len(indices)
-        return Drawn(
+        self.total_nfe += len(indices)
+        return GeneratedSamples(
             torch.tensor(list(indices)).float().view(-1, 1, 1, 1).expand(-1, 1, 4, 4).contiguous(),
             torch.tensor(list(indices)),
             None,
@@ -167,13 +174,13 @@ def test_drawn_samples(tmp_path, caplog):
         blocks = Blocks(tmp_path)
         blocks.sift()
         for start, stop in without([(0, 6)], blocks.done()):
-            Drawing(Source(), None, tmp_path).take(start, stop)
+            SampleRecorder(Source(), None, tmp_path).take(start, stop)
         found = list(blocks)
         assert torch.cat([block.tensors["labels"] for block in found]).tolist() == list(range(6))
         assert torch.cat([block.tensors["x"] for block in found])[:, 0, 0, 0].tolist() == list(range(6))
-        assert blocks.evaluated == 6
+        assert blocks.total_nfe == 6
 
-    Drawing(Source(), None, tmp_path).take(0, 4)
+    SampleRecorder(Source(), None, tmp_path).take(0, 4)
     complete()
     path = tmp_path / "000000000-000000004.safetensors"
     former = path.read_bytes()
@@ -194,12 +201,14 @@ def test_drawn_samples(tmp_path, caplog):
 def test_notes_of_how_samples_were_drawn(tmp_path):
     images, identity = tmp_path / "x.npz", {"kind": "npz", "images": 2, "sha256": "ff"}
     drawn = {"sampler": {"type": "euler", "steps": 250}, "seed": 3}
-    write_note(note_of(images), {"images": identity, "drawn": drawn, "captions": ["a red\udcff apple", "b"]})
+    write_note(
+        note_of(images), {"images": identity, "sampling": drawn, "captions": ["a red\udcff apple", "b"]}
+    )
     assert any_note(note_of(images))["captions"] == ["a red? apple", "b"]
     for content in flipped(note_of(images).read_bytes(), 5):
         note_of(images).write_bytes(content)
         note = any_note(note_of(images))
-        assert note is None or note["drawn"] == drawn
+        assert note is None or note["sampling"] == drawn
         read, said = outcome(lambda: read_note(images, identity))
         assert read == drawn or "in no readable way" in said
 
@@ -285,20 +294,20 @@ def test_images_and_moments(tmp_path, write):
 def test_an_evaluation_says_which_of_its_files_is_damaged(tmp_path, caplog):
     options = {
         "reference": npz(tmp_path / "real.npz", 30, seed=1), "metrics": ["frechet_distance"],
-        "extractor": "small_classifier", "settings": ["judges.small_classifier.extractor.steps=2"],
+        "extractor": "small_classifier", "settings": ["features.small_classifier.extractor.steps=2"],
         "work": tmp_path / "work",
     }  # fmt: skip
     samples_at = npz(tmp_path / "a.npz", 30)
-    first = thalweg.evaluate(samples_at, **options)
+    first = thalweg_eval.evaluate(samples_at, **options)
     (kept,) = (tmp_path / "work/references").iterdir()
     content = bytearray(kept.read_bytes())
     content[-9] ^= 4
     kept.write_bytes(content)
     with caplog.at_level(logging.WARNING):
-        again = thalweg.evaluate(samples_at, **options)
+        again = thalweg_eval.evaluate(samples_at, **options)
     assert again.values == first.values
     assert [kept.name in record.getMessage() for record in caplog.records] == [True]
     caplog.clear()
-    assert thalweg.evaluate(samples_at, **options).values == first.values
+    assert thalweg_eval.evaluate(samples_at, **options).values == first.values
     assert not caplog.records
     assert json.dumps(again.conditions) == json.dumps(first.conditions)

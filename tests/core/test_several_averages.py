@@ -15,7 +15,7 @@ from thalweg.cli.main import main
 from thalweg.config import FaultyConfigError, component
 from thalweg.errors import ConfigError, DataError, PluginError
 from thalweg.facts import Facts
-from thalweg.training.parts import checked_average
+from thalweg.training.components import checked_average
 from tiny_runs import lines, recipe, tensor_files, tiny
 
 FACTS = Facts(shape=(1, 8, 8))
@@ -83,7 +83,7 @@ def test_the_command_line_draws_from_each_by_its_folder(several: Path, tmp_path:
     assert first != second
 
 
-def test_a_run_that_goes_on_keeps_them_all(several: Path, tmp_path: Path) -> None:
+def test_a_resumed_run_keeps_them_all(several: Path, tmp_path: Path) -> None:
     settings = {"average": SEVERAL, "validate_every": 2}
     train(tmp_path, steps=3, **settings)
     assert (tmp_path / "model-0.5").is_dir()
@@ -135,7 +135,7 @@ def test_an_average_without_file_names_is_refused() -> None:
             return EMA(network, 0.5)
 
     with pytest.raises(
-        PluginError, match="the average Odd calls its averages 'main', 'a/b'; give each a name"
+        PluginError, match="the average Odd names its EMA weights 'main', 'a/b'; give each a name"
     ):
         checked_average(Odd())
 
@@ -196,12 +196,12 @@ class MeanOfAll:
             mean.copy_(state[key])
 
 
-def test_a_strangers_average_trains_and_goes_on(tmp_path: Path) -> None:
+def test_a_strangers_average_trains_and_resumes(tmp_path: Path) -> None:
     def go(folder: Path, steps: int) -> None:
         trainer = Trainer(
             tiny(steps=steps, checkpoint_every=1, keep=9), folder, accelerator="cpu", quiet=True
         )
-        object.__setattr__(trainer.parts, "average", PostHoc())
+        object.__setattr__(trainer.components, "average", PostHoc())
         trainer.train()
 
     go(tmp_path / "once", 5)
@@ -214,7 +214,7 @@ def test_a_strangers_average_trains_and_goes_on(tmp_path: Path) -> None:
         load_file(tmp_path / "once" / "checkpoints" / f"step-{step:08d}" / "network.safetensors")
         for step in range(1, 6)
     ]
-    start = Trainer(tiny(), tmp_path / "no", accelerator="cpu").parts.network.state_dict()
+    start = Trainer(tiny(), tmp_path / "no", accelerator="cpu").components.network.state_dict()
     averaged = thalweg.load(tmp_path / "once").state_dict()
     for name in ("backbone.blocks.0.mlp.layers.0.weight", "velocity_readout.projection.weight"):
         mean = torch.stack([start[name], *(state[name] for state in states)]).mean(dim=0)
@@ -229,7 +229,7 @@ def test_memory_counts_each_average(
     assert main(["summary", str(path), *changes, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["state_bytes"] == 4 * numbers * told["parameters"]
-    options = ["--accelerator", "cpu", "--run-dir", str(tmp_path / "run"), "--dry-run"]
+    options = ["--device", "cpu", "--run-dir", str(tmp_path / "run"), "--dry-run"]
     assert main(["train", str(path), *changes, *options]) == 0
     saved = 4 * (numbers - 1) * told["parameters"] / 2**20
     assert f"{saved:.2f} MiB each" in capsys.readouterr().out

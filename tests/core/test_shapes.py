@@ -1,19 +1,19 @@
-"""Data of any shape: what facts take, what a network is asked, planned, judged by, sampled and saved in."""
+"""Data of any shape: what facts take, what a network is planned, evaluated, sampled and saved in."""
 
 import numpy as np
 import pytest
 import torch
 
 import thalweg
-from thalweg.asked import check_samples
 from thalweg.broadcasting import sample_mean
 from thalweg.config import component
 from thalweg.errors import ConfigError, DataError
 from thalweg.facts import Facts, check_latent, image_shape
+from thalweg.network_inputs import check_samples
 from thalweg.randomness import SampleNoise
 from thalweg.saved_network import save
 from thalweg.summary import summarise
-from thalweg.testing.numbers import awake
+from thalweg_authoring.numbers import randomised
 
 SHAPES = [(2,), (1,), (7,), (3, 4), (4, 8, 8), (1, 2, 3, 4), (2, 1, 1, 1, 3)]
 ANY_SHAPE = pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -91,7 +91,7 @@ def test_the_mean_over_images_is_what_it_was_to_the_bit():
 
 @ANY_SHAPE
 def test_sampling_draws_that_shape(shape):
-    network = awake(composed(shape), std=0.05)
+    network = randomised(composed(shape), std=0.05)
     options = {"labels": [0, 1, 2], "indices": range(3), "batch_size": 2}
     for sampler in ({"type": "euler", "steps": 2}, {"type": "heun", "steps": 2}):
         drawn = thalweg.sample(network, sampler=sampler, guidance="cfg", **options)
@@ -111,7 +111,7 @@ def test_noise_has_an_address_whatever_the_shape(shape):
 
 @ANY_SHAPE
 def test_a_saved_network_comes_back(shape, tmp_path):
-    network = awake(composed(shape))
+    network = randomised(composed(shape))
     save(tmp_path / "model", network)
     again = thalweg.load(tmp_path / "model")
     x, times = torch.randn(2, *shape), torch.rand(2, 2)
@@ -131,11 +131,11 @@ def test_a_network_is_summed_up(shape):
 
 def test_alignment_is_for_images_alone():
     facts = Facts(shape=(2,), branches=2, ends=(2, 4), depth=4, width=16, heads=1, grid=(1, 1))
-    config = component("objective", {"type": "alignment", "teacher": "efficientnet-lite0", "after": [1]})
+    config = component("objective", {"type": "alignment", "teacher": "lite0", "after": [1]})
     with pytest.raises(ConfigError, match=r"^objectives.alignment is for images alone.*\(2,\); leave"):
         config.build(facts)
 
 
 def test_a_classifier_of_images_says_so():
     with pytest.raises(ConfigError, match=r"small_classifier' is for images alone.*\(2,\)"):
-        component("extractor", "small_classifier").build(Facts(shape=(2,), classes=2))
+        component("vision_encoder", "small_classifier").build(Facts(shape=(2,), classes=2))

@@ -12,7 +12,6 @@ import pytest
 import torch
 
 from shard_makers import draws, header, make_shards
-from thalweg.autoencoders.identity import IdentityConfig
 from thalweg.data.order import indices
 from thalweg.data.shards import TeacherHeader, TextHeader, read_index
 from thalweg.data.shards.dataset import Expected, Shards, ShardsConfig, held_out
@@ -20,6 +19,7 @@ from thalweg.errors import ConfigError, DataError
 from thalweg.facts import Facts, StoredFeatures
 from thalweg.protocols import Dataset
 from thalweg.storage import Location
+from thalweg_backbones.autoencoder.identity import IdentityConfig
 
 TEACHERS = {"dino": TeacherHeader(identity={"type": "dino"}, grid=(2, 3), width=4)}
 TEXT = TextHeader(identity={"type": "bert"}, length=3, width=2, captions=2)

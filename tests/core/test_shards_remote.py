@@ -1,4 +1,4 @@
-"""Shards that lie elsewhere: fetched once, kept within bounds, compared with the index."""
+"""Shards that are stored elsewhere: fetched once, kept within bounds, compared with the index."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -84,7 +84,7 @@ def test_a_shard_replaced_in_the_middle_of_an_epoch_is_noticed() -> None:
     assert [one.file for one in verify(Location(URL)).damaged] == ["shard-00000.safetensors"]
 
 
-def test_damage_in_the_cache_is_mended(cache: Path, fetched: list[str]) -> None:
+def test_damage_in_the_cache_is_fixed(cache: Path, fetched: list[str]) -> None:
     make_shards(URL)
     asked = range(10)
     expected = ShardsConfig(url=URL, validation=2).build().train.batch(asked, draws()).clean

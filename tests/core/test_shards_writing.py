@@ -1,4 +1,4 @@
-"""Writing shards: whole or not at all, by several, going on after a kill, and never over what is foreign."""
+"""Writing shards: whole or not at all, by several, resuming after a kill, and never over what is foreign."""
 
 import json
 from pathlib import Path
@@ -93,7 +93,7 @@ def test_other_settings_are_refused_and_the_difference_named(tmp_path: Path) -> 
 
 def test_what_is_foreign_is_not_written_over(tmp_path: Path) -> None:
     (tmp_path / "shard-00000.safetensors").write_bytes(b"mine")
-    with pytest.raises(DataError, match=r"holds shard-00000\.safetensors, of which nothing tells"):
+    with pytest.raises(DataError, match=r"holds shard-00000\.safetensors, of unknown origin"):
         writer(tmp_path)
     assert (tmp_path / "shard-00000.safetensors").read_bytes() == b"mine"
     (tmp_path / "b").mkdir()

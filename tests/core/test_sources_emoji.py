@@ -12,8 +12,7 @@ from thalweg.cli.main import main
 from thalweg.config import component
 from thalweg.data.shards import read_index
 from thalweg.data.sources import source_of, type_of
-from thalweg.data.sources.emoji import held_out
-from thalweg.data.sources.emoji_names import TONES, name_of, without_tone
+from thalweg.data.sources.emoji import TONES, caption_of, held_out, without_tone
 from thalweg.errors import DataError
 from thalweg.storage import Location
 
@@ -44,7 +43,7 @@ REAL = pytest.mark.skipif(
     ],
 )
 def test_names_become_captions(points, short, caption):
-    assert name_of(points, short).caption == caption
+    assert caption_of(points, short) == caption
 
 
 def test_one_tone_of_each_object_is_held_out_in_turn():
@@ -123,8 +122,8 @@ def test_shards_and_listings_name_the_makers_and_what_is_held_out(tmp_path, monk
     assert (listed["type"], listed["images"], listed["captioned"]) == ("emoji", 5, True)
     assert listed["held_out"] == ["waving hand, light skin tone"]
     assert "CC-BY 4.0" in listed["attribution"]
-    how = ["--size", "8", "--autoencoder", "identity", "--accelerator", "cpu", "--no-flips"]
-    assert main(["encode", "emoji", "stored", *how, "--set", "source.part=train"]) == 0
+    how = ["--size", "8", "--autoencoder", "identity", "--device", "cpu", "--no-flips"]
+    assert main(["encode", "emoji", "stored", *how, "source.part=train"]) == 0
     header = read_index(Location("stored")).header
     assert (header.count, header.held_out) == (5, ("waving hand, light skin tone",))
     assert "CC-BY 4.0" in header.attribution

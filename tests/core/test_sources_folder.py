@@ -46,7 +46,7 @@ def test_a_flat_folder_bears_no_labels(tmp_path):
     assert found[0].label is None
 
 
-def test_other_files_are_passed_over_with_one_line(tmp_path, caplog):
+def test_other_files_are_skipped_with_one_line(tmp_path, caplog):
     image_folder(tmp_path, each=1)
     assert source(tmp_path)
     assert caplog.records == []
@@ -54,13 +54,13 @@ def test_other_files_are_passed_over_with_one_line(tmp_path, caplog):
         (tmp_path / name).write_bytes(encoded(pixels(0)))
     assert len(source(tmp_path)) == 3
     found = source(tmp_path)
-    assert found.passed_over == {
+    assert found.skipped == {
         "hidden or of a system": 1,
         "that are no images": 2,
         "images outside of the folders": 1,
     }
     assert (
-        "passed over 1 hidden or of a system (the first dog/._002.png), 2 that are no images (the first "
+        "skipped 1 hidden or of a system (the first dog/._002.png), 2 that are no images (the first "
         "README.txt), 1 images outside of the folders (the first beside.png)"
     ) in caplog.messages[0]
     assert len(caplog.messages) == 2
@@ -92,7 +92,7 @@ def test_a_sub_folder_without_images_is_no_class_and_is_said(tmp_path, caplog):
     (tmp_path / "zebra/list.csv").touch()
     found = source(tmp_path)
     assert found.class_names == ("cat", "dog", "newt")
-    assert found.passed_over == {"that are no images": 1, "folders without images": 2}
+    assert found.skipped == {"that are no images": 1, "folders without images": 2}
     assert "2 folders without images (the first cow)" in caplog.messages[0]
 
 
@@ -112,7 +112,7 @@ def test_links_that_lead_nowhere_or_round_are_refused_by_name(tmp_path):
         source(tmp_path)
     (tmp_path / "eel").unlink()
     (tmp_path / "cat/all").symlink_to(tmp_path)
-    with pytest.raises(DataError, match="cat/all is a link to a folder that it lies in"):
+    with pytest.raises(DataError, match="cat/all is a link to a folder that contains it"):
         source(tmp_path)
     (tmp_path / "cat/all").rename(tmp_path / "cat/.all")
     assert source(tmp_path).classes == 3

@@ -14,7 +14,7 @@ from image_makers import (
 )
 from thalweg.cli.main import main
 from thalweg.data.sources import source_of
-from thalweg.data.sources.passed_over import hidden_in
+from thalweg.data.sources.names import hidden_in
 from thalweg.storage import Location
 
 HIDDEN = "hidden or of a system"
@@ -82,7 +82,7 @@ def test_no_source_sees_it_and_no_label_shifts(tmp_path, name):
     after = source_of(str(folder))
     assert told(after) == before
     if name != "idx":  # which asks for its files by name
-        assert after.passed_over[HIDDEN] == count
+        assert after.skipped[HIDDEN] == count
 
 
 def test_a_flat_folder_stays_one(tmp_path):
@@ -106,12 +106,12 @@ def test_nor_does_a_remote_one(tmp_path, name):
         there = source_of(str(root))
         assert told(there) == before
         if name != "idx":
-            assert there.passed_over[HIDDEN] == count
+            assert there.skipped[HIDDEN] == count
     finally:
         root.remove()
 
 
-def test_members_of_a_tar_are_judged_by_their_whole_path(tmp_path):
+def test_members_of_a_tar_are_read_by_their_whole_path(tmp_path):
     members = {
         "./__MACOSX/a/._0.png": b"x",
         "set/.ipynb_checkpoints/0.png": encoded(pixels(1)),
@@ -124,7 +124,7 @@ def test_members_of_a_tar_are_judged_by_their_whole_path(tmp_path):
     before = told(source_of(str(tar(tmp_path / "good.tar", good))))
     found = source_of(str(tar(tmp_path / "x.tar", {**members, **good})))
     assert told(found) == before
-    assert found.passed_over == {HIDDEN: 4}
+    assert found.skipped == {HIDDEN: 4}
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_classes_may_have_odd_names(tmp_path, name):
     assert found.class_names == tuple(sorted((name, "dog", "newt")))
 
 
-def test_names_are_judged_part_by_part():
+def test_names_are_checked_part_by_part():
     assert hidden_in("a/b.c/d.png") is None
     assert hidden_in("./a/d.png") is None
     assert hidden_in("a/.b/c/.d") == "a/.b"
@@ -154,4 +154,4 @@ def test_inspection_says_how_many_and_why(tmp_path, capsys):
     every_source(tmp_path)
     litter(tmp_path / "images")
     assert main(["data", "inspect", str(tmp_path / "images")]) == 0
-    assert f"passed over  {HIDDEN} 77" in capsys.readouterr().out
+    assert f"skipped      {HIDDEN} 77" in capsys.readouterr().out

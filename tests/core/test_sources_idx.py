@@ -9,7 +9,7 @@ import pytest
 from image_makers import idx, idx_folder, pixels
 from thalweg.config import component
 from thalweg.data.sources import source_of
-from thalweg.data.sources.idx_file import parse
+from thalweg.data.sources.idx import parse
 from thalweg.errors import ConfigError, DataError
 
 ZIPPED = pytest.mark.parametrize("zipped", [True, False])
@@ -94,7 +94,7 @@ def test_a_zipped_file_cut_off_anywhere_is_refused():
     for stop in range(len(data)):
         with pytest.raises(DataError, match="a-name"):
             parse(data[:stop], "a-name.gz", 3)
-    with pytest.raises(DataError, match="goes on where it should end"):
+    with pytest.raises(DataError, match="continues where it should end"):
         parse(data + b"x", "a-name.gz", 3)
     damaged = bytearray(data)
     damaged[-6] ^= 1  # within the checksum

@@ -53,7 +53,7 @@ def test_labels_are_those_of_the_list(tmp_path, make):
         assert (found.labels, found.classes, found.class_names, len(found)) == (LABELS, 3, (), 12)
         assert (found[5].label, found.captioned) == (LABELS[5], False)
         assert np.array_equal(found[5].image, pixels(5))
-        assert found.passed_over == {}
+        assert found.skipped == {}
 
 
 @LAYOUTS
@@ -115,7 +115,7 @@ def test_what_does_not_fit_is_refused_by_name(tmp_path, make, what):
     assert "dataset.json" in str(refused.value)
 
 
-def test_a_damaged_list_is_refused_and_one_of_another_kind_passed_over(tmp_path):
+def test_a_damaged_list_is_refused_and_one_of_another_kind_skipped(tmp_path):
     url = in_folder(tmp_path, files(None) | {"dataset.json": b"{"})
     with pytest.raises(DataError, match=r"dataset\.json is no JSON"):
         source_of(url)
@@ -123,7 +123,7 @@ def test_a_damaged_list_is_refused_and_one_of_another_kind_passed_over(tmp_path)
     (pets / "dataset.json").write_text('{"name": "pets"}')
     found = source_of(str(pets))
     assert found.class_names == ("cat", "dog", "newt")
-    assert found.passed_over == {"that are no images": 1}
+    assert found.skipped == {"that are no images": 1}
 
 
 def test_a_byte_order_mark_before_it_is_taken(tmp_path):

@@ -71,14 +71,14 @@ def test_idx_files_and_tars_come_over_http(web, tmp_path):
         source_of(f"{web}/tars", type="idx")
 
 
-def test_hidden_folders_that_a_server_lists_are_passed_over(web, tmp_path):
+def test_hidden_folders_that_a_server_lists_are_skipped(web, tmp_path):
     image_folder(tmp_path / "images", each=1)
     (tmp_path / "images/.ipynb_checkpoints").mkdir()
     (tmp_path / "images/.ipynb_checkpoints/0.png").write_bytes((tmp_path / "images/cat/000.png").read_bytes())
     found = source_of(f"{web}/images")
     same(found, source_of(str(tmp_path / "images")))
     assert found.class_names == ("cat", "dog", "newt")
-    assert found.passed_over == {"hidden or of a system": 1}
+    assert found.skipped == {"hidden or of a system": 1}
 
 
 def test_a_server_is_not_asked_whether_a_tar_is_a_folder(tmp_path):

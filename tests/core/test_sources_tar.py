@@ -73,11 +73,11 @@ def test_images_alone_bear_nothing(tmp_path):
     assert (found.classes, found.captioned, found.labels) == (None, False, None)
 
 
-def test_other_members_are_passed_over_with_one_line(tmp_path, caplog):
+def test_other_members_are_skipped_with_one_line(tmp_path, caplog):
     members = {"README": b"x", "a.png": IMAGES[0], "a.seg.png": IMAGES[1], "._a.png": b"x", "a.npy": b"x"}
     found = source(tar(tmp_path / "x.tar", members))
     assert [found[0].key, len(found)] == ["a", 1]
-    assert found.passed_over == {"hidden or of a system": 1, "that are no images, labels or captions": 3}
+    assert found.skipped == {"hidden or of a system": 1, "that are no images, labels or captions": 3}
     (line,) = caplog.messages
     assert "3 that are no images, labels or captions (the first README)" in line
 
@@ -328,7 +328,7 @@ def test_what_could_not_be_downloaded_is_counted(tmp_path):
         members = {**sample("0", "x"), **failed, **sample("2", "y", status="ok")}
         found = source(tar(tmp_path / "x.tar", {n: c for n, c in members.items() if n not in without}))
         assert [found[index].key for index in range(len(found))] == ["0", "2"]
-        assert found.passed_over == {"whose download failed": 1}
+        assert found.skipped == {"whose download failed": 1}
 
 
 def test_a_byte_order_mark_is_no_part_of_a_class_or_json(tmp_path):
@@ -361,7 +361,7 @@ def test_names_in_a_tar_need_not_be_utf_8(tmp_path):
     assert found.identity
 
 
-def test_names_that_are_passed_over_are_written_out(tmp_path, caplog):
+def test_names_that_are_skipped_are_written_out(tmp_path, caplog):
     with tarfile.open(tmp_path / "x.tar", "w", errors="surrogateescape") as archive:
         for name in ("a.png", os.fsdecode(b"caf\xe9.md"), "b\u202eb.md"):
             info = tarfile.TarInfo(name)
@@ -387,13 +387,13 @@ def test_names_of_tars_may_look_like_patterns_and_queries(tmp_path, monkeypatch)
     assert [pattern[n].key for n in range(12)] == [every[n].key for n in range(12)]
 
 
-def test_what_macos_leaves_beside_tars_is_passed_over(tmp_path):
+def test_what_macos_leaves_beside_tars_is_skipped(tmp_path):
     image_tars(tmp_path)
     (tmp_path / "._part-00.tar").write_bytes(b"Mac OS X        " * 20)
     (tmp_path / "part-00_stats.json").write_bytes(b"{}")
     found = source_of(str(tmp_path))
     assert (len(found), found.classes) == (12, 3)
-    assert found.passed_over == {"hidden or of a system": 1, "that are no tar files": 1}
+    assert found.skipped == {"hidden or of a system": 1, "that are no tar files": 1}
 
 
 def test_patterns_count_as_they_are_written():

@@ -111,7 +111,7 @@ def test_all_faults_one_after_another(stored, proxy, waits, tmp_path, caplog):
     file = Location(f"s3://{stored._address.path}", options(proxy, timeout=1.5))
     proxy.spoil(Fault(500), Fault("cut"), Fault("shifted"), Fault("silent"), Fault("stall"), Fault(503))
     file.download(tmp_path / "x", sha256=SHA256, size=len(CONTENT))
-    # What has arrived is not asked for again.
+    # What has arrived is not requested again.
     starts = [
         int(one.range.removeprefix("bytes=").partition("-")[0]) if one.range else 0 for one in proxy.requests
     ]

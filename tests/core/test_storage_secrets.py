@@ -132,7 +132,7 @@ def test_overrides_give_secrets():
 def test_the_console_masks_what_it_prints(capsys):
     module.register_secrets({"secret": SECRET})
     for say in (console.result, console.say, console.warn, console.fail):
-        say(f"to go on: thalweg train data.storage_options.secret={SECRET} data.url=s3://a:b@c")
+        say(f"to resume: thalweg train data.storage_options.secret={SECRET} data.url=s3://a:b@c")
     console.result_json({"url": f"https://host/?sig={QUOTED}", "note": SECRET})
     printed = "".join(capsys.readouterr())
     assert_absent(SECRET, texts=[printed])

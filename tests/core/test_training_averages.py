@@ -1,4 +1,4 @@
-"""Averaged weights of whole runs: their warm-up, what is said before it starts, and how it goes on."""
+"""EMA weights of whole runs: their warm-up, what is said before it starts, and how it resumes."""
 
 from pathlib import Path
 
@@ -40,7 +40,7 @@ def test_by_default_the_average_of_a_short_run_follows_its_weights(tmp_path: Pat
         "validate_every": 0,
         "log_every": 10,
     }
-    untrained = Trainer(tiny(**settings), tmp_path / "no", accelerator="cpu").parts.network.state_dict()
+    untrained = Trainer(tiny(**settings), tmp_path / "no", accelerator="cpu").components.network.state_dict()
     trained = weights(train(tmp_path / "weights", **{**settings, "average": {"decay": 0.0}}))
     default = weights(train(tmp_path / "default", **settings))
     constant = weights(
@@ -51,7 +51,7 @@ def test_by_default_the_average_of_a_short_run_follows_its_weights(tmp_path: Pat
     assert relative(constant, trained) > 0.95 * whole
 
 
-def test_warm_up_is_that_of_the_step_also_when_a_run_goes_on_and_accumulates(tmp_path: Path) -> None:
+def test_warm_up_is_that_of_the_step_also_when_a_run_resumes_and_accumulates(tmp_path: Path) -> None:
     settings = {"average": {"decay": 0.9999}, "checkpoint_every": 2}
     once = train(tmp_path / "once", steps=6, **settings)
     train(tmp_path / "twice", steps=3, **settings)
@@ -104,10 +104,10 @@ def test_the_weight_of_each_step_is_that_of_its_number(tmp_path: Path) -> None:
 def test_what_is_averaged_is_said_before_it_starts(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], settings: list[str], said: str, warned: bool
 ) -> None:
-    command = ["train", str(recipe(tmp_path)), "--accelerator", "cpu", "--run-dir", str(tmp_path / "run")]
+    command = ["train", str(recipe(tmp_path)), "--device", "cpu", "--run-dir", str(tmp_path / "run")]
     assert main([*command, *settings, "--dry-run"]) == 0
     printed = capsys.readouterr()
     assert said in printed.out
-    warning = "warning: after 6 steps 100% of the averaged weights"
+    warning = "warning: after 6 steps 100% of the EMA weights"
     assert (warning in printed.err) == warned
     assert not (tmp_path / "run").exists()

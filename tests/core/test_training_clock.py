@@ -5,13 +5,12 @@ import json
 import pytest
 
 from thalweg.cli.main import main
-from thalweg.training import clock, session
-from thalweg.training.clock import BESIDE, TRAINING, Clock, times_in_words
-from thalweg.training.loop import Trainer
-from thalweg.training.samples import SampleGrid
-from thalweg.training.saver import Saver
+from thalweg.training import loop, progress
+from thalweg.training.checkpointing import CheckpointWriter
+from thalweg.training.progress import BESIDE, TRAINING, Clock, times_in_words
 from thalweg.training.step import TrainingStep
-from thalweg.training.validation import Validation
+from thalweg.training.trainer import Trainer
+from thalweg.training.validation import SampleGrid, Validation
 from tiny_runs import recipe, tiny
 
 COSTS = {TrainingStep: 1.0, Validation: 100.0, SampleGrid: 1_000.0}
@@ -32,11 +31,11 @@ class Time:
 def time(monkeypatch):
     """A step takes 1 s, a validation 100, a grid 1,000, a save 10,000, and everything else nothing."""
     moved = Time()
-    for module in (clock, session):
+    for module in (progress, loop):
         monkeypatch.setattr(module, "time", moved)
     for cls, cost in COSTS.items():
         monkeypatch.setattr(cls, "__call__", _dearer(moved, cls.__call__, cost))
-    monkeypatch.setattr(Saver, "save", _dearer(moved, Saver.save, SAVING))
+    monkeypatch.setattr(CheckpointWriter, "save", _dearer(moved, CheckpointWriter.save, SAVING))
     return moved
 
 
@@ -78,7 +77,7 @@ def test_seconds_of_training_are_of_steps_alone_and_the_rest_is_told_by_name(tim
     assert {f"seconds/{what}" for what in BESIDE} <= lines[-1].keys()
 
 
-def test_seconds_go_on_where_the_checkpoint_was_whatever_was_lost(time, tmp_path, monkeypatch):
+def test_seconds_resume_where_the_checkpoint_was_whatever_was_lost(time, tmp_path, monkeypatch):
     stepped = TrainingStep.__call__
 
     def killed(self, step):
@@ -109,7 +108,7 @@ def test_a_first_step_that_compiles_is_starting_up(time, tmp_path, monkeypatch):
 
 def test_what_stands_within_something_else_is_counted_once(monkeypatch):
     time = Time()
-    monkeypatch.setattr(clock, "time", time)
+    monkeypatch.setattr(progress, "time", time)
     found = Clock({TRAINING: 7.0})
     with found.on(TRAINING):
         time.now += 1.0
@@ -125,7 +124,7 @@ def test_what_stands_within_something_else_is_counted_once(monkeypatch):
 
 def test_an_error_inside_ends_what_was_counted(monkeypatch):
     time = Time()
-    monkeypatch.setattr(clock, "time", time)
+    monkeypatch.setattr(progress, "time", time)
     found = Clock({})
 
     def fails():

@@ -1,4 +1,4 @@
-"""A run and its data: it goes on with no others in silence, and loses nothing to an image that is damaged."""
+"""A run and its data: it resumes with no others in silence, and loses nothing to an image that is damaged."""
 
 import json
 import shutil
@@ -13,10 +13,10 @@ from image_makers import encoded, image_folder, pixels
 from thalweg.cli.main import main
 from thalweg.config import RunConfig, structure
 from thalweg.errors import ConfigError, DataError
-from thalweg.training.data_record import DATA
-from thalweg.training.given import check_given
-from thalweg.training.loop import Trainer
-from thalweg.training.reading import UnreadableError
+from thalweg.training.batches import UnreadableError
+from thalweg.training.compatibility import DATA
+from thalweg.training.components import check_given
+from thalweg.training.trainer import Trainer
 from tiny_runs import TINY, TRAINING, lines, tensor_files
 
 TESTS = Path(__file__).parents[1]
@@ -78,7 +78,7 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("named", [one for one in CHANGES if "class is new" not in one])
-def test_a_run_does_not_go_on_with_other_data(begun, named):
+def test_a_run_does_not_resume_with_other_data(begun, named):
     images, run = begun
     before = tensor_files(run)
     CHANGES[named](images)
@@ -90,11 +90,11 @@ def test_a_run_does_not_go_on_with_other_data(begun, named):
     assert len(lines(run)) == 4
 
 
-def test_a_run_goes_on_with_other_data_if_it_is_told_to_and_records_it(begun, caplog):
+def test_a_run_resumes_with_other_data_if_it_is_told_to_and_records_it(begun, caplog):
     images, run = begun
     CHANGES["the class 'cat' is now 'zebra'"](images)
     train(images, run, steps=6, accept=True)
-    assert "goes on with changed data: the class 'cat' is now 'zebra'" in caplog.text
+    assert "resumes with changed data: the class 'cat' is now 'zebra'" in caplog.text
     recorded = json.loads((run / DATA).read_text())
     assert [one["step"] for one in recorded["changes"]] == [4]
     assert recorded["contents"]["source"]["class_names"][-1] == "zebra"
@@ -124,7 +124,7 @@ def test_a_record_that_is_lost_is_told_of_and_made_anew(begun, caplog, content):
     images, run = begun
     (run / DATA).unlink() if content is None else (run / DATA).write_bytes(content)
     train(images, run, steps=5)
-    assert "nothing tells whether the data are still the same" in caplog.text
+    assert "it is unknown whether the data are still the same" in caplog.text
     assert json.loads((run / DATA).read_text())["train"] == 21
 
 
@@ -144,7 +144,7 @@ def test_a_dry_run_finds_other_data_too(begun, capsys, tmp_path):
     recipe.write_text(to_toml(dump(config(images, steps=6))))
     CHANGES["1 image is gone, dog/009.png"](images)
     before = (run / DATA).read_bytes()
-    words = ["train", str(recipe), "--run-dir", str(run), "--accelerator", "cpu", "--dry-run"]
+    words = ["train", str(recipe), "--run-dir", str(run), "--device", "cpu", "--dry-run"]
     assert main(words) == 4
     assert "1 image is gone, dog/009.png" in capsys.readouterr().err
     assert main([*words, "--accept-changed-data"]) == 0
@@ -165,7 +165,7 @@ def test_what_was_trained_before_a_damaged_image_is_saved_and_gone_on_from(image
     assert "data.on_damaged=skip" in str(caught.value)
     with pytest.raises(UnreadableError, match=f"the state of step {step} is saved"):
         train(images, tmp_path / "run", steps=8)
-    # Put back, it goes on as if nothing had been, but for being told.
+    # Put back, it resumes as if nothing had been, but for being told.
     (images / "dog" / "010.png").write_bytes(whole)
     train(images, tmp_path / "run", steps=8, accept=True)
     assert tensor_files(tmp_path / "run") == tensor_files(tmp_path / "whole")
@@ -173,7 +173,7 @@ def test_what_was_trained_before_a_damaged_image_is_saved_and_gone_on_from(image
 
 
 def test_numbers_of_the_step_stay_when_validation_meets_a_damaged_image(images, tmp_path):
-    parts = Trainer(config(images), tmp_path / "none", accelerator="cpu", quiet=True).parts
+    parts = Trainer(config(images), tmp_path / "none", accelerator="cpu", quiet=True).components
     held = parts.dataset.validation._places
     damage(sorted(images.rglob("*.png"))[int(held[0])])
     with pytest.raises(UnreadableError, match="the state of step 2 is saved"):
@@ -195,7 +195,7 @@ def test_skipping_is_the_same_however_a_run_is_cut_and_read(images, tmp_path, se
     assert lines(tmp_path / "run")[-1]["replaced"] >= 4
 
 
-def test_a_run_that_stopped_goes_on_by_skipping_without_being_told_more(images, tmp_path, caplog):
+def test_a_run_that_stopped_resumes_by_skipping_without_being_told_more(images, tmp_path, caplog):
     damage(images / "dog" / "010.png")
     with pytest.raises(UnreadableError):
         train(images, tmp_path / "run", steps=8)
@@ -272,7 +272,7 @@ def test_two_processes_end_together_with_their_state_saved(images, tmp_path, str
         str(recipe),
         "--run-dir",
         str(tmp_path / "run"),
-        "--accelerator",
+        "--device",
         "cpu",
         "--devices",
         "2",

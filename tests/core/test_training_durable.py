@@ -9,7 +9,7 @@ import pytest
 from fault_disk import OPERATIONS, NotingDisk
 from thalweg import files
 from thalweg.data.digits import DigitsConfig
-from thalweg.training.loop import Trainer
+from thalweg.training.trainer import Trainer
 from tiny_runs import tiny
 
 DIGITS = DigitsConfig().build()

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 import thalweg
+from thalweg import checkpoint
 from thalweg.config import dump, recorded_text
 from thalweg.errors import ThalwegError
 from thalweg.storage import Location
-from thalweg.training import checkpoint
-from thalweg.training.dry_run import dry_run
-from thalweg.training.loop import Trainer
+from thalweg.training.preflight import dry_run
+from thalweg.training.trainer import Trainer
 from tiny_runs import lines, tensor_files, tiny
 
 LOGGERS = {"csv": {}, "tensorboard": {}}

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from thalweg import checkpoint
 from thalweg.cli.main import main
 from thalweg.config import parse_recorded, read_recorded
 from thalweg.data.digits import DigitsConfig
 from thalweg.errors import ConfigError, DataError, ThalwegError
 from thalweg.storage import Location
-from thalweg.training import checkpoint
-from thalweg.training.loop import Trainer
+from thalweg.training.trainer import Trainer
 from thalweg.types import ObjectiveValue, Step
 from tiny_runs import lines, recipe, tensor_files, tiny
 
@@ -45,8 +45,8 @@ class Does:
 def during(run_dir: Path, call: int, act: object, **training: object) -> Trainer:
     """A run in whose n-th step something happens."""
     run = trainer(run_dir, **training)
-    run.parts.objectives.clear()  # type: ignore[attr-defined]
-    run.parts.objectives["own"] = Does(call, act)  # type: ignore[index]
+    run.components.objectives.clear()  # type: ignore[attr-defined]
+    run.components.objectives["own"] = Does(call, act)  # type: ignore[index]
     return run
 
 
@@ -204,7 +204,7 @@ def test_damaged_numbers_are_named_and_moved_away_they_stop_nothing(
     assert path.read_bytes() == b"".join(changed)
     path.unlink()
     assert trainer(tmp_path, steps=6).train().step == 6
-    assert "metrics.jsonl is gone, and the run goes on without its numbers up to step 4" in (
+    assert "metrics.jsonl is gone, and the run continues without its numbers up to step 4" in (
         capsys.readouterr().err
     )
     assert [line["step"] for line in lines(tmp_path)] == [5, 6]
@@ -289,7 +289,7 @@ def test_a_second_writer_ends_the_run_loudly_and_its_state_is_saved(
     message = rf"somebody else has written in .*metrics-kept\.jsonl.*the state of step {saved} is saved"
     with pytest.raises(ThalwegError, match=message):
         run.train()
-    assert checkpoint.step_of(checkpoint.newest(run_dir / "checkpoints", print) or Path()) == saved
+    assert checkpoint.step_of(checkpoint.latest_complete(run_dir / "checkpoints", print) or Path()) == saved
     # As the message says:
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     (run_dir / "metrics-kept.jsonl").rename(path)
@@ -323,7 +323,7 @@ def test_a_lock_that_was_removed_is_made_again(tmp_path: Path) -> None:
 
 
 def test_the_command_says_it_in_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    command = ["train", str(recipe(tmp_path, steps=2)), "--accelerator", "cpu", "--quiet"]
+    command = ["train", str(recipe(tmp_path, steps=2)), "--device", "cpu", "--quiet"]
     assert main([*command, "--run-dir", str(tmp_path / "run")]) == 0
     (tmp_path / "run" / "metrics.jsonl").write_bytes(b"\xff\xff\n")
     capsys.readouterr()

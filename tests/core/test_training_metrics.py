@@ -6,8 +6,8 @@ import torch
 from lightning_fabric import Fabric
 
 from thalweg.errors import DataError, ThalwegError
-from thalweg.training.metrics import Means
 from thalweg.training.metrics_file import MetricsFile
+from thalweg.training.state import StepMeans
 
 
 def fabric() -> Fabric:
@@ -19,7 +19,7 @@ def row(step: int) -> dict[str, torch.Tensor]:
 
 
 def test_means_since_the_last_time() -> None:
-    means = Means()
+    means = StepMeans()
     for step in range(4):
         means.add(row(step))
     assert means.take(fabric())["norm"] == 1.5
@@ -29,7 +29,7 @@ def test_means_since_the_last_time() -> None:
 
 @pytest.mark.parametrize("cut", range(1, 7))
 def test_means_are_the_same_bits_wherever_they_were_saved(cut: int) -> None:
-    whole, first, second = Means(), Means(), Means()
+    whole, first, second = StepMeans(), StepMeans(), StepMeans()
     for step in range(7):
         whole.add(row(step))
         (first if step < cut else second).add(row(step))
@@ -39,7 +39,7 @@ def test_means_are_the_same_bits_wherever_they_were_saved(cut: int) -> None:
 
 
 def test_what_stops_is_averaged_over_the_steps_that_had_it() -> None:
-    means, second = Means(), Means()
+    means, second = StepMeans(), StepMeans()
     for step in range(4):
         numbers = row(step)
         means.add(numbers if step < 2 else {"loss": numbers["loss"]})
@@ -53,22 +53,25 @@ def test_what_stops_is_averaged_over_the_steps_that_had_it() -> None:
 
 
 def test_parts_that_come_and_go_are_refused() -> None:
-    means = Means()
+    means = StepMeans()
     means.add({"loss": torch.tensor(1.0)})
     means.add({"loss": torch.tensor(1.0), "part": torch.tensor(1.0)})
     with pytest.raises(ThalwegError, match="other parts"):
         means.take(fabric())
 
 
-def test_going_on_removes_later_lines_and_one_that_was_cut_off(tmp_path: Path) -> None:
+def test_resuming_removes_later_lines_and_one_that_was_cut_off(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     file = MetricsFile(path, step=0)
-    for step in (1, 2, 3, 4):
+    for step in (1, 2):
+        file.write({"step": step, "loss": 0.5})
+    seal = file.sync()
+    for step in (3, 4):
         file.write({"step": step, "loss": 0.5})
     file.close()
     with path.open("a") as raw:
         raw.write('{"step": 2, "lo')
-    file = MetricsFile(path, step=2)
+    file = MetricsFile(path, 2, seal)
     assert file.newest == {"step": 2, "loss": 0.5}
     file.write({"step": 3, "loss": 0.25})
     file.close()

@@ -11,13 +11,13 @@ import torch
 import thalweg
 from fault_server import make_bucket, s3_server
 from run_processes import THALWEG, ended, start
+from thalweg import checkpoint
+from thalweg.checkpoint import remote
 from thalweg.cli.main import main
 from thalweg.errors import ConfigError, DataError, ThalwegError
 from thalweg.storage import Location
-from thalweg.training import checkpoint
-from thalweg.training.checkpoint import remote
-from thalweg.training.dry_run import dry_run
-from thalweg.training.loop import Trainer
+from thalweg.training.preflight import dry_run
+from thalweg.training.trainer import Trainer
 from tiny_runs import lines, recipe, tensor_files, tiny
 
 # botocore's own date handling, on some versions of Python.
@@ -83,7 +83,7 @@ def test_every_average_of_a_run_on_a_store_is_there_and_opened_by_name(tmp_path)
         thalweg.load(RUN, average="0.7")
 
 
-def test_another_machine_goes_on_as_if_nothing_had_happened(tmp_path, machine):
+def test_another_machine_resumes_as_if_nothing_had_happened(tmp_path, machine):
     train(tmp_path / "folder")
     train(steps=4)
     machine.setenv("XDG_CACHE_HOME", str(tmp_path / "second"))
@@ -94,7 +94,7 @@ def test_another_machine_goes_on_as_if_nothing_had_happened(tmp_path, machine):
     assert [json.loads(line)["step"] for line in lines_there] == [1, 2, 3, 4, 5, 6]
 
 
-def test_the_first_machine_goes_on_from_the_store_and_not_from_what_it_has(tmp_path, machine):
+def test_the_first_machine_resumes_from_the_store_and_not_from_what_it_has(tmp_path, machine):
     train(steps=2)
     machine.setenv("XDG_CACHE_HOME", str(tmp_path / "second"))
     train(steps=4)
@@ -184,8 +184,8 @@ class Killed(BaseException):
     """In place of kill -9: nothing that handles errors sees it."""
 
 
-def test_killed_at_any_upload_the_run_goes_on(tmp_path, machine):
-    """After every change of the store in turn the process is gone; another machine goes on exactly."""
+def test_killed_at_any_upload_the_run_resumes(tmp_path, machine):
+    """After every change of the store in turn the process is gone; another machine resumes exactly."""
     train(tmp_path / "folder", steps=4, async_checkpoints=False, keep=1)
     expected = tensor_files(tmp_path / "folder")
     changes = ("upload", "write", "remove")
@@ -230,13 +230,13 @@ def test_a_run_that_was_taken_over_saves_nothing_any_more(machine):
     before = stored()
     content = (Location(RUN) / "metrics.jsonl").read()
     ours = Trainer(tiny(), RUN, accelerator="cpu", quiet=True)
-    original = type(ours.run.mirror).claim
+    original = type(ours.run.remote).take_over
 
-    def claimed_twice(self):
+    def taken_over_twice(self):
         original(self)
         (self.there / "claim.json").write(b'{"token": "theirs", "host": "elsewhere", "process": 7}')
 
-    machine.setattr(type(ours.run.mirror), "claim", claimed_twice)
+    machine.setattr(type(ours.run.remote), "take_over", taken_over_twice)
     with pytest.raises(ThalwegError, match=r"process \(7 on elsewhere\) has taken over the run in memory://"):
         ours.train()
     assert stored() == before
@@ -288,7 +288,7 @@ def test_the_web_is_refused_before_the_first_step():
         dry_run(tiny(), "http://127.0.0.1:9/run", accelerator="cpu")
 
 
-def test_the_command_line_goes_on_from_s3(tmp_path, machine):
+def test_the_command_line_resumes_from_s3(tmp_path, machine):
     secret = "Sesame/open+now=42"
     with s3_server() as port:
         endpoint = f"http://127.0.0.1:{port}"
@@ -298,11 +298,11 @@ def test_the_command_line_goes_on_from_s3(tmp_path, machine):
         told = json.dumps({"s3": options})
         machine.setenv("THALWEG_STORAGE_OPTIONS", told)
         train(place, steps=4)
-        command = [*THALWEG, "train", str(recipe(tmp_path)), "--run-dir", place, "--accelerator", "cpu"]
+        command = [*THALWEG, "train", str(recipe(tmp_path)), "--run-dir", place, "--device", "cpu"]
         there = {"THALWEG_STORAGE_OPTIONS": told, "XDG_CACHE_HOME": str(tmp_path / "second")}
         code, out, err = ended(start(command, **there))
         assert (code, out.strip()) == (0, f"{place}/model"), err
-        assert "going on from step 4" in err
+        assert "resuming from step 4" in err
         images = tmp_path / "x.npz"
         settings = ["count=4", "sampler=euler", "sampler.steps=2", "guidance=none"]
         assert main(["sample", place, str(images), *settings]) == 0

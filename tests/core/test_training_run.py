@@ -20,6 +20,7 @@ from PIL import Image
 from torch import nn
 
 import thalweg
+from thalweg import checkpoint
 from thalweg.averages.ema import EMA
 from thalweg.cli.main import main
 from thalweg.composition import compose, composition_of
@@ -28,12 +29,12 @@ from thalweg.machine import FLOP_PER_WEIGHT_TRAINED, compiler, compiler_fault, c
 from thalweg.optimizers.adamw import AdamW
 from thalweg.plugins import LoadedPlugin, Origin, Registry
 from thalweg.protocols import Objective
-from thalweg.training import checkpoint, journal, metrics_file, samples
-from thalweg.training.loop import Trainer
-from thalweg.training.losses import Losses
+from thalweg.training import metrics, metrics_file, validation
+from thalweg.training.loop import TrainingResult
 from thalweg.training.optimizer import make_optimizer
-from thalweg.training.result import TrainingResult
 from thalweg.training.state import RunState
+from thalweg.training.step import Losses
+from thalweg.training.trainer import Trainer
 from thalweg.types import ObjectiveValue, Step
 from tiny_runs import lines, recipe, tensor_files, tiny
 
@@ -111,7 +112,7 @@ def test_two_runs_of_a_seed_are_the_same_and_of_two_seeds_are_not(tmp_path: Path
     assert lines(tmp_path / "a") != lines(tmp_path / "c")
 
 
-def test_more_steps_go_on_as_if_they_had_been_asked_for_at_first(tmp_path: Path) -> None:
+def test_more_steps_resume_as_if_they_had_been_asked_for_at_first(tmp_path: Path) -> None:
     train(tmp_path / "short", steps=4)
     train(tmp_path / "short", steps=8)
     train(tmp_path / "long", steps=8)
@@ -332,7 +333,7 @@ class PressesCtrlC(Fails):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
-def test_a_signal_finishes_the_step_and_the_run_goes_on_to_the_same_bits(tmp_path: Path, number: int) -> None:
+def test_a_signal_finishes_the_step_and_the_run_resumes_to_the_same_bits(tmp_path: Path, number: int) -> None:
     before = signal.getsignal(number)
     config = tiny(log_every=4, checkpoint_every=0)
     for folder, call in (("run", 3), ("run", 99), ("whole", 99)):
@@ -384,7 +385,7 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
         tiny(top={"backbone": {"type": "dit", "patch": 4, "width": 32, "depth": 2, "heads": 2}}), tmp_path,
         accelerator="cpu", quiet=True,
     )  # fmt: skip
-    trainer.parts = other.parts
+    trainer.components = other.components
     with pytest.raises(DataError, match="of another network"):
         trainer.train()
 
@@ -420,7 +421,7 @@ def test_without_a_compiler_it_warns_and_trains(
     assert trainer.train().step == 2
 
 
-def test_a_compiler_that_fails_is_named_and_the_run_goes_on(
+def test_a_compiler_that_fails_is_named_and_the_run_resumes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     broken = tmp_path / "broken-g++"
@@ -441,7 +442,7 @@ def test_a_compiler_that_works_has_no_fault() -> None:
 
 
 def test_compilation_pays_for_long_runs_only() -> None:
-    network = Trainer(tiny(), Path("nowhere"), accelerator="cpu").parts.network
+    network = Trainer(tiny(), Path("nowhere"), accelerator="cpu").components.network
     assert not compiling_pays(network, 16 * 100, FLOP_PER_WEIGHT_TRAINED, "cpu")
     assert compiling_pays(network, 256 * 10**9, FLOP_PER_WEIGHT_TRAINED, "cpu")
 
@@ -485,7 +486,7 @@ def test_observers_are_told_of_everything(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asynchronous: bool
 ) -> None:
     calls: list[str] = []
-    monkeypatch.setattr(journal, "registry", lambda: Registry([observer(calls, None)]))
+    monkeypatch.setattr(metrics, "registry", lambda: Registry([observer(calls, None)]))
     assert train(tmp_path / "run", steps=4, async_checkpoints=asynchronous).step == 4
     assert [call for call in calls if "saved" not in call] == [
         "started run", *(f"step {step} of run" for step in (1, 2, 3, 4)), "ended 4"
@@ -504,7 +505,7 @@ def test_an_observer_that_raises_costs_the_run_nothing(
 ) -> None:
     calls: list[str] = []
     watched = Registry([observer(calls, kind("is tired"))])
-    monkeypatch.setattr(journal, "registry", lambda: watched)
+    monkeypatch.setattr(metrics, "registry", lambda: watched)
     assert train(tmp_path / "run", steps=2).step == 2
     assert calls == ["started run", "step 1 of run"]
     (said,) = [one.getMessage() for one in caplog.records if "is tired" in one.getMessage()]
@@ -513,9 +514,9 @@ def test_an_observer_that_raises_costs_the_run_nothing(
 
 def test_an_observer_is_told_that_a_run_was_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
-    monkeypatch.setattr(journal, "registry", lambda: Registry([observer(calls, None)]))
+    monkeypatch.setattr(metrics, "registry", lambda: Registry([observer(calls, None)]))
     trainer = Trainer(tiny(), tmp_path, accelerator="cpu", quiet=True)
-    velocity = trainer.parts.objectives["velocity"]
+    velocity = trainer.components.objectives["velocity"]
 
     class Interrupts:
         weight = velocity.weight
@@ -524,7 +525,7 @@ def test_an_observer_is_told_that_a_run_was_stopped(tmp_path: Path, monkeypatch:
             os.kill(os.getpid(), signal.SIGTERM)
             return velocity(*arguments)
 
-    trainer.parts.objectives["velocity"] = Interrupts()  # type: ignore[index]
+    trainer.components.objectives["velocity"] = Interrupts()  # type: ignore[index]
     assert trainer.train().preempted
     assert calls[-2:] == ["saved 1", "ended 1, stopped"]
 
@@ -556,7 +557,7 @@ def test_tensorboard_forgets_what_an_earlier_attempt_wrote(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("which", ["metrics", "picture"])
-def test_a_full_disk_is_one_clear_error_and_the_run_goes_on_later(
+def test_a_full_disk_is_one_clear_error_and_the_run_resumes_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, which: str
 ) -> None:
     def full(*_: Any, **__: Any) -> None:
@@ -566,7 +567,7 @@ def test_a_full_disk_is_one_clear_error_and_the_run_goes_on_later(
         if which == "metrics":
             patched.setattr(metrics_file, "files", SimpleNamespace(disk=SimpleNamespace(sync=full)))
         else:
-            patched.setattr(samples, "save_png", full)
+            patched.setattr(validation, "save_png", full)
         with pytest.raises(ThalwegError, match=r"No space left on device.*run the same command again"):
             train(tmp_path / "run", sample_every=2)
     train(tmp_path / "run", sample_every=2)
@@ -592,7 +593,7 @@ def test_the_command_prints_the_model_on_stdout_and_the_rest_on_stderr(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = recipe(tmp_path)
-    options = ["--run-dir", str(tmp_path / "run"), "--accelerator", "cpu"]
+    options = ["--run-dir", str(tmp_path / "run"), "--device", "cpu"]
     assert main(["train", str(path), "training.steps=3", *options]) == 0
     output = capsys.readouterr()
     assert output.out.strip() == str(tmp_path / "run" / "model")
@@ -615,14 +616,14 @@ def test_a_recipe_is_built_and_checked_before_a_file_is_written(tmp_path: Path) 
     assert not (tmp_path / "run").exists()
 
 
-def test_a_run_goes_on_with_as_many_shards_as_it_began_with(tmp_path: Path) -> None:
+def test_a_run_resumes_with_as_many_shards_as_it_began_with(tmp_path: Path) -> None:
     """The noise of a shard is addressed by its number, so other shards would be another run."""
     trainer = Trainer(tiny(steps=2), tmp_path / "run", accelerator="cpu", devices=1, quiet=True)
     trainer.train()
     state = checkpoint.checkpoints(tmp_path / "run" / "checkpoints")[-1] / "state.json"
     assert json.loads(state.read_text())["shards"] == 1
-    network = trainer.parts.network
-    losses = Losses(network, trainer.parts.objectives)
+    network = trainer.components.network
+    losses = Losses(network, trainer.components.objectives)
     optimizer = make_optimizer(AdamW(1e-3, (0.9, 0.999), 0.0), losses, fused=True)
     other = RunState(losses, optimizer, EMA(network, 0.9), shards=2)
     with pytest.raises(ConfigError, match=r"into 1 shards .* it would be 2"):

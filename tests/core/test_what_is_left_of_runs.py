@@ -19,9 +19,7 @@ SECRET = "Zq9LongCanary0123456789abcdefGHIJKLMNOPQRSTUVWXYZ9876543210xyzw"
 def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained")
     path = recipe(folder, steps=6, checkpoint_every=2, sample_every=3)
-    assert (
-        main(["train", str(path), "--run-dir", str(folder / "run"), "--accelerator", "cpu", "--quiet"]) == 0
-    )
+    assert main(["train", str(path), "--run-dir", str(folder / "run"), "--device", "cpu", "--quiet"]) == 0
     return folder / "run"
 
 
@@ -32,11 +30,11 @@ def run(trained, tmp_path):
 
 def again(run, *overrides):
     path = recipe(run.parent, steps=8, checkpoint_every=2, sample_every=3)
-    return main(["train", str(path), *overrides, "--run-dir", str(run), "--accelerator", "cpu", "--quiet"])
+    return main(["train", str(path), *overrides, "--run-dir", str(run), "--device", "cpu", "--quiet"])
 
 
 @pytest.mark.parametrize("left", ["config.toml", "metrics.jsonl"])
-def test_a_run_without_its_network_is_not_judged_by_its_pictures(run, capsys, left):
+def test_a_run_without_its_network_is_not_evaluated_by_its_pictures(run, capsys, left):
     shutil.rmtree(run / "model")
     shutil.rmtree(run / "checkpoints")
     (run / ("metrics.jsonl" if left == "config.toml" else "config.toml")).unlink()

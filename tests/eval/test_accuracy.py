@@ -1,4 +1,4 @@
-"""The share of samples seen as what they were drawn for."""
+"""The share of samples seen as what they were generated for."""
 
 import pytest
 import torch
@@ -7,8 +7,8 @@ from torch import Tensor
 from thalweg.errors import ConfigError, DataError
 from thalweg.facts import Facts
 from thalweg.protocols import Metric
-from thalweg.testing.kinds.metrics import numbers
 from thalweg.types import Features
+from thalweg_authoring.kinds.metrics import numbers
 from thalweg_eval.metrics.accuracy import Accuracy, AccuracyConfig
 
 LOGITS = torch.tensor([[3.0, 1, 2], [0, 5, 1], [0, 1, 9], [7, 1, 7], [1, 2, 3]])
@@ -33,10 +33,10 @@ def test_it_is_the_share_of_hits_over_all_batches(metric: Accuracy, size: int) -
     assert not metric.reference_statistics(9)
 
 
-def test_what_cannot_be_judged_is_said(metric: Accuracy) -> None:
+def test_what_cannot_be_scored_is_refused(metric: Accuracy) -> None:
     with pytest.raises(ConfigError, match="needs data with classes"):
         AccuracyConfig().build(Facts(shape=(1, 8, 8)))
-    with pytest.raises(ConfigError, match="classes that the samples were drawn for"):
+    with pytest.raises(ConfigError, match="classes that the samples were generated for"):
         numbers(metric, [features(LOGITS)])
     with pytest.raises(ConfigError, match="this extractor is no classifier"):
         numbers(metric, [features(None)], labels=[LABELS])

@@ -7,16 +7,16 @@ from thalweg.config import component
 from thalweg.errors import ConfigError, DataError
 from thalweg.facts import Facts
 from thalweg.randomness import generator
-from thalweg.testing.kinds.metrics import numbers
 from thalweg.types import Features
+from thalweg_authoring.kinds.metrics import numbers
 
 
 def metric(**options):
     return component("metric", {"type": "caption_retrieval", **options}).build(Facts(shape=(3, 8, 8)))
 
 
-def side(pooled, said):
-    return [Features(pooled.float(), said=torch.as_tensor(said))]
+def side(pooled, ids):
+    return [Features(pooled.float(), caption_ids=torch.as_tensor(ids))]
 
 
 def retrieved(samples, reference, **options):
@@ -73,7 +73,7 @@ def test_what_cannot_be_asked_is_named():
     with pytest.raises(ConfigError, match="needs the captions of samples and of real images"):
         retrieved([Features(normal(25, 3))], reference)
     with pytest.raises(
-        DataError, match="sample 1 was drawn for a caption that no image of the reference has"
+        DataError, match="sample 1 was generated for a caption that no image of the reference has"
     ):
         retrieved(side(normal(3, 3), [3, 25, 4]), reference)
     with pytest.raises(DataError, match="there are 25 real images"):

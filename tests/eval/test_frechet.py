@@ -11,8 +11,8 @@ from thalweg.errors import ConfigError, DataError
 from thalweg.facts import Facts
 from thalweg.protocols import Metric
 from thalweg.randomness import generator
-from thalweg.testing.kinds.metrics import numbers
 from thalweg.types import Features
+from thalweg_authoring.kinds.metrics import numbers
 from thalweg_eval.metrics.frechet import FrechetDistanceConfig, SpatialFrechetDistanceConfig, frechet_distance
 
 FACTS = Facts(shape=(1, 8, 8))
@@ -144,5 +144,5 @@ def test_spatial_features_have_a_distance_of_their_own() -> None:
     metric = SpatialFrechetDistanceConfig().build(FACTS)
     seen = [[Features(pooled=part[:, :2], spatial=part)] for part in (one, two)]
     assert numbers(metric, *seen) == {"spatial_frechet_distance": pytest.approx(distance(one, two))}
-    with pytest.raises(ConfigError, match="spatial features are asked for"):
+    with pytest.raises(ConfigError, match="spatial features are requested"):
         numbers(metric, batches(one), batches(two))

@@ -12,8 +12,8 @@ from thalweg.config import component
 from thalweg.errors import DataError, PluginError
 from thalweg.facts import Facts
 from thalweg.randomness import generator
-from thalweg.testing.kinds.metrics import numbers
 from thalweg.types import Features
+from thalweg_authoring.kinds.metrics import numbers
 from thalweg_eval.metrics.nearest import nearest_distances
 
 FACTS = Facts(shape=(3, 8, 8), classes=5)

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from thalweg.errors import DataError
 from thalweg.randomness import generator
 from thalweg.types import Features
-from thalweg_eval.statistics.moments import Moments
+from thalweg_eval.statistics.moments import FeatureMoments
 
 VECTORS = torch.randn(60, 7, generator=generator(0, "test"), dtype=torch.float64) * 3 + 100
 
 
-def seen(*batches: torch.Tensor) -> Moments:
-    moments = Moments()
+def seen(*batches: torch.Tensor) -> FeatureMoments:
+    moments = FeatureMoments()
     for batch in batches:
         moments.update(Features(batch), None, range(len(batch)))
     return moments
@@ -28,7 +28,7 @@ def seen(*batches: torch.Tensor) -> Moments:
 def test_any_cut_gives_the_moments_of_the_whole(cuts: list[int], merge: bool) -> None:
     edges = [0, *sorted(cuts), 60]
     batches = [VECTORS[start:stop] for start, stop in pairwise(edges)]
-    moments = Moments()
+    moments = FeatureMoments()
     for batch in batches:
         if merge:
             moments.merge(seen(batch))

@@ -7,12 +7,12 @@ from torch import Tensor
 from thalweg.data.digits import DigitsConfig
 from thalweg.errors import ConfigError, DataError, ThalwegError
 from thalweg.facts import Facts
-from thalweg.protocols import Extractor
+from thalweg.protocols import PooledEncoder
 from thalweg.randomness import generator
-from thalweg.testing.kinds.metrics import numbers
-from thalweg_eval.extractors.small_classifier import SmallClassifier, SmallClassifierConfig, _shifted
+from thalweg_authoring.kinds.metrics import numbers
 from thalweg_eval.metrics.accuracy import Accuracy
 from thalweg_eval.metrics.frechet import FrechetDistanceConfig
+from thalweg_eval.small_classifier import SmallClassifier, SmallClassifierConfig, _shifted
 
 DATA = DigitsConfig().build()
 Pairs = tuple[Tensor, Tensor]
@@ -37,9 +37,9 @@ def test_it_knows_held_out_digits(fitted: SmallClassifier) -> None:
 
 
 def test_its_name_says_what_it_has_seen(fitted: SmallClassifier) -> None:
-    assert isinstance(fitted, Extractor)
-    assert fitted.labels_known
-    assert fitted.name == f"small_classifier trained on {len(DATA.train)} images of digits"
+    assert isinstance(fitted, PooledEncoder)
+    assert "classes" in fitted.offers
+    assert fitted.title == f"small_classifier trained on {len(DATA.train)} images of digits"
     assert fitted.number_name("frechet_distance") == "fd_small_classifier"
 
 
@@ -116,12 +116,12 @@ def test_shifts_move_each_image_whole_and_repeat_its_border() -> None:
     assert len(seen) == 25
 
 
-def test_what_cannot_be_learned_or_judged_is_said() -> None:
+def test_what_cannot_be_learned_or_scored_is_refused() -> None:
     images, labels = pairs("validation")
     with pytest.raises(ConfigError, match="needs data with classes"):
         SmallClassifierConfig().build(Facts(shape=(1, 8, 8)))
     classifier = SmallClassifierConfig(steps=1).build(DATA.facts)
-    with pytest.raises(ThalwegError, match="no real images yet"):
+    with pytest.raises(ThalwegError, match="is not fitted yet"):
         classifier(images)
     with pytest.raises(DataError, match=r"\(1, 8, 7\) meet a small classifier for \(1, 8, 8\)"):
         classifier.fit(images[..., :7], labels, "digits")

@@ -17,7 +17,7 @@ from thalweg_eval.metrics.accuracy import Accuracy
 from thalweg_eval.metrics.clip_score import ClipScoreConfig
 from thalweg_eval.metrics.inception_score import InceptionScoreConfig
 from thalweg_eval.statistics.collected import Collected
-from thalweg_eval.statistics.moments import Moments
+from thalweg_eval.statistics.moments import FeatureMoments
 from thalweg_eval.statistics.splits import SplitProbabilities
 
 COUNT = 90
@@ -27,7 +27,11 @@ LABELS = torch.arange(COUNT) % 5
 
 
 def makers():
-    found = {"moments:pooled": Moments, "moments:spatial": partial(Moments, "spatial"), "features": Collected}
+    found = {
+        "moments:pooled": FeatureMoments,
+        "moments:spatial": partial(FeatureMoments, "spatial"),
+        "features": Collected,
+    }
     for metric in (
         Accuracy(),
         ClipScoreConfig().build(FACTS),
@@ -80,7 +84,7 @@ def test_ranks_and_batches_do_not_matter(key, ranks, batch, stride):
 
 
 @KINDS
-def test_an_interrupted_one_goes_on_from_its_state(key):
+def test_an_interrupted_one_resumes_from_its_state(key):
     statistic = take(MAKERS[key](), range(40))
     stored = {name: tensor.clone() for name, tensor in statistic.state().items()}
     take(statistic, range(40, COUNT))
@@ -104,7 +108,7 @@ def test_one_that_has_seen_nothing_adds_nothing(key):
 
 
 def test_moments_hold_no_images():
-    statistic = Moments()
+    statistic = FeatureMoments()
     for start in range(0, COUNT, 7):
         take(statistic, range(start, min(start + 7, COUNT)))
     assert sum(tensor.numel() for tensor in statistic.state().values()) == 1 + 6 + 36
@@ -112,7 +116,7 @@ def test_moments_hold_no_images():
 
 def test_published_moments_can_be_loaded():
     pooled = DRAWS[0].double()
-    statistic = Moments()
+    statistic = FeatureMoments()
     covariance = torch.cov(pooled.T)
     statistic.load_state(
         {"count": torch.tensor(COUNT), "mean": pooled.mean(0), "scatter": covariance * (COUNT - 1)}
@@ -136,7 +140,7 @@ def test_collected_features_are_in_the_order_of_their_images_and_none_counts_twi
 def test_what_an_extractor_does_not_see_is_said():
     bare = Features(torch.zeros(2, 6))
     with pytest.raises(ConfigError, match="take 'inception'"):
-        Moments("spatial").update(bare, None, [0, 1])
+        FeatureMoments("spatial").update(bare, None, [0, 1])
     with pytest.raises(ConfigError, match="no classifier"):
         SplitProbabilities([0, 0], 1).update(bare, None, [0, 1])
     with pytest.raises(ConfigError, match="give images with captions"):

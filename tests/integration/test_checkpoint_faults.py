@@ -32,7 +32,7 @@ def test_killed_at_any_operation_of_a_save_the_old_or_the_new_one_is_whole(tmp_p
     assert set(steps) == {1, 2}
 
 
-def test_a_run_goes_on_with_any_number_of_processes_sharded_or_not(tmp_path: Path) -> None:
+def test_a_run_resumes_with_any_number_of_processes_sharded_or_not(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, str(TESTS / "sharded_saves.py"), str(tmp_path)],
         env=ONE_THREAD, capture_output=True, text=True, check=False,

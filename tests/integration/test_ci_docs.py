@@ -31,7 +31,28 @@ print(number + 1)  # 2
 ```
 
 ```text
-what it looks like
+5
+```
+
+<!-- first: touch there -->
+<!-- not run `no-such`: nobody has it -->
+<!-- run `seq` with 3 > numbers: it counts for hours -->
+```sh
+test -f there
+no-such-command
+seq 1
+wc  -l numbers
+```
+
+```text
+...
+14 numbers
+```
+
+<!-- not run: needs
+a cluster -->
+```bash
+srun no-such-command
 ```
 """
 
@@ -45,7 +66,7 @@ def work(text, tmp_path, monkeypatch):
     (tmp_path / "folder").mkdir()
     monkeypatch.setattr(module, "ROOT", tmp_path)
     try:
-        module.Reader("page.md", Path(sys.prefix), tmp_path / "folder", set()).read()
+        module.Reader("page.md", Path(sys.prefix), tmp_path / "folder").read()
     except module.FaultError as fault:
         return str(fault)
     return ""
@@ -64,6 +85,11 @@ def test_a_page_that_does_what_it_says_passes(tmp_path, monkeypatch):
         ("```python\nprint(1)  # 2\n```\n", "prints ['1'] and says ['2']"),
         ("```python\nprint(unknown)\n```\n", "NameError"),
         ("```text\nthalweg quickstart\n```\n", "which nobody runs"),
+        ("```sh\necho one 2\n```\n```text\none two\n```\n", "it says\none two"),
+        ("```text\none two\n```\n", "stands behind no command"),
+        ("<!-- not run: why -->\nText.\n", "a marker stands before no block"),
+        ("<!-- not run `falls`: why -->\n```sh\ntrue\n```\n", "no command begins with 'falls'"),
+        ("<!-- not run: why -->\n```bash\nif then\n```\n", "parsed alone\nends with"),
     ],
 )
 def test_one_that_does_not_is_told(text, said, tmp_path, monkeypatch):
@@ -73,7 +99,7 @@ def test_one_that_does_not_is_told(text, said, tmp_path, monkeypatch):
 def test_the_environment_is_made_as_the_readme_says():
     """So that its lines for that need not be run once more."""
     readme, makefile = (ROOT / name for name in ("README.md", "Makefile"))
-    said = "python3 -m venv .venv\n. .venv/bin/activate\npip install -r requirements.txt\n"
+    said = "python3 -m venv .venv && . .venv/bin/activate && pip install -r requirements.txt\n"
     assert said in readme.read_text()
     made = makefile.read_text()
     recipe = made.partition("\n$(USERS):")[2].partition("\n\n")[0]

@@ -29,11 +29,14 @@ checkpoint_every = 0
 """
 
 COMMANDS = {
-    "train": ["train", "recipe.toml", "--run-dir", "run", "--accelerator", "cpu"],
+    "train": ["train", "recipe.toml", "--run-dir", "run", "--device", "cpu"],
+    "fit-head": ["fit-head", "recipe.toml", "--after", "1", "--run-dir", "run"],
     "sample": ["sample", "recipe.toml", "out"],
     "evaluate": ["-p", "no:refiners", "evaluate", "recipe.toml"],
     "encode": ["encode", "recipe.toml", "out", "--size", "8"],
     "ablate": ["ablate", "recipe.toml", "--axis", "training.optimizer.lr=0.1,0.2", "--out", "ablation"],
+    "bench": ["bench", "smoke", "--out", "bench", "training.steps=100000"],
+    "tune": ["tune", "guidance", "recipe.toml", "--out", "tuning"],
     "quickstart": ["quickstart", "--out", "quick", "--steps", "100000"],
 }
 
@@ -67,7 +70,7 @@ def stopped(tmp_path, words, number, delay):
     return process.returncode, err, ended
 
 
-TRAINING = "before training began; to go on: thalweg train"
+TRAINING = "before training began; to resume: thalweg"
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
 
@@ -81,30 +84,31 @@ def test_training_is_stopped_at_any_moment(tmp_path, name, seed):
     assert code == (130 if name == "SIGINT" else 75), (delay, err)
     assert "Traceback" not in err
     if name != "SIGINT":
-        told = (f"stopped by {name}; the same command goes on", "pre-empted and saved", TRAINING)
+        told = (f"stopped by {name}; the same command resumes", "pre-empted and saved", TRAINING)
         assert sum(one in err for one in told) == 1, err
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1", "SIGINT"])
-def test_commands_that_go_on_say_so_when_they_are_stopped_early(tmp_path, command, name):
+def test_commands_that_resume_say_so_when_they_are_stopped_early(tmp_path, command, name):
     delay = random.Random(f"{command} {name}").uniform(0.0, 0.3)
     code, err, ended = stopped(tmp_path, COMMANDS[command], getattr(signal, name), delay)
     if ended:
         pytest.skip("the machine was faster than the signal")
     assert code == (130 if name == "SIGINT" else 75), (delay, err)
     assert "Traceback" not in err
-    said = ("", "interrupted; the same command goes on")
-    said = said if name == "SIGINT" else (f"stopped by {name}; the same command goes on",)
+    said = ("", "interrupted; the same command resumes")
+    said = said if name == "SIGINT" else (f"stopped by {name}; the same command resumes",)
     begun = "interrupted" if name == "SIGINT" else "pre-empted"
-    assert err.strip() in said or (command == "train" and err.startswith(f"{begun} {TRAINING}"))
+    trains = command in ("train", "fit-head") and err.startswith(f"{begun} {TRAINING} {command} ")
+    assert err.strip() in said or trains
 
 
 @pytest.mark.parametrize(("name", "code"), [("SIGTERM", 75), ("SIGUSR1", 75), ("SIGINT", 130)])
 def test_a_signal_while_an_object_is_taken_apart_is_not_lost(tmp_path, name, code):
     program = (
         "import signal, sys, time\n"
-        "import thalweg.evaluation.run as evaluation\n"
+        "import thalweg_eval.evaluation.evaluate as evaluation\n"
         "from thalweg.cli.main import main\n"
         "class Last:\n"
         "    def __del__(self):\n"
@@ -123,7 +127,20 @@ def test_a_signal_while_an_object_is_taken_apart_is_not_lost(tmp_path, name, cod
     )
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
-    assert "the same command goes on" in done.stderr
+    assert "the same command resumes" in done.stderr
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 75), ("SIGUSR1", 75), ("SIGINT", 130)])
+def test_a_signal_before_anybody_catches_it_is_one_sentence(name, code):
+    program = (
+        "import signal, sys\n"
+        "sys.argv = ['thalweg', 'sample', 'run', 'out']\n"
+        "import thalweg.cli.starting\n"
+        f"signal.raise_signal(signal.{name})\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=100)
+    said = "" if name == "SIGINT" else f"stopped by {name}; the same command resumes\n"
+    assert (done.returncode, done.stderr) == (code, said)
 
 
 @pytest.mark.parametrize("seed", range(4))

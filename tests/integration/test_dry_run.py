@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from thalweg.cli.main import main
-from thalweg.training import dry_run as module
+from thalweg.training import preflight as module
 from tiny_runs import recipe
 
-TRAIN = ["--accelerator", "cpu"]
+TRAIN = ["--device", "cpu"]
 
 
 def files(folder: Path) -> dict[Path, bytes]:
@@ -37,7 +37,7 @@ def test_it_says_what_is_ahead_and_leaves_nothing(
     said = capsys.readouterr().out
     for part in (
         "6 steps of 16 samples, 0.067 epochs",
-        "16 = 1 process x 2 parts accumulated x 8 samples",
+        "16 = 1 process x 2 micro-batches accumulated x 8 samples",
         "the next checkpoint at step 2,",
         "for activations",
         "for up to 3 checkpoints",

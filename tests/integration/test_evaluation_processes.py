@@ -9,7 +9,6 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 import evaluated
@@ -17,7 +16,8 @@ from evaluated import FAST, npz, run_folder
 from thalweg.cli.main import main
 
 TESTS = Path(evaluated.__file__).parent
-ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(TESTS)}
+PATHS = os.pathsep.join([str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])])
+ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": PATHS}
 THALWEG = [sys.executable, "-c", "import sys; from thalweg.cli.main import main; sys.exit(main())"]
 
 
@@ -48,7 +48,7 @@ def test_what_a_process_meets_is_said_by_the_first(tmp_path, capsys):
     real = npz(tmp_path / "real.npz", 40, (32, 32, 1), seed=1)
     command = [
         "evaluate", str(samples), "--reference", str(real), "--metrics", "frechet_distance", "--devices", "2",
-        "--extractor", "small_classifier", "judges.small_classifier.extractor.steps=2",
+        "--extractor", "small_classifier", "features.small_classifier.extractor.steps=2",
         "--work", str(tmp_path / "work"), "--out", str(tmp_path / "p.json"),
     ]  # fmt: skip
     assert main(command) == 4
@@ -72,34 +72,72 @@ def kept(folder):
     return {path.name: path.stat().st_mtime_ns for path in folder.glob("*unfinished*/*.safetensors")}
 
 
-def ended(arguments, folder, how, beyond):
-    """Start it, end it once the second process has drawn a sample beyond, and say what it said."""
+def children(pid):
+    """Processes that a process has started."""
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text("utf-8").split()]
+
+
+def wait_for_lock(folder):
+    """Until no process holds the unfinished work: those that a killed one had started stop at once."""
+    with (next(folder.glob("*unfinished*")) / "lock").open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+
+
+def ended(arguments, folder, how, whom=lambda pid: pid):
+    """Start it, end it or one that it has started once there are new samples of the second half, and say what
+    it said."""
+    before = kept(folder)
     process = subprocess.Popen([*THALWEG, *arguments], env=ONE_THREAD, stderr=subprocess.PIPE, text=True)
-    waiting_for(process, lambda: any(int(name.partition("-")[0]) >= beyond for name in kept(folder)))
-    process.send_signal(how)
+    waiting_for(process, lambda: any(int(name[:9]) >= 24 for name in kept(folder) if name not in before))
+    os.kill(whom(process.pid), how)
     return process, process.communicate(timeout=60)[1]
 
 
-def test_a_drawing_that_is_ended_goes_on(run, tmp_path):
-    out = tmp_path / "x.npz"
-    how = ["count=100", "batch_size=4", "sampler=euler", "sampler.steps=60", "--precision", "32-true"]
-    arguments = ["sample", str(run), str(out), *how, "--devices", "2"]
-    process, said = ended(arguments, tmp_path, signal.SIGINT, beyond=50)
-    assert process.returncode == 130, said
-    assert "the same command goes on" in said
+def content(folder):
+    """All files below, of notes what does not depend on time."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            name = str(path.relative_to(folder))
+            found[name] = path.read_bytes()
+            if path.suffix == ".json":
+                note = json.loads(found[name])
+                found[name] = {key: note[key] for key in note if key not in ("seconds", "digest")}
+    return found
+
+
+@pytest.mark.parametrize("name", ["x.npz", "x.tar", "pngs", "tensors"])
+def test_samples_are_the_same_to_the_byte_whichever_process_is_killed(run, tmp_path, monkeypatch, name):
+    monkeypatch.setattr("torch.get_num_threads", lambda: 1)
+    for place in ("whole", "cut"):
+        (tmp_path / place).mkdir()
+    how = ["count=48", "batch_size=2", "sampler=euler", "sampler.steps=20", "--precision", "32-true"]
+    how += ["--device", "cpu", *(["--png"] if name == "pngs" else [])]
+    assert main(["sample", str(run), str(tmp_path / "whole" / name), *how]) == 0
+    cut = tmp_path / "cut"
+    arguments = ["sample", str(run), str(cut / name), *how, "--devices", "2"]
+
+    process, said = ended(arguments, cut, signal.SIGKILL, lambda pid: children(pid)[0])
+    assert process.returncode == 1, said
+    assert "error: process 2 of 2 was killed by signal 9 (SIGKILL)" in said
+    assert said.rstrip().endswith("run the same command to resume")
     assert "Traceback" not in said
-    first = kept(tmp_path)
-    assert 0 < len(first) < 25
-    # The other process sees only when it next speaks that nobody listens, and holds the lock until then.
-    ended(arguments, tmp_path, signal.SIGKILL, beyond=75)
-    assert not out.exists()
-    assert first.items() <= kept(tmp_path).items()
-    lock = next(tmp_path.glob("*unfinished*")) / "lock"
-    with lock.open() as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    first = kept(cut)
+    assert 0 < len(first) < 24
+
+    process, said = ended(arguments, cut, signal.SIGINT)
+    assert process.returncode == 130, said
+    assert "the same command resumes" in said
+    assert "Traceback" not in said
+    second = kept(cut)
+    assert first.items() < second.items()
+    assert len(second) < 24
+
+    ended(arguments, cut, signal.SIGKILL)
+    assert not (cut / name).exists()
+    wait_for_lock(cut)
+    assert second.items() <= kept(cut).items()
+
     assert main(["--debug", *arguments]) == 0
-    assert main(["sample", str(run), str(tmp_path / "one.npz"), *how]) == 0
-    two, one = (np.load(path)["arr_0"].astype(int) for path in (out, tmp_path / "one.npz"))
-    assert len(two) == 100
-    assert np.abs(two - one).max() <= 1
-    assert not list(tmp_path.glob("*unfinished*"))
+    assert not list(cut.glob("*unfinished*"))
+    assert content(cut) == content(tmp_path / "whole")

@@ -1,6 +1,6 @@
-"""The plugins under examples/, installed as a stranger's would be.
+"""The plugin under examples/, installed as a stranger's would be.
 
-``.ci/examples`` checks every rule of them, runs their own tests and trains them.
+``.ci/examples`` checks every rule of it, runs its own tests and trains it.
 """
 
 import json
@@ -11,20 +11,20 @@ from pathlib import Path
 
 import pytest
 
-from thalweg.ablation.config import read_ablation
+from thalweg_eval.ablation.config import read_ablation
 
 ROOT = Path(__file__).parents[2]
 ABLATION = ROOT / "recipes" / "ablations" / "examples-digits.toml"
-COMPONENTS = {"refiner": "gated_lora", "backbone": "uvit", "sampler": "adams_bashforth"}
+COMPONENTS = {"backbone": "uvit", "sampler": "adams_bashforth"}
 
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory):
-    """One in which both are installed, and nothing of ours but what they may use."""
+    """One in which it is installed, and nothing of ours but what it may use."""
     site = tmp_path_factory.mktemp("site")
     pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--target"]
-    folders = [str(folder) for folder in sorted((ROOT / "examples").iterdir())]
-    subprocess.run([*pip, str(site), *folders], check=True, capture_output=True)
+    example = str(ROOT / "examples" / "thalweg-uvit")
+    subprocess.run([*pip, str(site), example], check=True, capture_output=True)
     path = os.pathsep.join([str(site), *sys.path])
     return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
 
@@ -37,14 +37,13 @@ def thalweg(environment, *words):
     return done.stdout
 
 
-def test_both_are_listed_and_keep_the_quick_rules(environment):
+def test_its_components_are_listed_and_keep_the_quick_rules(environment):
     listed = json.loads(thalweg(environment, "plugins", "list", "--json"))
     assert listed["faults"] == []
     ours = {
         one["kind"]: one["name"]
         for one in listed["components"]
-        if one["module"].startswith("thalweg_")
-        and one["distribution"] in ("thalweg-gated-lora", "thalweg-uvit")
+        if one["module"].startswith("thalweg_") and one["distribution"] == "thalweg-uvit"
     }
     assert ours == COMPONENTS
     rules = [
@@ -61,15 +60,13 @@ def test_the_ablation_compares_what_is_trained_with_vera():
     cells = read_ablation(ABLATION).cells
     stated = " ".join(override for cell in cells for override in cell.overrides)
     assert cells[0].name == "VeRA"
-    # A sampler is not trained, and the protocol judges all networks by its own.
-    assert all(name in stated for kind, name in COMPONENTS.items() if kind != "sampler")
+    # A sampler is not trained, and the protocol samples all networks by its own.
+    assert all(name in stated for name in (COMPONENTS["backbone"], "refiner=gated"))
 
 
-def test_they_need_core_alone():
-    for folder in (ROOT / "examples").iterdir():
-        for file in (folder / "src").rglob("*.py"):
-            for package in ("thalweg_backbones", "thalweg_refiners", "thalweg_samplers", "thalweg_eval"):
-                assert package not in file.read_text(), file
+def test_it_needs_core_alone_and_nothing_needs_it():
+    for file in (ROOT / "examples" / "thalweg-uvit" / "src").rglob("*.py"):
+        for sibling in ("backbones", "refiners", "samplers", "eval", "authoring"):
+            assert f"thalweg_{sibling}" not in file.read_text(), file
     for file in [*(ROOT / "packages").rglob("*.py"), *(ROOT / "packages").rglob("*.toml")]:
-        assert "gated_lora" not in file.read_text(), file
         assert "uvit" not in file.read_text(), file

@@ -4,7 +4,6 @@ import attrs
 import pytest
 import torch
 
-import thalweg
 from golden_files import Golden, golden, relative_error
 from thalweg.config import component
 from thalweg.facts import StoredFeatures
@@ -12,20 +11,21 @@ from thalweg.guidance import ConditionedField
 from thalweg.interpolant import Interpolant
 from thalweg.network import FlowNetwork
 from thalweg.objectives.alignment import AlignmentConfig
-from thalweg.training.again import Again
+from thalweg.training.objectives import StepNetwork
 from thalweg.types import Batch, Condition, Plan, Prediction, Step, Text
+from thalweg_backbones import import_weights
 
 FORWARD, TRAJECTORY = 1e-5, 1e-4
 DEEPFLOW = ["deepflow_2t", "deepflow_3t_align"]
 
 
 def step(network: FlowNetwork, plan: Plan, prediction: Prediction, batch: Batch) -> Step:
-    again = Again(network)
+    again = StepNetwork(network)
     return Step(plan, prediction, batch, again, again.frozen)
 
 
 def imported(source: str, file: Golden) -> FlowNetwork:
-    return thalweg.import_weights(source, file.weights, **file.options).eval()
+    return import_weights(source, file.weights, **file.options).eval()
 
 
 @pytest.mark.parametrize("name", DEEPFLOW)
@@ -135,9 +135,7 @@ class StoredTeacher:
     """A teacher whose features come with the data."""
 
     name: str = "teacher"
-
-    def check_stored(self, stored):
-        pass
+    patch_identity: tuple[()] = ()
 
     def build(self, facts):
         raise NotImplementedError

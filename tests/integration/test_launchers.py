@@ -11,8 +11,8 @@ import torch.distributed
 from run_processes import THALWEG, ended, start
 from thalweg.cli.main import main
 from thalweg.errors import ConfigError
-from thalweg.training.fabric import make_fabric
-from thalweg.training.interruption import Interruption
+from thalweg.training.launch.fabric import make_fabric
+from thalweg.training.launch.signals import Interruption
 from tiny_runs import lines, recipe
 
 SCRIPT = """
@@ -33,7 +33,7 @@ def free_port() -> str:
 def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same run by one process that accumulates."""
     folder = tmp_path_factory.mktemp("alone")
-    command = ["train", str(recipe(folder, steps=4, accumulate=2)), "--accelerator", "cpu", "--quiet"]
+    command = ["train", str(recipe(folder, steps=4, accumulate=2)), "--device", "cpu", "--quiet"]
     assert main([*command, "--run-dir", str(folder / "run")]) == 0
     return folder / "run"
 
@@ -46,7 +46,7 @@ def assert_alike(run_dir: Path, alone: Path) -> None:
 
 def test_torchrun_trains_and_a_refusal_is_said_once(tmp_path: Path, alone: Path) -> None:
     path, run_dir = recipe(tmp_path, steps=4), tmp_path / "run"
-    command = ["-m", "thalweg", "train", str(path), "--accelerator", "cpu", "--run-dir", str(run_dir)]
+    command = ["-m", "thalweg", "train", str(path), "--device", "cpu", "--run-dir", str(run_dir)]
     code, out, said = ended(start([*RUN, "--standalone", *command]))
     assert code == 0, said
     assert out.splitlines() == [str(run_dir / "model")]
@@ -75,7 +75,7 @@ def test_fabric_run_trains(tmp_path: Path, alone: Path) -> None:
 
 def test_slurm_trains_on_two_machines(tmp_path: Path, alone: Path) -> None:
     path, run_dir = recipe(tmp_path, steps=4), tmp_path / "run"
-    command = [*THALWEG, "train", str(path), "--accelerator", "cpu", "--run-dir", str(run_dir)]
+    command = [*THALWEG, "train", str(path), "--device", "cpu", "--run-dir", str(run_dir)]
     common = {
         "SLURM_NTASKS": "2", "SLURM_NNODES": "2", "SLURM_NTASKS_PER_NODE": "1", "SLURM_JOB_ID": "4711",
         "SLURM_JOB_NAME": "train", "SLURM_NODELIST": "localhost", "SLURM_LOCALID": "0",

@@ -1,4 +1,4 @@
-"""Two processes step, average and go on as one does, under DDP and FSDP2, with AdamW and with Muon."""
+"""Two processes step, average and resume as one does, under DDP and FSDP2, with AdamW and with Muon."""
 
 import sys
 from pathlib import Path
@@ -9,7 +9,7 @@ from torch import Tensor
 
 import two_optimizers
 from run_processes import TESTS, ended, start
-from thalweg.training.parts import build
+from thalweg.training.components import build_components
 from tiny_runs import lines, tensor_files, tiny
 
 CLOSE = {"adamw": 1e-3, "muon": 0.25}
@@ -33,7 +33,7 @@ def test_two_processes_are_as_good_as_one(tmp_path: Path, alone: Path, strategy:
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
     code, _, said = ended(start([*torchrun, str(TESTS / "two_optimizers.py"), str(tmp_path), strategy]))
     assert code == 0, said
-    initial = build(tiny()).network.state_dict()
+    initial = build_components(tiny()).network.state_dict()
     for name, close in CLOSE.items():
         whole, twice = tmp_path / f"{name}-whole", tmp_path / f"{name}-twice"
         assert tensor_files(whole) == tensor_files(twice)

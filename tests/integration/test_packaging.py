@@ -13,7 +13,7 @@ import pytest
 import thalweg
 from built_packages import PACKAGES, Environment, build_all, contents, others, rebuilt
 from thalweg.cli.main import COMMANDS
-from thalweg.plugins.offers import BUILT_IN
+from thalweg.plugins.distributions import BUILT_IN
 
 ROOT = Path(__file__).parents[2]
 
@@ -104,6 +104,8 @@ def test_core_with_the_extra_all_is_the_whole_command_line(built, dist, third_pa
     shown = environment.run("thalweg", "--help")
     assert all(f"\n  {name} " in shown for name in COMMANDS)
     environment.run("thalweg", "init", str(tmp_path / "project"))
+    environment.run("thalweg", "plugins", "new", "mine", "--kind", "sampler", "--into", str(tmp_path))
+    assert (tmp_path / "thalweg-mine/src/thalweg_mine/sampler.py").is_file()
     assert "is valid" in environment.run(
         "thalweg", "config", "validate", str(tmp_path / "project/recipe.toml")
     )
@@ -128,7 +130,7 @@ def test_packages_install_in_any_order_and_core_works_with_each_of_them_alone(bu
         "    known = thalweg.registry()\n"
         "    assert not known.faults, known.faults\n"
         "    for one in known: known.config_class(one.kind, one.name)\n"
-        "    print(*sorted({one.origin.distribution for one in known}))\n"
+        "    print(*sorted({one.origin.distribution for one in known.plugins}))\n"
         "    sys.exit()"
     )
     found = environment.run("python", "-c", code).splitlines()

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from run_processes import THALWEG, assert_gone, ended, started, steps_of, workers
 from thalweg.cli.main import main
-from thalweg.training.loop import Trainer
+from thalweg.training.trainer import Trainer
 from thalweg.types import ObjectiveValue, Step
 from tiny_runs import lines, recipe, tensor_files, tiny
 
@@ -52,7 +52,7 @@ def test_signals_at_random_steps_cost_nothing(tmp_path: Path) -> None:
     while step < STEPS:
         call, number = draws.randint(1, 4), draws.choice([signal.SIGTERM, signal.SIGUSR1])
         ended_at, interrupted, preempted = train("stopped", Signals(call, number))
-        # In the last step there is nothing left to go on with.
+        # In the last step there is nothing left to resume.
         stopped = step + call < STEPS
         assert (ended_at, interrupted, preempted) == (min(step + call, STEPS), stopped, stopped), seed
         step = ended_at
@@ -61,9 +61,9 @@ def test_signals_at_random_steps_cost_nothing(tmp_path: Path) -> None:
     assert lines(tmp_path / "stopped") == lines(tmp_path / "whole"), (seed, stops)
 
 
-def test_two_processes_are_stopped_by_a_signal_to_either_or_both_and_go_on(tmp_path: Path) -> None:
+def test_two_processes_are_stopped_by_a_signal_to_either_or_both_and_resume(tmp_path: Path) -> None:
     path, run_dir, steps = recipe(tmp_path, validate_every=0, checkpoint_every=0), tmp_path / "run", 150
-    command = ["train", str(path), f"training.steps={steps}", "--accelerator", "cpu"]
+    command = ["train", str(path), f"training.steps={steps}", "--device", "cpu"]
     done = 0
     for targets, number in (((0,), signal.SIGTERM), ((1,), signal.SIGUSR1), ((0, 1), signal.SIGTERM)):
         process = started(
@@ -78,7 +78,7 @@ def test_two_processes_are_stopped_by_a_signal_to_either_or_both_and_go_on(tmp_p
         assert code == 75, said
         assert_gone(others, within=0)
         done = steps_of(run_dir / "metrics.jsonl")[-1]
-        assert f"pre-empted and saved at step {done}; to go on: " in said
+        assert f"pre-empted and saved at step {done}; to resume: " in said
         assert "Traceback" not in said
     assert done < steps, "it was too fast to be stopped"
     process = started(
@@ -101,7 +101,7 @@ def test_two_processes_are_stopped_by_a_signal_to_either_or_both_and_go_on(tmp_p
 def test_a_process_that_dies_takes_the_others_along(tmp_path: Path, victim: int) -> None:
     path, run_dir = recipe(tmp_path, validate_every=0), tmp_path / "run"
     command = [
-        *THALWEG, "train", str(path), "training.steps=1000000", "--accelerator", "cpu", "--devices", "2",
+        *THALWEG, "train", str(path), "training.steps=1000000", "--device", "cpu", "--devices", "2",
         "--run-dir", str(run_dir),
     ]  # fmt: skip
     process = started(command, run_dir, beyond=3)
@@ -112,7 +112,7 @@ def test_a_process_that_dies_takes_the_others_along(tmp_path: Path, victim: int)
     assert_gone(others, within=15)
     if victim == 1:
         assert code == 1, said
-        assert "error: process 1 was killed by SIGKILL; the run ends, and the same command goes on" in said
+        assert "error: process 1 was killed by SIGKILL; the run ends, and the same command resumes" in said
     else:
         assert code == -signal.SIGKILL
         assert "another process of the run has ended" in said or "is gone, so it ends too" in said

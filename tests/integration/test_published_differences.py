@@ -13,9 +13,9 @@ from samplers.gaussian import LINEAR, Gaussian, no_increments
 from thalweg.data.pixels import to_images
 from thalweg.interpolant import Interpolant
 from thalweg.objectives.alignment import AlignmentConfig
-from thalweg.testing.networks import captions
-from thalweg.training.again import Again
+from thalweg.training.objectives import StepNetwork
 from thalweg.types import Batch, Condition, Plan, Step
+from thalweg_authoring.networks import captions
 from thalweg_samplers.heun import HeunConfig
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reproduction.md").read_text()
@@ -103,13 +103,14 @@ class Waves:
 
     name: str
     shift: int
-    identity: tuple[()] = ()
+    patch_identity: tuple[()] = ()
     width: int = 3
+    offers = frozenset({"patches"})
 
     def build(self, facts):
         return self
 
-    def __call__(self, images, grid):
+    def patch_tokens(self, images, grid):
         tokens = torch.arange(grid[0] * grid[1] * 3, dtype=torch.float32).view(1, -1, 3)
         return (tokens + self.shift).sin().expand(len(images), -1, -1)
 
@@ -130,7 +131,7 @@ def test_two_teachers_at_half_the_weight_are_the_mean_over_teachers():
             config = AlignmentConfig(Waves(f"t{number}", number), after=(1,), weight=weight, channels=(4,))
             one = config.build(network.facts)
             total += one.weight * float(
-                one(Step(plan, prediction, batch, Again(network), Again(network).frozen))
+                one(Step(plan, prediction, batch, StepNetwork(network), StepNetwork(network).frozen))
                 .total.detach()
                 .mean()
             )

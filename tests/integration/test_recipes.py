@@ -13,8 +13,9 @@ from image_makers import idx_folder
 from thalweg.cli.main import main
 from thalweg.composition import composition_of
 from thalweg.config import load_config
-from thalweg.quickstart.twins import Settings, twins
-from thalweg.vision.efficientnet_lite0 import PACKAGE
+from thalweg.config.recipes import read_recipe
+from thalweg_backbones.vision.efficientnet_lite0 import PACKAGE
+from thalweg_eval.quickstart.flow import Settings, configs
 
 FOLDER = Path(__file__).parents[2] / "recipes"
 RECIPES = sorted(path for path in FOLDER.rglob("*.toml") if path.parent.name != "ablations")
@@ -146,7 +147,7 @@ def test_the_papers_recipes_average_with_a_constant_decay(folder):
         training = load_config(path).training
         assert (training.average.decay, training.average.warmup) == (0.9999, False)
         optimizer = training.optimizer
-        assert (optimizer.lr, optimizer.betas, optimizer.weight_decay, training.clip) == (
+        assert (optimizer.lr, optimizer.betas, optimizer.weight_decay, training.max_grad_norm) == (
             1e-4, (0.9, 0.999), 0.0, 1.0,
         )  # fmt: skip
 
@@ -169,4 +170,23 @@ def test_text_to_image_recipes_are_the_papers():
 
 def test_digits_recipes_are_the_runs_of_the_quick_start():
     recipes = [load_config(path) for path in FOLDER.glob("digits-*.toml")]
-    assert {config.name: config for config in recipes} == twins(Settings())
+    assert {config.name: config for config in recipes} == configs(Settings())
+
+
+def stated(data, path=()):
+    """What a table states, value by value; a component's type is no change by itself."""
+    for key, value in data.items():
+        if isinstance(value, dict) and value:
+            yield from stated(value, (*path, key))
+        elif key != "type":
+            yield (*path, key), value
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: str(path.relative_to(FOLDER)))
+def test_a_recipe_with_a_base_states_only_what_differs(path):
+    own, *bases = read_recipe(path).layers
+    if not bases:
+        return
+    below = dict(stated(read_recipe(bases[0][0]).data))
+    repeated = {key for key, value in stated(own[1]) if below.get(key) == value}
+    assert repeated <= {("name",)}, "each is called as it says itself"

@@ -16,9 +16,9 @@ from selenium.webdriver.chrome.service import Service
 
 from found_ablations import found
 from report_samples import sample_report
-from thalweg.ablation.page import page as ablation_page
 from thalweg.cli.main import main
-from thalweg.report import Chart, Curve, Report, Section, Table, Text, write
+from thalweg_eval.ablation.page import page as ablation_page
+from thalweg_eval.report import Chart, Curve, Page, Paragraphs, Section, Table, write
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
@@ -102,9 +102,9 @@ def test_the_quick_starts_report_shows(browser: webdriver.Chrome, quick_start: s
     assert browser.get_log("browser") == []
     assert overflow(browser) == 0
     natural = browser.execute_script("return [...document.images].map(image => image.naturalWidth)")
-    assert len(natural) == 3
+    assert len(natural) == 7
     assert all(natural)
-    assert len(browser.find_elements("css selector", "svg.chart")) == 3
+    assert len(browser.find_elements("css selector", "svg.chart")) == 4
 
 
 @pytest.mark.parametrize("dark", [False, True])
@@ -173,11 +173,11 @@ def test_hostile_names_do_nothing_and_do_not_widen_the_page(browser: webdriver.C
         "<img src=x onerror=\"document.title='caught'\"><script>document.title='caught'</script>" + "x" * 300
     )
     parts = (
-        Text(bad, (bad,)),
+        Paragraphs(bad, (bad,)),
         Table(bad, (bad, "score"), ((bad, 1.0), (bad, 2.0)), bad, (None, "max")),
         Chart(bad, bad, bad, (Curve(bad, range(3), range(3)),), bad),
     )
-    path = write(Report(bad, bad, (Section(bad, parts),), ((bad, bad),)), tmp_path / "report.html")
+    path = write(Page(bad, bad, (Section(bad, parts),), ((bad, bad),)), tmp_path / "report.html")
     for width in WIDTHS.values():
         show(browser, path.as_uri(), width)
         assert browser.get_log("browser") == []
@@ -239,7 +239,7 @@ def test_texts_of_charts_can_be_read(browser: webdriver.Chrome, page_of_scores: 
 
 
 class _Recorder(SimpleHTTPRequestHandler):
-    """Serves a folder and keeps what it was asked for."""
+    """Serves a folder and keeps what was requested."""
 
     asked: list[str]
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from run_processes import ONE_THREAD, TESTS, THALWEG, ended, started
+from thalweg import checkpoint
 from thalweg.cli.main import main
-from thalweg.training import checkpoint
 from tiny_runs import lines, recipe, tensor_files
 
 
@@ -42,13 +42,13 @@ def test_runs_killed_at_fifty_random_moments_end_with_the_bits_of_the_uninterrup
         assert not list(killed.rglob("*partial*"))
 
 
-def test_ctrl_c_and_pre_emption_save_and_say_how_to_go_on(
+def test_ctrl_c_and_pre_emption_save_and_say_how_to_resume(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run_dir = tmp_path / "my run"
     arguments = [
         "train", str(recipe(tmp_path)), "training.steps=1000000", "training.checkpoint_every=0",
-        "--accelerator", "cpu", "--resume", "never", "--run-dir", str(run_dir),
+        "--device", "cpu", "--resume", "never", "--run-dir", str(run_dir),
     ]  # fmt: skip
     process = started([*THALWEG, *arguments], run_dir, beyond=3)
     assert main(arguments) == 2
@@ -59,19 +59,19 @@ def test_ctrl_c_and_pre_emption_save_and_say_how_to_go_on(
     process.send_signal(signal.SIGINT)
     code, _, said = ended(process)
     assert code == 130, said
-    saved = checkpoint.newest(run_dir / "checkpoints", pytest.fail)
+    saved = checkpoint.latest_complete(run_dir / "checkpoints", pytest.fail)
     assert saved is not None
     step = checkpoint.step_of(saved)
     assert f"interrupted and saved at step {step}" in said
     assert "Traceback" not in said
-    name, *again = shlex.split(said.split("to go on: ")[1])
+    name, *again = shlex.split(said.split("to resume: ")[1])
     assert name == "thalweg"
 
     process = started([*THALWEG, *again], run_dir, beyond=step)
     process.send_signal(signal.SIGTERM)
     code, _, said = ended(process)
     assert code == 75, said
-    assert f"going on from step {step}" in said
+    assert f"resuming from step {step}" in said
     assert "pre-empted and saved at step" in said
     assert "Traceback" not in said
     assert [line["step"] for line in lines(run_dir)] == list(range(1, len(lines(run_dir)) + 1))

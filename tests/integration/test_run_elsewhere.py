@@ -12,7 +12,7 @@ from run_processes import THALWEG, ended, start
 from thalweg.errors import ThalwegError
 from thalweg.storage import Location, retrying
 from thalweg.storage.options import VARIABLE
-from thalweg.training.loop import Trainer
+from thalweg.training.trainer import Trainer
 from tiny_runs import lines, recipe, tensor_files, tiny
 
 # botocore's own date handling, on some versions of Python.
@@ -48,7 +48,7 @@ def downloaded(home: Location, folder: Path) -> Path:
     return folder
 
 
-def test_a_run_outlives_a_server_that_fails_and_goes_on_from_what_is_there(
+def test_a_run_outlives_a_server_that_fails_and_resumes_from_what_is_there(
     home: Location, proxy: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train(tmp_path / "whole", steps=8)
@@ -85,12 +85,12 @@ def test_what_cannot_be_written_there_is_said_and_the_one_before_stays(
     assert (home / "checkpoints").children() == ["latest", "step-00000004", "step-00000006"]
 
 
-def test_two_processes_share_the_network_and_one_goes_on(
+def test_two_processes_share_the_network_and_one_resumes(
     home: Location, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command = [
         *THALWEG, "train", str(recipe(tmp_path, steps=4)), "--run-dir", str(home), "--quiet",
-        "--accelerator", "cpu", "--devices", "2", "--strategy", "fsdp",
+        "--device", "cpu", "--devices", "2", "--strategy", "fsdp",
     ]  # fmt: skip
     code, out, said = ended(
         start(command, **{name: os.environ[name] for name in ("XDG_CACHE_HOME", VARIABLE)})

@@ -21,7 +21,7 @@ CODES = {signal.SIGTERM: 75, signal.SIGUSR1: 75, signal.SIGINT: 130}
 def command_of(tmp_path: Path, *more: str) -> list[str]:
     path = recipe(tmp_path, validate_every=0, checkpoint_every=40, sample_every=50)
     return [
-        *THALWEG, "train", str(path), f"training.steps={STEPS}", "--accelerator", "cpu", "--quiet", *more,
+        *THALWEG, "train", str(path), f"training.steps={STEPS}", "--device", "cpu", "--quiet", *more,
         "--run-dir", str(tmp_path / "run"),
     ]  # fmt: skip
 
@@ -67,7 +67,7 @@ def signalled(command: list[str], moment: float, number: int) -> tuple[int, str]
     return code, said
 
 
-def test_a_signal_at_any_moment_is_one_sentence_and_the_same_command_goes_on(tmp_path: Path) -> None:
+def test_a_signal_at_any_moment_is_one_sentence_and_the_same_command_resumes(tmp_path: Path) -> None:
     command = command_of(tmp_path)
     seed = 4711
     draws, begun = random.Random(seed), time.monotonic()
@@ -87,8 +87,10 @@ def test_a_signal_at_any_moment_is_one_sentence_and_the_same_command_goes_on(tmp
             continue
         assert code == CODES[number], where
         told = "interrupted" if number == signal.SIGINT else f"stopped by {signal.Signals(number).name}"
-        early = f"{told}; the same command goes on"
-        sentences = [line for line in said.splitlines() if "to go on: thalweg train" in line or line == early]
+        early = f"{told}; the same command resumes"
+        sentences = [
+            line for line in said.splitlines() if "to resume: thalweg train" in line or line == early
+        ]
         # Ctrl-C before the command's first act is said by nothing but the exit code.
         assert len(sentences) == 1 or (code, said) == (130, ""), where
         if sentences and sentences[0] != early:
@@ -113,7 +115,7 @@ def test_two_processes_are_stopped_while_they_start(tmp_path: Path, to: str) -> 
     code, _, said = ended(process, timeout=40)
     assert_gone([second], within=5)
     assert code == 75, said
-    assert said.count("to go on: thalweg train") == 1, said
+    assert said.count("to resume: thalweg train") == 1, said
     assert "Traceback" not in said
     assert "error" not in said
 
@@ -161,7 +163,7 @@ def test_a_signal_while_one_waits_for_the_others_is_heard(tmp_path: Path) -> Non
     os.kill(process.pid, signal.SIGUSR1)
     code, _, said = ended(process, timeout=20)
     assert code == 75, said
-    assert "pre-empted before training began; to go on: thalweg train" in said
+    assert "pre-empted before training began; to resume: thalweg train" in said
 
 
 def test_the_step_that_a_signal_interrupts_is_saved(tmp_path: Path) -> None:
@@ -170,4 +172,4 @@ def test_the_step_that_a_signal_interrupts_is_saved(tmp_path: Path) -> None:
     code, _, said = ended(process)
     assert code == 75
     done = steps_of(tmp_path / "run" / "metrics.jsonl")[-1]
-    assert f"pre-empted and saved at step {done}; to go on: thalweg train" in said
+    assert f"pre-empted and saved at step {done}; to resume: thalweg train" in said

@@ -75,9 +75,9 @@ def test_messages_that_cannot_be_said_change_no_exit_code(tmp_path, stderr):
 
 
 @pytest.mark.parametrize("streams", ["<&- 2>&-", "2>/dev/full", "2> >(true)"])
-def test_training_goes_on_without_stderr(tmp_path, streams):
+def test_training_continues_without_stderr(tmp_path, streams):
     (tmp_path / "r.toml").write_text(RECIPE, encoding="utf-8")
-    code, shown, _ = shell(f"$T train r.toml --run-dir run --accelerator cpu {streams}", tmp_path)
+    code, shown, _ = shell(f"$T train r.toml --run-dir run --device cpu {streams}", tmp_path)
     assert (code, shown) == (0, "run/model\n")
     # No message has got into a file that was opened where stderr had been.
     lines = (tmp_path / "run" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
@@ -87,7 +87,7 @@ def test_training_goes_on_without_stderr(tmp_path, streams):
 def test_training_whose_reader_goes_is_finished_and_says_so(tmp_path):
     (tmp_path / "r.toml").write_text(RECIPE, encoding="utf-8")
     code, _, said = shell(
-        "set -o pipefail; $T train r.toml --run-dir run --accelerator cpu --quiet | true", tmp_path
+        "set -o pipefail; $T train r.toml --run-dir run --device cpu --quiet | true", tmp_path
     )
     assert code == 1
     assert "stdout cannot be written (Broken pipe)" in said
@@ -115,7 +115,7 @@ def test_what_one_locale_trains_every_other_opens(tmp_path, locale):
     folder = tmp_path / "grün"
     folder.mkdir()
     (folder / "größe.toml").write_text(RECIPE, encoding="utf-8")
-    code, shown, said = shell("$T train größe.toml --accelerator cpu --quiet", folder, **environment)
+    code, shown, said = shell("$T train größe.toml --device cpu --quiet", folder, **environment)
     assert code == 0, said
     assert shown in ("runs/m\\xfcller/model\n", "runs/müller/model\n", "runs/m\\xc3\\xbcller/model\n")
     recorded = (folder / "runs" / "müller" / "config.toml").read_text(encoding="utf-8")

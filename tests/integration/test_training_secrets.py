@@ -44,7 +44,7 @@ def test_no_log_artefact_or_crash_of_a_run_holds_a_secret(
     bucket: str, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_dir, options = tmp_path / "run", f'{{key="nobody", secret="{SECRET}"}}'
-    common = ["--debug", "train", str(recipe(tmp_path)), "loggers.tensorboard={}", "--accelerator", "cpu"]
+    common = ["--debug", "train", str(recipe(tmp_path)), "loggers.tensorboard={}", "--device", "cpu"]
     url = f"s3://someone:{OTHER}@{bucket}"
     shards = f'data={{type="shards", url="{url}/set", validation=8, storage_options={options}}}'
     command = [*common, shards, "--run-dir", str(run_dir)]
@@ -54,7 +54,7 @@ def test_no_log_artefact_or_crash_of_a_run_holds_a_secret(
     assert main([*command, "training.steps=100000", "training.log_every=1"]) == 130
     waiting.join()
     said = capfd.readouterr()
-    assert "to go on: thalweg" in said.err
+    assert "to resume: thalweg" in said.err
     assert main([*common, shards.replace("/set", "/none"), "--run-dir", str(tmp_path / "failed")]) == 4
     assert main([*command, "training.optimizer.lr=true"]) == 2
     steps = [

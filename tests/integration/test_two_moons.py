@@ -133,9 +133,9 @@ def test_the_command_draws_points_into_a_folder(run_dir, tmp_path, data, capsys)
 def test_points_are_not_written_as_images(run_dir, tmp_path, name, capsys):
     assert main(["sample", str(run_dir), str(tmp_path / name), "count=4"]) != 0
     said = capsys.readouterr().err
-    assert "drawing them as .npz, .tar or PNG, is for images alone" in said
+    assert "saving them as .npz, .tar or PNG, is for images alone" in said
     assert "(2,)" in said
-    assert "draw them into a folder" in said
+    assert "save them as tensors in a folder" in said
     assert not list(tmp_path.iterdir())
 
 
@@ -143,7 +143,7 @@ def test_points_are_not_evaluated(run_dir, tmp_path, capsys):
     out = tmp_path / "x.json"
     assert main(["evaluate", str(run_dir), "count=10", "--protocol", "quick", "--out", str(out)]) != 0
     said = capsys.readouterr().err
-    assert said.startswith("error: evaluating samples, or drawing them")
+    assert said.startswith("error: evaluating samples, or saving them")
     assert "is for images alone" in said
     assert "(2,)" in said
     assert not out.exists()

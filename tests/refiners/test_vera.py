@@ -36,7 +36,7 @@ def at(refiner, tokens, patches, gap, number):
     return refiner(Stream(tokens), Boundary(number, patches, torch.zeros(2, 32), *times))
 
 
-def awake(module):
+def randomised(module):
     """No layer at zero, so that everything has its say."""
     generator = torch.Generator().manual_seed(2)
     for parameter in module.parameters():
@@ -46,13 +46,13 @@ def awake(module):
 
 @pytest.mark.parametrize("rung", RUNGS)
 def test_every_rung_refines_tokens(rung):
-    refinement = at(awake(built(**RUNGS[rung])), *inputs(), 1)
+    refinement = at(randomised(built(**RUNGS[rung])), *inputs(), 1)
     assert refinement.tokens.shape == (2, 16, 32)
     assert ("acceleration" in refinement.features) == (rung != "time gap")
 
 
 def test_the_rungs_differ_in_function_and_in_size():
-    outputs = {name: at(awake(built(**options)), *inputs(), 0).tokens for name, options in RUNGS.items()}
+    outputs = {name: at(randomised(built(**options)), *inputs(), 0).tokens for name, options in RUNGS.items()}
     names = list(outputs)
     for index, first in enumerate(names):
         for second in names[index + 1 :]:
@@ -77,7 +77,7 @@ def test_time_gap_has_no_say_at_first_and_has_one_later():
     fresh = built()
     same = at(fresh, tokens, patches, -gap, 0).tokens
     assert torch.equal(at(fresh, tokens, patches, gap, 0).tokens, same)
-    trained = awake(built())
+    trained = randomised(built())
     assert not torch.allclose(
         at(trained, tokens, patches, gap, 0).tokens, at(trained, tokens, patches, -gap, 0).tokens
     )
@@ -85,18 +85,18 @@ def test_time_gap_has_no_say_at_first_and_has_one_later():
 
 def test_patch_tokens_are_read_through_attention_alone():
     tokens, patches, gap = inputs()
-    without = awake(built(cross_attention=False))
+    without = randomised(built(cross_attention=False))
     assert torch.equal(
         at(without, tokens, patches, gap, 0).tokens, at(without, tokens, -patches, gap, 0).tokens
     )
-    crossed = awake(built())
+    crossed = randomised(built())
     assert not torch.allclose(
         at(crossed, tokens, patches, gap, 0).tokens, at(crossed, tokens, -patches, gap, 0).tokens
     )
 
 
 def test_boundaries_have_weights_of_their_own_and_share_the_embedder():
-    refiner = awake(built())
+    refiner = randomised(built())
     assert not torch.allclose(at(refiner, *inputs(), 0).tokens, at(refiner, *inputs(), 1).tokens)
     embedders = {name.split(".")[0] for name, _ in refiner.named_parameters()}
     assert embedders == {"time_gap", "blocks"}
@@ -104,16 +104,16 @@ def test_boundaries_have_weights_of_their_own_and_share_the_embedder():
 
 def test_clamped_scale_bounds_the_modulation():
     tokens, patches, gap = inputs()
-    free, clamped = awake(built()), awake(built(clamp_scale=0.01))
+    free, clamped = randomised(built()), randomised(built(clamp_scale=0.01))
     assert not torch.allclose(
         at(free, tokens, patches, gap, 0).tokens, at(clamped, tokens, patches, gap, 0).tokens
     )
-    loose = awake(built(clamp_scale=1e6))
+    loose = randomised(built(clamp_scale=1e6))
     assert torch.equal(at(free, tokens, patches, gap, 0).tokens, at(loose, tokens, patches, gap, 0).tokens)
 
 
 def test_gradients_reach_every_parameter():
-    refiner = awake(built())
+    refiner = randomised(built())
     refinement = at(refiner, *inputs(), 0)
     (refinement.tokens.square().sum() + refinement.features["acceleration"].square().sum()).backward()
     untouched = [

@@ -1,8 +1,8 @@
-"""What the tests of samplers share beside :mod:`thalweg.testing.gaussian`."""
+"""What the tests of samplers share beside :mod:`thalweg_authoring.gaussian`."""
 
 import torch
 
-from thalweg.testing.gaussian import COSINE, LINEAR, Gaussian, orders
+from thalweg_authoring.gaussian import COSINE, LINEAR, Gaussian, orders
 
 __all__ = ["COSINE", "LINEAR", "Gaussian", "no_increments", "noise", "orders"]
 

@@ -117,7 +117,7 @@ def test_defaults_are_those_of_the_config(sampler, config):
         (lambda: EulerMaruyama(last=1.0), r"last: must be below 1, got 1"),
         (lambda: thalweg_samplers.ClassifierFree(scale=-1.0), r"scale: must be at least 0, got -1"),
         (lambda: thalweg_samplers.Internal(interval=(0.7, 0.2)), r"interval: must be two times"),
-        (lambda: thalweg_samplers.Internal(branch=-1), r"branch: must be at least 0, got -1"),
+        (lambda: thalweg_samplers.Internal(after=0), r"after: must be at least 1, got 0"),
         (lambda: thalweg_samplers.Autoguidance(3), "network is 3; give the weak network"),
     ],
 )
@@ -157,42 +157,59 @@ def test_names_come_late_and_plugins_without_torch():
     assert last == "AttributeError: module 'thalweg_samplers' has no attribute 'Nothing'"
 
 
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        ("Heun(steps=2.5)", "steps: expected an integer, got 2.5"),
-        (
-            "Euler()(lambda x, t: x, torch.tensor(1.0))",
-            "x_1 is a single number; give noise of shape (N, ...)",
-        ),
-        ("Euler()(lambda x, t: x, [1.0])", "x_1 is a list; give noise, such as torch.randn(100, 2)"),
-        ("Euler()(lambda x, t: x, torch.ones(2, dtype=torch.cfloat))", "x_1 is complex, and states are real"),
-        ("Heun()(lambda x, t: 1j * x, torch.ones(2))", "the field gives complex velocities"),
-        ("Euler()(3, torch.ones(2))", "the field is 3; give a function of x and t"),
-        ("EulerMaruyama()(lambda x, t: x, torch.ones(2), interpolant='cosine')", "interpolant is 'cosine'"),
-        ("EulerMaruyama()(lambda x, t: x, torch.ones(2), torch.ones(2))", "increments is a Tensor; give a"),
-        ("EulerMaruyama()(lambda x, t: x, torch.ones(2), lambda step: None)", "an increment is None; give"),
-        (
-            "Dopri5()(lambda x, t: torch.nn.Linear(2, 2)(x), torch.ones(5, 2))",
-            "the field does not take float64, in which samplers keep their state (",
-        ),
-        (
-            "Interpolant.named('linear').x_t(torch.zeros(5, 2), torch.zeros(5, 2), torch.rand(5, 1))",
-            "the times have the shape (5, 1) for samples of (5, 2); give one a sample",
-        ),
-        (
-            "Interpolant.named('linear').x_t(torch.zeros(5, 2), torch.zeros(5, 1), torch.rand(5))",
-            "samples of (5, 2) meet (5, 1); give both the same shape (N, ...)",
-        ),
-    ],
-)
-def test_what_no_type_checker_stops_is_told_in_words(call, message):
-    """In a process of its own, since the type checker that runs under tests would be first to complain."""
-    program = (
-        f"import torch; from thalweg_samplers import Dopri5, Euler, EulerMaruyama, Heun; "
-        f"from thalweg.interpolant import Interpolant; {call}"
-    )
-    assert message in run(program).stderr.strip().splitlines()[-1]
+UNCHECKED = [
+    ("Heun(steps=2.5)", "steps: expected an integer, got 2.5"),
+    (
+        "Euler()(lambda x, t: x, torch.tensor(1.0))",
+        "x_1 is a single number; give noise of shape (N, ...)",
+    ),
+    ("Euler()(lambda x, t: x, [1.0])", "x_1 is a list; give noise, such as torch.randn(100, 2)"),
+    ("Euler()(lambda x, t: x, torch.ones(2, dtype=torch.cfloat))", "x_1 is complex, and states are real"),
+    ("Heun()(lambda x, t: 1j * x, torch.ones(2))", "the field gives complex velocities"),
+    ("Euler()(3, torch.ones(2))", "the field is 3; give a function of x and t"),
+    ("EulerMaruyama()(lambda x, t: x, torch.ones(2), interpolant='cosine')", "interpolant is 'cosine'"),
+    ("EulerMaruyama()(lambda x, t: x, torch.ones(2), torch.ones(2))", "increments is a Tensor; give a"),
+    ("EulerMaruyama()(lambda x, t: x, torch.ones(2), lambda step: None)", "an increment is None; give"),
+    (
+        "Dopri5()(lambda x, t: torch.nn.Linear(2, 2)(x), torch.ones(5, 2))",
+        "the field does not take float64, in which samplers keep their state (",
+    ),
+    (
+        "Interpolant.named('linear').x_t(torch.zeros(5, 2), torch.zeros(5, 2), torch.rand(5, 1))",
+        "the times have the shape (5, 1) for samples of (5, 2); give one a sample",
+    ),
+    (
+        "Interpolant.named('linear').x_t(torch.zeros(5, 2), torch.zeros(5, 1), torch.rand(5))",
+        "samples of (5, 2) meet (5, 1); give both the same shape (N, ...)",
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def said():
+    """What each call says, in a process of its own: the type checker that runs under tests would be first to
+    complain."""
+    program = f"""
+import torch
+from thalweg.interpolant import Interpolant
+from thalweg_samplers import Dopri5, Euler, EulerMaruyama, Heun
+
+for call in {[call for call, _ in UNCHECKED]}:
+    try:
+        eval(call)
+    except Exception as error:
+        print(type(error).__name__, str(error).splitlines()[-1])
+    else:
+        print("nothing")
+"""
+    done = run(program)
+    assert done.returncode == 0, done.stderr
+    return dict(zip([call for call, _ in UNCHECKED], done.stdout.splitlines(), strict=True))
+
+
+@pytest.mark.parametrize(("call", "message"), UNCHECKED)
+def test_what_no_type_checker_stops_is_told_in_words(call, message, said):
+    assert message in said[call]
 
 
 @pytest.mark.parametrize("sampler", [Euler(2), Heun(2), Dopri5(), EulerMaruyama(2)])

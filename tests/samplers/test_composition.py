@@ -15,8 +15,8 @@ from thalweg.interpolant import Interpolant
 from thalweg.interpolants.linear import Linear
 from thalweg.network_field import NetworkField
 from thalweg.saved_network import save
-from thalweg.testing.numbers import awake
 from thalweg.types import Condition, Head, Query
+from thalweg_authoring.numbers import randomised
 from thalweg_samplers import Autoguidance, ClassifierFree, Dopri5, Euler, Heun, Internal
 from thalweg_samplers.autoguidance import AutoguidanceConfig
 
@@ -30,7 +30,7 @@ def network(branches=2, seed=0, depth=4, **facts):
     refiner = None if branches == 1 else {"type": "vera", "channels": [16]}
     known = Facts(**{"shape": FACTS.shape, "classes": FACTS.classes, **facts})
     made = thalweg.compose(backbone=backbone, refiner=refiner, branches=branches, facts=known, seed=seed)
-    return awake(made, 0.1 + 0.05 * seed)
+    return randomised(made, 0.1 + 0.05 * seed)
 
 
 MAIN = network()
@@ -64,10 +64,10 @@ def heads(asked, *wanted, main=MAIN):
 
 def test_internal_guidance_leads_away_from_the_intermediate_head():
     asked = query()
-    weak, last = heads(asked, 0, -1)
+    weak, last = heads(asked, 2, -1)
     near(velocity(asked, Internal(scale=1.7)), weak + 1.7 * (last - weak))
-    refined, last = heads(asked, Head(0, refined=True), -1)
-    found = velocity(asked, Internal(scale=1.7, refined=True))
+    refined, last = heads(asked, Head(2, "refined"), -1)
+    found = velocity(asked, Internal(scale=1.7, form="refined"))
     near(found, refined + 1.7 * (last - refined))
     assert not torch.allclose(refined, weak)
     near(velocity(asked, Internal(scale=0.0)), weak)
@@ -75,7 +75,7 @@ def test_internal_guidance_leads_away_from_the_intermediate_head():
 
 def test_internal_guidance_acts_within_its_interval():
     asked = query(0.9, 0.3, 0.1)
-    weak, last = heads(asked, 0, -1)
+    weak, last = heads(asked, 2, -1)
     expected = weak + 2 * (last - weak)
     expected[2] = last[2]
     near(velocity(asked, Internal(scale=2.0, interval=(0.3, 1.0))), expected)
@@ -85,7 +85,7 @@ def test_classifier_free_guidance_around_internal_guidance_guides_both_halves():
     asked = query(0.9, 0.7, 0.1)
     halves = []
     for half in (asked, asked.null()):
-        weak, last = heads(half, 0, -1)
+        weak, last = heads(half, 2, -1)
         halves.append(weak + 1.4 * (last - weak))
     shown, hidden = halves
     expected = hidden + 1.35 * (shown - hidden)
@@ -112,7 +112,7 @@ def test_a_recipes_list_is_the_composition():
     ]
     assert all(torch.equal(one.x, drawn[0].x) for one in drawn)
     # Times 1, 0.75, 0.5, 0.25: the last two are guided by the class.
-    assert [one.evaluations for one in drawn] == [6.0] * 3
+    assert [one.nfe for one in drawn] == [6.0] * 3
 
 
 @pytest.mark.parametrize("scale", [1.0, 3.0])
@@ -125,7 +125,7 @@ def test_autoguidance_of_scale_one_is_the_main_network_and_asks_no_other():
     asked, field = query(), innermost()
     guided = composed(field, [Autoguidance(network(seed=1), 1.0)])
     assert torch.equal(guided(asked), velocity(asked))
-    assert field.tally.evaluated == 3
+    assert field.tally.total_nfe == 3
 
 
 def test_autoguidance_leads_away_from_another_network_in_any_order():
@@ -165,7 +165,7 @@ def test_both_networks_are_counted_and_evaluated_alike():
             precision=precision,
         )
         # Times 1, 0.8, 0.6, 0.4, 0.2: three of five within.
-        assert drawn.evaluations == 8.0
+        assert drawn.nfe == 8.0
     assert set(seen) == {(torch.float32, torch.float64, mixed) for mixed in (False, True)}
 
 
@@ -183,7 +183,7 @@ def half_guidance(field):
     """The weak half, without a class, stops at the first head: one pass and a half (a stranger's)."""
 
     def guided(query):
-        (weak,) = field.heads(query.null(), (0,))
+        (weak,) = field.heads(query.null(), field.facts.weak_heads or (1,))
         return weak + 1.5 * (field(query) - weak)
 
     return guided
@@ -197,10 +197,10 @@ def test_a_pass_that_stops_counts_its_share_of_blocks(branches, share):
     drawn = thalweg.sample(
         main, labels=[0, 1, 2], indices=range(3), sampler=Euler(steps=7), guidance=half_guidance
     )
-    assert drawn.evaluations == float(7 * (1 + share))
-    assert drawn.evaluated == 21 * (1 + share)
+    assert drawn.nfe == float(7 * (1 + share))
+    assert drawn.total_nfe == 21 * (1 + share)
     drawn = thalweg.sample(main, labels=[0], indices=[5], sampler=Euler(steps=7), guidance="internal")
-    assert drawn.evaluations == 7.0
+    assert drawn.nfe == 7.0
 
 
 def test_jumps_pass_through_a_guidance_that_knows_nothing_of_them():
@@ -280,7 +280,7 @@ def test_a_mixture_is_guided_within_an_interval_by_samples_of_their_own_times():
             ConfigError,
             "reads the network's own heads, so it must stand",
         ),
-        ([Internal(branch=1)], ConfigError, "branch is 1, and the branches before the last are 0 to 0"),
+        ([Internal(after=1)], ConfigError, "has intermediate ones after 2; take one of these"),
         ([lambda field: None], PluginError, "gives no field; return a function of the query"),
         (
             [lambda field: lambda query: field(query)[:1]],
@@ -305,9 +305,9 @@ def test_what_does_not_go_together_is_said(guidances, error, message):
 
 
 def test_a_network_without_branches_or_heads_has_nothing_to_guide_by():
-    with pytest.raises(ConfigError, match="this network has one branch; remove the guidance"):
+    with pytest.raises(ConfigError, match="this network has none; remove the guidance"):
         thalweg.sample(network(1), labels=[0], indices=[0], guidance=Internal())
-    with pytest.raises(ConfigError, match="this network has one branch; remove the guidance"):
+    with pytest.raises(ConfigError, match="this network has none; remove the guidance"):
         thalweg.sample(network(1), labels=[0], indices=[0], guidance="internal")
     with pytest.raises(ConfigError, match="needs a FlowNetwork, and FunctionNetwork offers none"):
         thalweg.sample(lambda x, t: x, shape=FACTS.shape, indices=[0], guidance=half_guidance)

@@ -118,7 +118,7 @@ def test_a_velocity_that_cannot_be_integrated_is_reported():
 
 @attrs.define
 class Jumping:
-    """dx/dt = -2 on t <= 0.7, 1 above; keeps the times it was asked for by its side of the jump."""
+    """dx/dt = -2 on t <= 0.7, 1 above; keeps the times of its calls by its side of the jump."""
 
     breaks: tuple = (0.7,)
     low: torch.Tensor | None = None

@@ -1,4 +1,4 @@
-"""Samples of a batch push each other apart (dispersive): log mean_ij exp(-|z_i - z_j|^2 / (dim tau))."""
+"""Samples of a batch push each other apart (apart): log mean_ij exp(-|z_i - z_j|^2 / (dim tau))."""
 
 import math
 
@@ -9,9 +9,9 @@ from attrs.validators import ge, gt
 import thalweg
 
 
-@thalweg.register("objective", "dispersive")
+@thalweg.register("objective", "apart")
 @attrs.frozen
-class DispersiveConfig:
+class ApartConfig:
     """A loss of the batch: hidden states of its samples shall lie apart.
 
     Attributes:
@@ -22,17 +22,17 @@ class DispersiveConfig:
     weight: float = attrs.field(default=0.5, validator=ge(0))
     tau: float = attrs.field(default=0.5, validator=gt(0))
 
-    def build(self, facts: thalweg.Facts) -> "Dispersive":
+    def build(self, facts: thalweg.Facts) -> "Apart":
         """Read at a quarter of the depth."""
-        return Dispersive(self, max(1, facts.depth // 4))
+        return Apart(self, max(1, facts.depth // 4))
 
 
-class Dispersive:
-    """See :class:`DispersiveConfig`."""
+class Apart:
+    """See :class:`ApartConfig`."""
 
     of_batch = True
 
-    def __init__(self, config: DispersiveConfig, depth: int) -> None:
+    def __init__(self, config: ApartConfig, depth: int) -> None:
         self.weight, self.tau, self.hidden = config.weight, config.tau, (depth,)
 
     def __call__(self, step: thalweg.Step) -> thalweg.ObjectiveValue:

@@ -13,12 +13,12 @@ class GrowingConfig:
 
     Attributes:
         scale: at t = 1; 1 leaves the velocity as it is.
-        branch: whose head is the weak one, from 0.
+        after: the depth of the weak head.
         interval: times between which it acts, both included.
     """
 
     scale: float = attrs.field(default=1.5, validator=attrs.validators.ge(0))
-    branch: int = attrs.field(default=0, validator=attrs.validators.ge(0))
+    after: int | None = None
     interval: tuple[float, float] = (0.3, 1.0)
 
     def build(self, facts: thalweg.Facts) -> "Growing":
@@ -27,26 +27,27 @@ class GrowingConfig:
         Raises:
             ConfigError: if the network has no weaker head.
         """
-        if self.branch >= facts.branches - 1:
+        after = next(iter(facts.weak_heads), None) if self.after is None else self.after
+        if after not in facts.weak_heads:
             raise thalweg.ConfigError(
-                f"guidance growing reads the head of branch {self.branch} and the network has "
-                f"{facts.branches} branches; train one with more, or choose an earlier branch"
+                f"guidance growing needs a head before the last and this network has {facts.weak_heads}; "
+                "train one with heads, or choose another depth"
             )
-        return Growing(self)
+        return Growing(self, after)
 
 
 class Growing:
     """See :class:`GrowingConfig`."""
 
-    def __init__(self, config: GrowingConfig) -> None:
-        self.config = config
+    def __init__(self, config: GrowingConfig, after: int) -> None:
+        self.config, self.after = config, after
 
     def __call__(self, field: thalweg.ConditionalField) -> thalweg.ConditionalField:
         """The guided field, in one pass of the network."""
         heads = thalweg.heads_of(field, "growing")
 
         def guided(query: thalweg.Query) -> Tensor:
-            weak, strong = heads(query, (self.config.branch, -1))
+            weak, strong = heads(query, (self.after, -1))
             t = query.t.to(strong).view(-1, *[1] * (strong.dim() - 1))
             grown: Tensor = weak + (1 + (self.config.scale - 1) * t) * (strong - weak)
             return grown

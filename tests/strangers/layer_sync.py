@@ -1,4 +1,4 @@
-"""Early hidden states lean on later ones of the same pass (layer_sync): -mean cos(h_k, sg h_k')."""
+"""Early hidden states lean on later ones of the same pass (leaning): -mean cos(h_k, sg h_k')."""
 
 import attrs
 from attrs.validators import and_, ge, gt, lt
@@ -7,9 +7,9 @@ from torch.nn import functional
 import thalweg
 
 
-@thalweg.register("objective", "layer_sync")
+@thalweg.register("objective", "leaning")
 @attrs.frozen
-class LayerSyncConfig:
+class LeaningConfig:
     """Minus the cosine similarity of the tokens after an early block with those after a later one.
 
     Attributes:
@@ -22,7 +22,7 @@ class LayerSyncConfig:
     early: float = attrs.field(default=0.3, validator=and_(gt(0), lt(1)))
     late: float = attrs.field(default=0.6, validator=and_(gt(0), lt(1)))
 
-    def build(self, facts: thalweg.Facts) -> "LayerSync":
+    def build(self, facts: thalweg.Facts) -> "Leaning":
         """Build it.
 
         Raises:
@@ -31,14 +31,14 @@ class LayerSyncConfig:
         depths = tuple(max(1, round(share * facts.depth)) for share in (self.early, self.late))
         if depths[0] >= depths[1]:
             raise thalweg.ConfigError(
-                f"objectives.layer_sync would lean block {depths[0]} on block {depths[1]} of {facts.depth}; "
+                f"objectives.leaning would lean block {depths[0]} on block {depths[1]} of {facts.depth}; "
                 "choose a larger late, or a smaller early"
             )
-        return LayerSync(self.weight, depths)
+        return Leaning(self.weight, depths)
 
 
-class LayerSync:
-    """See :class:`LayerSyncConfig`."""
+class Leaning:
+    """See :class:`LeaningConfig`."""
 
     def __init__(self, weight: float, depths: tuple[int, ...]) -> None:
         self.weight, self.hidden = weight, depths

@@ -7,14 +7,16 @@ import ast
 import hashlib
 import json
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import attrs
 import pytest
 
-from run_processes import THALWEG, ended, start
+from run_processes import ONE_THREAD
 from thalweg.config import to_toml
 from tiny_runs import TINY, TRAINING
+from warm_process import Warm, warm
 
 HERE = Path(__file__).parent
 LONGEST = 60
@@ -38,20 +40,26 @@ class Stranger:
 
 STRANGERS = (
     Stranger("growing_guidance.py", "guidance", "growing", ("sampling.guidance=growing",)),
-    Stranger("weak_to_strong.py", "objective", "weak_to_strong", ("objectives={weak_to_strong={}}",)),
-    Stranger("layer_sync.py", "objective", "layer_sync", ("objectives.layer_sync={}", "backbone.depth=4")),
-    Stranger("dispersive.py", "objective", "dispersive", ("objectives.dispersive={}",)),
+    Stranger("weak_to_strong.py", "objective", "led_away", ("objectives={led_away={}}",)),
+    Stranger("layer_sync.py", "objective", "leaning", ("objectives.leaning={}", "backbone.depth=4")),
+    Stranger("dispersive.py", "objective", "apart", ("objectives.apart={}",)),
     Stranger("transport.py", "planner", "transport", ("plan=transport", "objectives.acceleration=none")),
     Stranger("told_gate.py", "refiner", "told_gate", ("refiner=told_gate", "objectives.acceleration=none")),
 )
 by_file = pytest.mark.parametrize("stranger", STRANGERS, ids=lambda one: one.file)
 
 
-def told(stranger: Stranger, *command: str | Path) -> str:
-    """What a command prints that was given the file."""
-    code, out, said = ended(start([*THALWEG, "-p", str(stranger.path), *map(str, command)]))
-    assert code == 0, said
-    return out
+@pytest.fixture(scope="module")
+def process() -> Iterator[Warm]:
+    """Runs each command in a process of its own."""
+    with warm(ONE_THREAD) as one:
+        yield one
+
+
+def told(process: Warm, stranger: Stranger, *command: str | Path) -> None:
+    """A command that is given the file."""
+    code, printed = process.run(["thalweg", "-p", str(stranger.path), *map(str, command)], HERE)
+    assert code == 0, printed
 
 
 @by_file
@@ -70,31 +78,33 @@ def test_a_stranger_is_short_and_imports_thalweg_alone(stranger: Stranger) -> No
 
 
 @by_file
-def test_a_stranger_trains_is_sampled_and_comes_back(stranger: Stranger, tmp_path: Path) -> None:
+def test_a_stranger_trains_is_sampled_and_comes_back(
+    stranger: Stranger, process: Warm, tmp_path: Path
+) -> None:
     recipe = tmp_path / "tiny.toml"
     recipe.write_text(to_toml({**TINY, "training": {**TRAINING, "steps": 30, "checkpoint_every": 30}}))
     run = tmp_path / "run"
-    told(stranger, "train", recipe, *stranger.overrides, "--run-dir", run, "--quiet")
+    told(process, stranger, "train", recipe, *stranger.overrides, "--run-dir", run, "--quiet")
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert lines[-1]["step"] == 30
-    assert lines[-1]["velocity" if stranger.name != "weak_to_strong" else "weak_to_strong"] < 10
+    assert lines[-1]["velocity" if stranger.name != "led_away" else "led_away"] < 10
     if stranger.kind == "objective":
         assert stranger.name in lines[-1]
     digest = hashlib.sha256(stranger.path.read_bytes()).hexdigest()
     recorded = tomllib.loads((run / "config.toml").read_text(encoding="utf-8"))["plugin_files"]
     assert recorded[stranger.file]["sha256"] == digest
     assert recorded[stranger.file]["components"] == [f"{stranger.kind} {stranger.name}"]
-    told(stranger, "sample", run, tmp_path / "drawn", "count=4")
+    told(process, stranger, "sample", run, tmp_path / "drawn", "count=4")
     described = json.loads((run / "model" / "model.json").read_text())
     if stranger.kind == "refiner":
         assert described["composition"]["refiner"]["type"] == stranger.name
     # Without the file it is said which one is missing; a network that has no part of it needs none.
-    again = [*THALWEG, "train", str(run / "config.toml"), "--run-dir", str(tmp_path / "other")]
-    code, _, said = ended(start(again))
+    again = ["thalweg", "train", str(run / "config.toml"), "--run-dir", str(tmp_path / "other")]
+    code, said = process.run(again, tmp_path)
     assert code in (2, 3)
     assert stranger.file in said
 
 
 @by_file
-def test_a_stranger_keeps_the_rules_of_its_kind(stranger: Stranger) -> None:
-    told(stranger, "plugins", "check", stranger.kind, stranger.name)
+def test_a_stranger_keeps_the_rules_of_its_kind(stranger: Stranger, process: Warm) -> None:
+    told(process, stranger, "plugins", "check", stranger.kind, stranger.name)

@@ -1,4 +1,4 @@
-"""The strong head is pulled away from the weak one while it learns (weak_to_strong).
+"""The strong head is pulled away from the weak one while it learns (led_away).
 
 |v_f - (V + w sg(v_f - v_b))|^2 + beta |v_b - V|^2, w ramped up in the first tenth of the run. Its fixed point
 v_b + (V - v_b) / (1 - w) is guidance of scale 1 / (1 - w), baked in.
@@ -17,9 +17,9 @@ def _below_the_edge(_: object, __: object, strength: float) -> None:
         )
 
 
-@thalweg.register("objective", "weak_to_strong")
+@thalweg.register("objective", "led_away")
 @attrs.frozen
-class WeakToStrongConfig:
+class LedAwayConfig:
     """Flow matching whose target for the last head leans away from the first head.
 
     Attributes:
@@ -32,21 +32,21 @@ class WeakToStrongConfig:
     strength: float = attrs.field(default=0.3, validator=_below_the_edge)
     beta: float = attrs.field(default=0.2, validator=ge(0))
 
-    def build(self, facts: thalweg.Facts) -> "WeakToStrong":
+    def build(self, facts: thalweg.Facts) -> "LedAway":
         """Build it.
 
         Raises:
             ConfigError: if the network has one branch.
         """
         if facts.branches == 1:
-            raise thalweg.ConfigError("objectives.weak_to_strong needs a weak head; set branches above 1")
-        return WeakToStrong(self)
+            raise thalweg.ConfigError("objectives.led_away needs a weak head; set branches above 1")
+        return LedAway(self)
 
 
-class WeakToStrong:
-    """See :class:`WeakToStrongConfig`."""
+class LedAway:
+    """See :class:`LedAwayConfig`."""
 
-    def __init__(self, config: WeakToStrongConfig) -> None:
+    def __init__(self, config: LedAwayConfig) -> None:
         self.config, self.weight = config, config.weight
 
     def __call__(self, step: thalweg.Step) -> thalweg.ObjectiveValue:

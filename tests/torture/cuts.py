@@ -1,4 +1,4 @@
-"""Power cuts: the image of a mounted disk is copied in the middle of a command; on each copy it goes on."""
+"""Power cuts: the image of a mounted disk is copied in the middle of a command; on each copy it resumes."""
 
 import json
 import os
@@ -152,7 +152,7 @@ def _looked(image: Path, at: Path, case: Case, expected: dict[str, str], done: b
         again = forked(case.task, folder, _TIMES)
         exists = case.name.startswith("sample") and again.code == 2 and " exists" in again.err
         if again.unexpected or (again.code != 0 and not exists):
-            return Finding(what, again.unexpected or "does not go on", True, f"{again.code} {again.said}")
+            return Finding(what, again.unexpected or "does not resume", True, f"{again.code} {again.said}")
         differing = difference(expected, contents(folder, *case.outs))
         if differing:
             return Finding(what, "other result", True, differing)

@@ -1,4 +1,4 @@
-"""Large inputs: how long they take and what memory; nothing is judged but what has a bound."""
+"""Large inputs: how long they take and what memory; nothing is checked but what has a bound."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Disks without room, and disks that cannot be written: one sentence, nothing half written, going on."""
+"""Disks without room, and disks that cannot be written: one sentence, nothing half written, resumed."""
 
 import errno
 import os
@@ -76,7 +76,7 @@ def _filled(template: Path, case: Case, expected: dict[str, str], leave: int, sc
         filler = devices.fill(top, leave)
         # What is said goes to another disk, as to a terminal.
         first = _said_elsewhere(case.task, folder, scratch)
-        return [_judged(what, case, folder, expected, first, filler.unlink)]
+        return [_checked(what, case, folder, expected, first, filler.unlink)]
 
 
 def _said_elsewhere(task: Callable[[], int], folder: Path, scratch: Path) -> Ended:
@@ -99,7 +99,7 @@ def _read_only(template: Path, case: Case, expected: dict[str, str], scratch: Pa
         devices.run("mount", "-o", "remount,ro", top)
         first = _said_elsewhere(case.task, folder, scratch)
         return [
-            _judged(
+            _checked(
                 what, case, folder, expected, first, lambda: devices.run("mount", "-o", "remount,rw", top)
             )
         ]
@@ -121,7 +121,7 @@ def _failing(
             Watch(folder, before)
             return case.task()
 
-        return [_judged(what, case, folder, expected, forked(task, folder, _TIMES), lambda: None)]
+        return [_checked(what, case, folder, expected, forked(task, folder, _TIMES), lambda: None)]
 
 
 def _limited(template: Path, case: Case, expected: dict[str, str], most: int, scratch: Path) -> list[Finding]:
@@ -133,10 +133,10 @@ def _limited(template: Path, case: Case, expected: dict[str, str], most: int, sc
             resource.setrlimit(resource.RLIMIT_FSIZE, (max(most, 600), max(most, 600)))
             return case.task()
 
-        return [_judged(what, case, folder, expected, forked(task, folder, _TIMES), lambda: None)]
+        return [_checked(what, case, folder, expected, forked(task, folder, _TIMES), lambda: None)]
 
 
-def _judged(
+def _checked(
     what: str, case: Case, folder: Path, expected: dict[str, str], first: Ended, cure: Callable[[], object]
 ) -> Finding:
     if first.unexpected:
@@ -157,9 +157,9 @@ def _judged(
     exists = first.code == 0 and " exists" in again.err
     if again.unexpected or (again.code != 0 and not exists):
         return Finding(
-            what, again.unexpected or "does not go on", True, f"{first.said} THEN {again.code} {again.said}"
+            what, again.unexpected or "does not resume", True, f"{first.said} THEN {again.code} {again.said}"
         )
     differing = difference(expected, case.result(folder))
     if differing:
         return Finding(what, "other result", True, f"{first.said} {differing}")
-    return Finding(what, "was done" if first.code == 0 else "one sentence, goes on")
+    return Finding(what, "was done" if first.code == 0 else "one sentence, resumes")

@@ -54,7 +54,7 @@ class Trial:
 
 SAMPLE = ("sample", "run", "out.npz", *DRAW)
 SHOW = ("report", "run", "-o", "out.html")
-JUDGE = (
+EVALUATE = (
     "evaluate",
     "run",
     "--protocol",
@@ -62,7 +62,7 @@ JUDGE = (
     "count=20",
     "sampling.sampler=euler",
     "sampling.sampler.steps=1",
-    "judges.small_classifier.extractor.steps=2",
+    "features.small_classifier.extractor.steps=2",
     "--device",
     "cpu",
     "--work",

@@ -5,7 +5,7 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
-from torture.hostile import JUDGE, SAMPLE, SHOW, TRAIN, Trial
+from torture.hostile import EVALUATE, SAMPLE, SHOW, TRAIN, Trial
 from torture.workshop import ABLATE, IMPORT
 
 DEEP = 100_000
@@ -86,13 +86,13 @@ JSONS = {
 READ = {
     "run/model/model.json": SAMPLE,
     "run/passport.json": SHOW,
-    "drawn.npz.json": ("evaluate", "drawn.npz", "--reference", "b.npz", *JUDGE[2:]),
+    "drawn.npz.json": ("evaluate", "drawn.npz", "--reference", "b.npz", *EVALUATE[2:]),
     "coco/captions_train.json": _CHECK,
     "shards/index.json": _STORED,
     "run/metrics.jsonl": SHOW,
     "run/checkpoints/step-00000006/manifest.json": TRAIN,
     "run/checkpoints/step-00000006/state.json": TRAIN,
-    "vae/config.json": ("encode", "images", "out", "--size", "8", "--weights", "vae", "--accelerator", "cpu"),
+    "vae/config.json": ("encode", "images", "out", "--size", "8", "--weights", "vae", "--device", "cpu"),
     "prompts.json": _PROMPTS,
 }
 ABLATIONS = {
@@ -147,8 +147,8 @@ SPECIAL = {
     "run/config.toml": SAMPLE,
     "run/model/model.safetensors": SAMPLE,
     "df.pt": IMPORT,
-    "a.npz": ("evaluate", "a.npz", "--reference", "b.npz", *JUDGE[2:]),
-    "reference.safetensors": ("evaluate", "run", "--reference", "reference.safetensors", *JUDGE[2:]),
+    "a.npz": ("evaluate", "a.npz", "--reference", "b.npz", *EVALUATE[2:]),
+    "reference.safetensors": ("evaluate", "run", "--reference", "reference.safetensors", *EVALUATE[2:]),
     "tars/part-00.tar": ("data", "verify", "tars"),
     "images/cat/000.png": ("data", "verify", "images"),
     "idx/train-images-idx3-ubyte": ("data", "verify", "idx"),
@@ -158,7 +158,7 @@ SPECIAL = {
     "run/run.lock": TRAIN,
     "run/samples/step-000003.png": SHOW,
     "run/checkpoints/latest": TRAIN,
-    "p.json": JUDGE,
+    "p.json": EVALUATE,
     "out.html": SHOW,
 }
 

@@ -15,17 +15,17 @@ from typing import Any
 import numpy as np
 
 from torture.bad_files import bomb, npy_header, png, safetensors, tensor, zipped
-from torture.hostile import CANARY, JUDGE, SAMPLE, TRAIN, Trial
+from torture.hostile import CANARY, EVALUATE, SAMPLE, TRAIN, Trial
 from torture.workshop import IMPORT, TOLD
 
-_NPZ = ("evaluate", "a.npz", "--reference", "b.npz", *JUDGE[2:])
-_MOMENTS = ("evaluate", "run", "--reference", "b.npz", *JUDGE[2:])
-_STATISTICS = ("evaluate", "run", "--reference", "reference.safetensors", *JUDGE[2:])
+_NPZ = ("evaluate", "a.npz", "--reference", "b.npz", *EVALUATE[2:])
+_MOMENTS = ("evaluate", "run", "--reference", "b.npz", *EVALUATE[2:])
+_STATISTICS = ("evaluate", "run", "--reference", "reference.safetensors", *EVALUATE[2:])
 _FOLDER = ("data", "verify", "images")
-_ENCODE = ("encode", "images", "out", "--size", "8", "--autoencoder", "identity", "--accelerator", "cpu")
-_TARS = ("encode", "tars", "out", "--size", "8", "--autoencoder", "identity", "--accelerator", "cpu")
+_ENCODE = ("encode", "images", "out", "--size", "8", "--autoencoder", "identity", "--device", "cpu")
+_TARS = ("encode", "tars", "out", "--size", "8", "--autoencoder", "identity", "--device", "cpu")
 _IDX = ("data", "verify", "idx")
-_COCO = ("encode", "coco", "out", "--size", "8", "--autoencoder", "identity", "--accelerator", "cpu")
+_COCO = ("encode", "coco", "out", "--size", "8", "--autoencoder", "identity", "--device", "cpu")
 _SHARDS = ("data", "verify", "shards")
 
 
@@ -67,7 +67,7 @@ READ = {
     "run/model/model.safetensors": SAMPLE,
     "reference.safetensors": _STATISTICS,
     "run/checkpoints/step-00000006/network.safetensors": TRAIN,
-    "vae/diffusion_pytorch_model.safetensors": (*_ENCODE[:5], "--weights", "vae", "--accelerator", "cpu"),
+    "vae/diffusion_pytorch_model.safetensors": (*_ENCODE[:5], "--weights", "vae", "--device", "cpu"),
     "df.safetensors": ("import", "deepflow", "df.safetensors", "out", *TOLD),
     "shards/shard-00000.safetensors": _SHARDS,
 }

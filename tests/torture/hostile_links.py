@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from torture.hostile import JUDGE, SAMPLE, SHOW, TRAIN, Trial
+from torture.hostile import EVALUATE, SAMPLE, SHOW, TRAIN, Trial
 from torture.workshop import CASES
 
 IN_RUN = {
@@ -115,10 +115,10 @@ OUTPUTS = {
     ".out.npz.0a1b2c3d.part": SAMPLE,
     "out.html": SHOW,
     ".out.html.0a1b2c3d.part": SHOW,
-    "p.json": JUDGE,
+    "p.json": EVALUATE,
     "r.safetensors": CASES["evaluate"].arguments,
-    "work/references": JUDGE,
-    "work/unfinished": JUDGE,
+    "work/references": EVALUATE,
+    "work/unfinished": EVALUATE,
     "out": CASES["import"].arguments,
     "out/shard-00000.safetensors": CASES["encode"].arguments,
     "out/shard-00000.json": CASES["encode"].arguments,

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from thalweg.documents import DIGEST, digest_of
-from torture.hostile import CANARY, JUDGE, SAMPLE, SHOW, TRAIN, Trial, quiet_port
+from torture.hostile import CANARY, EVALUATE, SAMPLE, SHOW, TRAIN, Trial, quiet_port
 
 SECRET = "torture-secret-4711"
-_READS = (SAMPLE, SHOW, JUDGE)
+_READS = (SAMPLE, SHOW, EVALUATE)
 
 
 def data_of_run(table: str) -> Callable[[Path, Path], None]:
@@ -27,7 +27,7 @@ def data_of_run(table: str) -> Callable[[Path, Path], None]:
         # A stranger writes the digest too.
         digest = hashlib.sha256(text.encode()).hexdigest()
         path.write_text(f'{text}# sha256 = "{digest}"\n')
-        # The data set is asked for where the run's own statistics are gone.
+        # The data set is needed where the run's own statistics are gone.
         (folder / "run" / "passport.json").unlink()
 
     return prepare
@@ -222,7 +222,7 @@ def _sent(name: str, redirects: bool) -> Trial:
     return Trial(
         name,
         prepare,
-        (SAMPLE, JUDGE),
+        (SAMPLE, EVALUATE),
         environment={"THALWEG_STORAGE_OPTIONS": options},
         afterwards=afterwards,
         seconds=40,
@@ -238,7 +238,7 @@ def trials(_: int) -> list[Trial]:
             prepare = data_of_run(_images(url.replace(":9/", f":{quiet_port()}/"), told, source))
             if "reference" in name:
                 prepare = _reference_file(prepare)
-            commands = _READS if source == "folder" else (JUDGE,)
+            commands = _READS if source == "folder" else (EVALUATE,)
             made.append(Trial(f"run's data, {source}, {name}", prepare, commands, seconds=40))
     shards = '[data]\ntype = "shards"\nurl = "zip://x"\nstorage_options = { fo = "VICTIM/file", mode = "w" }'
     made.append(Trial("run's data, shards in a zip", data_of_run(shards), _READS))

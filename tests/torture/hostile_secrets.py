@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from secret_sweep import forms_of
-from torture.hostile import JUDGE, SAMPLE, Trial, quiet_port
+from torture.hostile import EVALUATE, SAMPLE, Trial, quiet_port
 from torture.workshop import ABLATE, CASES
 
 _AT = "http://someone:{}@127.0.0.1:{}/x"
@@ -24,8 +24,8 @@ def commands(secret: str) -> dict[str, Sequence[str]]:
     options = f'{{headers={{Authorization="Bearer {secret}"}}}}'
     plain = _IMAGES.format(url=f"http://127.0.0.1:{port}/x", options=options)
     local = _IMAGES.format(url="idx", options=f'{{password="{secret}"}}')
-    train = ("train", "tiny.toml", "--run-dir", "out", "--accelerator", "cpu", "--devices", "1", "--quiet")
-    judge = JUDGE[2:]
+    train = ("train", "tiny.toml", "--run-dir", "out", "--device", "cpu", "--devices", "1", "--quiet")
+    evaluate = EVALUATE[2:]
     return {
         "train, option": (*train, plain),
         "train, option of a local folder": (*train, local, "backbone.patch=2"),
@@ -56,18 +56,23 @@ def commands(secret: str) -> dict[str, Sequence[str]]:
         "sample, autoencoder": (*SAMPLE, f"autoencoder.weights={at}"),
         "sample, autoencoder's type": (*SAMPLE, "autoencoder=sd-vae", f"autoencoder.weights={at}"),
         "sample, prompts": ("sample", "run", "out.npz", "--prompt-file", at),
-        "evaluate, subject": ("evaluate", at, *judge),
-        "evaluate, reference": ("evaluate", "run", "--reference", at, *judge),
+        "evaluate, subject": ("evaluate", at, *evaluate),
+        "evaluate, reference": ("evaluate", "run", "--reference", at, *evaluate),
         "evaluate, protocol": ("evaluate", "run", "--protocol", at),
-        "evaluate, override": ("evaluate", "run", *judge, f"autoencoder.weights={at}"),
-        "evaluate, setting": ("evaluate", "run", *judge, f"sampling.autoencoder.weights={at}"),
-        "evaluate, weights": ("evaluate", "run", *judge, f"judges.small_classifier.extractor.token={secret}"),
-        "evaluate, out": ("evaluate", "run", *judge[:-1], f"{at}/p.json"),
+        "evaluate, override": ("evaluate", "run", *evaluate, f"autoencoder.weights={at}"),
+        "evaluate, setting": ("evaluate", "run", *evaluate, f"sampling.autoencoder.weights={at}"),
+        "evaluate, weights": (
+            "evaluate",
+            "run",
+            *evaluate,
+            f"features.small_classifier.extractor.token={secret}",
+        ),
+        "evaluate, out": ("evaluate", "run", *evaluate[:-1], f"{at}/p.json"),
         "encode, source": ("encode", at, "out", "--size", "8", "--autoencoder", "identity"),
         "encode, target": ("encode", "images", at, "--size", "8", "--autoencoder", "identity"),
-        "encode, option": (*CASES["encode"].arguments, "--storage-option", f"password={secret}"),
+        "encode, storage": (*CASES["encode"].arguments, f"storage_options.password={secret}"),
         "encode, weights": ("encode", "images", "out", "--size", "8", "--weights", at),
-        "encode, set": (*CASES["encode"].arguments, "--set", f"source.token={secret}"),
+        "encode, setting": (*CASES["encode"].arguments, f"source.token={secret}"),
         "encode, teacher": (*CASES["encode"].arguments, "--teacher", f'{{type="dinov2",weights="{at}"}}'),
         "import, file": ("import", "deepflow", at, "out"),
         "import, target": ("import", "deepflow", "df.pt", at),
@@ -135,7 +140,7 @@ def trials(seed: int) -> list[Trial]:
         ("ablate", CASES["ablate"].arguments),
         ("config show", ("config", "show", "tiny.toml")),
         ("sample", SAMPLE),
-        ("evaluate", JUDGE),
+        ("evaluate", EVALUATE),
         ("encode", CASES["encode"].arguments),
         ("report", CASES["report"].arguments),
     ):

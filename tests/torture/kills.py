@@ -105,7 +105,7 @@ def _killed(
             # All of it was there when it was killed, and saying so is right if it is whole.
             done = True
         if again.unexpected or (again.code != 0 and not done):
-            return [Finding(what, again.unexpected or "does not go on", True, f"{again.code} {again.said}")]
+            return [Finding(what, again.unexpected or "does not resume", True, f"{again.code} {again.said}")]
         differing = difference(expected, case.result(place))
         if differing:
             return [Finding(what, "other result", True, differing)]

@@ -23,12 +23,12 @@ from torture.common import (
     shared_out,
 )
 from torture.damage import REPLACEMENTS, damage
-from torture.workshop import CASES, DRAW, FAST, JUDGED, Case
+from torture.workshop import CASES, DRAW, FAST, SCORED, Case
 
 _SHARDS = 'data={type="shards",url="shards",validation=5}'
 _READ_REFERENCE = Case(
     "with statistics",
-    ("evaluate", "run", "--reference", "reference.safetensors", *JUDGED, "--work", "work", "--out", "p.json"),
+    ("evaluate", "run", "--reference", "reference.safetensors", *SCORED, "--work", "work", "--out", "p.json"),
     ("p.json",),
 )
 _NOTED = Case(
@@ -72,7 +72,7 @@ _STORED = Case(
         "tiny.toml",
         "--run-dir",
         "out",
-        "--accelerator",
+        "--device",
         "cpu",
         "--devices",
         "1",
@@ -95,7 +95,7 @@ def _encode(source: str) -> Case:
             "6",
             "--autoencoder",
             "identity",
-            "--accelerator",
+            "--device",
             "cpu",
             "--devices",
             "1",
@@ -129,8 +129,8 @@ TARGETS = (
     Target("recipe", "", "tiny.toml", Case("a recipe", ("config", "show", "tiny.toml"), ()), False),
     Target("protocol", "", "moment.toml", _PROTOCOL, False),
     Target("config.toml of a run", "", "run/config.toml", CASES["sample-npz"], weight=2),
-    Target("config.toml, going on", "training", "out/config.toml", CASES["train-often"]),
-    Target("metrics.jsonl, going on", "training", "out/metrics.jsonl", CASES["train-often"], False),
+    Target("config.toml, resumed", "training", "out/config.toml", CASES["train-often"]),
+    Target("metrics.jsonl, resumed", "training", "out/metrics.jsonl", CASES["train-often"], False),
     Target("metrics.jsonl, shown", "", "run/metrics.jsonl", CASES["report"], False),
     Target("pictures, shown", "", "run/samples/*.png", CASES["report"], False),
     Target("checkpoint's manifest", "training", "out/checkpoints/*/manifest.json", CASES["train-often"]),
@@ -157,7 +157,7 @@ TARGETS = (
     Target("evaluation parts", "evaluating", "work/**/*.part.safetensors", CASES["evaluate"], weight=4),
     Target("encode's sidecars", "encoding", "out/shard-*.json", CASES["encode"], weight=2),
     Target("encode's claim", "encoding", "out/unfinished.json", CASES["encode"]),
-    Target("encode's shards, going on", "encoding", "out/shard-*.safetensors", CASES["encode"], weight=2),
+    Target("encode's shards, resumed", "encoding", "out/shard-*.safetensors", CASES["encode"], weight=2),
     Target("index of shards", "", "shards/index.json", _STORED),
     Target("shards", "", "shards/shard-*.safetensors", _STORED, weight=2),
     Target("npz", "", "drawn.npz", _NUMBERS, weight=2),
@@ -206,7 +206,7 @@ def _result(reader: Case, place: Path, ended: Ended) -> dict[str, str]:
         text = (place / "out.html").read_bytes() if (place / "out.html").exists() else b""
         return {"out.html": hashlib.sha256(text).hexdigest()}
     if reader in (_NOTED, _NUMBERS) and (place / "p.json").is_file():
-        # What is judged is named by a digest of its bytes; the numbers are what must not change.
+        # What is evaluated is named by a digest of its bytes; the numbers are what must not change.
         told = json.loads((place / "p.json").read_text())
         numbers = {name: f"{one['value']:.7g}" for name, one in told["numbers"].items()}
         # A note of other bytes is none, which is said; of the same images it says how they were drawn.
@@ -247,17 +247,17 @@ def _mutated(
             name = draw.choice(files)  # type: ignore[attr-defined]
             how = damage(place / name, draw)  # type: ignore[arg-type]
         found = forked(_within(target.reader.task), place, 2 * HANG)
-        judged = _judged(target, place, expected, found)
-        if judged.verdict == "SILENT" and how in REPLACEMENTS:
+        checked = _checked(target, place, expected, found)
+        if checked.verdict == "SILENT" and how in REPLACEMENTS:
             absent = _expected(target, folder, place.parent, without=name)
             if not difference(absent, _result(target.reader, place, found)):
-                judged = Finding("", "taken as absent")
-        return [attrs.evolve(judged, case=f"{target.kind}: {how} in {name}")]
+                checked = Finding("", "taken as absent")
+        return [attrs.evolve(checked, case=f"{target.kind}: {how} in {name}")]
     finally:
         remove(place)
 
 
-def _judged(target: Target, place: Path, expected: dict[str, str], found: Ended) -> Finding:
+def _checked(target: Target, place: Path, expected: dict[str, str], found: Ended) -> Finding:
     if found.unexpected:
         return Finding("", found.unexpected, True, found.said)
     if found.mib > 4096:

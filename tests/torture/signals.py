@@ -1,4 +1,4 @@
-"""Signals at any moment of a command's life, from the interpreter's start on; the same command goes on."""
+"""Signals at any moment of a command's life, from the interpreter's start on; the same command resumes."""
 
 import contextlib
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from thalweg.cli.starting import GOING_ON
+from thalweg.cli.starting import RESUMABLE
 from torture import common
 from torture.common import Finding, begin, copied, difference, draws, forked, shared_out
 from torture.workshop import CASES, QUICKSTART, TWO, Case, whole
@@ -170,7 +170,10 @@ def _signalled(
         if again.unexpected or (again.code != 0 and not done):
             return [
                 Finding(
-                    what, again.unexpected or "does not go on", True, f"{code} then {again.code} {again.said}"
+                    what,
+                    again.unexpected or "does not resume",
+                    True,
+                    f"{code} then {again.code} {again.said}",
                 )
             ]
         # A run that was stopped has saved at another step, so other checkpoints are kept beside the newest.
@@ -204,7 +207,7 @@ def _wrong(
     if orphans:
         return "process left", orphans[0]
     fits = {0, 130} if kind == signal.SIGINT else {0, 75}
-    if twice or case.name.partition("-")[0] not in GOING_ON:
-        # A second one ends what saves after the first; what cannot go on is ended by the first.
+    if twice or case.name.partition("-")[0] not in RESUMABLE:
+        # A second one ends what saves after the first; what cannot be resumed is ended by the first.
         fits |= {-kind}
     return None if code in fits else ("exit code", str(code))

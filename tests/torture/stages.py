@@ -27,7 +27,7 @@ def _checkpoints(place: Path) -> bool:
     return len(list(place.glob("out/checkpoints/step-*/manifest.json"))) >= 2
 
 
-def _judged(place: Path) -> bool:
+def _scored(place: Path) -> bool:
     return len(list(place.glob("out/cells/*/*step*.json"))) >= 3
 
 
@@ -38,14 +38,14 @@ STAGES: dict[str, tuple[str, Callable[[Path], bool] | None]] = {
     "encoding": ("encode", _sidecars),
     "training": ("train-often", _checkpoints),
     "trained": ("train", None),
-    "ablating": ("ablate", _judged),
+    "ablating": ("ablate", _scored),
     "ablated": ("ablate", None),
 }
 """By name: the command, and when it is killed; None lets it end."""
 
 
 def make(template: Path, folder: Path, name: str) -> tuple[Path, Case]:
-    """A stage's folder, and the command that goes on from it.
+    """A stage's folder, and the command that resumes from it.
 
     Raises:
         RuntimeError: if the moment never comes.
@@ -78,7 +78,7 @@ def make(template: Path, folder: Path, name: str) -> tuple[Path, Case]:
 
 def _save_often() -> None:
     """Let evaluations keep what they have seen after every batch, instead of once a minute."""
-    from thalweg.evaluation import run
+    from thalweg_eval.evaluation import evaluate as run
 
     real = run.evaluate
 

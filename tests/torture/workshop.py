@@ -12,13 +12,13 @@ import attrs
 from tiny_ablations import AXIS, PROTOCOL
 from torture.common import Ended, contents, forked, remove, thalweg
 
-FAST = ("sampling.sampler=euler", "sampling.sampler.steps=2", "judges.small_classifier.extractor.steps=2")
+FAST = ("sampling.sampler=euler", "sampling.sampler.steps=2", "features.small_classifier.extractor.steps=2")
 DRAW = ("count=12", "batch_size=4", "sampler=euler", "sampler.steps=2", "guidance=none", "--device", "cpu")
 ABLATE = (
     *("ablate", "tiny.toml", "--axis", AXIS, "--protocol", "moment.toml"),
     *("--seeds", "1", "--out", "out", "training.steps=2"),
 )
-TRAIN = ("train", "tiny.toml", "--accelerator", "cpu", "--devices", "1", "--quiet")
+TRAIN = ("train", "tiny.toml", "--device", "cpu", "--devices", "1", "--quiet")
 
 
 @attrs.frozen
@@ -60,7 +60,7 @@ def _train(*more: str, devices: str = "1", name: str = "train") -> Case:
         "tiny.toml",
         "--run-dir",
         "out",
-        "--accelerator",
+        "--device",
         "cpu",
         "--devices",
         devices,
@@ -72,7 +72,7 @@ def _train(*more: str, devices: str = "1", name: str = "train") -> Case:
 
 TOLD = ("--heads", "4", "--path", "linear", "--branches-at", "2", "--no-clamp")
 IMPORT = ("import", "deepflow", "df.pt", "out", *TOLD)
-JUDGED = ("--protocol", "quick", "count=40", *FAST, "--device", "cpu", "--batch-size", "8")
+SCORED = ("--protocol", "quick", "count=40", *FAST, "--device", "cpu", "--batch-size", "8")
 
 CASES = {
     case.name: case
@@ -88,7 +88,7 @@ CASES = {
             (
                 "evaluate",
                 "run",
-                *JUDGED,
+                *SCORED,
                 "--work",
                 "work",
                 "--out",
@@ -109,7 +109,7 @@ CASES = {
                 "frechet_distance,accuracy",
                 "--extractor",
                 "small_classifier",
-                "judges.small_classifier.extractor.steps=2",
+                "features.small_classifier.extractor.steps=2",
                 "--batch-size",
                 "8",
                 "--device",
@@ -133,13 +133,12 @@ CASES = {
                 "sd-vae",
                 "--weights",
                 "vae",
-                "--set",
                 "autoencoder.precision=32-true",
                 "--batch-size",
                 "3",
                 "--shard-samples",
                 "7",
-                "--accelerator",
+                "--device",
                 "cpu",
                 "--devices",
                 "1",
@@ -195,7 +194,7 @@ def make(folder: Path) -> Path:
         (
             "evaluate",
             "run",
-            *JUDGED,
+            *SCORED,
             "--work",
             "work",
             "--out",
@@ -213,7 +212,7 @@ def make(folder: Path) -> Path:
             "identity",
             "--shard-samples",
             "7",
-            "--accelerator",
+            "--device",
             "cpu",
             "--devices",
             "1",
@@ -251,7 +250,7 @@ def _inputs(folder: Path) -> None:
     torch.save(
         {"model": {}, "ema": {f"module.{name}": one for name, one in weights.items()}}, folder / "df.pt"
     )
-    # Judges a run whose own data set was moved away: what is compared is what the recipe names.
+    # Evaluates a run whose own data set was moved away: what is compared is what the recipe names.
     (folder / "prompts.txt").write_text("a cat\na dog\n")
     (folder / "stated.json").write_text(json.dumps({"one": 1}))
 
@@ -284,21 +283,22 @@ def preload() -> None:
     for name in (
         "thalweg",
         "thalweg.cli.main",
-        "thalweg.encoding",
-        "thalweg.evaluation.run",
-        "thalweg.evaluation.drawn",
-        "thalweg.training.loop",
-        "thalweg.report",
-        "thalweg.report.run_page",
-        "thalweg.ablation.running",
-        "thalweg.importing",
+        "thalweg_backbones.encoding",
+        "thalweg_eval.evaluation.evaluate",
+        "thalweg.generation.generate",
+        "thalweg.training.trainer",
+        "thalweg_eval.report",
+        "thalweg_eval.report.run_page",
+        "thalweg_eval.ablation.running",
+        "thalweg_backbones.importers.importing",
         "thalweg.saved_network",
-        "thalweg.quickstart.flow",
+        "thalweg_eval.quickstart.flow",
         "scipy.linalg",
         "PIL.Image",
         "safetensors.torch",
         "numpy",
         "thalweg_backbones",
+        "thalweg_authoring",
         "thalweg_eval",
         "thalweg_refiners",
         "thalweg_samplers",

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from thalweg import protocols
 from thalweg.facts import Facts, image_shape
+from thalweg.import_options import Imported, ImportOptions
 from thalweg.interpolant import Interpolant, Schedule
-from thalweg.told import Settled, Told
 from thalweg.types import (
     Batch,
     Boundary,
@@ -76,12 +76,21 @@ class Objective:
         return ObjectiveValue(error.square().flatten(1).mean(dim=1))
 
 
-class Teacher:
+class VisionEncoder:
     name: str = "mean"
+    offers: frozenset[str] = frozenset({"pooled", "patches"})
+    title: str = "mean"
     identity: Mapping[str, Any] = {"type": "mean"}
     width: int = 1
+    patch_identity: Mapping[str, Any] = {"type": "mean"}
 
-    def __call__(self, images: Tensor, grid: tuple[int, int]) -> Tensor:
+    def __call__(self, images: Tensor, captions: Sequence[str] | None = None) -> Features:
+        return Features(pooled=images.float().flatten(1))
+
+    def number_name(self, number: str) -> str:
+        return f"{number}_mean"
+
+    def patch_tokens(self, images: Tensor, grid: tuple[int, int]) -> Tensor:
         pooled = nn.functional.adaptive_avg_pool2d(images.float(), grid)
         return pooled.mean(dim=1).flatten(1).unsqueeze(2)
 
@@ -183,19 +192,6 @@ class Autoencoder:
         return (x * 255).clamp(0, 255).to(torch.uint8)
 
 
-class Extractor:
-    name: str = "mean"
-    labels_known: bool = False
-    reads_captions: bool = False
-    identity: Mapping[str, Any] = {"type": "mean"}
-
-    def __call__(self, images: Tensor, captions: Sequence[str] | None = None) -> Features:
-        return Features(pooled=images.float().flatten(1))
-
-    def number_name(self, number: str) -> str:
-        return f"{number}_mean"
-
-
 class Statistic:
     """Counts."""
 
@@ -242,16 +238,8 @@ class Logger:
         self.newest = 0
 
 
-@attrs.frozen
-class Imported:
-    composition: Mapping[str, Any]
-    facts: Facts
-    state_dict: Mapping[str, Tensor]
-    settled: Mapping[str, Settled]
-
-
 class Importer:
-    def __call__(self, state_dict: Mapping[str, Tensor], told: Told) -> Imported:
+    def __call__(self, state_dict: Mapping[str, Tensor], options: ImportOptions) -> Imported:
         return Imported({"backbone": "dit"}, Facts(shape=(1, 2, 2)), state_dict, {})
 
 
@@ -305,7 +293,9 @@ class RefinerConfig:
 backbone: protocols.Backbone = Backbone(Facts(shape=(1, 2, 2)))
 refiner: protocols.Refiner = Refiner()
 objective: protocols.Objective = Objective()
-teacher: protocols.Teacher = Teacher()
+vision_encoder: protocols.VisionEncoder = VisionEncoder()
+pooled_encoder: protocols.PooledEncoder = VisionEncoder()
+patch_encoder: protocols.PatchEncoder = VisionEncoder()
 planner: protocols.Planner = Planner()
 time_sampler: protocols.TimeSampler = TimeSampler()
 path: Schedule = StraightPath()
@@ -319,7 +309,6 @@ dataset: protocols.Dataset = Dataset()
 source: protocols.Source = Source()
 text_encoder: protocols.TextEncoder = TextEncoder()
 autoencoder: protocols.Autoencoder = Autoencoder()
-extractor: protocols.Extractor = Extractor()
 statistic: protocols.Statistic = Statistic()
 metric: protocols.Metric = Metric()
 logger: protocols.Logger = Logger()
@@ -329,7 +318,9 @@ EXAMPLES: dict[type, object] = {
     protocols.Backbone: backbone,
     protocols.Refiner: refiner,
     protocols.Objective: objective,
-    protocols.Teacher: teacher,
+    protocols.VisionEncoder: vision_encoder,
+    protocols.PooledEncoder: pooled_encoder,
+    protocols.PatchEncoder: patch_encoder,
     protocols.TextEncoder: text_encoder,
     protocols.Planner: planner,
     protocols.TimeSampler: time_sampler,
@@ -344,7 +335,6 @@ EXAMPLES: dict[type, object] = {
     protocols.Dataset: dataset,
     protocols.Source: source,
     protocols.Autoencoder: autoencoder,
-    protocols.Extractor: extractor,
     protocols.Statistic: statistic,
     protocols.Metric: metric,
     protocols.Logger: logger,

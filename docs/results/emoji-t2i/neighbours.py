@@ -22,7 +22,7 @@ def main(run: Path, out: Path) -> None:
     """Write the picture."""
     config = load_config(run / "config.toml")
     data = build_component(config.data)
-    extractor = component("extractor", "lite0").build(data.facts)
+    extractor = component("vision_encoder", "lite0").build(data.facts)
     chosen = [place * len(data.validation) // COUNT for place in range(COUNT)]
     held = data.validation.batch(chosen, generator(0, "shown"))
     captions = data.validation.captions(chosen, generator(0, "shown"))

@@ -3,8 +3,8 @@ import torch
 
 import thalweg
 from thalweg.facts import Facts
-from thalweg.testing import ConformanceSuite
 from thalweg.types import Condition
+from thalweg_authoring import ConformanceSuite
 from thalweg_uvit.backbone import UViTConfig
 
 FACTS = Facts(shape=(1, 8, 8))
@@ -17,7 +17,7 @@ class TestUViT(ConformanceSuite):
     name = "uvit"
 
 
-def stirred(depth):
+def randomised_network(depth):
     torch.manual_seed(0)
     backbone = UViTConfig(width=16, depth=depth, heads=2).build(FACTS)
     for parameter in backbone.parameters():
@@ -31,7 +31,7 @@ def ran(backbone, stream, start, stop):
 
 @pytest.mark.parametrize("depth", [4, 5])
 def test_each_output_of_the_first_half_arrives_at_its_mirror_and_is_used_up(depth):
-    backbone = stirred(depth)
+    backbone = randomised_network(depth)
     half = ran(backbone, backbone.embed(torch.randn(1, 1, 8, 8), Condition()), 0, depth // 2)
     assert half.context.shape == (1, depth // 2 * 16, 16)
     assert torch.equal(half.context[:, -16:], half.tokens)
@@ -41,7 +41,7 @@ def test_each_output_of_the_first_half_arrives_at_its_mirror_and_is_used_up(dept
 
 
 def test_a_skip_carries_what_no_block_between_does():
-    backbone = stirred(4)
+    backbone = randomised_network(4)
     half = ran(backbone, backbone.embed(torch.randn(1, 1, 8, 8), Condition()), 0, 2)
     other = half._replace(context=half.context + 1)
     assert not torch.allclose(ran(backbone, half, 2, 4).tokens, ran(backbone, other, 2, 4).tokens)

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from thalweg.facts import Facts
-from thalweg.testing import ConformanceSuite
-from thalweg.testing.gaussian import COSINE, LINEAR, Gaussian, orders
+from thalweg_authoring import ConformanceSuite
+from thalweg_authoring.gaussian import COSINE, LINEAR, Gaussian, orders
 from thalweg_uvit.sampler import AdamsBashforthConfig
 
 

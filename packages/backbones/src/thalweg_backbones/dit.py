@@ -47,12 +47,16 @@ SIZES = {
 }
 
 
+_DEFAULT = "B"
+
+
 @attrs.frozen
 class DiTConfig:
     """A diffusion transformer: self-attention blocks modulated by time and class (adaLN-Zero).
 
     Attributes:
-        size: a named size; ``width``, ``depth`` and ``heads`` replace its values one by one.
+        size: a named size, B unless stated. ``width``, ``depth`` and ``heads`` replace its values one by
+            one; the config then holds all three and no size, as it is none of the named ones.
         patch: side of a patch in pixels of the latent.
         width: D; a multiple of 4 and of the heads.
         depth: number of blocks.
@@ -66,7 +70,9 @@ class DiTConfig:
     small: ClassVar[Mapping[str, Any]] = {"width": 32, "heads": 4, "depth": 4, "patch": 2}
     """What checks build beside the defaults."""
 
-    size: Literal["S", "B", "L", "XL"] = attrs.field(default="B", validator=in_(tuple(SIZES)))
+    size: Literal["S", "B", "L", "XL"] | None = attrs.field(
+        default=None, validator=optional(in_(tuple(SIZES)))
+    )
     patch: int = attrs.field(default=2, validator=in_((1, 2, 4, 8)))
     width: int | None = attrs.field(default=None, validator=optional(and_(ge(4), le(WIDEST))))
     depth: int | None = attrs.field(default=None, validator=optional(and_(ge(1), le(DEEPEST))))
@@ -74,6 +80,26 @@ class DiTConfig:
     qk_norm: bool = False
     checkpointing: bool = False
     stored_positions: bool = False
+
+    @size.validator
+    def _decides(self, _: object, size: str | None) -> None:
+        all_stated = None not in (self.width, self.depth, self.heads)
+        if size is not None and all_stated and self._stated != SIZES[size]:
+            raise ConfigError(
+                f"'{size}' decides nothing beside width, depth and heads; leave out those that are to be its"
+            )
+
+    def __attrs_post_init__(self) -> None:
+        stated = self._stated
+        size = next((name for name, one in SIZES.items() if one == stated), None)
+        object.__setattr__(self, "size", size)
+        for name, value in attrs.asdict(stated).items():
+            object.__setattr__(self, name, value if size is None else None)
+
+    @property
+    def _stated(self) -> Size:
+        named = SIZES[self.size or _DEFAULT]
+        return Size(self.width or named.width, self.depth or named.depth, self.heads or named.heads)
 
     def build(self, facts: Facts) -> "DiT":
         """Build it for images of ``facts.shape``.
@@ -85,13 +111,12 @@ class DiTConfig:
 
     @property
     def dimensions(self) -> Size:
-        """The size with its replacements.
+        """Width, depth and heads.
 
         Raises:
             ConfigError: if they do not go together.
         """
-        named = SIZES[self.size]
-        size = Size(self.width or named.width, self.depth or named.depth, self.heads or named.heads)
+        size = self._stated
         if size.width % size.heads or size.width % 4:
             raise ConfigError(
                 f"backbone.width is {size.width}; it must be a multiple of 4 and of the {size.heads} heads "

@@ -81,7 +81,7 @@ class MLPBackbone(nn.Module):
         super().__init__()
         self.width, self.depth = config.width, config.depth
         self._shape = facts.shape
-        # Two layers: normed, a single one without bias would tell blocks the direction of x and not its size.
+        # Two layers: normed, a single one without bias would give blocks the direction of x and not its size.
         self.embedding = MLP([math.prod(facts.shape), config.width, config.width], "silu")
         self.time = TimeEmbedding(config.width)
         self.classes = class_table(facts.classes, config.width)

@@ -1,9 +1,17 @@
-"""The backbones, autoencoders, teachers and importers of this distribution."""
+"""Backbones, autoencoders, text and vision encoders, importers, and the commands that use them."""
+
+import click
 
 import thalweg
+from thalweg.cli.deferred import DeferredCommand
 from thalweg.hookspecs import Register
 
 api_version = 1
+
+_COMMANDS = (
+    ("encode", "encoding.command", "Encode images into shards through an autoencoder."),
+    ("import", "importers.command", "Turn a released checkpoint into a network of ours."),
+)
 
 
 @thalweg.hookimpl
@@ -12,6 +20,7 @@ def thalweg_components(register: Register) -> None:
     register("backbone", "dit", "thalweg_backbones.dit:DiTConfig")
     register("backbone", "mmdit", "thalweg_backbones.mmdit:MMDiTConfig")
     register("backbone", "mlp", "thalweg_backbones.mlp:MLPConfig")
+    register("autoencoder", "identity", "thalweg_backbones.autoencoder.identity:IdentityConfig")
     register("autoencoder", "sd-vae", "thalweg_backbones.autoencoder.sd_vae:SDVAEConfig")
     register("text_encoder", "minilm", "thalweg_backbones.text.minilm:MiniLMConfig")
     register("text_encoder", "clip", "thalweg_backbones.text.clip:ClipTextConfig")
@@ -20,13 +29,17 @@ def thalweg_components(register: Register) -> None:
     register("importer", "repa", "thalweg_backbones.importers.repa:REPAImporterConfig")
     register("importer", "repa-t2i", "thalweg_backbones.importers.repa_t2i:REPATextImporterConfig")
     register("importer", "deepflow", "thalweg_backbones.importers.deepflow:DeepFlowImporterConfig")
-    register("teacher", "dinov2", "thalweg_backbones.teachers.dinov2:DinoV2TeacherConfig")
-    register("teacher", "dinov1", "thalweg_backbones.teachers.dinov1:DinoV1TeacherConfig")
-    register("teacher", "mae", "thalweg_backbones.teachers.mae:MAETeacherConfig")
-    register("teacher", "clip", "thalweg_backbones.teachers.clip:ClipTeacherConfig")
-    register("teacher", "timm", "thalweg_backbones.teachers.timm_model:TimmTeacherConfig")
-    register(
-        "teacher",
-        "efficientnet-lite0",
-        "thalweg_backbones.teachers.lite0:Lite0TeacherConfig",
-    )
+    register("vision_encoder", "dinov2", "thalweg_backbones.vision.dinov2:DinoV2Config")
+    register("vision_encoder", "dinov1", "thalweg_backbones.vision.dinov1:DinoV1Config")
+    register("vision_encoder", "mae", "thalweg_backbones.vision.mae:MAEConfig")
+    register("vision_encoder", "clip", "thalweg_backbones.vision.clip:ClipConfig")
+    register("vision_encoder", "timm", "thalweg_backbones.vision.timm_model:TimmConfig")
+    register("vision_encoder", "inception", "thalweg_backbones.vision.inception:InceptionConfig")
+    register("vision_encoder", "lite0", "thalweg_backbones.vision.lite0:Lite0Config")
+
+
+@thalweg.hookimpl
+def thalweg_commands(cli: click.Group) -> None:
+    """Add them; each is imported when it is called."""
+    for name, place, line in _COMMANDS:
+        cli.add_command(DeferredCommand(name, f"thalweg_backbones.{place}:command", line))

@@ -1,9 +1,15 @@
-"""What callers in Python hand over, looked at before anything is done with it (no torch here)."""
+"""What callers in Python hand over, checked before anything is done with it, and the bounds of integers.
+
+The bounds are in one place, as seeds, counts and steps all reach generators and tensors of 64 bits in the
+end, where a number beyond is an error of another library's, or the memory is at an end (no torch here).
+"""
 
 import operator
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+import attrs
 
 from thalweg.errors import ConfigError
 from thalweg.storage.redaction import excerpt
@@ -11,6 +17,59 @@ from thalweg.suggestions import article
 
 _PLAIN = (bool, int, float, complex, str, bytes, tuple, os.PathLike, type(None))
 _SHOWN = 60  # characters of a value
+_LONGEST = 40  # digits of an integer that are repeated
+
+
+@attrs.frozen
+class Integers:
+    """Integers from ``low`` to ``high``; as a validator of attrs, and as a check of arguments.
+
+    Attributes:
+        low: the smallest.
+        high: the largest.
+    """
+
+    low: int
+    high: int
+
+    def __call__(self, _: Any, attribute: "attrs.Attribute[Any]", value: Any) -> None:
+        """Validate a field."""
+        self.check(attribute.name, value)
+
+    def check(self, name: str, value: Any) -> int:
+        """A value that is one of them, as Python's own.
+
+        Args:
+            name: what it is called in the message.
+            value: an integer of Python, NumPy or PyTorch.
+
+        Raises:
+            ConfigError: it is no integer, or beyond a bound, which is named.
+        """
+        number = integer(name, value)
+        if not self.low <= number <= self.high:
+            bound = f"at least {self.low}" if number < self.low else f"at most {self.high}"
+            raise ConfigError(f"'{name}' must be {bound}, got {_shown(number)}")
+        return number
+
+
+SEED = Integers(0, 2**63 - 1)
+"""Of PyTorch's generators, where negative ones stand for others."""
+
+SEED_OF_NUMPY = Integers(0, 2**32 - 1)
+"""Of NumPy's ``RandomState``."""
+
+INDEX = Integers(0, 2**63 - 1)
+STEPS = Integers(1, 10**9)
+STEPS_OR_NEVER = Integers(0, 10**9)
+SAMPLES = Integers(1, 10**8)
+AT_ONCE = Integers(1, 2**20)
+"""Samples of a batch, and whatever else is held at one time."""
+
+REPEATS = Integers(1, 10_000)
+"""Whole runs, or evaluations of one."""
+
+PROCESSES = Integers(1, 4_096)
 
 
 def described(value: Any) -> str:
@@ -108,3 +167,8 @@ def check_instance(name: str, value: Any, types: type | tuple[type, ...], expect
     """
     if not isinstance(value, types):
         raise ConfigError(f"{name} is {described(value)}; give {expected}")
+
+
+def _shown(value: int) -> str:
+    # Python refuses to write numbers of thousands of digits.
+    return str(value) if value.bit_length() < 3 * _LONGEST else f"one of {value.bit_length()} bits"

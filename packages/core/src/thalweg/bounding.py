@@ -1,6 +1,6 @@
 """Bounds on what a description of a network may ask for: by its numbers first, then while it is built.
 
-A description is a stranger's. Its size is that of the tensors beside it, so nothing that needs more of them
+A description is untrusted. Its size is that of the tensors beside it, so nothing that needs more of them
 than there are is built to its end, whosever plugin builds it.
 """
 
@@ -25,7 +25,7 @@ _SPARE_TENSORS, _SPARE_ELEMENTS, _SPARE_MODULES = 64, 2**20, 1_000
 _BUFFER_ELEMENTS = 2**26  # of positions and the like, which are made anew rather than saved
 
 
-class TooLargeError(DataError):
+class OversizedError(DataError):
     """More is described than there is, or than anything of use would take."""
 
 
@@ -37,7 +37,7 @@ def check_description(description: Mapping[str, Any], elements: int) -> None:
         elements: of all tensors that are there.
 
     Raises:
-        TooLargeError: naming what is too large.
+        OversizedError: naming what is too large.
     """
     largest = max(_LARGEST_INTEGER, elements)
     seen = 0
@@ -46,13 +46,13 @@ def check_description(description: Mapping[str, Any], elements: int) -> None:
         value, depth = waiting.pop()
         seen += 1
         if seen > _MOST_VALUES:
-            raise TooLargeError(f"it has more than {_MOST_VALUES:,} values")
+            raise OversizedError(f"it has more than {_MOST_VALUES:,} values")
         if depth > _DEEPEST:
-            raise TooLargeError(f"it is nested deeper than {_DEEPEST} tables")
+            raise OversizedError(f"it is nested deeper than {_DEEPEST} tables")
         if isinstance(value, str) and len(value) > _LONGEST:
-            raise TooLargeError(f"it has a text of {len(value):,} characters")
+            raise OversizedError(f"it has a text of {len(value):,} characters")
         if isinstance(value, int) and abs(value) > largest:
-            raise TooLargeError(f"it has a number of more than {largest:,}")
+            raise OversizedError(f"it has a number of more than {largest:,}")
         if isinstance(value, Mapping):
             waiting += [(one, depth + 1) for pair in value.items() for one in pair]
         elif isinstance(value, list | tuple):
@@ -68,11 +68,10 @@ def at_most(tensors: int, elements: int) -> Iterator[None]:
         elements: of all of them together.
 
     Raises:
-        TooLargeError: from inside the building.
+        OversizedError: from inside the building.
     """
     thread = threading.get_ident()
-    made = {"tensors": 0, "elements": 0, "modules": 0, "buffered": 0}
-    most = {
+    left = {
         "tensors": 2 * tensors + _SPARE_TENSORS,
         "elements": 2 * elements + _SPARE_ELEMENTS,
         "modules": 8 * tensors + _SPARE_MODULES,
@@ -82,9 +81,9 @@ def at_most(tensors: int, elements: int) -> Iterator[None]:
     def count(name: str, more: int) -> None:
         if threading.get_ident() != thread:
             return
-        made[name] += more
-        if made[name] > most[name]:
-            raise TooLargeError(
+        left[name] -= more
+        if left[name] < 0:
+            raise OversizedError(
                 f"what is described is larger than the {tensors:,} tensors of {elements:,} numbers beside it"
             )
 

@@ -1,6 +1,6 @@
 """Composition: from names, configs and built parts to a network."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -8,15 +8,14 @@ import attrs
 import torch
 from torch import nn
 
-from thalweg import stated
-from thalweg.arguments import check_instance
-from thalweg.branches import Branches, checked, count_of, ends_of
+from thalweg import network_parts
+from thalweg.arguments import SEED, check_instance
+from thalweg.branches import Branches, checked, checked_heads, count_of, ends_of
 from thalweg.config import RunConfig, component, dump_component
-from thalweg.config.built import fault_of
+from thalweg.config.components import fault_of
 from thalweg.devices import usable_device
 from thalweg.errors import ConfigError, PluginError
 from thalweg.facts import Facts
-from thalweg.integers import SEED
 from thalweg.interpolant import Interpolant, Schedule
 from thalweg.network import FlowNetwork
 from thalweg.objects import is_object
@@ -30,6 +29,8 @@ def compose(
     refiner: Any = None,
     branches: Branches = 1,
     intermediate_readouts: str = "shared",
+    heads: Sequence[int] = (),
+    detach_heads: bool = True,
     interpolant: Any = "linear",
     device: torch.device | str | None = None,
     seed: int = 0,
@@ -43,6 +44,9 @@ def compose(
         refiner: the same, or None with one branch.
         branches: k, which divides the backbone's depth, or the depths at which branches end.
         intermediate_readouts: ``shared`` by the branches before the last one, or each its ``own``.
+        heads: numbers of blocks after which velocities are read besides, each by a read-out of its own.
+        detach_heads: whether these read detached tokens and conditions, which leaves the rest as it is;
+            else they supervise it.
         interpolant: the path whose velocity the network predicts, as :func:`interpolant_of` takes it.
         device: where to build it; ``"meta"`` allocates nothing. Parts that are built are moved there, and
             stay where they are if none is given.
@@ -55,19 +59,21 @@ def compose(
     """
     example = "thalweg.Facts(shape=(4, 32, 32), classes=1000)"
     check_instance("facts", facts, Facts, f"those of the data, such as {example}")
-    branches = checked(branches)
+    branches, heads = checked(branches), checked_heads(heads)
     facts = attrs.evolve(facts, branches=count_of(branches))
     seed = SEED.check("seed", seed)
     path = interpolant_of(interpolant, facts)
     backbone_config = component("backbone", backbone)
     refiner_config = component("refiner", refiner, optional=True)
     device = _home((backbone_config, refiner_config), device)
-    composition = stated.composition(
+    composition = network_parts.composition(
         dump_component("backbone", backbone_config),
         None if refiner_config is None else dump_component("refiner", refiner_config),
         branches,
         recorded_interpolant(interpolant),
         intermediate_readouts,
+        heads,
+        detach_heads,
     )
     network = assemble(
         backbone_config,
@@ -75,6 +81,8 @@ def compose(
         facts,
         branches,
         intermediate_readouts=intermediate_readouts,
+        heads=heads,
+        detach_heads=detach_heads,
         interpolant=path,
         composition=composition,
         device=device,
@@ -94,7 +102,7 @@ def _is_named(table: Any) -> bool:
 
 
 def _home(parts: tuple[Any, ...], device: Any) -> torch.device:
-    """Where a network is built: where it is asked for, else where its first built part has its weights."""
+    """Where a network is built: where it is requested, else where its first built part has its weights."""
     built = [one for one in parts if isinstance(one, nn.Module)]
     if device is not None:
         home = usable_device(device)
@@ -115,6 +123,8 @@ def assemble(
     branches: Branches = 1,
     *,
     intermediate_readouts: str = "shared",
+    heads: Sequence[int] = (),
+    detach_heads: bool = True,
     interpolant: Interpolant | str = "linear",
     composition: Mapping[str, Any] | None = None,
     device: torch.device | str | None = None,
@@ -128,6 +138,8 @@ def assemble(
         facts: of the data.
         branches: as :func:`compose` takes them.
         intermediate_readouts: the same.
+        heads: the same.
+        detach_heads: the same.
         interpolant: the path, or the name of one that core brings.
         composition: what :func:`compose` would build the network from again.
         device: as :func:`compose` takes it.
@@ -163,6 +175,8 @@ def assemble(
             facts=facts,
             interpolant=interpolant,
             intermediate_readouts=intermediate_readouts,
+            heads=heads,
+            detach_heads=detach_heads,
             composition=composition,
         )
 
@@ -192,6 +206,8 @@ def composition_of(config: RunConfig) -> dict[str, Any]:
         "refiner": config.refiner,
         "branches": config.branches,
         "intermediate_readouts": config.intermediate_readouts,
+        "heads": config.heads,
+        "detach_heads": config.detach_heads,
         "interpolant": config.interpolant,
     }
 

@@ -5,7 +5,7 @@ it without a traceback unless ``--debug`` is given.
 """
 
 INTERRUPTED, PREEMPTED = 130, 75
-"""Exit codes of what the same command goes on with: after Ctrl-C, and after SIGTERM or SIGUSR1."""
+"""Exit codes of what the same command resumes with: after Ctrl-C, and after SIGTERM or SIGUSR1."""
 
 
 class ThalwegError(Exception):
@@ -43,7 +43,7 @@ class InterruptionError(ThalwegError):
 
 
 class PreemptionError(ThalwegError):
-    """SIGTERM or SIGUSR1 while something was made that the same command goes on with: exit code 75."""
+    """SIGTERM or SIGUSR1 while something was made that the same command resumes with: exit code 75."""
 
     exit_code = PREEMPTED
 

@@ -115,6 +115,7 @@ class Facts:
         heads: attention heads of the backbone.
         grid: tokens per column and per row.
         readouts: names of the read-outs that the refiner feeds.
+        head_depths: numbers of blocks after which velocities are read by heads that end no branch.
     """
 
     shape: tuple[int, ...] = attrs.field(converter=_as_shape, validator=_check_shape)
@@ -129,6 +130,12 @@ class Facts:
     heads: int = 0
     grid: tuple[int, int] = (0, 0)
     readouts: tuple[str, ...] = ()
+    head_depths: tuple[int, ...] = ()
+
+    @property
+    def weak_heads(self) -> tuple[int, ...]:
+        """Numbers of blocks after which a velocity is read before the last one, ascending."""
+        return tuple(sorted((*self.ends[:-1], *self.head_depths)))
 
 
 def image_shape(shape: tuple[int, ...], what: str, fix: str) -> tuple[int, int, int]:

@@ -2,21 +2,16 @@
 
 import logging
 from pathlib import Path
-from typing import Any
 
-from thalweg.documents import parse_document
-from thalweg.errors import DataError
+from thalweg.checkpoint import MANIFEST, candidates, remote
 from thalweg.files import sha256, write_bytes
 from thalweg.folders import remove_tree
-from thalweg.regular import read_bytes
+from thalweg.saved_network import DESCRIPTION, TENSORS, read_description
 from thalweg.storage import Location, MissingError, folder_for
 from thalweg.storage.locks import holding
 from thalweg.storage.places import is_url, plain_place
-from thalweg.suggestions import one_line
-from thalweg.training.checkpoint import MANIFEST, candidates, remote
 
-DESCRIPTION, TENSORS = "model.json", "model.safetensors"
-_LARGEST = 4 * 2**20  # bytes of a description; ours take some kB
+_LARGEST = 4 * 2**20  # bytes of a small file
 _RUN, _MODEL, _CHECKPOINTS = "config.toml", "model", "checkpoints"
 
 
@@ -66,26 +61,6 @@ def run_config(place: str | Path) -> Path | None:
         return folder / _RUN if _current(there / _RUN, folder / _RUN) else None
 
 
-def read_description(path: Path, *, sealed: bool, name: str = "") -> dict[str, Any]:
-    """What stands in a ``model.json``.
-
-    Args:
-        path: the file.
-        sealed: whether it must match a digest of itself.
-        name: what it is called in messages; its path by default.
-
-    Raises:
-        DataError: if it is missing, damaged or none.
-    """
-    try:
-        return parse_document(read_bytes(path, _LARGEST), sealed=sealed)
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(
-            f"{name or path} is no description of a network or damaged ({one_line(error)}); copy it again or "
-            "write it anew"
-        ) from error
-
-
 def _below(place: str) -> str:
     """What a URL says below a run: ``model``, ``model-AVERAGE``, a checkpoint, or nothing."""
     parts = place.rstrip("/").split("/")
@@ -104,7 +79,9 @@ def _fetched(there: Location, folder: Path, below: str) -> Path | None:
     if _network(there / _MODEL, folder / _MODEL):
         return folder
     checkpoints = folder / _CHECKPOINTS
-    newest = remote.fetch_newest(there / _CHECKPOINTS, checkpoints, logging.getLogger("thalweg").warning)
+    newest = remote.fetch_latest_complete(
+        there / _CHECKPOINTS, checkpoints, logging.getLogger("thalweg").warning
+    )
     if newest is None:
         return None
     for former in set(checkpoints.iterdir()) - {newest}:

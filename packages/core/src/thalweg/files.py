@@ -17,7 +17,7 @@ import logging
 import os
 import secrets
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -97,11 +97,7 @@ disk = Disk()
 
 
 def held(descriptor: int) -> int:
-    """Hold an open file or folder, so that nobody takes it for what a killed process has left.
-
-    Returns:
-        The descriptor.
-    """
+    """The same open file or folder, held, so that nobody takes it for what a killed process has left."""
     with contextlib.suppress(OSError):  # where a file system has no locks, nothing is taken for left
         flocks.take(descriptor)
     return descriptor
@@ -131,39 +127,18 @@ def write_new(path: Path, parts: Iterable[bytes | memoryview]) -> Seal:
         OSError: if it cannot be written; what there is of it stays.
     """
     digest, size, hastened = hashlib.sha256(), 0, 0
-    descriptor = _created(path)
-    try:
-        for chunk in _chunks(parts):
-            size += len(chunk)
-            digest.update(chunk)
-            while chunk:
-                chunk = chunk[disk.write(descriptor, chunk) :]
-            if size - hastened >= _STRIDE:
-                # The disk works while the rest is hashed, instead of all at once in the end.
-                disk.hasten(descriptor, hastened, size - hastened)
-                hastened = size
-        disk.sync(descriptor)
-    finally:
-        os.close(descriptor)
-    return Seal(size, digest.hexdigest())
-
-
-def _chunks(parts: Iterable[bytes | memoryview]) -> Iterator[memoryview]:
-    """The parts in large pieces: small ones are put together, since each write has its price."""
-    small = bytearray()
-    for part in parts:
-        if memoryview(part).nbytes < _SMALL:
-            small += part
-            if len(small) < _SMALL:
-                continue
-        if small:
-            yield memoryview(bytes(small))
-            small.clear()
-        if memoryview(part).nbytes >= _SMALL:
+    with _created(path) as file:
+        for part in parts:
             whole = memoryview(part).cast("B")
-            yield from (whole[begin : begin + _CHUNK] for begin in range(0, len(whole), _CHUNK))
-    if small:
-        yield memoryview(bytes(small))
+            for begin in range(0, len(whole), _CHUNK):
+                chunk = whole[begin : begin + _CHUNK]
+                size += file.write(chunk)
+                digest.update(chunk)
+                if size - hastened >= _STRIDE:
+                    # The disk works while the rest is hashed, instead of all at once in the end.
+                    disk.hasten(file.fileno(), hastened, size - hastened)
+                    hastened = size
+    return Seal(size, digest.hexdigest())
 
 
 def write_bytes(path: Path, content: bytes) -> Seal:
@@ -189,20 +164,17 @@ def whole(path: Path) -> Iterator[BinaryIO]:
     Raises:
         ThalwegError: if it cannot be written.
     """
-    with replacing(path) as part:
-        descriptor = _created(part)
-        with io.BufferedRandom(_DiskFile(descriptor, "r+b"), _SMALL) as file:
-            yield cast(BinaryIO, file)
-            file.flush()
-            disk.sync(descriptor)
+    with replacing(path) as part, _created(part) as file:
+        yield cast(BinaryIO, file)
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, remove: Callable[[Path], None] = lambda part: disk.remove(part)) -> Iterator[Path]:
     """The name beside a file's place under which it is written, moved there when the block ends well.
 
     Args:
-        path: the file; its folder must be there.
+        path: the file, or a folder that is not there; the folder above must be.
+        remove: takes away what there is of it otherwise.
 
     Yields:
         Where to write it, synced, such as by :func:`write_new`.
@@ -211,32 +183,37 @@ def replacing(path: Path) -> Iterator[Path]:
         ThalwegError: if it cannot be written.
     """
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}{PARTIAL}")
-    _holders[part] = []
+    being_written[part] = []
     try:
         try:
             yield part
             disk.move(part, path)
         except BaseException:
             with contextlib.suppress(OSError):
-                disk.remove(part)
+                remove(part)
             raise
         sync_folder(path.parent)
     except OSError as error:
         raise unwritable(path, error) from error
     finally:
-        for descriptor in _holders.pop(part):
+        for descriptor in being_written.pop(part):
             os.close(descriptor)
 
 
-_holders: dict[Path, list[int]] = {}
-"""Of files that are being written beside their place: what holds them until they are there."""
+being_written: dict[Path, list[int]] = {}
+"""Beside their place: the open files and folders that hold them until they are there."""
 
 
-def _created(path: Path) -> int:
+@contextlib.contextmanager
+def _created(path: Path) -> Iterator[io.BufferedRandom]:
+    """A new file, on disk once the block ends well. Small writes are put together, as each has its price."""
     descriptor = disk.create(path)
-    if path in _holders:
-        _holders[path].append(os.dup(descriptor))
-    return descriptor
+    if path in being_written:
+        being_written[path].append(os.dup(descriptor))
+    with io.BufferedRandom(_DiskFile(descriptor, "r+b"), _SMALL) as file:
+        yield file
+        file.flush()
+        disk.sync(descriptor)
 
 
 class _DiskFile(io.FileIO):
@@ -251,31 +228,38 @@ class _DiskFile(io.FileIO):
         return size
 
 
-def open_own(path: Path, *, create: bool = True) -> BinaryIO:
-    """A file that this program keeps and changes in place, such as a lock or a log; never through a link.
+def open_own(path: Path) -> BinaryIO:
+    """A file that this program keeps and changes in place, such as a log, made if it is not there; as
+    :func:`own_descriptor`, for reading and writing."""
+    return cast(BinaryIO, io.BufferedRandom(_DiskFile(own_descriptor(path), "r+b")))
+
+
+def own_descriptor(path: Path, *, create: bool = True) -> int:
+    """Open a file that this program keeps, such as a lock; never through a link.
 
     Args:
         path: the file; a regular one, or none.
         create: make it if it is not there.
 
-    Returns:
-        The file, open for reading and writing, positioned at its beginning.
-
     Raises:
         ConfigError: if a link or anything but a regular file has its name.
         OSError: if it cannot be opened.
     """
+    irregular = ConfigError(f"{path} is no regular file; remove it, and it is made anew")
+    # Through no link, and without waiting for whoever may write into a FIFO of this name.
     flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | (os.O_CREAT if create else 0)
     try:
         descriptor = os.open(path, flags, 0o666)
     except OSError as error:
         if error.errno == errno.ELOOP or path.is_symlink():
             raise link_refused(path) from error
+        if error.errno in (errno.EISDIR, errno.ENXIO):
+            raise irregular from error
         raise
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise ConfigError(f"{path} is no regular file; remove it, and it is made anew")
-    return cast(BinaryIO, io.BufferedRandom(_DiskFile(descriptor, "r+b")))
+        raise irregular
+    return descriptor
 
 
 def link_refused(path: Path) -> ConfigError:
@@ -294,7 +278,7 @@ def unwritable(path: Path, error: OSError) -> ThalwegError:
 def sync_folder(path: Path) -> None:
     """Wait until the names in a folder are on the disk itself.
 
-    Where the file system refuses that for any folder, as CIFS and some of FUSE do, it is told of once, and
+    Where the file system refuses that for any folder, as CIFS and some of FUSE do, it is reported once, and
     no error: names reach the disk when the system sends them.
 
     Raises:
@@ -308,7 +292,7 @@ def sync_folder(path: Path) -> None:
         if not _told:
             _told.append(path)
             _log.warning(
-                "%s lies on a file system that does not sync folders (%s): what was written last may be gone "
+                "%s is on a file system that does not sync folders (%s): what was written last may be gone "
                 "after a power cut, and the same command then makes it again",
                 path,
                 error.strerror,

@@ -1,6 +1,6 @@
 """The kernel's locks of open files: taken, held by another process, or not known to the file system.
 
-All else that locks goes through here, so that the three are told apart everywhere. NFS without its lock
+All else that locks goes through here, so that the three are distinguished everywhere. NFS without its lock
 daemon answers ENOLCK, Lustre that is mounted without ``flock`` ENOSYS, some of FUSE ENOTSUP or EINVAL.
 """
 

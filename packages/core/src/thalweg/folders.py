@@ -4,11 +4,13 @@ import contextlib
 import errno
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from thalweg import files, flocks
-from thalweg.files import PARTIAL, link_refused, sync_folder, unwritable
+from thalweg.errors import ThalwegError
+from thalweg.files import PARTIAL, link_refused, sync_folder
 
 
 @contextlib.contextmanager
@@ -24,24 +26,12 @@ def whole_folder(path: Path) -> Iterator[Path]:
     Raises:
         ThalwegError: if it cannot be written.
     """
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}{PARTIAL}")
-    try:
-        try:
-            files.disk.make_folder(part)
-            descriptor = files.held(os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
-            try:
-                yield part
-                sync_tree(part)
-                files.disk.move(part, path)
-            finally:
-                os.close(descriptor)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                remove_tree(part)
-            raise
-        sync_folder(path.parent)
-    except OSError as error:
-        raise unwritable(path, error) from error
+    with files.replacing(path, remove_tree) as part:
+        files.disk.make_folder(part)
+        opened = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        files.being_written[part].append(files.held(opened))
+        yield part
+        sync_tree(part)
 
 
 def make_folders(path: Path) -> None:
@@ -169,3 +159,50 @@ def replace_folder(path: Path, fresh: Path) -> Path | None:
             raise
     sync_folder(path.parent)
     return former
+
+
+def check_writable(*paths: Path) -> None:
+    """Raise if files cannot be written, before anything is computed for them; their folders are made.
+
+    What killed writes of the same files have left beside them is removed.
+
+    Raises:
+        ThalwegError: naming the first.
+    """
+    for path in paths:
+        try:
+            make_folders(path.parent)
+            clear_leftovers(path)
+            # Under such a name it is written, which may be too long where the path itself is not.
+            probe = path.with_name(f".{path.name}.{secrets.token_hex(4)}{PARTIAL}")
+            os.close(files.disk.create(probe))
+            files.disk.remove(probe)
+        except OSError as error:
+            raise ThalwegError(
+                f"cannot write {path}: {error.strerror or error}; choose a place open to writing"
+            ) from error
+
+
+def check_room(folder: Path, needed: int, option: str) -> None:
+    """Raise if a folder's disk has less room than what is going to be written there, before any work.
+
+    Args:
+        folder: where; not there yet, perhaps. What is in it counts as written.
+        needed: bytes in all.
+        option: what names another place, for the message.
+
+    Raises:
+        ThalwegError: saying how much is missing.
+    """
+    place = next((one for one in (folder, *folder.parents) if one.is_dir()), None)
+    try:
+        free = shutil.disk_usage("." if place is None else place).free
+        there = sum(path.stat().st_size for path in folder.glob("*")) if place == folder else 0
+    except OSError:
+        return  # who writes there will say what is wrong
+    if needed > free + there:
+        sizes = [f"{size / 2**30:.1f} GiB" for size in (needed, free + there)]
+        raise ThalwegError(
+            f"about {sizes[0]} are going to be written to {folder.parent}, and {sizes[1]} are free there; "
+            f"make room, or name another place by {option}"
+        )

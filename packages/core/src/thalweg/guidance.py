@@ -16,8 +16,10 @@ __all__ = [
     "ConditionedField",
     "Heads",
     "breaks_of",
+    "calibration_of",
     "composed",
     "heads_of",
+    "needs_calibration",
     "opened",
     "within",
 ]
@@ -103,6 +105,30 @@ def heads_of(field: ConditionalField, who: str) -> Heads:
             'list, as in guidance = ["internal", "cfg"]'
         )
     return heads
+
+
+def needs_calibration(guidance: Any) -> bool:
+    """Whether a guidance, or the config of one, uses what was measured of the network's heads."""
+    return bool(getattr(guidance, "needs_calibration", False))
+
+
+def calibration_of(field: ConditionalField, who: str) -> Any:
+    """What was measured of the network's heads, a :class:`thalweg.calibration.Calibration`.
+
+    Args:
+        field: the innermost one.
+        who: the guidance that needs it, for the message.
+
+    Raises:
+        ConfigError: nobody has measured them.
+    """
+    calibration = getattr(field, "calibration", None)
+    if calibration is None:
+        raise ConfigError(
+            f"{who} is calibrated, and this network's heads were not measured; let "
+            "network.calibration = thalweg.calibrate(network, dataset), or state a scale in numbers"
+        )
+    return calibration
 
 
 def composed(field: ConditionalField, guidances: Iterable[Guidance]) -> ConditionalField:

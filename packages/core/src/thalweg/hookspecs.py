@@ -5,13 +5,10 @@ A hook runs when plugins are loaded or at the edges of a run, never inside a for
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import click
 import pluggy
-
-if TYPE_CHECKING:
-    from thalweg.config import RunConfig
 
 PROJECT = "thalweg"
 API_VERSION = 1
@@ -44,12 +41,16 @@ def thalweg_components(register: Register) -> None:
 
 @hookspec
 def thalweg_commands(cli: click.Group) -> None:
-    """Add commands to the command line."""
+    """Add commands to the command line.
+
+    ``cli.add_command(command, "plugins check")`` adds one to a group of core that takes commands, which
+    is ``plugins``. A name that is taken stays with whoever has it, and the clash is reported.
+    """
 
 
 @hookspec
-def thalweg_run_started(run_dir: Path, config: "RunConfig") -> None:
-    """A training run begins or goes on in ``run_dir``; called on rank 0."""
+def thalweg_run_started(run_dir: Path, config: Any) -> None:
+    """A training run begins or resumes in ``run_dir``, as its :class:`thalweg.RunConfig` says; on rank 0."""
 
 
 @hookspec

@@ -76,7 +76,7 @@ class Interpolant:
 
     @property
     def name(self) -> str | None:
-        """Its name if it is a path that core itself brings; None for a stranger's."""
+        """Its name if it is a path that core itself brings; None for one of a plugin."""
         return next((name for name, cls in _OWN.items() if type(self.schedule) is cls), None)
 
     @property

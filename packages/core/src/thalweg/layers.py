@@ -5,7 +5,7 @@ zero where a layer must start as nothing.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import pairwise
 
@@ -78,10 +78,32 @@ class MLP(nn.Module):
         return x
 
 
+class TokenConvolution(nn.Module):
+    """A 3 x 3 convolution on the grid that tokens lie on row by row, with zeros around it.
+
+    Args:
+        inputs: width of the tokens.
+        outputs: width of what they become.
+        grid: tokens per column and per row.
+    """
+
+    def __init__(self, inputs: int, outputs: int, grid: tuple[int, int]) -> None:
+        super().__init__()
+        self._grid = grid
+        self.convolution = nn.Conv2d(inputs, outputs, 3, padding=1)
+        nn.init.xavier_uniform_(self.convolution.weight)
+        nn.init.zeros_(self.convolution.bias)  # type: ignore[arg-type]
+
+    def forward(self, tokens: Float[Tensor, "N T inputs"]) -> Float[Tensor, "N T outputs"]:
+        """Apply it."""
+        found: Tensor = self.convolution(tokens.transpose(1, 2).unflatten(2, self._grid))
+        return found.flatten(2).transpose(1, 2)
+
+
 class TimeEmbedding(nn.Module):
     """256 sinusoids of t (cosines first, max period 10,000), then Linear, SiLU, Linear.
 
-    Computed in float32 under autocast too: bfloat16 cannot tell two times 0.004 apart.
+    Computed in float32 under autocast too: bfloat16 cannot resolve a difference of 0.004 in time.
 
     Args:
         width: width of the embedding.
@@ -147,3 +169,27 @@ def _explicit_is_faster(q: Float[Tensor, "N heads T width"]) -> bool:
     # it, or beyond some length, they would take too much memory.
     training = torch.compiler.is_compiling() and q.requires_grad and q.dtype == torch.bfloat16
     return training and q.device.type == "cpu" and q.shape[-2] <= _LONGEST_EXPLICIT
+
+
+def folded(
+    tensors: Mapping[str, Tensor], convolution: str, normalisation: str, epsilon: float
+) -> tuple[Tensor, Tensor]:
+    """Weight and bias of a convolution and the batch normalisation behind it, folded in float64, in float32.
+
+    Args:
+        tensors: the weights, with ``weight`` under the convolution's name, and ``weight``, ``bias``,
+            ``running_mean`` and ``running_var`` under the normalisation's.
+        convolution: name of the convolution, which has no bias.
+        normalisation: name of the normalisation.
+        epsilon: what it adds to the variance.
+
+    Raises:
+        KeyError: if a tensor is missing.
+    """
+    gain, bias, mean, variance = (
+        tensors[f"{normalisation}.{part}"].double()
+        for part in ("weight", "bias", "running_mean", "running_var")
+    )
+    factor = gain / (variance + epsilon).sqrt()
+    weight = tensors[f"{convolution}.weight"].double() * factor[:, None, None, None]
+    return weight.float(), (bias - mean * factor).float()

@@ -34,7 +34,7 @@ def native_precision(device_type: str) -> Precision:
 def compiling_pays(network: FlowNetwork, images: int, flop_per_weight: int, device_type: str) -> bool:
     """Whether a computation is long enough to compile the network for.
 
-    It looks at nothing but the work itself, so that a run that goes on decides as it did at first.
+    It looks at nothing but the work itself, so that a resumed run decides as it did at first.
 
     Args:
         network: what would be compiled.
@@ -64,6 +64,6 @@ def compiler_fault(name: str) -> str | None:
         except (OSError, subprocess.TimeoutExpired) as error:
             return f"the C++ compiler {name} cannot be run ({one_line(error)})"
         if done.returncode:
-            said = (done.stderr.decode(errors="replace").strip().splitlines() or ["no message"])[0]
-            return f"the C++ compiler {name} fails ({said[:120]})"
+            message = (done.stderr.decode(errors="replace").strip().splitlines() or ["no message"])[0]
+            return f"the C++ compiler {name} fails ({message[:120]})"
     return None

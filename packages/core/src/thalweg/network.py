@@ -1,6 +1,6 @@
-"""FlowNetwork: a backbone cut into branches, a refiner between them, read-outs at their ends.
+"""FlowNetwork: a backbone cut into branches, a refiner between them, read-outs at their ends and elsewhere.
 
-It alone knows how the three meet, so any refiner works between the branches of any backbone.
+It alone knows how these meet, so any refiner works between the branches of any backbone.
 """
 
 import logging
@@ -12,13 +12,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from thalweg import asked, stated
-from thalweg.branches import Branches, as_heads, ends_of
-from thalweg.errors import ConfigError, PluginError
+from thalweg import network_inputs, network_parts
+from thalweg.branches import Branches, as_heads, ends_of, head_depths
+from thalweg.errors import ConfigError
 from thalweg.facts import Facts
 from thalweg.interpolant import Interpolant
-from thalweg.stated import check_parts, check_whole, made_of, names_of
-from thalweg.types import Boundary, Condition, Head, Prediction, Refinement, Stream
+from thalweg.network_parts import check_parts, check_whole, made_of, names_of
+from thalweg.network_pass import Pass
+from thalweg.types import Condition, Head, Prediction
 
 _Answer = TypeVar("_Answer")
 
@@ -30,10 +31,13 @@ class FlowNetwork(nn.Module):
         backbone: fulfils :class:`thalweg.protocols.Backbone`; its depth, width, heads and grid are read off.
         refiner: fulfils :class:`thalweg.protocols.Refiner`; None with one branch.
         branches: how many equal ones, or the depths at which they end, the last one the backbone's depth.
-        facts: shape and classes of the data; what the parts tell is filled in.
+        facts: shape and classes of the data; what the parts state is filled in.
         interpolant: the path whose velocity it predicts, or its name.
         intermediate_readouts: whether the branches before the last share one read-out, as in the paper, or
             have each its own.
+        heads: numbers of blocks after which velocities are read besides, each by a read-out of its own.
+        detach_heads: whether these read detached tokens and conditions: then the rest is trained as it would
+            be without them. Else they supervise it.
         composition: what :func:`thalweg.compose` takes to build it again; of a network that was put together
             by hand, what its parts are.
 
@@ -43,8 +47,10 @@ class FlowNetwork(nn.Module):
 
     Attributes:
         facts: of data, backbone, branches and refiner.
-        sampling: how its run draws, a recipe's ``[sampling]`` in plain values; empty where none is known.
+        sampling: how its run samples, a recipe's ``[sampling]`` in plain values; empty where none is known.
             :func:`thalweg.load` sets it, and :func:`thalweg.sample` takes of it what is not given.
+        calibration: what :func:`thalweg.calibrate` measured of its heads; None if nobody did. It holds for
+            the weights at that time.
         owners: who brought backbone and refiner, in words, for messages.
     """
 
@@ -57,12 +63,15 @@ class FlowNetwork(nn.Module):
         facts: Facts,
         interpolant: Interpolant | str = "linear",
         intermediate_readouts: str = "shared",
+        heads: Sequence[int] = (),
+        detach_heads: bool = True,
         composition: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         check_parts(backbone, facts)
         ends = ends_of(branches, backbone.depth, refined=refiner is not None)
         names = () if refiner is None else names_of(refiner)
+        depths = head_depths(heads, ends)
         self.facts = attrs.evolve(
             facts,
             branches=len(ends),
@@ -72,19 +81,23 @@ class FlowNetwork(nn.Module):
             heads=backbone.heads,
             grid=tuple(backbone.grid),
             readouts=names,
+            head_depths=depths,
         )
         path = interpolant if isinstance(interpolant, Interpolant) else Interpolant.named(interpolant)
         self.interpolant = path
-        by_hand = stated.composition(
+        by_hand = network_parts.composition(
             made_of(backbone),
             made_of(refiner),
             branches,
             path.stated,
             intermediate_readouts,
+            depths,
+            detach_heads,
         )
         self.composition: dict[str, Any] = by_hand if composition is None else dict(composition)
         check_whole(self.composition)
         self.sampling: Mapping[str, Any] = {}
+        self.calibration: Any = None
         self.owners: Mapping[str, str] = {}
         self.backbone, self.refiner = backbone, refiner
         self.intermediate_velocity: nn.Module | None = None
@@ -100,6 +113,14 @@ class FlowNetwork(nn.Module):
         self.velocity_readout = backbone.readout()
         for name in names:
             self.add_module(_layer(name), backbone.readout())
+        # The last ones, so that all others begin with the weights that they would have without them.
+        self.velocity_heads = nn.ModuleDict({str(depth): backbone.readout() for depth in depths})
+        self.detach_heads = detach_heads
+
+    def load_state_dict(self, *args: Any, **options: Any) -> Any:
+        """As of any module; what was measured of the heads was measured of other weights."""
+        self.calibration = None
+        return super().load_state_dict(*args, **options)
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Another part in place of the first one is what the network is made of from then on."""
@@ -123,6 +144,7 @@ class FlowNetwork(nn.Module):
         *,
         last_only: bool = False,
         hidden: tuple[int, ...] = (),
+        until: int | None = None,
     ) -> Prediction:
         """Velocities of all branches, and what the refiner's features read.
 
@@ -132,21 +154,26 @@ class FlowNetwork(nn.Module):
             condition: labels; None means unconditional.
             last_only: skip what only the training loss reads.
             hidden: depths after which to keep the tokens; at a boundary, what the next branch reads.
+            until: the depth of an intermediate head with which the pass ends: what is behind it is not read,
+                and the prediction has the velocities of those branches alone that end by then.
 
         Raises:
             DataError: if a shape or type does not fit, or a label or time on the CPU lies outside its range.
                 (Those on a device are checked where they enter, since reading them back would stall it.)
-            ConfigError: if a depth lies outside 1..depth.
+            ConfigError: if a depth lies outside 1..depth, or there is no head to end with.
         """
         condition = Condition() if condition is None else condition
         if torch.compiler.is_compiling():
-            return self._flow(x_t, self._all(times), condition, last_only, tuple(sorted(set(hidden))))
-        asked.check_samples("x_t", x_t, self.facts)
-        asked.check_times("times", times, len(x_t), self.branches)
-        asked.check_condition(condition, self.facts, x_t)
-        depths = asked.check_hidden(hidden, self.facts.depth)
-        return self._told(
-            lambda: self._flow(x_t, self._all(times), condition, last_only, depths), x_t, times, condition
+            return self._flow(x_t, self._all(times), condition, last_only, tuple(sorted(set(hidden))), until)
+        network_inputs.check_samples("x_t", x_t, self.facts)
+        network_inputs.check_times("times", times, len(x_t), self.branches)
+        network_inputs.check_condition(condition, self.facts, x_t)
+        depths = network_inputs.check_hidden(hidden, self.facts.depth)
+        return self._checked(
+            lambda: self._flow(x_t, self._all(times), condition, last_only, depths, until),
+            x_t,
+            times,
+            condition,
         )
 
     def velocity(
@@ -158,8 +185,8 @@ class FlowNetwork(nn.Module):
             DataError: if an argument does not fit, as of :meth:`forward`.
         """
         if not torch.compiler.is_compiling():
-            asked.check_samples("x", x, self.facts)
-            asked.check_times("t", t, len(x))
+            network_inputs.check_samples("x", x, self.facts)
+            network_inputs.check_times("t", t, len(x))
         t = t.to(device=x.device, dtype=x.dtype)
         prediction: Prediction = self(x, t, condition, last_only=True)
         return prediction.velocities[-1]
@@ -170,27 +197,32 @@ class FlowNetwork(nn.Module):
         t: Float[Tensor, " N"],
         condition: Condition | None,
         wanted: Sequence[Head | int],
+        *,
+        skipped: tuple[int, int] = (0, 0),
     ) -> tuple[Float[Tensor, "N *shape"], ...]:
-        """The velocities that some of its heads read in one pass, which ends with the last branch wanted.
+        """The velocities that some of its heads read in one pass, which ends with the deepest of them.
 
         Args:
             x: the noisy data.
             t: their times, which all branches take.
             condition: what they are conditioned on.
-            wanted: which heads; a bare number is that branch's, from 0, and -1 is the last one.
+            wanted: which heads; a bare number is that of the blocks passed, and -1 is the last one.
+            skipped: first and behind the last of the blocks that are left out, counted from 0.
 
         Raises:
             DataError: if an argument does not fit, as of :meth:`forward`.
             ConfigError: if there is no such head.
         """
-        chosen = as_heads(wanted, self.branches)
+        chosen = self._as_heads(wanted)
         condition = Condition() if condition is None else condition
-        asked.check_samples("x", x, self.facts)
-        asked.check_times("t", t, len(x))
-        asked.check_condition(condition, self.facts, x)
+        network_inputs.check_samples("x", x, self.facts)
+        network_inputs.check_times("t", t, len(x))
+        network_inputs.check_condition(condition, self.facts, x)
         t = t.to(device=x.device, dtype=x.dtype)
-        found = self._told(lambda: self._heads(x, self._all(t), condition, set(chosen)), x, t, condition)
-        return tuple(found[head] for head in chosen)
+        passed = self._checked(
+            lambda: Pass(self, x, self._all(t), condition, skipped).through(chosen), x, t, condition
+        )
+        return tuple(passed.velocities[head] for head in chosen)
 
     def share(self, wanted: Sequence[Head | int] = (-1,)) -> float:
         """The share of its blocks that a pass for these heads goes through.
@@ -198,8 +230,14 @@ class FlowNetwork(nn.Module):
         Raises:
             ConfigError: if there is no such head.
         """
-        last = max(head.branch for head in as_heads(wanted, self.branches))
-        return self.facts.ends[last] / self.facts.depth
+        return max(head.after for head in self._as_heads(wanted)) / self.facts.depth
+
+    def _as_heads(self, wanted: Sequence[Head | int]) -> tuple[Head, ...]:
+        return as_heads(wanted, self.facts, linear=self.interpolant.stated == "linear")
+
+    def without(self, start: int, stop: int) -> "SkippingNetwork":
+        """This network without its blocks start..stop-1, for guidance."""
+        return SkippingNetwork(self, start, stop)
 
     def readout(self, name: str) -> nn.Module:
         """The layer that reads the refiner's features of that name."""
@@ -209,7 +247,7 @@ class FlowNetwork(nn.Module):
         """Compile the repeated parts and the read-outs with torch.compile, in place.
 
         Equal blocks share one compiled code, so this takes seconds where compiling the whole network
-        takes minutes, and the step is as fast: what lies between the regions is small.
+        takes minutes, and the step is as fast: what is between the regions is small.
         """
         if not torch.cuda.is_available():
             # It warns of a CUDA toolkit without a device, which is no fault here.
@@ -220,8 +258,8 @@ class FlowNetwork(nn.Module):
 
     def _regions(self) -> Iterator[nn.Module]:
         for name, child in self.named_children():
-            if isinstance(child, nn.ModuleList):
-                yield from child
+            if isinstance(child, nn.ModuleList | nn.ModuleDict):
+                yield from child.children()
             elif name in ("backbone", "refiner"):
                 for blocks in (one for one in child.children() if isinstance(one, nn.ModuleList)):
                     yield from blocks
@@ -232,112 +270,63 @@ class FlowNetwork(nn.Module):
         return times if times.dim() == 2 else times.expand(self.branches, -1)
 
     def _flow(
-        self, x_t: Tensor, times_kN: Tensor, condition: Condition, last_only: bool, hidden: tuple[int, ...]
-    ) -> Prediction:
-        stream = self.backbone.embed(x_t, condition)
-        patch_tokens, last = stream.tokens, self.branches - 1
-        velocities: list[Tensor] = []
-        read: dict[str, list[Tensor]] = {} if last_only else {name: [] for name in self.facts.readouts}
-        kept: dict[int, Tensor] = {}
-        for branch, end in enumerate(self.facts.ends):
-            stream, c = self._branch(stream, branch, times_kN[branch], condition, hidden, kept)
-            if branch == last or not last_only:
-                velocities.append(self._velocity(branch, stream.tokens, c, x_t))
-            if branch < last:
-                refinement = self._refine(stream, branch, patch_tokens, c, times_kN)
-                for name, found in read.items():
-                    found.append(self.readout(name)(refinement.features[name], c))
-                stream = stream.with_tokens(refinement.tokens)
-            if end in hidden:
-                kept[end] = stream.tokens
-        return Prediction(tuple(velocities), {name: tuple(found) for name, found in read.items()}, kept)
-
-    def _heads(
-        self, x_t: Tensor, times_kN: Tensor, condition: Condition, wanted: set[Head]
-    ) -> dict[Head, Tensor]:
-        stream = self.backbone.embed(x_t, condition)
-        patch_tokens, last = stream.tokens, max(head.branch for head in wanted)
-        found: dict[Head, Tensor] = {}
-        for branch in range(last + 1):
-            stream, c = self._branch(stream, branch, times_kN[branch], condition, (), {})
-            before, after = Head(branch), Head(branch, refined=True)
-            if before in wanted:
-                found[before] = self._velocity(branch, stream.tokens, c, x_t)
-            if branch < last or after in wanted:
-                stream = stream.with_tokens(self._refine(stream, branch, patch_tokens, c, times_kN).tokens)
-            if after in wanted:
-                found[after] = self._velocity(branch, stream.tokens, c, x_t)
-        return found
-
-    def _branch(
         self,
-        stream: Stream,
-        branch: int,
-        t: Tensor,
+        x_t: Tensor,
+        times_kN: Tensor,
         condition: Condition,
+        last_only: bool,
         hidden: tuple[int, ...],
-        kept: dict[int, Tensor],
-    ) -> tuple[Stream, Tensor]:
-        """The stream at the end of a branch, and the condition vector there; fills ``kept`` on the way."""
-        ends = self.facts.ends
-        start, stop = ends[branch - 1] if branch else 0, ends[branch]
-        c = self.backbone.condition(t, condition)
-        for depth in [one for one in hidden if start < one < stop]:
-            stream, start = self.backbone.run(stream, c, start, depth), depth
-            kept[depth] = stream.tokens
-        return self.backbone.run(stream, c, start, stop), c
+        until: int | None,
+    ) -> Prediction:
+        last = self.facts.depth if until is None else self._as_heads((until,))[0].after
+        depths = () if last_only else tuple(depth for depth in self.facts.weak_heads if depth <= last)
+        wanted = tuple(Head(depth) for depth in dict.fromkeys((*depths, last)))
+        readouts = () if last_only else self.facts.readouts
+        passed = Pass(self, x_t, times_kN, condition).through(wanted, readouts, hidden)
+        ends = self.facts.ends[-1:] if last_only else self.facts.ends
+        return Prediction(
+            tuple(passed.velocities[Head(end)] for end in ends if end <= last),
+            {name: tuple(found) for name, found in passed.readouts.items()},
+            passed.hidden,
+            {depth: passed.velocities[Head(depth)] for depth in depths},
+        )
 
-    def _velocity(self, branch: int, tokens: Tensor, c: Tensor, like: Tensor) -> Tensor:
-        if branch == self.branches - 1:
-            layer: Any = self.velocity_readout
-        elif self.intermediate_velocities is not None:
-            layer = self.intermediate_velocities[branch]
-        else:
-            layer = self.intermediate_velocity
-        velocity: Tensor = layer(tokens, c)
-        self._require_shape("backbone", "a velocity", velocity, like)
-        return velocity
-
-    def _refine(
-        self, stream: Stream, branch: int, patch_tokens: Tensor, c: Tensor, times_kN: Tensor
-    ) -> Refinement:
-        boundary = Boundary(branch, patch_tokens, c, times_kN[branch], times_kN[branch + 1])
-        refinement: Refinement = self.refiner(stream, boundary)
-        self._require_shape("refiner", "tokens", refinement.tokens, stream.tokens)
-        missing = [name for name in self.facts.readouts if name not in refinement.features]
-        if missing:
-            raise PluginError(
-                f"{self._owner('refiner')} states the read-out '{missing[0]}' and its refinement has no such "
-                "features; put them into Refinement.features, and run thalweg plugins check on it"
-            )
-        return refinement
-
-    def _told(self, answer: Callable[[], _Answer], x: Tensor, times: Tensor, condition: Condition) -> _Answer:
-        """The answer; if it fails because inputs are elsewhere or of another type, that is told."""
+    def _checked(
+        self, answer: Callable[[], _Answer], x: Tensor, times: Tensor, condition: Condition
+    ) -> _Answer:
+        """The answer; if it fails because inputs are elsewhere or of another type, the error says so."""
         try:
             return answer()
         except (RuntimeError, TypeError) as error:
             inputs = {"x_t": x, "times": times, "condition.dropped": condition.dropped}
             if condition.text is not None:
                 inputs["condition.text"] = condition.text.tokens
-            fault = asked.explain(error, next(self.parameters(), None), inputs)
+            fault = network_inputs.explain(error, next(self.parameters(), None), inputs)
             if fault is None:
                 raise
             raise fault from error
 
-    def _require_shape(self, kind: str, what: str, found: Tensor, like: Tensor) -> None:
-        if found.shape == like.shape:
-            return
-        raise PluginError(
-            f"{self._owner(kind)} gives {what} of shape {tuple(found.shape)} where {tuple(like.shape)} is "
-            "needed; fix it, and run thalweg plugins check on it"
-        )
 
-    def _owner(self, kind: str) -> str:
-        owner = self.backbone if kind == "backbone" else self.refiner
-        module = type(owner).__module__
-        named = self.owners.get(kind)
-        return f"{named} ({module})" if named else f"{type(owner).__qualname__} of {module}"
+class SkippingNetwork:
+    """A network some of whose blocks are skipped, as something to sample from.
+
+    Attributes:
+        module: the whole network.
+        facts: its own.
+        interpolant: its own.
+        cost: the share of its blocks that is left.
+    """
+
+    def __init__(self, network: FlowNetwork, start: int, stop: int) -> None:
+        self.module, self.facts, self.interpolant = network, network.facts, network.interpolant
+        self._skipped = (start, stop)
+        self.cost = 1 - (stop - start) / self.facts.depth
+
+    def velocity(
+        self, x: Float[Tensor, "N *shape"], t: Float[Tensor, " N"], condition: Condition
+    ) -> Float[Tensor, "N *shape"]:
+        """The last head's velocity."""
+        return self.module.heads(x, t, condition, (-1,), skipped=self._skipped)[0]
 
 
 def _layer(name: str) -> str:

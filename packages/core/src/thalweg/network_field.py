@@ -1,6 +1,7 @@
 """The innermost field: a network, or several, where a sampler's float64 state meets their float32."""
 
-from collections.abc import Iterator, Sequence
+import inspect
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from fractions import Fraction
 from typing import Any, Protocol, runtime_checkable
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from thalweg.arguments import check_instance
 from thalweg.devices import usable_device
-from thalweg.errors import ConfigError
+from thalweg.errors import ConfigError, DataError
 from thalweg.facts import Facts
 from thalweg.interpolant import Interpolant
 from thalweg.types import Condition, Head, Query
@@ -23,10 +24,11 @@ _FINEST = 1_000_000
 
 @runtime_checkable
 class VelocityNetwork(Protocol):
-    """What samples can be drawn from: a :class:`thalweg.network.FlowNetwork` or anything like it.
+    """What can be sampled from: a :class:`thalweg.network.FlowNetwork` or anything like it.
 
-    It may offer ``heads(x, t, condition, wanted)``, the velocities of some of its heads in one pass, and
-    ``share(wanted)``, the share of its blocks which that passes.
+    It may offer ``heads(x, t, condition, wanted)``, the velocities of some of its heads in one pass,
+    ``share(wanted)``, the share of its blocks which that passes, and ``cost``, the same of its velocity if
+    that is not 1.
 
     Attributes:
         facts: shape and classes of the data.
@@ -43,19 +45,19 @@ class VelocityNetwork(Protocol):
 
 @attrs.define(eq=False)
 class Tally:
-    """What was evaluated so far, of all networks of a drawing.
+    """The NFE so far, of all networks of a sampler.
 
     Attributes:
         networks: all that are evaluated, the main one first.
-        evaluated: images times the share of its blocks that a network passed for them.
+        total_nfe: NFE of all samples; a pass that ends early counts the share of its blocks.
     """
 
     networks: list[VelocityNetwork] = attrs.field(factory=list)
-    evaluated: Fraction = Fraction(0)
+    total_nfe: Fraction = Fraction(0)
 
     def add(self, count: int, share: float) -> None:
         """Take ``count`` images."""
-        self.evaluated += count * Fraction(share).limit_denominator(_FINEST)
+        self.total_nfe += count * Fraction(share).limit_denominator(_FINEST)
 
 
 @attrs.frozen(eq=False)
@@ -81,9 +83,9 @@ class NetworkField:
         """The network's velocity in the dtype and on the device of x.
 
         Raises:
-            ConfigError: it is asked for a velocity without a condition, and was trained with every one shown.
+            ConfigError: a velocity without a condition is requested, and it was trained with every one shown.
         """
-        self._count(query, 1.0)
+        self._count(query, float(getattr(self.network, "cost", 1.0)))
         with self._precision():
             velocity = self.network.velocity(query.x.to(self.device, torch.float32), query.t, query.condition)
         return velocity.to(query.x)
@@ -93,8 +95,13 @@ class NetworkField:
         """Of the network."""
         return self.network.facts
 
+    @property
+    def calibration(self) -> Any:
+        """Of the network's heads; None if nobody measured them."""
+        return getattr(self.network, "calibration", None)
+
     def heads(self, query: Query, wanted: Sequence[Head | int]) -> tuple[Tensor, ...]:
-        """The velocities of some heads in one pass, which ends with the last branch wanted.
+        """The velocities of some heads in one pass, which ends with the deepest of them.
 
         Raises:
             ConfigError: the network offers no heads, or not these.
@@ -111,6 +118,20 @@ class NetworkField:
                 query.x.to(self.device, torch.float32), query.t, query.condition, tuple(wanted)
             )
         return tuple(velocity.to(query.x) for velocity in found)
+
+    def without(self, start: int, stop: int) -> "NetworkField":
+        """The field of the same network without its blocks start..stop-1, counted with it.
+
+        Raises:
+            ConfigError: the network offers no such thing.
+        """
+        skipping = getattr(self.network, "without", None)
+        if skipping is None:
+            raise ConfigError(
+                f"guidance by skipped blocks needs a FlowNetwork, and {type(self.network).__name__} cannot "
+                "skip any; remove it from the guidance"
+            )
+        return NetworkField(skipping(start, stop), self.device, self.mixed, self.tally)
 
     def beside(self, network: VelocityNetwork) -> "NetworkField":
         """Another network on the same device and in the same precision, counted with this one.
@@ -172,7 +193,7 @@ def placed(network: VelocityNetwork, device: torch.device | str | None) -> torch
 
 @contextmanager
 def evaluating(networks: Sequence[VelocityNetwork]) -> Iterator[None]:
-    """Networks in evaluation mode, each module of which gets its own mode back."""
+    """Networks in evaluation mode, each module of which gets its former mode back."""
     whole = [module for one in networks if (module := _module(one)) is not None]
     modules = [module for one in whole for module in one.modules()]
     modes = [(module, module.training) for module in modules]
@@ -187,7 +208,7 @@ def evaluating(networks: Sequence[VelocityNetwork]) -> Iterator[None]:
 
 def _module(network: VelocityNetwork) -> nn.Module | None:
     """What of a network has weights and modes, which may be a function's."""
-    found = network if isinstance(network, nn.Module) else getattr(network, "function", None)
+    found = network if isinstance(network, nn.Module) else getattr(network, "module", None)
     return found if isinstance(found, nn.Module) else None
 
 
@@ -200,3 +221,42 @@ def _check_shown(facts: Facts, condition: Condition) -> None:
             "the network was trained with every condition shown, so it knows no velocity without one; leave "
             "the guidance out and give every sample its condition"
         )
+
+
+class FunctionNetwork:
+    """A plain function ``f(x, t)`` as a network; both arguments come in float32 on the function's device.
+
+    Raises:
+        ConfigError: it does not take two arguments.
+    """
+
+    def __init__(self, function: Callable[[Tensor, Tensor], Tensor], facts: Facts) -> None:
+        called = getattr(function, "forward", function)
+        try:
+            inspect.signature(called).bind(None, None)
+        except TypeError as error:
+            raise ConfigError(
+                f"the function does not take x and t ({error}); give a function of the two"
+            ) from error
+        except ValueError:
+            pass  # not written in Python, which shows nothing
+        self.function = self.module = function
+        self.facts = facts
+
+    def velocity(
+        self,
+        x: Float[Tensor, "N *shape"],
+        t: Float[Tensor, " N"],
+        condition: Condition,
+    ) -> Float[Tensor, "N *shape"]:
+        """What the function gives.
+
+        Raises:
+            DataError: that is of another shape than x.
+        """
+        del condition  # of which a plain function knows nothing
+        velocity = self.function(x, t.to(x))
+        if not isinstance(velocity, Tensor) or velocity.shape != x.shape:
+            found = tuple(velocity.shape) if isinstance(velocity, Tensor) else type(velocity).__name__
+            raise DataError(f"the function gives {found} for x of {tuple(x.shape)}; it must keep the shape")
+        return velocity

@@ -6,6 +6,8 @@ from typing import Any
 OBJECT = "object"
 """The key of a table that stands for such a part: ``{object = "module:QualName"}``."""
 
+_SPECIAL = ("__call__", "__len__", "__getitem__")
+
 
 def object_name(value: Any) -> str:
     """``module:QualName`` of the class of an object, or of a function itself."""
@@ -25,3 +27,10 @@ def made_in_python(what: str, table: Any) -> str:
         f"the {what} was made in Python, by {name}, and nothing is imported by such a name; give the {what} "
         "again as an object"
     )
+
+
+def lacking(part: Any, protocol: Any) -> list[str]:
+    """The members of a protocol that an object has not."""
+    names = dict.fromkeys([*getattr(protocol, "__annotations__", {}), *vars(protocol)])
+    members = [name for name in names if not name.startswith("_") or name in _SPECIAL]
+    return [name for name in members if not hasattr(part, name)]

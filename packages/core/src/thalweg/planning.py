@@ -1,7 +1,8 @@
-"""From a batch to what the network is asked: the noise, and what a planner makes of it."""
+"""From a batch to the network's query: the noise, and what a planner makes of it."""
 
 from typing import Any
 
+import attrs
 import torch
 from torch import Tensor
 
@@ -11,12 +12,15 @@ from thalweg.interpolant import Interpolant
 from thalweg.protocols import Planner
 from thalweg.types import Batch, Plan
 
+_SEED_BITS = 62
+
 
 def draw_plan(planner: Planner, batch: Batch, generator: torch.Generator, interpolant: Interpolant) -> Plan:
     """The plan of a batch, on the batch's device.
 
     Noise comes first, so that all planners get the same under one seed. It is drawn on the generator's device
-    and then moved: the same on every machine.
+    and then moved: the same on every machine. What objectives draw besides is seeded last, so that it changes
+    neither noise nor times.
 
     Args:
         planner: draws the times.
@@ -30,7 +34,7 @@ def draw_plan(planner: Planner, batch: Batch, generator: torch.Generator, interp
     noise = torch.randn(batch.clean.shape, generator=generator).to(batch.clean.device)
     plan = planner(batch, noise, generator, interpolant)
     _check(plan, type(planner).__name__)
-    return plan
+    return attrs.evolve(plan, seed=int(torch.randint(2**_SEED_BITS, (), generator=generator)))
 
 
 def _check(plan: Any, planner: str) -> None:

@@ -1,4 +1,4 @@
-"""Core's own components, registered as a stranger's are."""
+"""Core's own components, registered as those of any plugin are."""
 
 import thalweg
 from thalweg.hookspecs import Register
@@ -10,8 +10,16 @@ api_version = 1
 def thalweg_components(register: Register) -> None:
     """Register them; nothing is imported until one is used."""
     register("objective", "velocity", "thalweg.objectives.velocity:VelocityConfig")
+    register("objective", "conflict_velocity", "thalweg.objectives.gradient_conflict:ConflictVelocityConfig")
     register("objective", "acceleration", "thalweg.objectives.acceleration:AccelerationConfig")
     register("objective", "alignment", "thalweg.objectives.alignment:AlignmentConfig")
+    register("objective", "weak_to_strong", "thalweg.objectives.weak_to_strong:WeakToStrongConfig")
+    register("objective", "distillation", "thalweg.objectives.distillation:DistillationConfig")
+    register("objective", "latent_alignment", "thalweg.objectives.latent_alignment:LatentAlignmentConfig")
+    register("objective", "self_alignment", "thalweg.objectives.self_alignment:SelfAlignmentConfig")
+    register("objective", "layer_sync", "thalweg.objectives.layer_sync:LayerSyncConfig")
+    register("objective", "dispersive", "thalweg.objectives.dispersive:DispersiveConfig")
+    register("objective", "contrastive", "thalweg.objectives.contrastive:ContrastiveConfig")
     register("planner", "branch_times", "thalweg.planners.branch_times:BranchTimesConfig")
     register("planner", "optimal_transport", "thalweg.planners.optimal_transport:OptimalTransportConfig")
     register("planner", "flow_map", "thalweg.planners.flow_map:FlowMapConfig")
@@ -36,7 +44,6 @@ def thalweg_components(register: Register) -> None:
     register("source", "idx", "thalweg.data.sources.idx:IdxConfig")
     register("source", "captioned", "thalweg.data.sources.captioned:CaptionedConfig")
     register("source", "emoji", "thalweg.data.sources.emoji:EmojiConfig")
-    register("autoencoder", "identity", "thalweg.autoencoders.identity:IdentityConfig")
     register("logger", "csv", "thalweg.training.loggers.table:CsvConfig")
     register("logger", "wandb", "thalweg.training.loggers.weights_and_biases:WandbConfig")
     register("logger", "tensorboard", "thalweg.training.loggers.tensorboard:TensorBoardConfig")

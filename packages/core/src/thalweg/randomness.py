@@ -2,7 +2,7 @@
 
 Every draw comes from a generator seeded by its address, such as (seed, "noise", rank, step). A resumed
 run therefore draws what the uninterrupted one would have, and sample i of a seed is the same whatever
-batch it is drawn in.
+batch it is generated in.
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """Regular files, read: never a FIFO, a device or a socket, on which a read may wait for ever.
 
-Text is UTF-8 whatever the locale, and what is read whole has a bound, so that no file that a stranger has
-made can hang or exhaust the process that looks at it.
+Text is UTF-8 whatever the locale, and what is read whole has a bound, so that no untrusted file
+can hang or exhaust the process that looks at it.
 """
 
 import errno
@@ -28,7 +28,7 @@ class NotRegularError(OSError):
     """A path that leads to something else than a regular file."""
 
 
-class TooLargeError(OSError):
+class TooLongError(OSError):
     """A file that is longer than whatever reads it would ever write."""
 
 
@@ -73,7 +73,7 @@ def read_bytes(path: Path, limit: int = LARGEST_DOCUMENT) -> bytes:
 
     Raises:
         NotRegularError: if it is something else.
-        TooLargeError: if it is longer than ``limit`` bytes.
+        TooLongError: if it is longer than ``limit`` bytes.
         OSError: if it cannot be read.
     """
     with opened(path) as file:
@@ -84,16 +84,16 @@ def content_of(file: BufferedReader, limit: int, path: Path) -> bytes:
     """The same of an open file.
 
     Raises:
-        TooLargeError: if it is longer than ``limit`` bytes.
+        TooLongError: if it is longer than ``limit`` bytes.
         OSError: if it cannot be read.
     """
-    # As much as there should be, as all that is asked for is taken from memory first.
+    # As much as there should be, as all that is requested is taken from memory first.
     size = os.fstat(file.fileno()).st_size
     content = file.read(min(size, limit) + 1)
     if size < len(content) <= limit:
         content += file.read(limit + 1 - len(content))
     if len(content) > limit:
-        raise TooLargeError(errno.EFBIG, f"it has more than {limit:,} bytes", str(path))
+        raise TooLongError(errno.EFBIG, f"it has more than {limit:,} bytes", str(path))
     return content
 
 

@@ -1,4 +1,4 @@
-"""Draws samples: noise by index, guidance around the network, a sampler along the field."""
+"""Samples of a network or a plain function, in memory: :func:`thalweg.sample`."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -9,15 +9,15 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor
 
-from thalweg.arguments import check_integers, described
-from thalweg.asked import check_text
-from thalweg.drawing import Compile, Drawer, GuidanceChoice, SamplingPrecision
+from thalweg.arguments import AT_ONCE, INDEX, SEED, check_integers, described
+from thalweg.config.run import SamplingPrecision
 from thalweg.errors import ConfigError
 from thalweg.facts import Facts
-from thalweg.function_network import FunctionNetwork
-from thalweg.integers import AT_ONCE, INDEX, SEED
+from thalweg.inherited import inherited_from
 from thalweg.machine import compiler
-from thalweg.network_field import VelocityNetwork
+from thalweg.network_field import FunctionNetwork, VelocityNetwork
+from thalweg.network_inputs import check_text
+from thalweg.network_sampler import Compile, GuidanceChoice, NetworkSampler
 from thalweg.protocols import Sampler
 from thalweg.types import Condition, Text
 
@@ -26,25 +26,25 @@ __all__ = ["Samples", "SamplingPrecision", "sample"]
 
 @attrs.frozen(eq=False)
 class Samples:
-    """What was drawn.
+    """Samples and their cost.
 
     Attributes:
         x: the samples in the order of their indices, float32 on the CPU.
-        evaluated: images that networks were evaluated on, each times the share of its blocks that it passed:
-            both halves of classifier-free guidance count, a second network does, and half a pass is a half.
-        seconds: wall-clock time of the drawing.
+        total_nfe: NFE of all samples: both halves of classifier-free guidance count, a second
+            network does, and a pass through half of the blocks is a half.
+        seconds: wall-clock time.
         precision: that the network was evaluated in.
     """
 
     x: Float32[Tensor, "N *shape"]
-    evaluated: float
+    total_nfe: float
     seconds: float
     precision: str
 
     @property
-    def evaluations(self) -> float:
-        """Network evaluations per sample, on average."""
-        return self.evaluated / len(self.x)
+    def nfe(self) -> float:
+        """Network evaluations (NFE) per sample, on average."""
+        return self.total_nfe / len(self.x)
 
 
 def sample(
@@ -64,32 +64,32 @@ def sample(
     compile: Compile = "auto",
     progress: Callable[[int, int], None] | None = None,
 ) -> Samples:
-    """Draw samples of a network.
+    """Generate samples of a network.
 
     Sample ``indices[i]`` of a seed starts from the same noise and takes the same increments whatever
-    else is drawn with it.
+    else is generated with it.
 
     Args:
         network: what is sampled from; put into evaluation mode while it is. Or a plain function ``f(x, t)``
             of samples (N, *shape) and times (N,), both in float32 on the device, giving their velocities.
         indices: which samples of this seed, each from 0.
-        labels: the class of each sample; None draws without a condition.
-        sampler: a registered name, a mapping with ``type``, a config, or a sampler; by default the network's
-            own, as its run has it, and ``euler_maruyama`` if it has none.
+        labels: the class of each sample; None for samples without a condition.
+        sampler: a registered name, a mapping with ``type``, a config, or a sampler; by default the one
+            of the network's run, ``network.sampling``, and ``euler_maruyama`` without a run.
         guidance: the same for guidance, or a list of such from the network outwards; ``"none"`` is none, also
-            where the network has its own.
+            where the run has one.
         text: the encoded caption of each sample, for networks that read captions.
-        shape: of a sample; for a plain function alone, a network knows its own.
-        seed: the seed of all noise; by default the network's own, and 0 if it has none.
+        shape: of a sample; for a plain function alone; a network states it.
+        seed: the seed of all noise; by default the run's, and 0 without a run.
         batch_size: samples that are stepped together.
         interpolant: the path that the network was trained on: a name, a mapping with ``type``, a config or a
-            path; by default the network's own, and linear if it states none.
-        device: where the network runs, and is moved if it is elsewhere; its own by default.
+            path; by default the network's, and linear if it states none.
+        device: where the network runs, and is moved if it is elsewhere; where it is by default.
         precision: ``bf16-mixed`` evaluates the network under bfloat16 autocast, ``auto`` does where the
             processor has it; the state of the sampler stays float64.
         compile: whether the network is compiled first, in place; ``auto`` where that pays for so many
             samples and a C++ compiler is there.
-        progress: called with (drawn, total) after each batch.
+        progress: called with (done, total) after each batch.
 
     Raises:
         ConfigError: labels, indices, text or another argument do not fit each other or the network, or
@@ -99,10 +99,10 @@ def sample(
         ThalwegError: samples are not finite, or an adaptive sampler did not arrive.
     """
     network = _network(network, shape)
-    own: Mapping[str, Any] = getattr(network, "sampling", {})
-    sampler = own.get("sampler", "euler_maruyama") if sampler is None else sampler
-    guidance = own.get("guidance") if guidance is None else guidance
-    seed = own.get("seed", 0) if seed is None else seed
+    inherited = inherited_from(network).settings
+    sampler = inherited.get("sampler", "euler_maruyama") if sampler is None else sampler
+    guidance = inherited.get("guidance") if guidance is None else guidance
+    seed = inherited.get("seed", 0) if seed is None else seed
     indices = check_integers("indices", indices, "range(5)")
     labels = None if labels is None else check_integers("labels", labels, "[3, 7], one a sample")
     seed, batch_size = SEED.check("seed", seed), AT_ONCE.check("batch_size", batch_size)
@@ -110,8 +110,8 @@ def sample(
     _check_text(network.facts, text, indices)
     _check_choices(precision, compile)
     if progress is not None and not callable(progress):
-        raise ConfigError(f"progress is {described(progress)}; give a function of (drawn, total), or None")
-    drawer = Drawer(
+        raise ConfigError(f"progress is {described(progress)}; give a function of (done, total), or None")
+    generate = NetworkSampler(
         network,
         count=len(indices),
         sampler=sampler,
@@ -122,7 +122,7 @@ def sample(
         precision=precision,
         compile=compile,
     )
-    drawn: list[Tensor] = []
+    found: list[Tensor] = []
     begun = time.perf_counter()
     for start in range(0, len(indices), batch_size):
         chosen = slice(start, start + batch_size)
@@ -130,10 +130,12 @@ def sample(
             labels=None if labels is None else torch.tensor(labels[chosen]),
             text=None if text is None else text.each(lambda tensor, chosen=chosen: tensor[chosen]),  # type: ignore[misc]
         )
-        drawn.append(drawer(indices[chosen], condition))
+        found.append(generate(indices[chosen], condition))
         if progress is not None:
-            progress(start + len(drawn[-1]), len(indices))
-    return Samples(torch.cat(drawn), float(drawer.evaluated), time.perf_counter() - begun, drawer.precision)
+            progress(start + len(found[-1]), len(indices))
+    return Samples(
+        torch.cat(found), float(generate.total_nfe), time.perf_counter() - begun, generate.precision
+    )
 
 
 def _network(given: Any, shape: Sequence[int] | None) -> VelocityNetwork:
@@ -147,7 +149,9 @@ def _network(given: Any, shape: Sequence[int] | None) -> VelocityNetwork:
             "or a function of (x, t)"
         )
     if shape is None:
-        raise ConfigError("a plain function does not say what it is drawn in; give shape, such as shape=(2,)")
+        raise ConfigError(
+            "a plain function does not state the shape of samples; give one, such as shape=(2,)"
+        )
     if not isinstance(shape, Sequence) or isinstance(shape, str):
         raise ConfigError(f"shape is {described(shape)}; give the sizes of one sample, such as shape=(2,)")
     return FunctionNetwork(given, Facts(shape=tuple(shape)))
@@ -155,7 +159,7 @@ def _network(given: Any, shape: Sequence[int] | None) -> VelocityNetwork:
 
 def _check_samples(facts: Facts, labels: Sequence[int] | None, indices: Sequence[int]) -> None:
     if len(indices) == 0:
-        raise ConfigError("indices is empty: there is nothing to draw; give at least one index")
+        raise ConfigError("indices is empty: there is nothing to sample; give at least one index")
     for position, index in enumerate(indices):
         INDEX.check(f"indices[{position}]", index)
     if labels is None:

@@ -21,7 +21,7 @@ def known_words(known: Iterable[str]) -> str:
 
 def one_line(error: BaseException) -> str:
     """An exception as one line: its type and the first line of what it says."""
-    # The error may be a stranger's, and raise as it is told.
+    # The error may be third-party, and raise while it is formatted.
     try:
         lines = [line for line in str(error).strip().split("\n") if line]
     except Exception:

@@ -42,7 +42,7 @@ class Summary:
             multiply-add counted as two, attention included. (The paper's GFLOPS are multiply-adds.)
         tokens: tokens per sample.
         batch_size: what the memory is estimated for.
-        state_bytes: weights, gradients, optimiser state and averaged weights in float32.
+        state_bytes: weights, gradients, optimiser state and EMA weights in float32.
         activation_bytes: what the forward pass keeps for the backward pass, uncompiled.
         precision: of the activations.
     """

@@ -1,10 +1,15 @@
-"""safetensors files: hashed while they are written through our file layer, read with a guard, compared."""
+"""safetensors files: hashed while they are written through our file layer, read with a guard, compared.
+
+A sealed file has a digest of its own in its header. It covers names, types, shapes, values and the texts of
+the header, so that no flipped bit anywhere in a file changes a result in silence, and is compared whenever
+the file is read.
+"""
 
 import hashlib
 import json
 import os
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +18,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from thalweg.errors import DataError
-from thalweg.files import Seal, write_new
+from thalweg.files import Seal, replacing, unwritable, write_new
+from thalweg.folders import make_folders
 from thalweg.regular import opened
 from thalweg.suggestions import one_line
 
@@ -21,6 +27,7 @@ LARGEST_HEADER = 100 * 2**20
 """Bytes; what the format allows."""
 
 _ALIGNMENT, _SHOWN = 8, 3
+_DIGEST = "sha256"
 
 FILED = {
     torch.float64: "F64",
@@ -65,7 +72,7 @@ def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
 
 
 def open_tensors(path: Path) -> Any:
-    """A safetensors file, mapped into memory; its tensors are read as they are asked for.
+    """A safetensors file, mapped into memory; its tensors are read as they are requested.
 
     Returns:
         What ``safetensors.safe_open`` gives; it has no types.
@@ -120,6 +127,81 @@ def differences(expected: Mapping[str, tuple[int, ...]], found: Mapping[str, tup
     return "; ".join(kind for kind in kinds if kind)
 
 
+def write_sealed(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write a file durably; its folder is made.
+
+    Args:
+        path: the file; there whole, or what was there before.
+        tensors: on any device.
+        metadata: texts kept in its header.
+
+    Raises:
+        ThalwegError: if it cannot be written.
+    """
+    texts = {**metadata, _DIGEST: _digest(tensors.keys(), tensors.__getitem__, metadata)}
+    try:
+        make_folders(path.parent)
+    except OSError as error:
+        raise unwritable(path, error) from error
+    with replacing(path) as part:
+        write_tensors(part, tensors, texts)
+
+
+class SealedFile:
+    """A file, mapped into memory; nothing in it is known to be right before :meth:`check`.
+
+    Args:
+        path: the file.
+
+    Attributes:
+        metadata: the texts of its header.
+        names: of its tensors.
+
+    Raises:
+        DataError: if it is missing or no whole safetensors file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            opened(path).close()  # a FIFO would hold up whoever maps it
+            self._file: Any = open_tensors(path)
+            self.metadata: dict[str, str] = dict(self._file.metadata() or {})
+            self.names: list[str] = sorted(self._file.keys())
+        except OSError as error:
+            raise DataError(f"{path} cannot be read ({error.strerror or error})") from error
+        self._stated = self.metadata.pop(_DIGEST, None)
+
+    def check(self) -> None:
+        """Compare all of it with its digest.
+
+        Raises:
+            DataError: if it is damaged.
+        """
+        try:
+            whole = self._stated == _digest(self.names, self._file.get_tensor, self.metadata)
+        except Exception as error:  # safetensors and torch raise a dozen kinds on a damaged file
+            raise DataError(f"{self._path} is damaged ({one_line(error)})") from error
+        if not whole:
+            raise DataError(f"{self._path} is damaged: it does not match its own digest")
+
+    def tensor(self, name: str) -> Tensor:
+        """One of its tensors."""
+        found: Tensor = self._file.get_tensor(name)
+        return found
+
+
+def open_sealed(path: Path) -> SealedFile:
+    """Open a file and compare it with its digest.
+
+    Raises:
+        DataError: if it is missing or damaged.
+    """
+    file = SealedFile(path)
+    file.check()
+    return file
+
+
 def _first(kind: str, names: list[str]) -> str:
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return f"{kind}{', '.join(names[:_SHOWN])}{more}" if names else ""
@@ -144,5 +226,21 @@ def _parts(tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None) ->
     yield struct.pack("<Q", len(text)) + text
     for name in names:
         if tensors[name].numel():
-            flat = tensors[name].detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-            yield memoryview(flat.numpy())  # type: ignore[arg-type]  # numpy's stubs lag behind
+            yield _bytes(tensors[name])
+
+
+def _digest(names: Iterable[str], tensor: Callable[[str], Tensor], metadata: Mapping[str, str]) -> str:
+    ordered = sorted(names)
+    digest = hashlib.sha256()
+    digest.update(json.dumps([sorted(metadata.items()), ordered]).encode())
+    for name in ordered:
+        one = tensor(name)
+        digest.update(json.dumps([str(one.dtype), list(one.shape)]).encode())
+        if one.numel():
+            digest.update(_bytes(one))
+    return digest.hexdigest()
+
+
+def _bytes(tensor: Tensor) -> memoryview:
+    flat = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+    return memoryview(flat.numpy())  # type: ignore[arg-type]  # numpy's stubs lag behind

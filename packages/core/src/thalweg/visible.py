@@ -1,7 +1,7 @@
 """Texts as a terminal may show them: what would move the cursor, change colours, hide or turn words around is
 written out instead, such as ``\\x1b`` for an escape.
 
-Names and messages may be a stranger's: of runs, classes, files, plugins, metrics, captions.
+Names and messages may come from third parties: of runs, classes, files, plugins, metrics, captions.
 """
 
 import re

@@ -9,9 +9,9 @@ from thalweg.types import Boundary, Refinement, Stream
 
 @attrs.frozen
 class PlainConfig:
-    """Deep supervision alone: a velocity is read after every branch, the tokens go on unchanged."""
+    """Deep supervision alone: a velocity is read after every branch, the tokens pass unchanged."""
 
-    def build(self, facts: Facts) -> "Plain":  # noqa: ARG002 - it has no parameters
+    def build(self, _: Facts) -> "Plain":
         """Build it."""
         return Plain()
 

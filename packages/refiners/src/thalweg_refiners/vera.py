@@ -17,7 +17,7 @@ from thalweg.types import Boundary, Refinement, Stream
 
 
 @attrs.frozen
-class VeraConfig:
+class VeRAConfig:
     """The velocity refiner with acceleration: acceleration MLP, time gap, cross-space attention.
 
     The rungs of the paper's table 7a: both switches off conditions on the time gap alone,
@@ -44,9 +44,9 @@ class VeraConfig:
     clamp_scale: float | None = attrs.field(default=None, validator=optional(gt(0)))
     residual: bool = False
 
-    def build(self, facts: Facts) -> "Vera":
+    def build(self, facts: Facts) -> "VeRA":
         """Build a block for each of the ``facts.branches - 1`` boundaries."""
-        return Vera(self, facts)
+        return VeRA(self, facts)
 
 
 class CrossSpaceAttention(nn.Module):
@@ -77,10 +77,10 @@ class CrossSpaceAttention(nn.Module):
         return queries + seen
 
 
-class VeraBlock(nn.Module):
+class VeRABlock(nn.Module):
     """What stands at one boundary."""
 
-    def __init__(self, config: VeraConfig, width: int, heads: int) -> None:
+    def __init__(self, config: VeRAConfig, width: int, heads: int) -> None:
         super().__init__()
         joined = 2 * width if config.acceleration else width
         self._clamp = config.clamp_scale
@@ -112,16 +112,16 @@ class VeraBlock(nn.Module):
         return refined, features
 
 
-class Vera(nn.Module):
-    """See :class:`VeraConfig`. Fulfils :class:`thalweg.protocols.Refiner`."""
+class VeRA(nn.Module):
+    """See :class:`VeRAConfig`. Fulfils :class:`thalweg.protocols.Refiner`."""
 
-    def __init__(self, config: VeraConfig, facts: Facts) -> None:
+    def __init__(self, config: VeRAConfig, facts: Facts) -> None:
         super().__init__()
         self.readouts = ("acceleration",) if config.acceleration else ()
         # One embedder serves all boundaries; its width is that of what it modulates.
         self.time_gap = TimeEmbedding(2 * facts.width if config.acceleration else facts.width)
         self.blocks = nn.ModuleList(
-            VeraBlock(config, facts.width, facts.heads) for _ in range(facts.branches - 1)
+            VeRABlock(config, facts.width, facts.heads) for _ in range(facts.branches - 1)
         )
 
     def forward(self, stream: Stream, boundary: Boundary) -> Refinement:

@@ -3,38 +3,44 @@
 Names are looked up when they are first used: plugins load without torch.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from thalweg.lazy_names import lazy_names
 
 if TYPE_CHECKING:
-    from thalweg_samplers.autoguidance import Autoguidance
-    from thalweg_samplers.classifier_free import ClassifierFree
-    from thalweg_samplers.dopri5 import Dopri5
-    from thalweg_samplers.euler import Euler
-    from thalweg_samplers.euler_maruyama import EulerMaruyama
-    from thalweg_samplers.heun import Heun
-    from thalweg_samplers.internal import Internal
+    from thalweg_samplers.autoguidance import Autoguidance as Autoguidance
+    from thalweg_samplers.autoguidance import AutoguidanceConfig as AutoguidanceConfig
+    from thalweg_samplers.classifier_free import ClassifierFree as ClassifierFree
+    from thalweg_samplers.classifier_free import ClassifierFreeConfig as ClassifierFreeConfig
+    from thalweg_samplers.dopri5 import Dopri5 as Dopri5
+    from thalweg_samplers.dopri5 import Dopri5Config as Dopri5Config
+    from thalweg_samplers.euler import Euler as Euler
+    from thalweg_samplers.euler import EulerConfig as EulerConfig
+    from thalweg_samplers.euler_maruyama import EulerMaruyama as EulerMaruyama
+    from thalweg_samplers.euler_maruyama import EulerMaruyamaConfig as EulerMaruyamaConfig
+    from thalweg_samplers.half import Half as Half
+    from thalweg_samplers.half import HalfConfig as HalfConfig
+    from thalweg_samplers.heun import Heun as Heun
+    from thalweg_samplers.heun import HeunConfig as HeunConfig
+    from thalweg_samplers.internal import Internal as Internal
+    from thalweg_samplers.internal import InternalConfig as InternalConfig
+    from thalweg_samplers.ladder import Ladder as Ladder
+    from thalweg_samplers.ladder import LadderConfig as LadderConfig
+    from thalweg_samplers.path_drop import PathDrop as PathDrop
+    from thalweg_samplers.path_drop import PathDropConfig as PathDropConfig
 
-__all__ = ["Autoguidance", "ClassifierFree", "Dopri5", "Euler", "EulerMaruyama", "Heun", "Internal"]
-
-_HOMES = {
-    "Autoguidance": "autoguidance",
-    "ClassifierFree": "classifier_free",
-    "Dopri5": "dopri5",
-    "Euler": "euler",
-    "EulerMaruyama": "euler_maruyama",
-    "Heun": "heun",
-    "Internal": "internal",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'thalweg_samplers' has no attribute '{name}'")
-    value = getattr(importlib.import_module(f"thalweg_samplers.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__, __all__ = lazy_names(
+    __name__,
+    {
+        "thalweg_samplers.autoguidance": "Autoguidance AutoguidanceConfig",
+        "thalweg_samplers.classifier_free": "ClassifierFree ClassifierFreeConfig",
+        "thalweg_samplers.dopri5": "Dopri5 Dopri5Config",
+        "thalweg_samplers.euler": "Euler EulerConfig",
+        "thalweg_samplers.euler_maruyama": "EulerMaruyama EulerMaruyamaConfig",
+        "thalweg_samplers.half": "Half HalfConfig",
+        "thalweg_samplers.heun": "Heun HeunConfig",
+        "thalweg_samplers.internal": "Internal InternalConfig",
+        "thalweg_samplers.ladder": "Ladder LadderConfig",
+        "thalweg_samplers.path_drop": "PathDrop PathDropConfig",
+    },
+)

@@ -10,8 +10,8 @@ from torch import Tensor
 from thalweg.arguments import check_instance
 from thalweg.config import url_field
 from thalweg.errors import ConfigError, DataError
-from thalweg.evaluation.fingerprints import check_filed, tensors_of
 from thalweg.facts import Facts
+from thalweg.generation.recording import check_filed, tensors_of
 from thalweg.guidance import within
 from thalweg.network_field import VelocityNetwork, check_alike
 from thalweg.storage import redacted
@@ -73,7 +73,7 @@ class Autoguidance:
         if beside is None:
             raise ConfigError(
                 "autoguidance evaluates a second network, and the field that it is given offers no way to "
-                "one; draw by thalweg.sample, or give the field a method beside(network)"
+                "one; sample by thalweg.sample, or give the field a method beside(network)"
             )
         weak: ConditionalField = beside(self.network)
 
@@ -114,10 +114,10 @@ class AutoguidanceConfig:
 
 
 def _opened(place: str | Path) -> tuple[VelocityNetwork, dict[str, Any]]:
-    from thalweg.evaluation.models import model_at
-    from thalweg.saved_network import load
+    from thalweg.generation.models import model_at
+    from thalweg.loading import load
 
-    # A run goes on while it is looked at: one and the same checkpoint is opened and written down.
+    # A run continues while it is looked at: one and the same checkpoint is opened and written down.
     model = model_at(place)
     if model is None:
         raise DataError(

@@ -6,19 +6,49 @@ from torch import Tensor
 from thalweg.errors import ConfigError
 from thalweg.facts import Facts
 from thalweg.guidance import Broken, opened
-from thalweg.types import ConditionalField, Query
+from thalweg.types import Condition, ConditionalField, Query
 from thalweg_samplers.intervals import Interval, check_interval
 from thalweg_samplers.options import checked
 
-_UNCONDITIONAL = (
-    "classifier-free guidance needs a condition to leave out, but these data are unconditional; "
-    "remove the guidance, or give the samples labels or captions"
-)
-_ALWAYS_SHOWN = (
-    "classifier-free guidance needs a network that knows its velocity without a condition, and this one was "
-    "trained with every condition shown, or has no null class; remove the guidance, or train with "
-    "training.condition_dropout above 0"
-)
+_WHO = "classifier-free guidance"
+
+
+def check_condition(who: str, condition: Condition) -> None:
+    """Samples have something that can be left out.
+
+    Raises:
+        ConfigError: they have neither labels nor captions.
+    """
+    if condition.labels is None and condition.text is None:
+        raise _unconditional(who)
+
+
+def check_dropout(who: str, facts: Facts, *, needed: bool) -> None:
+    """A network knows its velocity without a condition.
+
+    Args:
+        who: the guidance, for messages.
+        facts: of the network.
+        needed: whether it is going to be asked for it.
+
+    Raises:
+        ConfigError: the data are unconditional, or the network was trained with every condition shown.
+    """
+    if facts.classes is None and facts.text is None:
+        raise _unconditional(who)
+    if needed and not facts.condition_dropout:
+        raise ConfigError(
+            f"{who} needs a network that knows its velocity without a condition, and this one was trained "
+            "with every condition shown, or has no null class; remove the guidance, or train with "
+            "training.condition_dropout above 0"
+        )
+
+
+def _unconditional(who: str) -> ConfigError:
+    return ConfigError(
+        f"{who} needs a condition to leave out, but these data are unconditional; remove the guidance, or "
+        "give the samples labels or captions"
+    )
 
 
 class ClassifierFree:
@@ -53,8 +83,7 @@ class ClassifierFree:
         """
 
         def guided(query: Query) -> Tensor:
-            if query.condition.labels is None and query.condition.text is None:
-                raise ConfigError(_UNCONDITIONAL)
+            check_condition(_WHO, query.condition)
             count = len(query.x)
             rows_n = query.t.new_empty(0).long() if self.scale == 1 else opened(query, self.interval)
             if len(rows_n) == 0:
@@ -93,9 +122,6 @@ class ClassifierFreeConfig:
         Raises:
             ConfigError: the data are unconditional, or the network was trained with every condition shown.
         """
-        if facts.classes is None and facts.text is None:
-            raise ConfigError(_UNCONDITIONAL)
         # A scale of 1 never asks for the unconditional half.
-        if self.scale != 1 and not facts.condition_dropout:
-            raise ConfigError(_ALWAYS_SHOWN)
+        check_dropout(_WHO, facts, needed=self.scale != 1)
         return ClassifierFree(self.scale, self.interval)

@@ -13,7 +13,7 @@ from thalweg.interpolant import Interpolant
 from thalweg.types import Increments, VelocityField
 from thalweg_samplers.dormand_prince import Trial, dormand_prince
 from thalweg_samplers.options import checked
-from thalweg_samplers.times import asked, state, times_of
+from thalweg_samplers.times import state, times_of, velocity_at
 
 _SAFETY, _SHRINK, _GROW = 0.9, 0.2, 10.0
 _SMALLEST_STEP = 1e-10
@@ -72,7 +72,8 @@ class Dopri5:
             renewed = rows_n[fresh_N[rows_n]]
             if len(renewed):
                 renewed = field.reachable(renewed, rows_n)
-                slope[renewed] = asked(field.within(t_N, size_N, renewed), x[renewed], t_N[renewed]).to(x)
+                inner = field.within(t_N, size_N, renewed)
+                slope[renewed] = velocity_at(inner, x[renewed], t_N[renewed]).to(x)
             step = field.within(t_N, size_N, rows_n)
             trial = dormand_prince(step, x[rows_n], slope[rows_n], t_N[rows_n], size_N[rows_n])
             for row, (sample, norm) in enumerate(
@@ -120,7 +121,7 @@ class _Field:
         whole = len(rows) == len(t)
         field = self._velocity if whole or self._select is None else self._select(rows)
         during = getattr(field, "during", None)
-        # No step crosses a jump, so its middle tells on which side it is.
+        # No step crosses a jump, so its middle determines on which side it is.
         return field if during is None else during(t[rows] - size[rows] / 2)
 
     def bounded(self, size: float, now: float) -> float:
@@ -170,6 +171,6 @@ class Dopri5Config:
         default=1000, validator=[attrs.validators.ge(1), attrs.validators.le(1_000_000)]
     )
 
-    def build(self, facts: Facts) -> Dopri5:  # noqa: ARG002 - the same for all data
+    def build(self, _: Facts) -> Dopri5:
         """The sampler."""
         return Dopri5(self.rtol, self.atol, self.first_step, self.max_steps)

@@ -5,7 +5,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from thalweg.types import VelocityField
-from thalweg_samplers.times import asked
+from thalweg_samplers.times import velocity_at
 
 # Dormand & Prince 1980; Hairer, Norsett & Wanner, Solving Ordinary Differential Equations I, table 5.2.
 _NODES = (1 / 5, 3 / 10, 4 / 5, 8 / 9, 1.0, 1.0)
@@ -57,7 +57,7 @@ def dormand_prince(
     end = x
     for node, weights in zip(_NODES, _STAGES, strict=True):
         end = x + dt * _combine(weights, slopes)
-        slopes.append(asked(velocity, end, t - node * size))
+        slopes.append(velocity_at(velocity, end, t - node * size))
     return Trial(x=end, slope=slopes[-1], error=dt * _combine(_ERROR, slopes))
 
 

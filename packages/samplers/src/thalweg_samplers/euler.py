@@ -10,7 +10,7 @@ from thalweg.facts import Facts
 from thalweg.interpolant import Interpolant
 from thalweg.types import Increments, VelocityField
 from thalweg_samplers.options import checked
-from thalweg_samplers.times import asked, state, times_of, uniform_times
+from thalweg_samplers.times import state, times_of, uniform_times, velocity_at
 
 
 class Euler:
@@ -39,7 +39,7 @@ class Euler:
         """x_0 in float64."""
         x = state(x_1)
         for now, then in pairwise(uniform_times(1.0, 0.0, self.steps + 1)):
-            x = x + (then - now) * asked(velocity, x, times_of(now, x))
+            x = x + (then - now) * velocity_at(velocity, x, times_of(now, x))
         return x
 
 
@@ -53,6 +53,6 @@ class EulerConfig:
 
     steps: int = attrs.field(default=50, validator=[attrs.validators.ge(1), attrs.validators.le(100_000)])
 
-    def build(self, facts: Facts) -> Euler:  # noqa: ARG002 - the same for all data
+    def build(self, _: Facts) -> Euler:
         """The sampler."""
         return Euler(self.steps)

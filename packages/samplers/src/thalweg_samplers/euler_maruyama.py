@@ -13,7 +13,7 @@ from thalweg.facts import Facts
 from thalweg.interpolant import Interpolant
 from thalweg.types import Increments, VelocityField
 from thalweg_samplers.options import checked
-from thalweg_samplers.times import asked, drawn, state, times_of, uniform_times
+from thalweg_samplers.times import increment_at, state, times_of, uniform_times, velocity_at
 
 
 class EulerMaruyama:
@@ -56,12 +56,12 @@ class EulerMaruyama:
 
         def drift(x: Tensor, t: float) -> Tensor:
             times_N = times_of(t, x)
-            v = asked(velocity, x, times_N)
+            v = velocity_at(velocity, x, times_N)
             # w/2 = t
             return v - t * path.score(x, v.to(x), times_N)
 
         for step, (now, then) in enumerate(pairwise(uniform_times(1.0, self.last, self.steps))):
-            noise = math.sqrt(2 * now * (now - then)) * drawn(draws, step, x)
+            noise = math.sqrt(2 * now * (now - then)) * increment_at(draws, step, x)
             x = x + (then - now) * drift(x, now) + noise
         return x - self.last * drift(x, self.last)
 
@@ -79,6 +79,6 @@ class EulerMaruyamaConfig:
     steps: int = attrs.field(default=250, validator=[attrs.validators.ge(2), attrs.validators.le(100_000)])
     last: float = attrs.field(default=0.04, validator=[attrs.validators.gt(0), attrs.validators.lt(1)])
 
-    def build(self, facts: Facts) -> EulerMaruyama:  # noqa: ARG002 - the same for all data
+    def build(self, _: Facts) -> EulerMaruyama:
         """The sampler."""
         return EulerMaruyama(self.steps, self.last)

@@ -10,13 +10,13 @@ from thalweg.facts import Facts
 from thalweg.interpolant import Interpolant
 from thalweg.types import Increments, VelocityField
 from thalweg_samplers.options import checked
-from thalweg_samplers.times import asked, state, times_of, uniform_times
+from thalweg_samplers.times import state, times_of, uniform_times, velocity_at
 
 
 class Heun:
     """Heun's method: the trapezoidal rule on an Euler prediction, second order.
 
-    The last step, which ends at t = 0, stays an Euler step: no velocity is asked for on clean data,
+    The last step, which ends at t = 0, stays an Euler step: no velocity is evaluated on clean data,
     where a score would be singular. One step of local order two leaves the global order at two.
     Both slopes of a step belong to the field in which it begins: where guidance sets in or ends within
     a step, averaging over the jump would follow neither side.
@@ -47,10 +47,10 @@ class Heun:
         for now, then in pairwise(uniform_times(1.0, 0.0, self.steps + 1)):
             times_N = times_of(now, x)
             field = velocity if during is None else during(times_N)
-            slope = asked(field, x, times_N)
+            slope = velocity_at(field, x, times_N)
             predicted = x + (then - now) * slope
             if then > 0:
-                x = x + (then - now) * 0.5 * (slope + asked(field, predicted, times_of(then, x)))
+                x = x + (then - now) * 0.5 * (slope + velocity_at(field, predicted, times_of(then, x)))
             else:
                 x = predicted
         return x
@@ -66,6 +66,6 @@ class HeunConfig:
 
     steps: int = attrs.field(default=50, validator=[attrs.validators.ge(1), attrs.validators.le(100_000)])
 
-    def build(self, facts: Facts) -> Heun:  # noqa: ARG002 - the same for all data
+    def build(self, _: Facts) -> Heun:
         """The sampler."""
         return Heun(self.steps)

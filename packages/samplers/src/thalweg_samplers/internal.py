@@ -3,25 +3,34 @@
 import attrs
 from torch import Tensor
 
-from thalweg.errors import ConfigError
 from thalweg.facts import Facts
-from thalweg.guidance import heads_of, within
+from thalweg.guidance import calibration_of, heads_of, within
 from thalweg.types import ConditionalField, Head, Query
+from thalweg.types.networks import HeadForm
+from thalweg_samplers.heads import weak_head
 from thalweg_samplers.intervals import Interval, check_interval
 from thalweg_samplers.options import checked
+from thalweg_samplers.scales import CALIBRATED, Scale, as_scale, at, check_scale, curve_of, is_one, led
+
+_WHO = "internal guidance"
 
 
 class Internal:
-    """v = v_i + scale (v_f - v_i) while low <= t <= high, v_f elsewhere.
+    """v = v_i + w(t) (v_f - v_i) while low <= t <= high, v_f elsewhere.
 
     v_f is the last head and v_i an intermediate one, both read in one pass, so it costs what no guidance
     does (Internal-Guidance, CVPR 2026). It reads heads, which only the network itself has, so it stands
     innermost; classifier-free guidance around it guides both halves.
 
+    A calibrated scale is w(t) = 1 + strength (w*(t) - 1), where w* gives the velocity the least squared error
+    on training data (:mod:`thalweg.calibration`).
+
     Args:
-        scale: 1 leaves the last head's velocity as it is, 0 gives the intermediate one's.
-        branch: whose head is the weak one, counted from 0.
-        refined: read it after the refiner that ends the branch instead of before.
+        scale: 1 leaves the last head's velocity as it is, to the bit; 0 gives the intermediate one's. A
+            number, points (t, scale) of a curve that is linear between them, or ``"calibrated"``.
+        strength: of a calibrated scale.
+        after: the number of blocks after which the weak head stands; None for the first one.
+        form: at a branch's end, read it ``plain``, or ``refined``, or ``corrected`` by the acceleration.
         interval: low and high, both included.
 
     Raises:
@@ -30,31 +39,40 @@ class Internal:
 
     def __init__(
         self,
-        scale: float = 1.4,
-        branch: int = 0,
-        refined: bool = False,
+        scale: Scale = 1.4,
+        strength: float = 3.0,
+        after: int | None = None,
+        form: HeadForm = "plain",
         interval: Interval = (0.0, 1.0),
     ) -> None:
-        options = checked(InternalConfig, scale=scale, branch=branch, refined=refined, interval=interval)
-        self.scale, self.interval = options.scale, options.interval
-        self.weak = Head(options.branch, options.refined)
+        self.config = checked(
+            InternalConfig, scale=scale, strength=strength, after=after, form=form, interval=interval
+        )
+
+    @property
+    def needs_calibration(self) -> bool:
+        """Whether the network's heads must have been measured."""
+        return self.config.needs_calibration
 
     def __call__(self, field: ConditionalField) -> ConditionalField:
         """The guided field.
 
         Raises:
-            ConfigError: the field is no network's own, or the network has no such intermediate head.
+            ConfigError: the field is no network's own, or the network has no such intermediate head, or none
+                that was measured.
         """
-        heads = heads_of(field, "internal guidance")
-        facts = getattr(field, "facts", None)
-        if facts is not None:
-            _check_branch(self.weak.branch, facts)
+        config, heads = self.config, heads_of(field, _WHO)
+        weak = weak_head(_WHO, config.after, config.form, getattr(field, "facts", None))
+        if config.scale == CALIBRATED:
+            curve = calibration_of(field, _WHO).scale(weak, config.strength)
+        else:
+            curve = curve_of(config.scale)
 
         def guided(query: Query) -> Tensor:
-            weak, last = heads(query, (self.weak, Head(-1)))
-            return weak + self.scale * (last - weak)
+            v_i, v_f = heads(query, (weak, Head()))
+            return led(v_f, v_i, at(curve, query, v_f))
 
-        return field if self.scale == 1 else within(field, guided, self.interval)
+        return field if is_one(config.scale) else within(field, guided, config.interval)
 
 
 @attrs.frozen
@@ -62,18 +80,27 @@ class InternalConfig:
     """Internal guidance by an intermediate head of the network, in one pass.
 
     Attributes:
-        scale: 1 is no guidance; larger ones lead further away from what the intermediate head says.
-        branch: whose head that is, counted from 0; the last one's is the network's velocity itself.
-        refined: read it after the refiner that ends the branch instead of before.
+        scale: 1 is no guidance; larger ones lead further away from what the intermediate head says. A number,
+            points ``[t, scale]`` of a curve, or ``calibrated``: what was measured on training data.
+        strength: of a calibrated scale; 0 is no guidance, 1 gives the velocity the least error.
+        after: the number of blocks after which that head stands; none for the network's first one.
+        form: how a head at a branch's end is read: ``plain``, ``refined`` behind the refiner, or
+            ``corrected`` by the acceleration.
         interval: low and high between which it acts (0 is data, 1 is noise), both included.
     """
 
-    scale: float = attrs.field(
-        default=1.4, validator=[attrs.validators.ge(0), attrs.validators.lt(float("inf"))]
+    scale: Scale = attrs.field(default=1.4, converter=as_scale, validator=check_scale)
+    strength: float = attrs.field(
+        default=3.0, validator=[attrs.validators.ge(0), attrs.validators.lt(float("inf"))]
     )
-    branch: int = attrs.field(default=0, validator=attrs.validators.ge(0))
-    refined: bool = False
+    after: int | None = attrs.field(default=None, validator=attrs.validators.optional(attrs.validators.ge(1)))
+    form: HeadForm = "plain"
     interval: Interval = attrs.field(default=(0.0, 1.0), converter=tuple, validator=check_interval)
+
+    @property
+    def needs_calibration(self) -> bool:
+        """Whether the network's heads must have been measured."""
+        return self.scale == CALIBRATED
 
     def build(self, facts: Facts) -> Internal:
         """The guidance.
@@ -81,19 +108,5 @@ class InternalConfig:
         Raises:
             ConfigError: the network has no such intermediate head.
         """
-        _check_branch(self.branch, facts)
-        return Internal(self.scale, self.branch, self.refined, self.interval)
-
-
-def _check_branch(branch: int, facts: Facts) -> None:
-    last = facts.branches - 1
-    if last == 0:
-        raise ConfigError(
-            "internal guidance needs the head of an intermediate branch, and this network has one branch; "
-            "remove the guidance, or train with branches = 2"
-        )
-    if branch >= last:
-        raise ConfigError(
-            f"branch is {branch}, and the branches before the last are 0 to {last - 1}; take one of these "
-            "for internal guidance"
-        )
+        weak_head(_WHO, self.after, self.form, facts)
+        return Internal(**attrs.asdict(self, recurse=False))

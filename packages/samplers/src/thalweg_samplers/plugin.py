@@ -15,4 +15,7 @@ def thalweg_components(register: Register) -> None:
     register("sampler", "euler_maruyama", "thalweg_samplers.euler_maruyama:EulerMaruyamaConfig")
     register("guidance", "cfg", "thalweg_samplers.classifier_free:ClassifierFreeConfig")
     register("guidance", "internal", "thalweg_samplers.internal:InternalConfig")
+    register("guidance", "half", "thalweg_samplers.half:HalfConfig")
+    register("guidance", "ladder", "thalweg_samplers.ladder:LadderConfig")
+    register("guidance", "path_drop", "thalweg_samplers.path_drop:PathDropConfig")
     register("guidance", "autoguidance", "thalweg_samplers.autoguidance:AutoguidanceConfig")

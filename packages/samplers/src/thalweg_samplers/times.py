@@ -37,7 +37,7 @@ def times_of(t: float, x: Float[Tensor, "N *shape"]) -> Float64[Tensor, " N"]:
     return torch.full((x.shape[0],), t, dtype=torch.float64)
 
 
-def asked(
+def velocity_at(
     velocity: VelocityField, x: Float64[Tensor, "N *shape"], t_N: Float64[Tensor, " N"]
 ) -> Float[Tensor, "N *shape"]:
     """The velocity at x and t.
@@ -56,7 +56,7 @@ def asked(
             raise
         raise DataError(
             f"the field does not take float64, in which samplers keep their state ({one_line(error)}); let "
-            "it compute with x.float() and t.float(), or draw by thalweg.sample, which asks in float32"
+            "it compute with x.float() and t.float(), or sample by thalweg.sample, which computes in float32"
         ) from error
     if not isinstance(found, Tensor) or found.shape != x.shape:
         shown = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
@@ -69,7 +69,9 @@ def asked(
     return found
 
 
-def drawn(increments: Increments, step: int, x: Float64[Tensor, "N *shape"]) -> Float64[Tensor, "N *shape"]:
+def increment_at(
+    increments: Increments, step: int, x: Float64[Tensor, "N *shape"]
+) -> Float64[Tensor, "N *shape"]:
     """The increments of a step.
 
     Raises:

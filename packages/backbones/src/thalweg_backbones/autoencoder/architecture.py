@@ -8,7 +8,7 @@ import attrs
 from thalweg.errors import DataError
 
 GROUPS = 32
-"""Groups of every normalisation in the published models; no tensor's shape tells."""
+"""Groups of every normalisation in the published models; no tensor's shape shows it."""
 
 _LEVEL = re.compile(r"encoder\.down_blocks\.(\d+)\.resnets\.(\d+)\.conv1\.weight")
 
@@ -40,7 +40,7 @@ class Architecture:
 
 
 def architecture_of(shapes: Mapping[str, Shape], groups: int, where: str) -> Architecture:
-    """The architecture that has tensors of these shapes, as far as shapes tell.
+    """The architecture that has tensors of these shapes, as far as shapes show it.
 
     Args:
         shapes: of every tensor, by its published name.

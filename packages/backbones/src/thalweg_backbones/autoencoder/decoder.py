@@ -23,7 +23,7 @@ class Decoder(nn.Module):
         self.mid_block = Middle(sizes)
         self.up_blocks = nn.ModuleList(
             [
-                _Level(before, width, sizes, doubled=level < len(widths) - 1)
+                _UpLevel(before, width, sizes, doubled=level < len(widths) - 1)
                 for level, (before, width) in enumerate(zip((coarsest, *widths), widths, strict=False))
             ]
         )
@@ -37,7 +37,7 @@ class Decoder(nn.Module):
         return images
 
 
-class _Level(nn.Module):
+class _UpLevel(nn.Module):
     def __init__(self, inputs: int, outputs: int, sizes: Architecture, *, doubled: bool) -> None:
         super().__init__()
         self.resnets = residuals(inputs, outputs, sizes.residuals + 1, sizes.groups)

@@ -21,7 +21,7 @@ class Encoder(nn.Module):
         self.conv_in = conv(sizes.channels, finest)
         self.down_blocks = nn.ModuleList(
             [
-                _Level(before, width, sizes, halved=level < len(sizes.widths) - 1)
+                _DownLevel(before, width, sizes, halved=level < len(sizes.widths) - 1)
                 for level, (before, width) in enumerate(
                     zip((finest, *sizes.widths), sizes.widths, strict=False)
                 )
@@ -42,7 +42,7 @@ class Encoder(nn.Module):
         return moments
 
 
-class _Level(nn.Module):
+class _DownLevel(nn.Module):
     def __init__(self, inputs: int, outputs: int, sizes: Architecture, *, halved: bool) -> None:
         super().__init__()
         self.resnets = residuals(inputs, outputs, sizes.residuals, sizes.groups)

@@ -7,9 +7,10 @@ import attrs
 from torch import Tensor
 
 from thalweg.facts import Facts
-from thalweg.told import Settling, Told
-from thalweg_backbones.importers import told as stated
-from thalweg_backbones.importers.tensors import Imported, Tensors, channels_of, dit, place, readout
+from thalweg.import_options import Imported, ImportOptions, OptionResolver
+from thalweg.protocols import Importer
+from thalweg_backbones.importers import arguments as stated
+from thalweg_backbones.importers.layout import Tensors, channels_of, dit, place, readout
 
 _NAME, _READOUTS = "DeepFlow", ("final_layer.0", "final_layer.1", "final_acc_layer")
 # The bound of the time gap's scale, where there is one.
@@ -20,51 +21,48 @@ _CLAMP = 5.0
 class DeepFlowImporterConfig:
     """Reads DeepFlow's checkpoints; the alignment projectors are left out."""
 
-    def build(self, facts: Facts | None = None) -> "DeepFlowImporter":  # noqa: ARG002 - the tensors tell
+    def build(self, _: Facts | None = None) -> Importer:
         """Build it."""
-        return DeepFlowImporter()
+        return read_deepflow
 
 
-class DeepFlowImporter:
-    """See :class:`DeepFlowImporterConfig`. Fulfils :class:`thalweg.protocols.Importer`."""
+def read_deepflow(state_dict: Mapping[str, Tensor], options: ImportOptions) -> Imported:
+    """Rename; the number of branches and the acceleration MLP's widths follow from the tensors.
 
-    def __call__(self, state_dict: Mapping[str, Tensor], told: Told) -> Imported:
-        """Rename; the number of branches and the acceleration MLP's widths follow from the tensors.
-
-        Raises:
-            DataError: if the file is another's, or its network cannot be represented.
-            ConfigError: if something has to be told.
-        """
-        tensors, settling = Tensors(_NAME, state_dict), Settling(_NAME, told)
-        backbone, facts, ours = dit(tensors, settling)
-        boundaries = tensors.count("df_blocks")
-        for name in _READOUTS:
-            channels_of(tensors, name, backbone["patch"], _NAME, (facts.shape[0],))
-        for name, target in zip(
-            _READOUTS, ("intermediate_velocity", "velocity_readout", "acceleration_readout"), strict=True
-        ):
-            readout(tensors, name, ours, target)
-        place(ours, "refiner.time_gap.mlp.layers.0", tensors.linear("dt_embedder.mlp.0"))
-        place(ours, "refiner.time_gap.mlp.layers.1", tensors.linear("dt_embedder.mlp.2"))
-        channels: list[int] = []
-        for index in range(boundaries):
-            channels = _vera_block(tensors, index, ours)
-        aligned = tensors.drop("projectors")
-        tensors.finish()
-        refiner: dict[str, Any] = {"type": "vera", "channels": channels}
-        stated.equal_branches(settling, backbone["depth"], boundaries)
-        if stated.clamp(settling, aligned=aligned):
-            refiner["clamp_scale"] = _CLAMP
-        path = stated.path(settling)
-        stated.prediction(settling, sure=True)
-        settling.finish()
-        composition = {
-            "backbone": backbone,
-            "refiner": refiner,
-            "branches": boundaries + 1,
-            "interpolant": path,
-        }
-        return Imported(composition, facts, ours, settling.found)
+    Raises:
+        DataError: if the file is another's, or its network cannot be represented.
+        ConfigError: if something has to be stated.
+    """
+    tensors, resolver = Tensors(_NAME, state_dict), OptionResolver(_NAME, options)
+    backbone, facts, ours = dit(tensors, resolver)
+    boundaries = tensors.count("df_blocks")
+    for name in _READOUTS:
+        channels_of(tensors, name, backbone["patch"], _NAME, (facts.shape[0],))
+    for name, target in zip(
+        _READOUTS, ("intermediate_velocity", "velocity_readout", "acceleration_readout"), strict=True
+    ):
+        readout(tensors, name, ours, target)
+    place(ours, "refiner.time_gap.mlp.layers.0", tensors.linear("dt_embedder.mlp.0"))
+    place(ours, "refiner.time_gap.mlp.layers.1", tensors.linear("dt_embedder.mlp.2"))
+    channels: list[int] = []
+    for index in range(boundaries):
+        channels = _vera_block(tensors, index, ours)
+    aligned = tensors.drop("projectors")
+    tensors.finish()
+    refiner: dict[str, Any] = {"type": "vera", "channels": channels}
+    stated.equal_branches(resolver, backbone["depth"], boundaries)
+    if stated.clamp(resolver, aligned=aligned):
+        refiner["clamp_scale"] = _CLAMP
+    path = stated.path(resolver)
+    stated.prediction(resolver, sure=True)
+    resolver.finish()
+    composition = {
+        "backbone": backbone,
+        "refiner": refiner,
+        "branches": boundaries + 1,
+        "interpolant": path,
+    }
+    return Imported(composition, facts, ours, resolver.found)
 
 
 def _vera_block(tensors: Tensors, index: int, ours: dict[str, Tensor]) -> list[int]:

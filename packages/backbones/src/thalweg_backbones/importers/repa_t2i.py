@@ -6,10 +6,10 @@ import attrs
 from torch import Tensor
 
 from thalweg.facts import Facts
-from thalweg.told import Settling, Told
-from thalweg_backbones.importers import told as stated
-from thalweg_backbones.importers.tensors import (
-    Imported,
+from thalweg.import_options import Imported, ImportOptions, OptionResolver
+from thalweg.protocols import Importer
+from thalweg_backbones.importers import arguments as stated
+from thalweg_backbones.importers.layout import (
     Tensors,
     channels_of,
     embeddings,
@@ -36,59 +36,56 @@ _CLIP_TOKENS = 77
 class REPATextImporterConfig:
     """Reads REPA's text-to-image checkpoints; the alignment projectors are left out."""
 
-    def build(self, facts: Facts | None = None) -> "REPATextImporter":  # noqa: ARG002 - the tensors tell
+    def build(self, _: Facts | None = None) -> Importer:
         """Build it."""
-        return REPATextImporter()
+        return read_repa_text
 
 
-class REPATextImporter:
-    """See :class:`REPATextImporterConfig`. Fulfils :class:`thalweg.protocols.Importer`."""
+def read_repa_text(state_dict: Mapping[str, Tensor], options: ImportOptions) -> Imported:
+    """Rename; captions are of 77 tokens, as CLIP makes them.
 
-    def __call__(self, state_dict: Mapping[str, Tensor], told: Told) -> Imported:
-        """Rename; captions are of 77 tokens, as CLIP makes them.
-
-        Raises:
-            DataError: if the file is another's, or its network cannot be represented.
-            ConfigError: if something has to be told.
-        """
-        tensors, settling = Tensors(_NAME, state_dict), Settling(_NAME, told)
-        embedded = embeddings(tensors, settling)
-        ours, width = embedded.tensors, embedded.width
-        depth = tensors.count("joint_blocks")
-        place(ours, "backbone.context", tensors.linear("context_embedder"))
-        normed = tensors.has("joint_blocks.0.x_block.attn.ln_q.weight")
-        for index in range(depth):
-            for stream, theirs in _STREAMS.items():
-                last = stream == "context" and index == depth - 1
-                source, target = f"joint_blocks.{index}.{theirs}", f"backbone.blocks.{index}.{stream}"
-                for layer in _READ_ONLY if last else _LAYERS:
-                    place(ours, f"{target}.{layer}", tensors.linear(f"{source}.{_LAYERS[layer]}"))
-                for norm, name in _NORMS.items() if normed else ():
-                    weight = tensors.take(f"{source}.{name}")
-                    if not (last and norm == _UNREAD):
-                        ours[f"{target}.{norm}"] = weight
-        channels_of(tensors, "final_layer", embedded.options["patch"], _NAME, (embedded.shape[0],))
-        readout(tensors, "final_layer", ours, "velocity_readout")
-        tensors.drop("projectors")
-        tensors.finish()
-        path = stated.path(settling)
-        # No other program has these blocks and this condition.
-        stated.prediction(settling, sure=True)
-        backbone = {
-            "type": "mmdit",
-            "width": width,
-            "depth": depth,
-            "heads": stated.heads(settling, width, depth),
-            "qk_norm": normed,
-            # They were trained to attend to CLIP's padding.
-            "mask_padding": False,
-            **embedded.options,
-        }
-        settling.finish()
-        facts = Facts(
-            shape=embedded.shape,
-            text=(_CLIP_TOKENS, ours["backbone.context.weight"].shape[1]),
-            condition_dropout=stated.hidden(settling),
-        )
-        composition = {"backbone": backbone, "branches": 1, "interpolant": path}
-        return Imported(composition, facts, ours, settling.found)
+    Raises:
+        DataError: if the file is another's, or its network cannot be represented.
+        ConfigError: if something has to be stated.
+    """
+    tensors, resolver = Tensors(_NAME, state_dict), OptionResolver(_NAME, options)
+    embedded = embeddings(tensors, resolver)
+    ours, width = embedded.tensors, embedded.width
+    depth = tensors.count("joint_blocks")
+    place(ours, "backbone.context", tensors.linear("context_embedder"))
+    normed = tensors.has("joint_blocks.0.x_block.attn.ln_q.weight")
+    for index in range(depth):
+        for stream, theirs in _STREAMS.items():
+            last = stream == "context" and index == depth - 1
+            source, target = f"joint_blocks.{index}.{theirs}", f"backbone.blocks.{index}.{stream}"
+            for layer in _READ_ONLY if last else _LAYERS:
+                place(ours, f"{target}.{layer}", tensors.linear(f"{source}.{_LAYERS[layer]}"))
+            for norm, name in _NORMS.items() if normed else ():
+                weight = tensors.take(f"{source}.{name}")
+                if not (last and norm == _UNREAD):
+                    ours[f"{target}.{norm}"] = weight
+    channels_of(tensors, "final_layer", embedded.options["patch"], _NAME, (embedded.shape[0],))
+    readout(tensors, "final_layer", ours, "velocity_readout")
+    tensors.drop("projectors")
+    tensors.finish()
+    path = stated.path(resolver)
+    # No other program has these blocks and this condition.
+    stated.prediction(resolver, sure=True)
+    backbone = {
+        "type": "mmdit",
+        "width": width,
+        "depth": depth,
+        "heads": stated.heads(resolver, width, depth),
+        "qk_norm": normed,
+        # They were trained to attend to CLIP's padding.
+        "mask_padding": False,
+        **embedded.options,
+    }
+    resolver.finish()
+    facts = Facts(
+        shape=embedded.shape,
+        text=(_CLIP_TOKENS, ours["backbone.context.weight"].shape[1]),
+        condition_dropout=stated.hidden(resolver),
+    )
+    composition = {"backbone": backbone, "branches": 1, "interpolant": path}
+    return Imported(composition, facts, ours, resolver.found)

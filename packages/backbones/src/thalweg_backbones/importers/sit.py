@@ -7,10 +7,10 @@ import attrs
 from torch import Tensor
 
 from thalweg.facts import Facts
-from thalweg.told import Settling, Told
-from thalweg_backbones.importers import told as stated
-from thalweg_backbones.importers.tensors import (
-    Imported,
+from thalweg.import_options import Imported, ImportOptions, OptionResolver
+from thalweg.protocols import Importer
+from thalweg_backbones.importers import arguments as stated
+from thalweg_backbones.importers.layout import (
     Tensors,
     channels_of,
     dit,
@@ -25,44 +25,41 @@ _NAME = "SiT"
 class SiTImporterConfig:
     """Reads SiT checkpoints, with or without learned variances (whose velocity is the first half)."""
 
-    def build(self, facts: Facts | None = None) -> "SiTImporter":  # noqa: ARG002 - the tensors tell
+    def build(self, _: Facts | None = None) -> Importer:
         """Build it."""
-        return SiTImporter()
+        return read_sit
 
 
-class SiTImporter:
-    """See :class:`SiTImporterConfig`. Fulfils :class:`thalweg.protocols.Importer`."""
+def read_sit(state_dict: Mapping[str, Tensor], options: ImportOptions) -> Imported:
+    """Our velocity is v(x, t) = -v_SiT(x, 1 - t); both changes are absorbed by two layers.
 
-    def __call__(self, state_dict: Mapping[str, Tensor], told: Told) -> Imported:
-        """Our velocity is v(x, t) = -v_SiT(x, 1 - t); both changes are absorbed by two layers.
+    Raises:
+        DataError: if the file is another's, or its network cannot be represented.
+        ConfigError: if something has to be stated.
+    """
+    tensors, resolver = Tensors(_NAME, state_dict), OptionResolver(_NAME, options)
+    stated.refuse_another(resolver, "sit", _NAME)
+    backbone, facts, ours = dit(tensors, resolver)
+    first = "backbone.time.mlp.layers.0.weight"
+    ours[first] = flip_time(ours[first])
+    patch, channels = backbone["patch"], facts.shape[0]
+    found = channels_of(tensors, "final_layer", patch, _NAME, (channels, 2 * channels))
+    variances = tensors.seen("final_layer.linear.weight").unflatten(0, (patch * patch, -1))[:, channels:]
 
-        Raises:
-            DataError: if the file is another's, or its network cannot be represented.
-            ConfigError: if something has to be told.
-        """
-        tensors, settling = Tensors(_NAME, state_dict), Settling(_NAME, told)
-        stated.refuse_another(settling, "sit", _NAME)
-        backbone, facts, ours = dit(tensors, settling)
-        first = "backbone.time.mlp.layers.0.weight"
-        ours[first] = flip_time(ours[first])
-        patch, channels = backbone["patch"], facts.shape[0]
-        found = channels_of(tensors, "final_layer", patch, _NAME, (channels, 2 * channels))
-        variances = tensors.seen("final_layer.linear.weight").unflatten(0, (patch * patch, -1))[:, channels:]
+    def change(projection: Tensor) -> Tensor:
+        # Outputs are ordered (row, column, channel); learned variances are the last channels.
+        per_pixel: Tensor = projection.unflatten(0, (patch * patch, -1))[:, :channels]
+        return -per_pixel.flatten(0, 1)
 
-        def change(projection: Tensor) -> Tensor:
-            # Outputs are ordered (row, column, channel); learned variances are the last channels.
-            per_pixel: Tensor = projection.unflatten(0, (patch * patch, -1))[:, :channels]
-            return -per_pixel.flatten(0, 1)
-
-        readout(tensors, "final_layer", ours, "velocity_readout", change)
-        tensors.finish()
-        path = stated.path(settling)
-        stated.prediction(settling, sure=False)
-        settling.finish()
-        if not stated.whose(told):
-            _doubt(found > channels, bool(variances.any()))
-        composition = {"backbone": backbone, "branches": 1, "interpolant": path}
-        return Imported(composition, facts, ours, settling.found)
+    readout(tensors, "final_layer", ours, "velocity_readout", change)
+    tensors.finish()
+    path = stated.path(resolver)
+    stated.prediction(resolver, sure=False)
+    resolver.finish()
+    if not stated.whose(options):
+        _doubt(found > channels, bool(variances.any()))
+    composition = {"backbone": backbone, "branches": 1, "interpolant": path}
+    return Imported(composition, facts, ours, resolver.found)
 
 
 def _doubt(variances: bool, trained: bool) -> None:

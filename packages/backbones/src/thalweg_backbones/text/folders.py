@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from thalweg.errors import DataError
 from thalweg.facts import WIDEST_TOKEN
-from thalweg.pretrained import load_folder
 from thalweg.regular import read_json
+from thalweg.transformers_folder import load_folder
 from thalweg_backbones.text.frozen import FrozenTextEncoder, Read
 
 EXTRA = "thalweg-backbones[transformers]"

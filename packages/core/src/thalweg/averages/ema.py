@@ -1,4 +1,4 @@
-"""Exponential moving averages of a network's weights, which is what samples are drawn with."""
+"""Exponential moving averages (EMA) of a network's weights, with which samples are generated."""
 
 import math
 from functools import partial
@@ -30,7 +30,7 @@ def warmup_steps(decay: float) -> int:
 
 
 def initial_share(steps: int, decay: float, *, warmup: bool) -> float:
-    """How much of the averaged weights is the initial ones after so many steps: all decays' product."""
+    """How much of the EMA weights is the initial ones after so many steps: all decays' product."""
     warming = min(steps, warmup_steps(decay)) if warmup else 0
     rising = math.lgamma(warming + 1) + math.lgamma(_WARMUP) - math.lgamma(warming + _WARMUP)
     return math.exp(rising) * decay ** (steps - warming)
@@ -64,7 +64,7 @@ class EmaConfig:
                 f"must be a number, or several that differ, got {list(decays)}; name each decay once"
             )
 
-    def build(self, facts: Facts) -> "ExponentialAverage":  # noqa: ARG002 - it depends on no fact
+    def build(self, _: Facts) -> "ExponentialAverage":
         """Build it."""
         return ExponentialAverage(self.decay if isinstance(self.decay, tuple) else (self.decay,), self.warmup)
 
@@ -95,7 +95,7 @@ class ExponentialAverage:
         if steps == 1 or shares[worst] < _NOTICEABLE:
             return None
         return (
-            f"after {steps:,} steps {shares[worst]:.0%} of the averaged weights, which samples are drawn "
+            f"after {steps:,} steps {shares[worst]:.0%} of the EMA weights, which samples are generated "
             f"with, will be the untrained ones (training.average.decay is {worst:g}); lower "
             f"training.average.decay or set training.average.warmup=true"
         )

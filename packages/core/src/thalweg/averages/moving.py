@@ -22,7 +22,7 @@ class MovingAverages:
         decays: by name; the first is the main one.
 
     Attributes:
-        names: of the averages, the main one first. Where a method is told none, the main one is meant.
+        names: of the averages, the main one first. Where a method is given none, the main one is meant.
     """
 
     def __init__(self, network: nn.Module, decays: Mapping[str, Decay]) -> None:
@@ -70,7 +70,7 @@ class MovingAverages:
 
     @torch.no_grad()
     def _exchange(self, averages: list[Tensor]) -> None:
-        # By value: wrappers and compiled code keep hold of where the weights lie.
+        # By value: wrappers and compiled code hold references to the tensors of the weights.
         for weight, average in zip(self._weights, averages, strict=True):
             held = weight.clone()
             weight.copy_(average)

@@ -2,9 +2,8 @@
 
 import click
 
-from thalweg.cli import console
+from thalweg.cli import console, options
 from thalweg.cli.groups import Group
-from thalweg.cli.local import Place
 from thalweg.config import dump, load_config, to_toml
 from thalweg.plugins import build_component
 from thalweg.storage.redaction import redacted_plain
@@ -19,9 +18,9 @@ def command() -> None:
 
 
 @command.command("show")
-@click.argument("recipe", type=Place())
-@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@options.recipe
+@options.overrides
+@options.as_json
 def show(recipe: str, overrides: tuple[str, ...], as_json: bool) -> None:
     """Print a recipe with all defaults and overrides resolved, as TOML."""
     resolved = redacted_plain(dump(load_config(recipe, overrides)))
@@ -32,8 +31,8 @@ def show(recipe: str, overrides: tuple[str, ...], as_json: bool) -> None:
 
 
 @command.command("validate")
-@click.argument("recipe", type=Place())
-@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@options.recipe
+@options.overrides
 def validate(recipe: str, overrides: tuple[str, ...]) -> None:
     """Check a recipe: list everything that is wrong, with exit code 2, or say that it is valid."""
     config = load_config(recipe, overrides)

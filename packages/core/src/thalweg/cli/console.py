@@ -1,7 +1,7 @@
 """What the command line prints: results on stdout, everything else on stderr.
 
 Colour is for terminals only, and not where ``NO_COLOR`` is set. Credentials are masked in all of it, and
-control characters are written out: names may be a stranger's.
+control characters are written out: names may come from third parties.
 """
 
 import contextlib

@@ -1,13 +1,11 @@
-"""``thalweg data``: what lies at a path or URL, and whether it is whole."""
+"""``thalweg data``: what is at a path or URL, and whether it is whole."""
 
 import time
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
-from thalweg.cli import console
-from thalweg.cli.encode import storage_options
+from thalweg.cli import console, options
 from thalweg.cli.groups import Group
 from thalweg.cli.local import Place
 from thalweg.visible import visible_line
@@ -16,49 +14,36 @@ _DAMAGED = 4
 _SHOWN = 20  # of a list; --json has all
 _SECONDS = 5.0  # between two lines of progress
 
-F = TypeVar("F", bound=Callable[..., Any])
-
 
 @click.group("data", cls=Group)
 def command() -> None:
     """Look into images or shards at a path or URL, or check every byte of them."""
 
 
-def _options(function: F) -> F:
-    """What both commands take."""
-    for decorate in (
-        click.option("--json", "as_json", is_flag=True, help="Print JSON."),
-        click.option(
-            "--storage-option",
-            "storage",
-            metavar="KEY=VALUE",
-            multiple=True,
-            help="An option of the storage.",
-        ),
-        click.argument("url", type=Place()),
-    ):
-        function = decorate(function)
-    return function
+_url = click.argument("url", type=Place())
 
 
 @command.command("inspect")
-@_options
-def inspect(url: str, storage: tuple[str, ...], as_json: bool) -> None:
-    """Show which shards or images lie at URL.
+@_url
+@options.settings
+@options.as_json
+def inspect(url: str, settings: tuple[str, ...], as_json: bool) -> None:
+    """Show which shards or images are at URL.
 
-    Of shards the index is read, of images the listing and the first of them.
+    Of shards the index is read, of images the listing and the first of them. KEY=VALUE are options of the
+    storage, storage_options.anon=true.
     """
     from thalweg.data.inspection import inspect as look
     from thalweg.data.words import UNCONDITIONAL
 
-    found = look(url, storage_options(storage))
+    found = look(url, _storage(settings))
     if as_json:
         console.result_json(found)
         return
     # That there are no labels is worth a line; whatever else there is not, is not.
-    told = {**found, "classes": UNCONDITIONAL if found["classes"] is None else found["classes"]}
+    shown = {**found, "classes": UNCONDITIONAL if found["classes"] is None else found["classes"]}
     rows = [
-        (name.replace("_", " "), _words(value)) for name, value in told.items() if value not in (None, "")
+        (name.replace("_", " "), _words(value)) for name, value in shown.items() if value not in (None, "")
     ]
     width = max(len(name) for name, _ in rows)
     for name, words in rows:
@@ -66,17 +51,19 @@ def inspect(url: str, storage: tuple[str, ...], as_json: bool) -> None:
 
 
 @command.command("verify")
-@_options
+@_url
+@options.settings
+@options.as_json
 @click.pass_context
-def verify(ctx: click.Context, url: str, storage: tuple[str, ...], as_json: bool) -> None:
+def verify(ctx: click.Context, url: str, settings: tuple[str, ...], as_json: bool) -> None:
     """Check all shards or images at URL.
 
     Shards are compared with the checksums in their index, images are decoded. Every damaged file is named,
-    and the exit code is then 4.
+    and the exit code is then 4. KEY=VALUE are options of the storage, storage_options.anon=true.
     """
     from thalweg.data.inspection import verify as check
 
-    found = check(url, storage_options(storage), _Progress())
+    found = check(url, _storage(settings), _Progress())
     if as_json:
         console.result_json(found)
     else:
@@ -87,6 +74,10 @@ def verify(ctx: click.Context, url: str, storage: tuple[str, ...], as_json: bool
         console.result(f"{damaged} of {found['checked']} {found['unit']} are damaged" if damaged else whole)
     if found["damaged"]:
         ctx.exit(_DAMAGED)
+
+
+def _storage(settings: tuple[str, ...]) -> dict[str, Any]:
+    return options.tables_of(settings, ("storage_options",))["storage_options"]
 
 
 class _Progress:

@@ -1,6 +1,5 @@
 """Command groups: with suggestions, and the one that imports its commands when they are called."""
 
-import importlib
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,11 +7,22 @@ from typing import Any
 import attrs
 import click
 
+from thalweg.cli.deferred import DeferredCommand
 from thalweg.errors import PluginError
-from thalweg.plugins import Fault, LoadedPlugin, Registry, registry
+from thalweg.plugins import LoadedPlugin, Registry, registry
 from thalweg.suggestions import did_you_mean, one_line
 
-_NAME = re.compile(r"\w[\w.+-]*")
+_WHOLE = 10_000  # letters, which no sentence has
+_PATH = re.compile(r"\w[\w.+-]*( \w[\w.+-]*)*")
+
+_SIBLINGS = {
+    **dict.fromkeys(("init", "plugins check", "plugins new"), "thalweg-authoring"),
+    **dict.fromkeys(
+        ("quickstart", "evaluate", "compare", "ablate", "analyse", "bench", "tune", "report"), "thalweg-eval"
+    ),
+    **dict.fromkeys(("encode", "import"), "thalweg-backbones"),
+}
+"""Commands that other packages of Thalweg add, named where such a package is missing or left out."""
 
 Table = Mapping[str, tuple[str, str]]
 """By name of a command: ``"module:object"``, and its line in the help."""
@@ -35,46 +45,78 @@ class Group(click.Group):
         """The command, or a usage error with the nearest one."""
         known = self.list_commands(ctx)
         if args[0] not in known and not args[0].startswith("-"):
-            ctx.fail(f"unknown command '{args[0]}'{did_you_mean(args[0], known)}")
+            owner = _SIBLINGS.get(f"{_prefix(ctx)}{args[0]}")
+            brought = f"; {owner} brings it, and is left out or not installed: pip install {owner}"
+            ctx.fail(f"unknown command '{args[0]}'{brought if owner else did_you_mean(args[0], known)}")
         return super().resolve_command(ctx, args)
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list in the help."""
+        commands = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
+        _write(formatter, "Commands", {name: one for name, one in commands.items() if one is not None})
 
-class LazyGroup(Group):
-    """The root: commands of a table, imported when called, and those that plugins add."""
+
+class ExtensibleGroup(Group):
+    """A group to which plugins add commands: in ``thalweg_commands(cli)`` by its path, as in
+    ``cli.add_command(command, "plugins check")``. Its own commands come first, in lists and in the help, and
+    are the ones that plugins cannot take.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The group's own, then the plugins'."""
+        return [*self.commands, *_added(ctx)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """One command, which may be imported for it."""
+        return _loaded(self.commands.get(cmd_name) or _added(ctx).get(cmd_name))
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Both lists in the help; nothing is imported for them."""
+        _write(formatter, "Commands", self.commands)
+        _write(formatter, "Commands of plugins", _added(ctx))
+
+
+class LazyGroup(ExtensibleGroup):
+    """The root: commands of a table, imported when called, and all that plugins add."""
 
     def __init__(self, *args: Any, table: Table, **attributes: Any) -> None:
         super().__init__(*args, **attributes)
-        self._table = table
+        for name, row in table.items():
+            self.add_command(DeferredCommand(name, *row))
         self._added: tuple[Sequence[LoadedPlugin], dict[str, click.Command]] | None = None
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """Ours in the table's order, then the plugins'."""
-        return [*self._table, *self._plugins_commands()]
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        """Import one command."""
-        if cmd_name not in self._table:
-            return self._plugins_commands().get(cmd_name)
-        module, _, attribute = self._table[cmd_name][0].partition(":")
-        command: click.Command = getattr(importlib.import_module(module), attribute)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        """The list in the help, from the table, so that nothing is imported for it."""
-        lines = [(name, line) for name, (_, line) in self._table.items()]
-        with formatter.section("Commands"):
-            formatter.write_dl(lines)
-        added = [(name, one.get_short_help_str()) for name, one in self._plugins_commands().items()]
-        if added:
-            with formatter.section("Commands of plugins"):
-                formatter.write_dl(added)
-
-    def _plugins_commands(self) -> dict[str, click.Command]:
+    def added(self) -> Mapping[str, click.Command]:
+        """What plugins add, by path: ``"gates"`` here, ``"plugins check"`` to the group ``plugins``."""
         known = registry()
         # A file that came later has brought another tuple of plugins.
         if self._added is None or self._added[0] is not known.plugins:
-            self._added = (known.plugins, _collect(known, self._table))
+            self._added = (known.plugins, _collect(known, self))
         return self._added[1]
+
+
+def _write(formatter: click.HelpFormatter, title: str, commands: Mapping[str, click.Command]) -> None:
+    """A list of commands, each with the first sentence of its help on as many lines as that takes."""
+    lines = [(name, one.get_short_help_str(_WHOLE)) for name, one in commands.items() if not one.hidden]
+    if lines:
+        with formatter.section(title):
+            formatter.write_dl(lines)
+
+
+def _loaded(command: click.Command | None) -> click.Command | None:
+    return command.load() if isinstance(command, DeferredCommand) else command
+
+
+def _added(ctx: click.Context) -> dict[str, click.Command]:
+    """What plugins add to the group of this context, by name."""
+    root, group = ctx.find_root().command, _prefix(ctx)
+    added = root.added() if isinstance(root, LazyGroup) else {}
+    names = {path.removeprefix(group): one for path, one in added.items() if path.startswith(group)}
+    return {name: one for name, one in names.items() if " " not in name}
+
+
+def _prefix(ctx: click.Context) -> str:
+    """What the paths of this group's commands begin with: ``"plugins "``, and nothing for the root's."""
+    return "" if ctx.parent is None else f"{_prefix(ctx.parent)}{ctx.info_name} "
 
 
 @attrs.frozen
@@ -83,37 +125,49 @@ class _Added:
     owner: str
 
 
-def _collect(known: Registry, table: Table) -> dict[str, click.Command]:
+def _collect(known: Registry, root: LazyGroup) -> dict[str, click.Command]:
     """Ask every plugin by itself, so that one that fails or clashes costs the others nothing."""
     added: dict[str, _Added] = {}
     for plugin in known.plugins:
         own = click.Group("plugin")
         try:
             plugin.call("thalweg_commands", cli=own)
-            brought = {str(name): command for name, command in own.commands.items()}
+            brought = {str(path): command for path, command in own.commands.items()}
             _check(brought)
         # SystemExit too: a plugin that ends the process is as broken as any.
         except (Exception, SystemExit) as error:
             _report(known, plugin, f"failed in thalweg_commands: {one_line(error)}")
             continue
-        for name, command in brought.items():
-            owner = "thalweg-core" if name in table else added[name].owner if name in added else None
-            if owner is None:
-                added[name] = _Added(command, str(plugin.origin))
+        for path, command in brought.items():
+            fault = _refused(path, root, added)
+            if fault:
+                _report(known, plugin, f"adds the command '{path}', {fault}")
             else:
-                _report(known, plugin, f"adds the command '{name}', which {owner} has and keeps")
-    return {name: added[name].command for name in sorted(added)}
+                added[path] = _Added(command, str(plugin.origin))
+    return {path: added[path].command for path in sorted(added)}
+
+
+def _refused(path: str, root: LazyGroup, added: Mapping[str, _Added]) -> str:
+    """Why a plugin's command cannot be there; empty if it can."""
+    *parents, name = path.split(" ")
+    group: ExtensibleGroup = root
+    for word in parents:
+        found = _loaded(group.commands.get(word))
+        if not isinstance(found, ExtensibleGroup):
+            return f"but '{' '.join(parents)}' is no group to which plugins add commands"
+        group = found
+    owner = "thalweg-core" if name in group.commands else added[path].owner if path in added else None
+    return f"which {owner} has and keeps" if owner else ""
 
 
 def _check(brought: Mapping[str, Any]) -> None:
-    for name, command in brought.items():
+    for path, command in brought.items():
         if not isinstance(command, click.Command):
-            raise PluginError(f"the command '{name}' is no command of click")
-        if not _NAME.fullmatch(name):
-            raise PluginError(f"'{name}' cannot be a command's name; take letters, digits and dashes")
+            raise PluginError(f"the command '{path}' is no command of click")
+        if not _PATH.fullmatch(path):
+            raise PluginError(f"'{path}' cannot be a command's name; take letters, digits and dashes")
         command.get_short_help_str()
 
 
 def _report(known: Registry, plugin: LoadedPlugin, reason: str) -> None:
-    origin = plugin.origin
-    known.faults.append(Fault(origin.plugin, origin.distribution, origin.version, reason))
+    known.faults.append(plugin.origin.fault(reason))

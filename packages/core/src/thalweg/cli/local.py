@@ -1,4 +1,4 @@
-"""Places on the command line: paths of this machine, and what may lie behind a URL too."""
+"""Places on the command line: paths of this machine, and what may be behind a URL too."""
 
 from pathlib import Path
 from typing import Any

@@ -1,6 +1,6 @@
 """``thalweg``: its commands, its options, and how errors become exit codes.
 
-0 fine, 1 failed, 2 usage or configuration, 3 plugin, 4 data or checkpoint, 75 pre-empted and able to go on,
+0 fine, 1 failed, 2 usage or configuration, 3 plugin, 4 data or checkpoint, 75 pre-empted and resumable,
 130 Ctrl-C. A command ends with another code than 0 by raising, or by
 ``ctx.exit(code)``.
 """
@@ -19,25 +19,18 @@ from thalweg.cli.groups import LazyGroup
 from thalweg.errors import INTERRUPTED, PREEMPTED, ThalwegError
 from thalweg.plugins import block, registry, use_file
 from thalweg.plugins.process import for_one_command
-from thalweg.storage.feeding import feed
+from thalweg.storage.registration import register_secrets
 from thalweg.suggestions import one_line
 
 COMMANDS = {
-    "quickstart": (
-        "thalweg.cli.quickstart:command",
-        "Train a baseline and its DeepFlow twin on digits; compare them.",
-    ),
-    "init": ("thalweg.cli.init:command", "Start a project: a recipe and a training script."),
     "data": ("thalweg.cli.data:command", "Look into images or shards, or check every byte of them."),
-    "encode": ("thalweg.cli.encode:command", "Encode images into shards through an autoencoder."),
-    "train": ("thalweg.cli.train:command", "Train the network of a recipe, or go on training it."),
+    "train": ("thalweg.cli.train:command", "Train the network of a recipe, or resume its training."),
+    "fit-head": (
+        "thalweg.cli.fit_head:command",
+        "Fit intermediate heads of a trained network, which stays as it is.",
+    ),
     "sample": ("thalweg.cli.sample:command", "Draw samples from a trained network."),
-    "evaluate": ("thalweg.cli.evaluate:command", "Judge samples or images; every number with a passport."),
-    "compare": ("thalweg.cli.compare:command", "Put the numbers of passports side by side."),
-    "ablate": ("thalweg.cli.ablate:command", "Train and judge a grid of compositions under several seeds."),
-    "report": ("thalweg.cli.report:command", "Show training runs side by side in one HTML file."),
     "summary": ("thalweg.cli.summary:command", "Parameters, computation and memory of a recipe's network."),
-    "import": ("thalweg.cli.import_weights:command", "Turn a released checkpoint into a network of ours."),
     "config": ("thalweg.cli.config:command", "Show or validate a recipe."),
     "plugins": ("thalweg.cli.plugins:command", "List components, who brought them and what they take."),
     "completion": ("thalweg.cli.completion:command", "Print the script that lets a shell complete commands."),
@@ -45,14 +38,14 @@ COMMANDS = {
 
 
 @attrs.define
-class _State:
+class _Invocation:
     arguments: Sequence[str] = ()
     alone: bool = False
     debug: bool = False
 
 
 def _debug(ctx: click.Context, _: click.Parameter, value: bool) -> None:
-    ctx.ensure_object(_State).debug = value
+    ctx.ensure_object(_Invocation).debug = value
 
 
 def _plugins(ctx: click.Context, _: click.Parameter, values: tuple[str, ...]) -> None:
@@ -97,7 +90,7 @@ def _version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
 @click.pass_context
 def cli(ctx: click.Context) -> None:
     """Compose, train, sample and report flow-based generative models."""
-    asks_for_help = {"-h", "--help"} & set(ctx.ensure_object(_State).arguments)
+    asks_for_help = {"-h", "--help"} & set(ctx.ensure_object(_Invocation).arguments)
     # The command `plugins` prints the faults itself.
     if not asks_for_help and ctx.invoked_subcommand != "plugins":
         for fault in registry().faults:
@@ -122,33 +115,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
         streams.prepare()
     # Read by torch when it is imported: large tensors in huge pages, a tenth faster on Linux processors.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-    state = _State(sys.argv[1:] if arguments is None else list(arguments), alone)
-    feed(state.arguments, os.environ)
+    state = _Invocation(sys.argv[1:] if arguments is None else list(arguments), alone)
+    register_secrets(state.arguments, os.environ)
     mine = starting.hold(state.arguments, alone=alone)
     if leaving:
         starting.heed_lost()
     try:
         with console.logged(), nullcontext() if alone else for_one_command():
             try:
+                starting.caught()
                 code = _ended(state)
+                if leaving:  # within, so that a signal until then is caught
+                    starting.leave(code)
             except KeyboardInterrupt as stop:
                 code = _stopped(stop, state)
-            if leaving:
-                starting.leave(code)
+                if leaving:
+                    starting.leave(code)
     finally:
         if mine and not leaving:
             starting.release()
     return code
 
 
-def _ended(state: _State) -> int:
+def _ended(state: _Invocation) -> int:
     try:
         return _run(state)
     except Exception as error:
         return _failed(error, state)
 
 
-def _run(state: _State) -> int:
+def _run(state: _Invocation) -> int:
     try:
         if state.alone:
             streams.check()
@@ -165,22 +161,22 @@ def _run(state: _State) -> int:
     return outcome if type(outcome) is int else 0
 
 
-def _stopped(stop: BaseException, state: _State) -> int:
+def _stopped(stop: BaseException, state: _Invocation) -> int:
     if isinstance(stop, starting.PreemptedError):
         console.say(str(stop))
         return PREEMPTED
-    if starting.goes_on(state.arguments):
-        console.say("interrupted; the same command goes on")
+    if starting.resumes(state.arguments):
+        console.say("interrupted; the same command resumes")
     return INTERRUPTED
 
 
-def _failed(error: Exception, state: _State) -> int:
+def _failed(error: Exception, state: _Invocation) -> int:
     if state.debug:
         console.say_lines("".join(traceback.format_exception(error)).rstrip())
     if isinstance(error, click.ClickException):
         return _usage(error)
     unread = isinstance(error, streams.OutputLostError) and error.reader_gone
-    if unread and not starting.goes_on(state.arguments):
+    if unread and not starting.resumes(state.arguments):
         return 1  # of a list that goes to `head`, nothing is missed
     if isinstance(error, ThalwegError):
         console.fail(str(error))

@@ -1,33 +1,35 @@
-"""``thalweg plugins``: which components there are, whether they keep their rules, and new ones."""
+"""``thalweg plugins``: which components there are. It is imported where plugins add commands to it."""
 
 import inspect
 import json
-from typing import Any
+import textwrap
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import click
 
-from thalweg.cli import console, plugins_check, plugins_new
-from thalweg.cli.fields import FieldDescription, describe_fields
-from thalweg.cli.groups import Group
-from thalweg.plugins import KINDS, registry
+from thalweg.cli import console, options
+from thalweg.cli.groups import ExtensibleGroup
+from thalweg.cli.purpose import purpose
+from thalweg.plugins import Component, registry
 from thalweg.visible import columns, visible_line
 
+if TYPE_CHECKING:
+    from thalweg.cli.fields import FieldDescription
 
-@click.group("plugins", cls=Group)
+_COLUMNS = 80
+
+
+@click.group("plugins", cls=ExtensibleGroup)
 def command() -> None:
-    """List components, check them against the rules of their kinds, begin new ones."""
-
-
-command.add_command(plugins_new.command)
-command.add_command(plugins_check.command)
+    """List components, who brought them and what they take."""
 
 
 @command.command("list")
-@click.option("--kind", type=click.Choice(KINDS), metavar="KIND", help=f"Only one kind: {', '.join(KINDS)}.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@options.kind()
+@options.as_json
 def list_components(kind: str | None, as_json: bool) -> None:
-    """List the registered components, and what is wrong with plugins.
+    """List the registered components, what each is, and what is wrong with plugins.
 
     Faults do not change the exit code: the components that are listed work.
     """
@@ -38,24 +40,37 @@ def list_components(kind: str | None, as_json: bool) -> None:
         faults = [attrs.asdict(fault) for fault in known.faults]
         console.result_json({"components": rows, "faults": faults})
         return
-    header = ("kind", "name", "distribution", "version", "module")
-    cells = [
-        (one.kind, one.name, one.origin.distribution, one.origin.version, one.origin.module)
-        for one in components
-    ]
-    console.result(columns(cells, header))
+    width = max((len(visible_line(one.name)) for one in components), default=0)
+    groups: dict[str, list[Component]] = {}
+    for one in components:
+        groups.setdefault(f"{one.kind} ({one.origin})", []).append(one)
+    for title, group in groups.items():
+        console.result(visible_line(title))
+        for one in group:
+            console.result(_row(one, width))
     if known.faults:
         console.result("\nfaults")
     for fault in known.faults:
         console.result(f"  {visible_line(str(fault))}")
 
 
+def _row(component: Component, width: int) -> str:
+    """Name and purpose, in lines of a terminal's usual width."""
+    name = f"  {visible_line(component.name).ljust(width)}  "
+    words = visible_line(purpose(component)) or "(no description)"
+    return textwrap.fill(
+        words, _COLUMNS, initial_indent=name, subsequent_indent=" " * len(name), break_on_hyphens=False
+    )
+
+
 @command.command("info")
 @click.argument("kind")
 @click.argument("name")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@options.as_json
 def info(kind: str, name: str, as_json: bool) -> None:
     """Show what the component NAME of a KIND is, who brought it and what it takes."""
+    from thalweg.cli.fields import describe_fields
+
     known = registry()
     config = known.config_class(kind, name)
     origin = known.origin(kind, name)
@@ -82,13 +97,13 @@ def info(kind: str, name: str, as_json: bool) -> None:
         console.result("It takes no fields.")
 
 
-def _default(field: FieldDescription) -> str:
+def _default(field: "FieldDescription") -> str:
     if field.required:
         return "(required)"
     return field.default if isinstance(field.default, str) else json.dumps(field.default)
 
 
-def _as_json(field: FieldDescription) -> dict[str, Any]:
+def _as_json(field: "FieldDescription") -> dict[str, Any]:
     described = attrs.asdict(field)
     if field.required:
         del described["default"]

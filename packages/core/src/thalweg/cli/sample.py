@@ -1,27 +1,28 @@
-"""``thalweg sample``: draw samples of a saved network."""
+"""``thalweg sample``: samples of a saved network."""
 
 from pathlib import Path
 from typing import Any
 
 import click
 
-from thalweg.cli import console
+from thalweg.cli import console, options
 from thalweg.cli.local import LocalPath, Place
+from thalweg.cli.progress import ProgressDisplay
 from thalweg.errors import ConfigError
 
 
 @click.command("sample")
 @click.argument("model", type=Place())
 @click.argument("out", type=LocalPath())
-@click.argument("settings", nargs=-1, metavar="[KEY=VALUE]...")
-@click.option("--labels", metavar="A,B,...", help="Classes to draw.  [default: all]")
+@options.settings
+@click.option("--labels", metavar="A,B,...", help="Classes to generate.  [default: all]")
 @click.option(
     "--prompt",
     "prompts",
     metavar="TEXT",
     multiple=True,
-    help="A caption to draw for, of networks that read captions; several are drawn in turn.  [default: those "
-    "of the run's held-out data]",
+    help="A caption, for networks that read captions; several are taken in turn.  [default: those of the "
+    "run's held-out data]",
 )
 @click.option(
     "--prompt-file",
@@ -38,9 +39,9 @@ from thalweg.errors import ConfigError
     show_default=True,
     help="Of the network's evaluations.",
 )
-@click.option("--devices", default=1, show_default=True, help="How many processes share the work.")
-@click.option("--device", default="auto", show_default=True, help="Where the network runs.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@options.device
+@options.devices
+@options.as_json
 def command(
     model: str,
     out: Path,
@@ -51,26 +52,27 @@ def command(
     start: int,
     pngs: bool,
     precision: str,
-    devices: int,
     device: str,
+    devices: str,
     as_json: bool,
 ) -> None:
-    """Draw samples of MODEL, a saved network or a run that holds one, into OUT, which nothing else may be.
+    """Generate samples of MODEL, a saved network or a run that holds one, in OUT, which nothing else may be.
 
-    Sampler, guidance, seed, count and batch_size are those of the run, or of the saved network; KEY=VALUE
-    changes them: count=64, batch_size=64, seed=0, labels=random, sampler=euler_maruyama, sampler.steps=250,
-    guidance=cfg, guidance.scale=1.8, 'guidance=["internal", "cfg"]', guidance=none, autoencoder=sd-vae. With
-    prompts, count is their number by default. The run says which encoder reads them; for one trained on
-    captions that were encoded before, text=clip text.weights=PATH does.
+    Sampler, guidance, seed, count and batch_size are taken from the run's [sampling], or from what was saved
+    with the network; its data set says which autoencoder and which encoder of captions are used. KEY=VALUE
+    replaces them: count=64, batch_size=64, seed=0, labels=random, sampler=euler_maruyama, sampler.steps=250,
+    guidance=cfg, guidance.scale=1.8, 'guidance=["internal", "cfg"]', guidance=none, autoencoder=sd-vae, or
+    text=clip text.weights=PATH where captions were encoded before. With prompts, count is their number. The
+    first line of progress says what is used, and where it is from.
 
     OUT.npz gets images as the ADM evaluator takes them, OUT.tar and a folder with --png one PNG each; any
     other OUT is a folder of samples.safetensors (x in float32, labels, indices), samples.json (how they were
-    drawn) and, where x has one or three channels, samples.png. Beside images, OUT.json says how; their
+    generated) and, where x has one or three channels, samples.png. Beside images, OUT.json says how; their
     captions are there, and in a .txt beside each PNG.
 
-    Interrupted, the same command goes on; once all is drawn, it says so and does nothing.
+    Interrupted or killed, the same command resumes; once all samples are there, it says so and does nothing.
     """
-    from thalweg.evaluation.sample_settings import check_sample_settings
+    from thalweg.generation.settings import check_sample_settings
 
     stated: dict[str, Any] = {"precision": precision}
     if prompts:
@@ -78,29 +80,30 @@ def command(
     check_sample_settings(stated, settings)
     classes = _numbers(labels)
     # torch comes in here, once the command is known to be valid.
-    from thalweg.evaluation.captions import read_captions
-    from thalweg.evaluation.drawn import draw
+    from thalweg.generation.captions import read_captions
+    from thalweg.generation.generate import generate
 
     if prompt_file is not None:
         stated["prompts"] = [*prompts, *read_captions(prompt_file)]
-    drawn = draw(
-        model,
-        out,
-        stated,
-        settings=settings,
-        classes=classes,
-        first=start,
-        pngs=pngs,
-        devices=devices,
-        device=device,
-        progress=lambda done, total: console.say(f"{done} of {total} samples"),
-        say=console.say,
-    )
+    with ProgressDisplay() as progress:
+        found = generate(
+            model,
+            out,
+            stated,
+            settings=settings,
+            classes=classes,
+            first=start,
+            pngs=pngs,
+            devices=devices,
+            device=device,
+            progress=progress,
+            say=console.say,
+        )
     if as_json:
-        console.result_json({"out": str(out), **drawn})
+        console.result_json({"out": str(out), **found})
         return
-    cost = f"{drawn['evaluations']:.4g} evaluations each, {drawn['seconds']:.1f} s"
-    console.result(f"{out}: {drawn['sampling']['count']} samples, {cost}")
+    cost = f"{found['nfe']:.4g} NFE each, {found['seconds']:.1f} s"
+    console.result(f"{out}: {found['sampling']['count']} samples, {cost}")
 
 
 def _numbers(text: str | None) -> list[int] | None:

@@ -1,10 +1,11 @@
 """Signals from the first moment on: a command that is stopped before its own handling begins ends with the
 same exit code as later.
 
-This module imports next to nothing, as it is there before everything else. While something is imported, a
-signal ends the process at once: nothing has been begun then, and an exception would be lost in the
-initialisation of some library. Everywhere else it is raised, so that what is open is closed and what is done
-is saved. A command that handles signals by itself, such as training, takes over while it does.
+This module imports next to nothing, as it is there before everything else. Until somebody catches what is
+raised, and while something is imported, a signal ends the process at once: nothing has been begun then, and
+an exception would end in a traceback or be lost in the initialisation of some library. Everywhere else it is
+raised, so that what is open is closed and what is done is saved. A command that handles signals by itself,
+such as training, takes over while it does.
 """
 
 import atexit
@@ -19,8 +20,10 @@ from typing import Any, NoReturn
 
 from thalweg.errors import INTERRUPTED, PREEMPTED
 
-GOING_ON = frozenset(["train", "sample", "evaluate", "encode", "ablate", "quickstart"])
-"""Commands that go on where they were stopped."""
+RESUMABLE = frozenset(
+    ["train", "fit-head", "sample", "evaluate", "encode", "ablate", "bench", "tune", "quickstart"]
+)
+"""Commands that resume where they were stopped."""
 
 _HELD = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name))
 _PROGRAMS = frozenset(["thalweg", "thalweg.exe", "thalweg-script.py", "thalweg-script.pyw"])
@@ -29,7 +32,7 @@ _AGAIN_SECONDS = 0.01
 
 
 class PreemptedError(KeyboardInterrupt):
-    """A signal that asks a command to stop and go on later: cleaned up after as after Ctrl-C.
+    """A signal that asks a command to stop and be resumed later: cleaned up after as after Ctrl-C.
 
     Args:
         number: of the signal.
@@ -44,13 +47,14 @@ class _State:
     before: dict[int, Any] | None = None
     arguments: Sequence[str] = ()
     alone = False
+    caught = False
     stopped_by = 0
     stopped_at = 0.0
 
 
 def sentence(number: int) -> str:
-    """What is said when a signal has ended a command that goes on."""
-    return f"stopped by {signal.Signals(number).name}; the same command goes on"
+    """The message when a signal has ended a command that resumes."""
+    return f"stopped by {signal.Signals(number).name}; the same command resumes"
 
 
 def is_program() -> bool:
@@ -83,6 +87,11 @@ def hold(arguments: Sequence[str], *, alone: bool) -> bool:
     return True
 
 
+def caught() -> None:
+    """From now on, what is raised is caught."""
+    _State.caught = True
+
+
 def release() -> None:
     """Give the signals back."""
     before, _State.before = _State.before, None
@@ -91,7 +100,7 @@ def release() -> None:
 
 
 def leave(code: int) -> None:
-    """All is done and said: a signal that comes while the interpreter ends changes nothing any more."""
+    """All is done and reported: a signal that comes while the interpreter ends changes nothing any more."""
     for one in _HELD:
         if signal.getsignal(one) not in (signal.SIG_IGN, None):
             signal.signal(one, lambda _, __: os._exit(code))
@@ -104,14 +113,14 @@ def _ignore() -> None:
         signal.signal(one, signal.SIG_IGN)
 
 
-def goes_on(arguments: Sequence[str]) -> bool:
-    """Whether these arguments are of a command that goes on where it was stopped."""
+def resumes(arguments: Sequence[str]) -> bool:
+    """Whether these arguments are of a command that resumes where it was stopped."""
     words = iter(arguments)
     for word in words:
         if word == "-p":
             next(words, None)
         elif not word.startswith("-"):
-            return word in GOING_ON and not {"-h", "--help"} & {*arguments}
+            return word in RESUMABLE and not {"-h", "--help"} & {*arguments}
     return False
 
 
@@ -119,10 +128,10 @@ def _stop(number: int, frame: FrameType | None) -> None:
     if number != signal.SIGINT:
         if _State.stopped_by == number and time.monotonic() - _State.stopped_at < _ECHO_SECONDS:
             return  # a launcher passes on what all processes have got
-        if _State.stopped_by or not goes_on(_State.arguments):
+        if _State.stopped_by or not resumes(_State.arguments):
             _by_default(number)
         _State.stopped_by, _State.stopped_at = number, time.monotonic()
-    if _State.alone and _imports(frame):
+    if _State.alone and (not _State.caught or _imports(frame)):
         _end(number)
     raise KeyboardInterrupt if number == signal.SIGINT else PreemptedError(number)
 

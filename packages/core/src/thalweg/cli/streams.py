@@ -1,7 +1,7 @@
 """What this process reads and writes besides files: stdin, stdout and stderr, whatever state they are in.
 
 Results that cannot be written to stdout end the command in a sentence, and never with exit code 0. Where
-stderr takes nothing, messages are lost and the work goes on. This module imports next to nothing, as it is
+stderr takes nothing, messages are lost and the work continues. This module imports next to nothing, as it is
 there before everything else.
 """
 

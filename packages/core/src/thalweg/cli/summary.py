@@ -3,16 +3,15 @@
 import attrs
 import click
 
-from thalweg.cli import console
-from thalweg.cli.local import Place
+from thalweg.cli import console, options
 from thalweg.config import load_config
 from thalweg.visible import columns, visible_line
 
 
 @click.command("summary")
-@click.argument("recipe", type=Place())
-@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@options.recipe
+@options.overrides
+@options.as_json
 def command(recipe: str, overrides: tuple[str, ...], as_json: bool) -> None:
     """Print parameters, operations and memory of a recipe's network."""
     config = load_config(recipe, overrides)
@@ -47,7 +46,7 @@ def command(recipe: str, overrides: tuple[str, ...], as_json: bool) -> None:
     )
     console.result(
         f"training memory at batch {summary.batch_size}, {summary.precision}: {_gib(summary.training_bytes)} "
-        f"({_gib(summary.state_bytes)} weights, gradients, optimiser and averages, "
+        f"({_gib(summary.state_bytes)} weights, gradients, optimiser and EMA, "
         f"{_gib(summary.activation_bytes)} activations uncompiled)"
     )
 

@@ -1,23 +1,21 @@
 """``thalweg train``: train what a recipe states."""
 
-import os
 import shlex
-import sys
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import click
 
-from thalweg.cli import console
+from thalweg.cli import console, options
 from thalweg.cli.local import Place
-from thalweg.errors import INTERRUPTED, PREEMPTED, ConfigError, DivergenceError, ThalwegError
+from thalweg.cli.training_runs import held, program_of, told_by_the_first, trained
+from thalweg.errors import ConfigError, ThalwegError
 from thalweg.plugins.recording import FILES_KEY
-from thalweg.training.start_up import StartUp, Stopped, exit_code
 
 
 @click.command("train")
-@click.argument("recipe", type=Place())
-@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@options.recipe
+@options.overrides
 @click.option(
     "--run-dir",
     type=Place(),
@@ -28,37 +26,27 @@ from thalweg.training.start_up import StartUp, Stopped, exit_code
     type=click.Choice(["auto", "never"]),
     default="auto",
     show_default=True,
-    help="Go on with the run in the folder, or refuse to.",
+    help="Resume the run in the folder, or refuse to.",
 )
-@click.option(
-    "--accept-changed-data",
-    is_flag=True,
-    help="Go on though the data are not what the run was trained on so far.",
-)
-@click.option(
-    "--accept-changed-files",
-    is_flag=True,
-    help="Go on though plugin files are not those that the run was trained with so far.",
-)
-@click.option("--accelerator", default="auto", show_default=True, help="cpu, cuda, mps or auto.")
-@click.option(
-    "--devices", default="auto", show_default=True, help="How many processes train together on a machine."
-)
+@options.accept_changed_data
+@options.accept_changed_files
+@options.device
+@options.devices
 @click.option("--nodes", type=click.IntRange(min=1), default=1, show_default=True, help="How many machines.")
 @click.option(
     "--strategy",
     default="auto",
     show_default=True,
-    help="ddp: each process holds the network; fsdp: it is shared out over all; auto: ddp for several.",
+    help="ddp: each process holds the network; fsdp: it is sharded over all; auto: ddp for several.",
 )
 @click.option(
     "--timeout",
     type=click.FloatRange(min=0.0, min_open=True),
     default=600.0,
     show_default=True,
-    help="Seconds after which a process gives the others up.",
+    help="Seconds until a collective operation of the processes times out.",
 )
-@click.option("--dry-run", is_flag=True, help="Try everything but training, and leave nothing behind.")
+@options.dry_run
 @click.option("--quiet", is_flag=True, help="No progress, only warnings.")
 @click.pass_context
 def command(
@@ -66,28 +54,13 @@ def command(
     /,
     recipe: str,
     overrides: tuple[str, ...],
-    **options: Any,
+    **others: Any,
 ) -> None:
     """Train what RECIPE states, keys changed by KEY=VALUE.
 
-    The same command goes on with a run that was interrupted or pre-empted (exit codes 130 and 75).
+    The same command resumes a run that was interrupted or pre-empted (exit codes 130 and 75).
     """
-
-    def stopped(number: int) -> str:
-        # A worker says nothing: whoever started it does.
-        return "" if _follows() else f"{_how(number)} before training began; to go on: {_again(ctx)}"
-
-    start_up = StartUp(stopped, last=_is_own_process(ctx))
-    try:
-        start_up.hold()
-        _train(ctx, recipe, overrides, **options)
-    except Stopped:
-        sentence = stopped(start_up.number)
-        if sentence:
-            console.say(sentence)
-        ctx.exit(exit_code(start_up.number))
-    finally:
-        start_up.release()
+    held(ctx, lambda: _train(ctx, recipe, overrides, **others))
 
 
 def _train(
@@ -99,7 +72,7 @@ def _train(
     resume: str,
     accept_changed_data: bool,
     accept_changed_files: bool,
-    accelerator: str,
+    device: str,
     devices: str,
     nodes: int,
     strategy: str,
@@ -109,8 +82,6 @@ def _train(
 ) -> None:
     from thalweg.config import load_config
 
-    # Read by torch when it is imported: processes that do not meet are told of in one sentence of ours.
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "FATAL")
     try:
         config = load_config(recipe, overrides)
     except ConfigError:
@@ -118,92 +89,71 @@ def _train(
             raise
         config = load_config(recipe, overrides)  # which names the file that is missing
     # torch comes in here, once the recipe is known to be valid.
-    from thalweg.training.dry_run import dry_run as tried
-    from thalweg.training.fabric import is_first_process
-    from thalweg.training.loop import Trainer
-    from thalweg.training.outlook import outlook, shown
-    from thalweg.training.reading import UnreadableError
-    from thalweg.training.workers import RefusedError
+    from thalweg.training.launch.fabric import is_first_process
+    from thalweg.training.preflight import as_text
+    from thalweg.training.preflight import dry_run as tried
+    from thalweg.training.trainer import Trainer
 
     folder = Path("runs") / config.name if run_dir is None else run_dir
-    going_on: Literal["auto", "never"] = "never" if resume == "never" else "auto"
-    rank = None
-    try:
-        if dry_run:
+    resuming: Literal["auto", "never"] = "never" if resume == "never" else "auto"
+    if dry_run:
+        with told_by_the_first(ctx):
             lines = tried(
                 config,
                 folder,
-                resume=going_on,
+                resume=resuming,
                 accept_changed_data=accept_changed_data,
                 accept_changed_files=accept_changed_files,
-                accelerator=accelerator,
+                accelerator=device,
                 devices=devices,
                 nodes=nodes,
                 strategy=strategy,
             )
             if is_first_process():
-                console.result(shown(lines))
-            return
-        trainer = Trainer(
+                console.result(as_text(lines))
+        return
+    trainer = trained(
+        ctx,
+        lambda: Trainer(
             config,
             folder,
-            accelerator=accelerator,
+            accelerator=device,
             devices=devices,
             nodes=nodes,
             strategy=strategy,
             timeout=timeout,
             quiet=quiet,
-        )
-        if trainer.leads and not quiet:
-            console.say_lines(shown(outlook(trainer)))
-        rank = trainer.rank
-        result = trainer.train(
-            going_on, accept_changed_data=accept_changed_data, accept_changed_files=accept_changed_files
-        )
-    except ThalwegError as error:
-        if is_first_process():
-            raise
-        # What all processes find, the first one says for all.
-        if rank is not None and not isinstance(error, DivergenceError | RefusedError | UnreadableError):
-            console.fail(f"process {rank}: {error}")
-        ctx.exit(error.exit_code)
-    if result.interrupted:
-        if result.leads:
-            how = "pre-empted" if result.preempted else "interrupted"
-            console.say(f"{how} and saved at step {result.step}; to go on: {_again(ctx)}")
-        ctx.exit(PREEMPTED if result.preempted else INTERRUPTED)
-    if result.leads:
-        console.result(f"{trainer.run.where}/model")
+        ),
+        quiet=quiet,
+        resume=resuming,
+        accept_changed_data=accept_changed_data,
+        accept_changed_files=accept_changed_files,
+    )
+    if trainer.leads and not quiet:
+        console.say(f"next: {_next(ctx, trainer.run.where, config)}")
+
+
+def _next(ctx: click.Context, run: str, config: Any) -> str:
+    """What is usually done with a trained network, as it is typed."""
+    program = program_of(ctx)
+    name = run.partition("?")[0].rstrip("/").rpartition("/")[2]
+    commands = [[*program, "sample", run, f"samples/{name}"]]
+    facts = config.data.facts
+    # The protocol looks at images and their classes.
+    pictures = len(facts.shape) == 3 and facts.shape[0] in (1, 3) and facts.classes is not None
+    root = ctx.find_root()
+    if pictures and "evaluate" in cast(click.Group, root.command).list_commands(root):
+        commands.append([*program, "evaluate", run, "--protocol", "quick"])
+    return ", or ".join(map(shlex.join, commands))
 
 
 def _knows_files(recipe: str, run_dir: str | None) -> bool:
     """Whether there is a run already, which says what plugin files it needs."""
     from thalweg.config import CONFIG, read_recorded
-    from thalweg.config.files import read_recipe
+    from thalweg.config.recipes import read_recipe
 
     try:
-        folder = Path("runs") / str(read_recipe(recipe)["name"]) if run_dir is None else Path(run_dir)
+        folder = Path("runs") / str(read_recipe(recipe).data["name"]) if run_dir is None else Path(run_dir)
         return FILES_KEY in read_recorded(folder / CONFIG)
     except (OSError, ThalwegError):
         return False
-
-
-def _is_own_process(ctx: click.Context) -> bool:
-    """Whether the command is all that this process does, and not one call of a program's."""
-    return list(getattr(ctx.find_root().obj, "arguments", ())) == sys.argv[1:]
-
-
-def _how(number: int) -> str:
-    return "interrupted" if exit_code(number) == INTERRUPTED else "pre-empted"
-
-
-def _follows() -> bool:
-    """Whether another process of this run speaks for all; known before torch is imported."""
-    ranks = [os.environ[name] for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK") if name in os.environ]
-    return bool(ranks) and ranks[0] != "0"
-
-
-def _again(ctx: click.Context) -> str:
-    """The command that goes on: the same one, without an option that refuses to."""
-    given = shlex.join(ctx.find_root().obj.arguments)
-    return "thalweg " + given.replace(" --resume never", "").replace(" --resume=never", "")

@@ -17,44 +17,31 @@ out, since TOML has no null. Scalars are strict: no ``"12"`` for 12, no 3.0 for 
 integer does for a number.
 """
 
-from thalweg.config.dumping import dump, dump_component, plain, to_toml
-from thalweg.config.faults import FaultyConfigError, Problem
-from thalweg.config.files import apply_override, load_config, read_toml
-from thalweg.config.leaves import flat
-from thalweg.config.recorded import CONFIG, parse_recorded, read_recorded, recorded_text
-from thalweg.config.run import RunConfig, SamplingConfig, TrainingConfig
-from thalweg.config.secret import secret_field, url_field
-from thalweg.config.slots import Slot, component_field, component_list, component_table, listed, slot_of
-from thalweg.config.structuring import check_made, component, components, structure
-
-__all__ = [
-    "CONFIG",
-    "FaultyConfigError",
-    "Problem",
-    "RunConfig",
-    "SamplingConfig",
-    "Slot",
-    "TrainingConfig",
-    "apply_override",
-    "check_made",
-    "component",
-    "component_field",
-    "component_list",
-    "component_table",
-    "components",
-    "dump",
-    "dump_component",
-    "flat",
-    "listed",
-    "load_config",
-    "parse_recorded",
-    "plain",
-    "read_recorded",
-    "read_toml",
-    "recorded_text",
-    "secret_field",
-    "slot_of",
-    "structure",
-    "to_toml",
-    "url_field",
-]
+from thalweg.config.components import check_made as check_made
+from thalweg.config.components import component as component
+from thalweg.config.components import component_field as component_field
+from thalweg.config.components import component_list as component_list
+from thalweg.config.components import component_table as component_table
+from thalweg.config.components import components as components
+from thalweg.config.components import structure as structure
+from thalweg.config.dumping import CONFIG as CONFIG
+from thalweg.config.dumping import dump as dump
+from thalweg.config.dumping import dump_component as dump_component
+from thalweg.config.dumping import flat as flat
+from thalweg.config.dumping import parse_recorded as parse_recorded
+from thalweg.config.dumping import plain as plain
+from thalweg.config.dumping import read_recorded as read_recorded
+from thalweg.config.dumping import recorded_text as recorded_text
+from thalweg.config.dumping import to_toml as to_toml
+from thalweg.config.recipes import apply_override as apply_override
+from thalweg.config.recipes import load_config as load_config
+from thalweg.config.recipes import read_toml as read_toml
+from thalweg.config.run import RunConfig as RunConfig
+from thalweg.config.run import SamplingConfig as SamplingConfig
+from thalweg.config.run import TrainingConfig as TrainingConfig
+from thalweg.config.values import FaultyConfigError as FaultyConfigError
+from thalweg.config.values import Problem as Problem
+from thalweg.config.values import listed as listed
+from thalweg.config.values import secret_field as secret_field
+from thalweg.config.values import slot_of as slot_of
+from thalweg.config.values import url_field as url_field

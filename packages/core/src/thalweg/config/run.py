@@ -1,18 +1,57 @@
-"""The configuration of a complete run."""
+"""The configuration of a complete run, and what runs may be called."""
 
+import re
 from typing import Any, Literal
 
 import attrs
-from attrs.validators import and_, ge, gt, le, optional
+from attrs.validators import and_, deep_iterable, ge, gt, le, optional
 
-from thalweg.config.names import check_name
-from thalweg.config.slots import component_field, component_list, component_table
+from thalweg.arguments import AT_ONCE, SAMPLES, SEED, STEPS, STEPS_OR_NEVER
+from thalweg.config.components import component_field, component_list, component_table
 from thalweg.errors import ConfigError
 from thalweg.facts import MOST_BRANCHES
-from thalweg.integers import AT_ONCE, SAMPLES, SEED, STEPS, STEPS_OR_NEVER
+from thalweg.storage.redaction import excerpt
+from thalweg.visible import visible_line
 
 _POSITIVE_OR_NONE: Any = optional(gt(0.0))
 _SHARE = and_(ge(0.0), le(1.0))
+_LONGEST_PART, _LONGEST = 200, 1000
+"""Bytes; file systems take 255 a part, and something is written beside it for a while."""
+
+
+def check_name(_: object, attribute: "attrs.Attribute[str]", name: str) -> None:
+    """A validator: a name may have slashes, as ``SiT-XL/2`` has, and leads to a folder below ``runs/``.
+
+    Raises:
+        ConfigError: if it would lead elsewhere, or is no name that a folder can have.
+    """
+    problem = _problem(name) if isinstance(name, str) else "is no text"
+    if problem:
+        shown = repr(excerpt(name, 60)) if isinstance(name, str) else repr(name)
+        raise ConfigError(f"must be a {attribute.name} that a folder can have; {shown} {problem}")
+
+
+def name_of(text: str) -> str:
+    """The nearest text that is such a name, for what is named after something else."""
+    fit = re.sub(r"[/\\]+", "-", visible_line(text).replace("\\", "-")).strip(" ").lstrip(".")
+    return fit.encode(errors="replace")[:_LONGEST_PART].decode(errors="ignore") or "run"
+
+
+def _problem(name: str) -> str:
+    if not name.strip():
+        return "is empty"
+    if visible_line(name) != name:
+        return "has control characters"
+    if "\\" in name:
+        return "has a backslash"
+    parts = name.split("/")
+    if "" in parts:
+        return "begins or ends with a slash, or has two in a row"
+    if any(part.startswith(".") for part in parts):
+        return "has a part that begins with a dot"
+    if len(name.encode()) > _LONGEST or any(len(part.encode()) > _LONGEST_PART for part in parts):
+        return f"is too long, {_LONGEST_PART} bytes a part are possible"
+    return ""
 
 
 @attrs.frozen
@@ -21,14 +60,14 @@ class TrainingConfig:
 
     Attributes:
         steps: optimiser steps.
-        batch_size: samples of an optimiser step, over all accumulated parts and processes.
+        batch_size: samples of an optimiser step, over all micro-batches and processes.
         condition_dropout: share of the samples whose labels and captions are hidden in training, so that
             guidance has an unconditional half.
-        accumulate: parts that a batch is cut into, to fit memory.
+        accumulate: micro-batches that each process takes a batch in, to fit memory.
         optimizer: what moves the weights.
         schedule: the learning rate over the run, as a factor of the optimiser's.
-        average: the averages of the weights, which samples are drawn with.
-        clip: largest norm of the gradient; none for no clipping.
+        average: the EMA weights, which samples are generated with.
+        max_grad_norm: largest norm of the gradient, which is clipped to it; none for no clipping.
         precision: of the computation; ``auto`` is bf16-mixed where the processor has it.
         compile: whether torch.compile is used; ``auto`` where it pays and a compiler is there.
         log_every: steps between lines of numbers.
@@ -38,9 +77,9 @@ class TrainingConfig:
         checkpoint_every: steps between checkpoints; 0 for the last step only.
         keep: checkpoints kept, the newest.
         keep_every: steps between checkpoints that are kept beside them for good; 0 for none.
-        async_checkpoints: write checkpoints in the background while training goes on.
+        async_checkpoints: write checkpoints in the background while training continues.
         nonfinite: what a loss or gradient that is not finite does: ``stop`` ends the run, ``skip`` leaves
-            the step out. Neither ever reaches weights, averages or checkpoints.
+            the step out. Neither ever reaches weights, EMA weights or checkpoints.
         max_skips: steps that ``skip`` leaves out over the whole run before it stops after all.
         prefetch: batches that each process reads ahead while it computes; 0 reads when one is due.
         workers: threads that read them.
@@ -53,7 +92,7 @@ class TrainingConfig:
     optimizer: Any = component_field("optimizer", "adamw")
     schedule: Any = component_field("schedule", "constant")
     average: Any = component_field("average", "ema")
-    clip: float | None = attrs.field(default=1.0, validator=_POSITIVE_OR_NONE)
+    max_grad_norm: float | None = attrs.field(default=1.0, validator=_POSITIVE_OR_NONE)
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
     compile: Literal["auto", "on", "off"] = "auto"
     log_every: int = attrs.field(default=50, validator=STEPS)
@@ -82,23 +121,36 @@ class TrainingConfig:
             raise ConfigError(f"must divide the batch size {self.batch_size}, got {accumulate}")
 
 
-@attrs.frozen
-class SamplingConfig:
-    """How samples are drawn.
+SamplingPrecision = Literal["auto", "32-true", "bf16-mixed"]
+
+
+# Without slots, so that a config can take the keys of two of these.
+@attrs.frozen(slots=False)
+class BaseSamplingConfig:
+    """How samples are generated, whether a run, a protocol or a user states it.
 
     Attributes:
         sampler: what carries noise to data.
         guidance: what guides the network: none, one, or a list from the network outwards.
-        count: samples of a grid.
-        batch_size: samples drawn at a time; they do not depend on it.
-        seed: of the samples' noise.
+        seed: of the samples' noise, and of labels that are random.
     """
 
     sampler: Any = component_field("sampler", "euler_maruyama")
     guidance: Any = component_list("guidance")
+    seed: int = attrs.field(default=0, validator=SEED)
+
+
+@attrs.frozen(slots=False)
+class SamplingConfig(BaseSamplingConfig):
+    """The same, and how many: what a recipe states for sample grids, and what others inherit from its run.
+
+    Attributes:
+        count: samples, such as those of a grid.
+        batch_size: samples at a time; they do not depend on it.
+    """
+
     count: int = attrs.field(default=64, validator=SAMPLES)
     batch_size: int = attrs.field(default=64, validator=AT_ONCE)
-    seed: int = attrs.field(default=0, validator=SEED)
 
 
 def _as_branches(branches: Any) -> Any:
@@ -115,18 +167,22 @@ class RunConfig:
     Attributes:
         name: what the run is called, and by default its folder below ``runs/``; a recipe's file name if it
             states none.
-        seed: of everything that is drawn in training.
+        seed: of all random numbers of training.
         branches: k equal branches that the backbone is cut into, or the depths at which they end.
         intermediate_readouts: whether the branches before the last share one read-out, as in the paper, or
             have each its own.
+        heads: numbers of blocks after which velocities are read besides, for guidance by them or to
+            supervise.
+        detach_heads: whether these leave the rest of the network as it would be without them; else they
+            supervise it.
         data: the data set.
         backbone: the transformer.
         refiner: what stands between the branches; none for one branch.
         interpolant: the path between data and noise.
-        plan: the planner: which noise a sample gets, and at which times the network is asked.
+        plan: the planner: which noise a sample gets, and at which times the network is evaluated.
         objectives: the terms of the loss by name.
         training: optimiser, length and intervals.
-        sampling: how samples are drawn.
+        sampling: how samples are generated.
         loggers: what follows the numbers beside metrics.jsonl, by name.
     """
 
@@ -134,6 +190,8 @@ class RunConfig:
     seed: int = attrs.field(default=0, validator=SEED)
     branches: int | tuple[int, ...] = attrs.field(default=1, converter=_as_branches)
     intermediate_readouts: Literal["shared", "own"] = "shared"
+    heads: tuple[int, ...] = attrs.field(default=(), validator=deep_iterable(ge(1)))
+    detach_heads: bool = True
     data: Any = component_field("dataset")
     backbone: Any = component_field("backbone")
     refiner: Any = component_field("refiner", None, optional=True)

@@ -1,15 +1,13 @@
 """Captions of a source, each encoded once and kept in memory."""
 
 import logging
-from collections.abc import Sequence
 from functools import cached_property
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 
-import attrs
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from thalweg.data.sources.captions import captions_to_learn
@@ -25,15 +23,12 @@ _AT_ONCE = 1024
 _log = logging.getLogger("thalweg")
 
 
-@attrs.frozen(eq=False)
-class _Encoded:
-    """All captions that differ, in half precision."""
+class _Encoded(NamedTuple):
+    """The empty caption, and then all others that differ, in half precision on the CPU."""
 
     tokens: Float[Tensor, "U L E"]
-    mask: Tensor
+    mask: Bool[Tensor, "U L"]
     rows: tuple[Int[np.ndarray, " _"], ...]
-    empty_tokens: Float[Tensor, "L E"]
-    empty_mask: Tensor
 
 
 class CaptionTable:
@@ -58,9 +53,6 @@ class CaptionTable:
             )
         self._source, self._encoder, self._lock = source, encoder, Lock()
 
-    def __len__(self) -> int:
-        return len(self._source)
-
     def read(self, places_N: Int[np.ndarray, " N"], draws_N: Float[Tensor, " N"]) -> Text:
         """A caption of each image, encoded, in float32.
 
@@ -73,22 +65,16 @@ class CaptionTable:
         """
         with self._lock:  # several threads read ahead, and one of them encodes
             table = self._encoded
-        rows_N = torch.tensor(
-            [rows[self._drawn(draw, len(rows))] if len(rows) else -1
-             for rows, draw in zip((table.rows[place] for place in places_N), draws_N.tolist(), strict=True)]
-        )  # fmt: skip
-        bare_N = rows_N < 0
-        tokens_NLE, mask_NL = table.tokens[rows_N].float(), table.mask[rows_N].clone()
-        tokens_NLE[bare_N], mask_NL[bare_N] = table.empty_tokens.float(), table.empty_mask
-        return Text(tokens_NLE, mask_NL, table.empty_tokens.float(), table.empty_mask)
+        drawn = zip((table.rows[place] for place in places_N), draws_N.tolist(), strict=True)
+        rows_N = torch.tensor([rows[self._drawn(draw, len(rows))] for rows, draw in drawn])
+        tokens_NLE, empty_LE = table.tokens[rows_N].float(), table.tokens[0].float()
+        return Text(tokens_NLE, table.mask[rows_N], empty_LE, table.mask[0])
 
     def words(self, places_N: Int[np.ndarray, " N"], draws_N: Float[Tensor, " N"]) -> list[str]:
         """The captions that :meth:`read` gives, as they are written; empty where there is none."""
-        found = []
-        for place, draw in zip(places_N.tolist(), draws_N.tolist(), strict=True):
-            captions = self._captions[place]
-            found.append(captions[self._drawn(draw, len(captions))] if captions else "")
-        return found
+        captions = (self._captions[place] or ("",) for place in places_N.tolist())
+        drawn = zip(captions, draws_N.tolist(), strict=True)
+        return [several[self._drawn(draw, len(several))] for several, draw in drawn]
 
     @staticmethod
     def _drawn(draw: float, count: int) -> int:
@@ -110,24 +96,14 @@ class CaptionTable:
                 f"kept in memory; store them with thalweg encode --text"
             )
         encoder: TextEncoder = build_component(self._encoder)
-        tokens, mask = encoded(encoder, unique)
-        empty = encoder([""])
-        numbers = {caption: row for row, caption in enumerate(unique)}
-        rows = tuple(np.array([numbers[one] for one in several], np.int64) for several in captions)
-        return _Encoded(tokens, mask, rows, empty.tokens[0].half().cpu(), empty.mask[0].cpu())
-
-
-def encoded(encoder: TextEncoder, captions: Sequence[str]) -> tuple[Float[Tensor, "U L E"], Tensor]:
-    """Captions in half precision on the CPU, and their mask; those that are cut are counted in one line."""
-    parts = [encoder(captions[start : start + _AT_ONCE]) for start in range(0, len(captions), _AT_ONCE)]
-    cut = sum(part.cut for part in parts)
-    if cut:
-        _log.warning(
-            "%d of %d captions are longer than %d tokens and lose their end",
-            cut,
-            len(captions),
-            encoder.length,
-        )
-    empty = torch.zeros(0, encoder.length, encoder.width)
-    tokens_ULE = torch.cat([empty.half(), *(part.tokens.half().cpu() for part in parts)])
-    return tokens_ULE, torch.cat([empty[..., 0].bool(), *(part.mask.cpu() for part in parts)])
+        starts = range(0, len(unique), _AT_ONCE)
+        parts = [encoder([""]), *(encoder(unique[start : start + _AT_ONCE]) for start in starts)]
+        cut = sum(part.cut for part in parts)
+        if cut:
+            _log.warning(
+                "%d of %d captions are longer than %d tokens and lose their end", cut, len(unique), length
+            )
+        tokens = torch.cat([part.tokens.half().cpu() for part in parts])
+        numbers = {caption: row for row, caption in enumerate(unique, 1)}
+        rows = tuple(np.array([numbers[one] for one in several] or [0], np.int64) for several in captions)
+        return _Encoded(tokens, torch.cat([part.mask.cpu() for part in parts]), rows)

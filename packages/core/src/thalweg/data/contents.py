@@ -1,18 +1,22 @@
 """What a source holds, in a description that is small enough to be kept and full enough to name a difference.
 
-Nothing in it depends on where the images lie or when they were written. Of up to :data:`EACH` images every
-one is told apart; of more, blocks of them.
+Nothing in it depends on where the images are stored or when they were written. Of up to :data:`EACH` images
+every one is distinguished; of more, blocks of them.
 """
 
 import hashlib
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import attrs
 
+T = TypeVar("T")
+
 EACH = 4096
-"""Images that are told apart one by one."""
+"""Images that are distinguished one by one."""
 
 SAMPLED = 1024
 """Images whose content counts, evenly spaced; of the others the size does."""
@@ -25,6 +29,7 @@ _PIECE = 2**20  # bytes that are read of an image
 _MOST_CLASSES = 10_000  # whose images are counted
 _MARK = 8  # hexadecimal digits
 _AT_ONCE = 16
+_TASKS = 1024
 
 
 @attrs.frozen
@@ -56,11 +61,6 @@ class Contents:
         """What the source is, in one word: its type and a SHA-256 of all this."""
         rest = [self.images, self.classes, self.class_names, self.held_out, sorted(self.digests.items())]
         return f"{kind}:{hashlib.sha256(repr(rest).encode()).hexdigest()}"
-
-    @property
-    def block(self) -> int:
-        """Images that one mark stands for."""
-        return block_of(self.images)
 
     def marked(self, aspect: str) -> list[str]:
         """The marks of ``names``, ``files``, ``labels`` or ``captions``; empty where there are none."""
@@ -110,7 +110,7 @@ def contents_of(
 
 
 def fingerprints(sizes: Sequence[int], read: Callable[[int, int], bytes]) -> list[str]:
-    """What is told of the files of images: each one's size, and of some the SHA-256 of their content.
+    """What is recorded of the files of images: each one's size, and of some the SHA-256 of their content.
 
     These are all of up to :data:`SAMPLED` images, else as many, evenly spaced; fewer where they are so large
     that more than :data:`SAMPLED_BYTES` would be read. Of each no more than the first MiB counts.
@@ -125,11 +125,25 @@ def fingerprints(sizes: Sequence[int], read: Callable[[int, int], bytes]) -> lis
     if total > SAMPLED_BYTES:
         count = max(1, count * SAMPLED_BYTES // total)
     chosen = _spaced(len(rows), count)
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        read_first = pool.map(lambda place: read(place, min(sizes[place], _PIECE)), chosen)
-        for place, content in zip(chosen, read_first, strict=True):
-            rows[place] += f" {hashlib.sha256(content).hexdigest()}"
+
+    def digest(number: int) -> str:
+        place = chosen[number]
+        return hashlib.sha256(read(place, min(sizes[place], _PIECE))).hexdigest()
+
+    for place, found in zip(chosen, side_by_side(digest, count), strict=True):
+        rows[place] += f" {found}"
     return rows
+
+
+def side_by_side(read: Callable[[int], T], count: int) -> list[T]:
+    """What ``read`` gives of each number below ``count``, by several threads, since remote files are slow."""
+    each = max(1, count // _TASKS)  # of a million, handing out one by one takes longer than many a read
+
+    def some(start: int) -> list[T]:
+        return [read(number) for number in range(start, min(start + each, count))]
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        return [one for part in pool.map(some, range(0, count, each)) for one in part]
 
 
 def block_of(images: int) -> int:
@@ -161,11 +175,8 @@ def _digested(rows: Iterable[bytes], block: int) -> tuple[str, str]:
 def _counts(labels: Sequence[int] | None, classes: int | None) -> tuple[int, ...]:
     if labels is None or classes is None or classes > _MOST_CLASSES:
         return ()
-    counts = [0] * classes
-    for label in labels:
-        if 0 <= label < classes:
-            counts[label] += 1
-    return tuple(counts)
+    counts = Counter(labels)
+    return tuple(counts[label] for label in range(classes))
 
 
 def _bytes(text: str) -> bytes:

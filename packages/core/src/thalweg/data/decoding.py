@@ -30,8 +30,8 @@ def decode(
 ) -> UInt8[np.ndarray, "height width channels"]:
     """The pixels of a jpg, png or webp file, 0..255.
 
-    What is transparent lies on white. Orientation tags are not obeyed, as the papers' code does not. Of an
-    animation it is the first frame.
+    Transparent pixels are composited onto white. Orientation tags are not obeyed, as the papers' code does
+    not. Of an animation it is the first frame.
 
     Args:
         data: the file.
@@ -60,8 +60,8 @@ def decode(
 def _opened(data: bytes, name: str) -> JpegImageFile | PngImageFile | WebPImageFile:
     """The file with its header read.
 
-    Its type is told by its first bytes and its class called here, rather than by Image.open, which tries
-    every format that Pillow knows and warns by a limit of its own.
+    Its type is determined by its first bytes and its class called here, rather than by Image.open, which
+    tries every format that Pillow knows and warns by a limit of its own.
     """
     file = io.BytesIO(data)
     try:

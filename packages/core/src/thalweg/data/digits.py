@@ -3,9 +3,6 @@
 E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, 1998.
 """
 
-from importlib.util import find_spec
-from pathlib import Path
-
 import attrs
 import numpy as np
 import torch
@@ -13,9 +10,10 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from thalweg.data.pixels import PixelView, to_images
-from thalweg.data.split import TensorSplit, identity_of, in_two
+from thalweg.data.split import InMemory, in_two
 from thalweg.errors import ConfigError, DataError
 from thalweg.facts import Facts
+from thalweg.packaged import folder_of
 
 _LEVELS = 16  # a pixel counts the dark dots of a 4x4 cell
 _FACTS = Facts(shape=(1, 8, 8), classes=10)
@@ -24,12 +22,11 @@ _FACTS = Facts(shape=(1, 8, 8), classes=10)
 def _rows() -> UInt8[Tensor, "N 65"]:
     """The file as scikit-learn brings it: of each digit its 64 pixels, row by row, and its label."""
     # Read by ourselves: scikit-learn takes a second to import, and every run on digits would wait for it.
-    spec = find_spec("sklearn")
-    if spec is None or spec.origin is None:
+    folder = folder_of("sklearn")
+    if folder is None:
         raise ConfigError("the digits come with scikit-learn, which is missing; pip install scikit-learn")
-    path = Path(spec.origin).parent / "datasets" / "data" / "digits.csv.gz"
     try:
-        return torch.from_numpy(np.loadtxt(path, np.uint8, delimiter=","))
+        return torch.from_numpy(np.loadtxt(folder / "datasets/data/digits.csv.gz", np.uint8, delimiter=","))
     except (OSError, ValueError) as error:
         raise DataError(f"the digits of scikit-learn cannot be read: {error}; install it anew") from error
 
@@ -63,32 +60,14 @@ class DigitsConfig:
         rows_NF = _rows()
         clean_NCHW = rows_NF[:, :-1].reshape(-1, *_FACTS.shape).to(torch.float32) * (2 / _LEVELS) - 1
         labels_N = rows_NF[:, -1].to(torch.int64)
-        train, validation = in_two(clean_NCHW, labels_N, self.validation)
-        return Digits(
-            facts=self.facts,
-            train=train,
-            validation=validation,
-        )
+        return Digits(_FACTS, *in_two(clean_NCHW, labels_N, self.validation))
 
 
 @attrs.frozen(eq=False)
-class Digits:
-    """The digits, in two parts.
+class Digits(InMemory):
+    """The digits, of shape (1, 8, 8) in 10 classes."""
 
-    Attributes:
-        facts: shape (1, 8, 8) and 10 classes.
-        train: what is trained on.
-        validation: what is held out.
-    """
-
-    facts: Facts
-    train: TensorSplit
-    validation: TensorSplit
-
-    @property
-    def identity(self) -> str:
-        """A hash of all samples and labels of both parts."""
-        return identity_of("digits", self.train, self.validation)
+    kind = "digits"
 
     def images(self, x: Float[Tensor, "N C H W"]) -> UInt8[Tensor, "N C H W"]:
         """Samples as grey images 0..255, light ink on a dark ground."""

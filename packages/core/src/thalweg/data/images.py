@@ -16,9 +16,9 @@ from thalweg.config import component_field
 from thalweg.data.caption_table import CaptionTable
 from thalweg.data.contents import Contents
 from thalweg.data.fitting import Fitting
-from thalweg.data.holdout import held_out
 from thalweg.data.pictures import MOST_IN_A_ROW, Pictures, PictureSplit
 from thalweg.data.pixels import PixelView, to_images
+from thalweg.data.split import held_out
 from thalweg.errors import ConfigError, DamagedImageError, DataError
 from thalweg.facts import LONGEST_SIDE, Facts
 from thalweg.plugins import build_component
@@ -77,11 +77,11 @@ class ImagesConfig:
         if self.pad is None:
             return PixelView()
         if self.size is not None:
-            return PixelView(self.size, self.size)
+            return PixelView((self.size, self.size))
         fitting = self._fitting(build_component(self.source))
-        return PixelView(fitting.height, fitting.width)
+        return PixelView((fitting.height, fitting.width))
 
-    def build(self) -> "Images":
+    def build(self) -> "ImageDataset":
         """List the source and split it; without ``size``, its first image is read.
 
         Raises:
@@ -89,31 +89,27 @@ class ImagesConfig:
                 sources have other classes.
         """
         source = build_component(self.source)
-        fitting = self._fitting(source)
-        skip = self.on_damaged == "skip"
-        pictures, captions = Pictures(source, fitting, source.classes), self._captions(source)
-        other = None if self.validation_source is None else build_component(self.validation_source)
-        if other is None:
+        fitting, other = self._fitting(source), None
+        pictures = self._pictures(source, fitting, source.classes)
+        if self.validation_source is None:
             mask_N = held_out(_labels(source), self.validation).numpy()
-            train = PictureSplit(pictures, np.flatnonzero(~mask_N), self.flip, captions, skip=skip)
-            validation = PictureSplit(pictures, np.flatnonzero(mask_N), False, captions, skip=skip)
+            train = PictureSplit(pictures, np.flatnonzero(~mask_N), flip=self.flip)
+            validation = PictureSplit(pictures, np.flatnonzero(mask_N))
         else:
+            other = build_component(self.validation_source)
             _same_classes(source, other)
-            train = PictureSplit(pictures, np.arange(len(source)), self.flip, captions, skip=skip)
-            held = Pictures(other, fitting, source.classes)
-            validation = PictureSplit(held, np.arange(len(other)), False, self._captions(other), skip=skip)
-        return Images(self._facts(source, fitting), train, validation, fitting, self._origin(source, other))
-
-    def _origin(self, source: Source, other: Source | None) -> "Provenance":
-        how = [self.size, self.channels, self.crop, self.flip, self.pad, self.pad_value]
-        return Provenance(source, other, (*how, self.validation if other is None else None))
+            train = PictureSplit(pictures, np.arange(len(source)), flip=self.flip)
+            held = self._pictures(other, fitting, source.classes)
+            validation = PictureSplit(held, np.arange(len(other)))
+        return ImageDataset(self, self._facts(source, fitting), train, validation, fitting, source, other)
 
     def _facts(self, source: Source, fitting: Fitting) -> Facts:
         text = None if self.text is None else self.text.shape
         return Facts(shape=fitting.shape, classes=source.classes, text=text)
 
-    def _captions(self, source: Source) -> CaptionTable | None:
-        return None if self.text is None else CaptionTable(source, self.text)
+    def _pictures(self, source: Source, fitting: Fitting, classes: int | None) -> Pictures:
+        captions = None if self.text is None else CaptionTable(source, self.text)
+        return Pictures(source, fitting, classes, captions, skip=self.on_damaged == "skip")
 
     def _fitting(self, source: Source) -> Fitting:
         if self.size is not None:
@@ -140,70 +136,52 @@ class ImagesConfig:
 
 
 @attrs.frozen(eq=False)
-class Provenance:
-    """Where the images of a data set come from.
-
-    Attributes:
-        source: what is trained on, and held out of.
-        other: what is held out as a whole; None if that is a share of the first.
-        how: what decides, besides, which images there are and how they look.
-    """
-
-    source: Source
-    other: Source | None
-    how: tuple[Any, ...]
-
-    @property
-    def identity(self) -> str:
-        """What the sources hold and what is made of it."""
-        words = repr([self.source.identity, None if self.other is None else self.other.identity, self.how])
-        return f"images:{hashlib.sha256(words.encode()).hexdigest()}"
-
-    @property
-    def contents(self) -> Mapping[str, Contents]:
-        """What the sources hold, of those that tell."""
-        named = {"source": self.source, "validation_source": self.other}
-        told = {name: getattr(one, "contents", None) for name, one in named.items()}
-        return {name: one for name, one in told.items() if one is not None}
-
-
-@attrs.frozen(eq=False)
-class Images:
+class ImageDataset:
     """Images in two parts.
 
     Attributes:
+        config: what decides, besides the sources, which images there are and how they look.
         facts: shape and classes.
         train: what is trained on.
         validation: what is held out.
         fitting: how the images came to one shape.
-        origin: where they come from.
+        source: what is trained on, and held out of.
+        validation_source: what is held out as a whole; None if that is a share of the first.
     """
 
+    config: ImagesConfig
     facts: Facts
     train: PictureSplit
     validation: PictureSplit
     fitting: Fitting
-    origin: Provenance
+    source: Source
+    validation_source: Source | None
 
     @property
     def identity(self) -> str:
         """A hash of what the sources hold, how their images come to one shape, and what is held out."""
-        return self.origin.identity
+        one, other = self.config, self.validation_source
+        share, identity = (one.validation, None) if other is None else (None, other.identity)
+        how = (one.size, one.channels, one.crop, one.flip, one.pad, one.pad_value, share)
+        words = repr([self.source.identity, identity, how])
+        return f"images:{hashlib.sha256(words.encode()).hexdigest()}"
 
     @property
     def contents(self) -> Mapping[str, Contents]:
-        """What each source holds."""
-        return self.origin.contents
+        """What each source holds, of those that state it."""
+        named = {"source": self.source, "validation_source": self.validation_source}
+        contents_of = {name: getattr(one, "contents", None) for name, one in named.items()}
+        return {name: one for name, one in contents_of.items() if one is not None}
 
     @property
     def class_names(self) -> tuple[str, ...]:
         """Names of the classes in the order of labels; empty where they have none."""
-        return self.origin.source.class_names
+        return self.source.class_names
 
     @property
     def captioned(self) -> bool:
         """Whether the images bear captions, read or not."""
-        return self.origin.source.captioned
+        return self.source.captioned
 
     def frames(self, x: Float[Tensor, "N C H W"]) -> UInt8[Tensor, "N C H W"]:
         """Samples as images 0..255, padding and all."""
@@ -211,7 +189,7 @@ class Images:
 
     def images(self, x: Float[Tensor, "N C H W"]) -> UInt8[Tensor, "N C height width"]:
         """Samples as images 0..255, without the padding."""
-        return PixelView(self.fitting.height, self.fitting.width).images(x)
+        return PixelView((self.fitting.height, self.fitting.width)).images(x)
 
 
 def _labels(source: Source) -> Tensor:

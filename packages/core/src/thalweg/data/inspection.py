@@ -1,4 +1,4 @@
-"""What lies at a URL, and whether it is whole: shards or a source of images."""
+"""What is stored at a URL, and whether it is whole: shards or a source of images."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -13,7 +13,7 @@ from thalweg.data.shards import verify as verify_shards
 from thalweg.data.shards.index import shard_name
 from thalweg.data.sources import source_of, type_of
 from thalweg.data.sources.braces import is_pattern
-from thalweg.data.sources.refusals import is_folder_here
+from thalweg.data.sources.refusals import is_tar
 from thalweg.errors import DataError
 from thalweg.protocols import Source
 from thalweg.storage import Location, redacted
@@ -25,11 +25,11 @@ Progress = Callable[[int, int], None]
 
 
 def inspect(url: str, storage_options: Mapping[str, Any]) -> dict[str, Any]:
-    """What lies there, as plain values: of shards what the index says, of images the listing and the sizes
-    of the first.
+    """What is stored there, as plain values: of shards what the index says, of images the listing and the
+    sizes of the first.
 
     Raises:
-        DataError: if nothing lies there that can be read.
+        DataError: if nothing is stored there that can be read.
     """
     if _holds_shards(url, storage_options):
         return _shards(Location(url, storage_options))
@@ -44,7 +44,7 @@ def inspect(url: str, storage_options: Mapping[str, Any]) -> dict[str, Any]:
         "class_names": list(source.class_names),
         "captioned": source.captioned,
         "first_sizes": [f"{width}x{height}x{channels}" for height, width, channels in first],
-        "passed_over": dict(getattr(source, "passed_over", {})),
+        "skipped": dict(getattr(source, "skipped", {})),
         "identity": source.identity,
         "held_out": list(getattr(source, "held_out", ())),
         "attribution": getattr(source, "attribution", ""),
@@ -55,16 +55,16 @@ def verify(url: str, storage_options: Mapping[str, Any], progress: Progress) -> 
     """Check every byte of shards, or decode every image.
 
     Args:
-        url: where they lie.
+        url: where they are stored.
         storage_options: what the storage needs.
-        progress: told how many are done, and of how many.
+        progress: called with how many are done, and of how many.
 
     Returns:
         ``type``, ``checked``, what they are (``unit``), and each of the ``damaged`` with ``file`` and
         ``reason``.
 
     Raises:
-        DataError: if nothing lies there that can be read.
+        DataError: if nothing is stored there that can be read.
     """
     if _holds_shards(url, storage_options):
         report = verify_shards(Location(url, storage_options), progress)
@@ -87,9 +87,9 @@ def _undecodable(source: Source, progress: Progress) -> Iterator[dict[str, str]]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for start in range(0, len(source), _AT_ONCE):
             some = range(start, min(start + _AT_ONCE, len(source)))
-            for index, said in zip(some, pool.map(reason, some), strict=True):
-                if said is not None:
-                    yield {"file": f"image {index}", "reason": said}
+            for index, fault in zip(some, pool.map(reason, some), strict=True):
+                if fault is not None:
+                    yield {"file": f"image {index}", "reason": fault}
             progress(some.stop, len(source))
 
 
@@ -98,14 +98,10 @@ def _holds_shards(url: str, storage_options: Mapping[str, Any]) -> bool:
     if is_pattern(url):
         return False
     location = Location(url, storage_options)
-    if location.name.lower().endswith(".tar") and not is_folder_here(location):
+    if is_tar(location) or (location.local is not None and not location.is_dir()):
         return False
-    if location.local is not None and not location.is_dir():
-        return False
-    if (location / INDEX).exists():
-        return True
-    # Not finished, of which reading the index will tell.
-    return location.is_dir() and shard_name(0) in location.children()
+    # Without an index they are not finished, which reading it will report.
+    return (location / INDEX).exists() or (location.is_dir() and shard_name(0) in location.children())
 
 
 def _shards(location: Location) -> dict[str, Any]:

@@ -4,7 +4,7 @@ The stream of samples is permutation 0 of the data set, then permutation 1, and 
 stream[s B : (s + 1) B]. So every sample is read exactly once an epoch, no tail is dropped, and a run
 that resumes at a step needs no state to read what the uninterrupted run would have.
 
-Samples that lie in shards are not permuted all together, since then every batch would touch every shard.
+Samples in shards are not permuted all together, since then every batch would touch every shard.
 Each epoch permutes the shards, and within each :data:`WINDOW` of them that follow one another then, all
 their samples.
 """
@@ -46,7 +46,7 @@ def indices(
         size: samples in the data set.
         rank: r, this process.
         world: W, the number of processes; it divides the batch size.
-        blocks: sizes of the shards that the samples lie in one after another, as a split's ``blocks`` has
+        blocks: sizes of the shards that store the samples one after another, as a split's ``blocks`` has
             them; None for samples that are all equally near.
 
     Raises:

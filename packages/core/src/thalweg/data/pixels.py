@@ -1,4 +1,4 @@
-"""Between images 0..255 and what a network in pixel space sees: values in [-1, 1]."""
+"""Between images 0..255 and the numbers that networks take."""
 
 from typing import Literal
 
@@ -8,8 +8,9 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from thalweg.errors import ThalwegError
+from thalweg.errors import DataError, ThalwegError
 
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 Rounding = Literal["nearest", "down"]
 
 
@@ -35,19 +36,15 @@ class PixelView:
     """How samples in pixel space look, which takes no data to know.
 
     Attributes:
-        height: of the images without their padding; None for samples without any.
-        width: the same.
+        size: height and width of the images without their padding; None for samples without any.
     """
 
-    height: int | None = None
-    width: int | None = None
+    size: tuple[int, int] | None = None
 
     def images(self, x: Float[Tensor, "N C H W"]) -> UInt8[Tensor, "N C height width"]:
         """Samples as images 0..255, without the padding."""
         shown = to_images(x)
-        return (
-            shown if self.height is None or self.width is None else unpadded(shown, self.height, self.width)
-        )
+        return shown if self.size is None else unpadded(shown, *self.size)
 
 
 def from_images(images: UInt8[Tensor, "N C H W"]) -> Float[Tensor, "N C H W"]:
@@ -78,3 +75,30 @@ def unpadded(
     """What :func:`padded` put into the middle."""
     top, left = (images.shape[2] - height) // 2, (images.shape[3] - width) // 2
     return images[:, :, top : top + height, left : left + width]
+
+
+def rgb(images: Tensor) -> UInt8[Tensor, "N 3 H W"]:
+    """The images with three channels; grey ones show the same in each.
+
+    Raises:
+        DataError: for anything but N x C x H x W bytes of 1 or 3 channels.
+    """
+    if images.dtype != torch.uint8:
+        raise DataError(
+            f"images are of type {str(images.dtype).removeprefix('torch.')}; features are taken of bytes "
+            "0..255, so scale and round them first"
+        )
+    if images.dim() != 4 or images.shape[1] not in (1, 3) or 0 in images.shape[2:]:
+        raise DataError(
+            f"images of shape {tuple(images.shape)} cannot be looked at; give N x channels x height x width "
+            "with 1 or 3 channels"
+        )
+    return images.expand(-1, 3, -1, -1)
+
+
+def standardised(
+    x: Float[Tensor, "N 3 H W"], mean: Tensor | tuple[float, ...], std: Tensor | tuple[float, ...]
+) -> Float[Tensor, "N 3 H W"]:
+    """Values in [0, 1] less the mean, over the standard deviation of each channel."""
+    mean_311, std_311 = (torch.as_tensor(values, device=x.device).reshape(-1, 1, 1) for values in (mean, std))
+    return (x - mean_311) / std_311

@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from types import TracebackType
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -13,14 +12,14 @@ class Prefetcher(Generic[T]):
     """Reads steps ahead in threads.
 
     What a step reads may depend on the step alone, so the order in which threads come to it is of no
-    account. An error in reading is raised when its step is asked for, not before.
+    account. An error in reading is raised when its step is requested, not before.
 
     Args:
         read: reads a step; called from several threads at once.
-        depth: steps read beyond the one asked for; 0 reads in the caller's thread.
+        depth: steps read beyond the one requested; 0 reads in the caller's thread.
         workers: threads.
         stop: the first step that is not read ahead; None reads on without end.
-        upcoming: told once of each step, in order, that lies up to ``reach`` beyond those read ahead, so
+        upcoming: called once for each step, in order, up to ``reach`` beyond those read ahead, so
             that what is far away can set out early. It should return at once.
         reach: how far.
     """
@@ -47,7 +46,7 @@ class Prefetcher(Generic[T]):
     def get(self, step: int) -> T:
         """What a step reads, waiting for it if need be.
 
-        Steps are asked for in rising order; any other order is right too, but then reads in vain.
+        Steps are requested in rising order; any other order is right too, but then reads in vain.
 
         Raises:
             Exception: what ``read`` raised.
@@ -59,7 +58,8 @@ class Prefetcher(Generic[T]):
             if self._pool is None:
                 future = None
             else:
-                self._forget(step)
+                for other in [one for one in self._futures if not step <= one <= step + self._depth]:
+                    self._futures.pop(other).cancel()  # skipped, or beyond what is read ahead from here
                 for ahead in range(step, self._end(step, self._depth)):
                     if ahead not in self._futures:
                         self._futures[ahead] = self._pool.submit(self._read, ahead)
@@ -68,7 +68,7 @@ class Prefetcher(Generic[T]):
         return self._read(step) if future is None else future.result()
 
     def close(self) -> None:
-        """Drop what is not asked for yet and wait for the threads to end."""
+        """Drop what is not requested yet and wait for the threads to end."""
         with self._lock:
             self._closed = True
             self._futures.clear()
@@ -78,9 +78,7 @@ class Prefetcher(Generic[T]):
     def __enter__(self) -> "Prefetcher[T]":
         return self
 
-    def __exit__(
-        self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _end(self, step: int, ahead: int) -> int:
@@ -88,16 +86,11 @@ class Prefetcher(Generic[T]):
         last = step + ahead
         return 1 + (last if self._stop is None else max(step, min(last, self._stop - 1)))
 
-    def _forget(self, step: int) -> None:
-        """Steps that were passed over, or lie beyond what is read ahead from here."""
-        for other in [one for one in self._futures if not step <= one <= step + self._depth]:
-            self._futures.pop(other).cancel()
-
     def _tell(self, step: int) -> None:
         if self._upcoming is None:
             return
         end = self._end(step, self._depth + self._reach)
-        # After a leap backwards, what was told is of no use.
+        # After a leap backwards, what was announced is of no use.
         first = step if self._told > end else max(step, self._told)
         for ahead in range(first, end):
             self._upcoming(ahead)

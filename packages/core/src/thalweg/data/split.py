@@ -1,15 +1,32 @@
-"""A part of a data set that is held in memory."""
+"""Parts of a data set: which samples are held out, and what is held in memory."""
 
 import hashlib
 from collections.abc import Sequence
+from typing import ClassVar
 
+import attrs
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from thalweg.data.holdout import held_out
 from thalweg.errors import DataError
+from thalweg.facts import Facts
 from thalweg.types import Batch, Condition
+
+
+def held_out(labels: Int[Tensor, " N"], share: float) -> Bool[Tensor, " N"]:
+    """A mask that picks about ``share`` of each class, evenly spaced.
+
+    The same for every seed; never all of a class, and none only of a class of one sample.
+    """
+    mask_N = torch.zeros(len(labels), dtype=torch.bool)
+    for label in sorted(set(labels.tolist())):
+        places = (labels == label).nonzero().squeeze(1)
+        count = min(max(round(share * len(places)), 1), len(places) - 1)
+        # The middles of `count` equal stretches; whole numbers, so that no rounding can move one.
+        picks = [(2 * i + 1) * len(places) // (2 * count) for i in range(count)]
+        mask_N[places[picks]] = True
+    return mask_N
 
 
 class TensorSplit:
@@ -66,10 +83,27 @@ def in_two(
     )
 
 
-def identity_of(kind: str, *parts: TensorSplit) -> str:
-    """The kind of data set and a SHA-256 of all samples and labels of its parts."""
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(part.clean.numpy().tobytes())
-        digest.update(b"" if part.labels_N is None else part.labels_N.numpy().tobytes())
-    return f"{kind}:{digest.hexdigest()}"
+@attrs.frozen(eq=False)
+class InMemory:
+    """A data set in memory, in two parts.
+
+    Attributes:
+        facts: shape and classes.
+        train: what is trained on.
+        validation: what is held out.
+    """
+
+    facts: Facts
+    train: TensorSplit
+    validation: TensorSplit
+
+    kind: ClassVar[str]
+
+    @property
+    def identity(self) -> str:
+        """The kind of data set and a SHA-256 of all samples and labels of both parts."""
+        digest = hashlib.sha256()
+        for part in (self.train, self.validation):
+            digest.update(part.clean.numpy().tobytes())
+            digest.update(b"" if part.labels_N is None else part.labels_N.numpy().tobytes())
+        return f"{self.kind}:{digest.hexdigest()}"

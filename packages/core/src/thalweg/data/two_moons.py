@@ -12,9 +12,9 @@ from attrs.validators import and_, ge, gt, le, lt
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from thalweg.data.split import TensorSplit, identity_of, in_two
+from thalweg.arguments import SEED_OF_NUMPY
+from thalweg.data.split import InMemory, in_two
 from thalweg.facts import Facts
-from thalweg.integers import SEED_OF_NUMPY
 
 _FACTS = Facts(shape=(2,), classes=2)
 
@@ -24,7 +24,7 @@ _VARIANCES = (3 / 4, 9 / 16 - 1 / math.pi)
 
 
 class NoView:
-    """Samples that are no images."""
+    """How samples look that are points and no images."""
 
     def images(self, x: Float[Tensor, "N *shape"]) -> None:
         """None."""
@@ -62,41 +62,22 @@ class TwoMoonsConfig:
         mean = torch.tensor(_MEANS, dtype=torch.float64)
         std = torch.tensor(_VARIANCES, dtype=torch.float64).add(self.noise**2).sqrt()
         clean_N2 = ((points_N2 - mean) / std).to(torch.float32)
-        train, validation = in_two(clean_N2, labels_N, self.validation)
-        return TwoMoons(
-            facts=self.facts,
-            train=train,
-            validation=validation,
-            mean=mean,
-            std=std,
-        )
+        return TwoMoons(_FACTS, *in_two(clean_N2, labels_N, self.validation), mean=mean, std=std)
 
 
 @attrs.frozen(eq=False)
-class TwoMoons:
-    """The points, in two parts.
+class TwoMoons(InMemory, NoView):
+    """The points, of shape (2,) in 2 classes, 0 the upper moon and 1 the lower.
 
     Attributes:
-        facts: shape (2,) and 2 classes, 0 the upper moon and 1 the lower.
-        train: what is trained on.
-        validation: what is held out.
         mean: of the moons as they are drawn; a sample x stands for the point mean + std x.
         std: their standard deviation, noise included.
     """
 
-    facts: Facts
-    train: TensorSplit
-    validation: TensorSplit
     mean: Float[Tensor, "2"]
     std: Float[Tensor, "2"]
 
-    @property
-    def identity(self) -> str:
-        """A hash of all samples and labels of both parts."""
-        return identity_of("two_moons", self.train, self.validation)
-
-    def images(self, x: Float[Tensor, "N *shape"]) -> None:
-        """None: points are no images."""
+    kind = "two_moons"
 
 
 def _moons(count: int, noise: float, seed: int) -> tuple[Float[Tensor, "N 2"], Int64[Tensor, " N"]]:

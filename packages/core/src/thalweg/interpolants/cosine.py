@@ -13,7 +13,7 @@ from thalweg.facts import Facts
 class CosineConfig:
     """The variance-preserving path: alpha = cos(pi t / 2), sigma = sin(pi t / 2)."""
 
-    def build(self, facts: Facts) -> "Cosine":  # noqa: ARG002 - it depends on no fact
+    def build(self, _: Facts) -> "Cosine":
         """Build it."""
         return Cosine()
 

@@ -11,7 +11,7 @@ from thalweg.facts import Facts
 class LinearConfig:
     """The straight path: alpha = 1 - t, sigma = t (DeepFlow, equation 1)."""
 
-    def build(self, facts: Facts) -> "Linear":  # noqa: ARG002 - it depends on no fact
+    def build(self, _: Facts) -> "Linear":
         """Build it."""
         return Linear()
 

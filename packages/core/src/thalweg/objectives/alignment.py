@@ -1,15 +1,16 @@
 """Alignment of tokens with a frozen teacher's (REPA).
 
 S. Yu et al., Representation alignment for generation: training diffusion transformers is easier than you
-think, 2025, equation 8; within DeepFlow, section 3.3.
+think, 2025, equation 8; within DeepFlow, section 3.3. The options ``projector`` and ``spatial`` are of iREPA,
+J. Singh et al., What matters for representation alignment: global information or spatial structure?, 2025.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 import torch
-from attrs.validators import deep_iterable, ge, min_len, optional
+from attrs.validators import and_, deep_iterable, ge, in_, le, min_len, optional
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
@@ -17,11 +18,15 @@ from torch.nn import functional
 from thalweg.config import component_field
 from thalweg.errors import ConfigError, DataError
 from thalweg.facts import Facts, image_shape
-from thalweg.layers import MLP
+from thalweg.layers import MLP, TokenConvolution
 from thalweg.plugins import build_component, is_config
-from thalweg.protocols import Teacher
+from thalweg.protocols import PatchEncoder
+from thalweg.teachers import check_stored, patch_encoder
 from thalweg.types import Batch, ObjectiveValue, Prediction, Step
 
+Projector = Literal["mlp", "conv"]
+
+_EPS = 1e-6
 _PLACES: Any = optional([min_len(1), deep_iterable(ge(1))])
 
 
@@ -33,28 +38,35 @@ class AlignmentConfig:
     teachers are several objectives, ``[objectives.NAME]`` with ``type = "alignment"``.
 
     Attributes:
-        teacher: the frozen vision encoder.
+        teacher: the frozen vision encoder; one that offers patch tokens.
         after: numbers of blocks after which tokens are read; ``none`` reads what every refiner hands on
             (DeepFlow). REPA reads after 8.
         weight: coefficient in the training loss.
-        channels: hidden widths of each read-out's projector.
+        channels: hidden widths of each read-out's MLP; a convolution has none.
         stop_after: steps after which the objective is left out; never if unset.
+        projector: of tokens to the teacher's width: an MLP token by token, or one 3 x 3 convolution on their
+            grid, with zeros around it.
+        spatial: gamma; the teacher's tokens y become (y - gamma mean_T y) / std_T y, mean and standard
+            deviation being over an image's tokens, so that what distinguishes places counts more than what
+            all of them share. ``none`` leaves them as they are.
     """
 
-    teacher: Any = component_field("teacher")
+    teacher: Any = component_field("vision_encoder")
     after: tuple[int, ...] | None = attrs.field(default=None, validator=_PLACES)
     weight: float = attrs.field(default=0.5, validator=ge(0))
     channels: tuple[int, ...] = attrs.field(
         default=(2048, 2048), validator=[min_len(1), deep_iterable(ge(1))]
     )
     stop_after: int | None = attrs.field(default=None, validator=optional(ge(1)))
+    projector: Projector = attrs.field(default="mlp", validator=in_(("mlp", "conv")))
+    spatial: float | None = attrs.field(default=None, validator=optional(and_(ge(0), le(1))))
 
     def build(self, facts: Facts) -> "Alignment":
         """Build the projectors, and the teacher where the data set stores nothing of it.
 
         Raises:
-            ConfigError: if the data are no images, there is nowhere to read, or the teacher's grid cannot
-                equal the backbone's.
+            ConfigError: if the data are no images, there is nowhere to read, the teacher has no patch tokens,
+                or its grid cannot equal the backbone's, or has one token and ``spatial`` compares several.
             PluginError: if what the teacher is loaded by is not installed.
             DataError: if the stored features are another teacher's, or the teacher's weights are missing.
         """
@@ -72,20 +84,25 @@ class AlignmentConfig:
                 f"objectives.alignment.after is {list(after)} and the network has {facts.depth} blocks; "
                 f"read after 1 to {facts.depth}"
             )
+        if self.spatial is not None and facts.grid == (1, 1):
+            raise ConfigError(
+                "objectives.alignment.spatial compares an image's tokens with their mean and the backbone "
+                "has one token; leave spatial out, or take a smaller patch"
+            )
         name = self.teacher.name
         # A teacher that is built is at hand, and looks itself.
         if name in facts.features and is_config(self.teacher):
             stored = facts.features[name]
-            self.teacher.check_stored(stored)
+            check_stored(self.teacher, stored)
             if stored.grid != facts.grid:
                 raise ConfigError(
                     f"the data set stores features of {name} on a grid of {_by(stored.grid)} and the "
                     f"backbone has {_by(facts.grid)} tokens; encode them for that grid or change the patch"
                 )
             return Alignment(self, after, facts, stored.width, None)
-        teacher: Teacher = build_component(self.teacher, facts)
+        teacher = patch_encoder(build_component(self.teacher, facts))
         # Tried here, so that a grid that it does not have is found before training.
-        teacher(torch.zeros(1, 3, 8, 8, dtype=torch.uint8), facts.grid)
+        teacher.patch_tokens(torch.zeros(1, 3, 8, 8, dtype=torch.uint8), facts.grid)
         return Alignment(self, after, facts, teacher.width, teacher)
 
 
@@ -103,7 +120,7 @@ class Alignment(nn.Module):
         hidden: Sequence[int],
         facts: Facts,
         width: int,
-        teacher: Teacher | None,
+        teacher: PatchEncoder | None,
     ) -> None:
         super().__init__()
         self.weight, self.stop_after = config.weight, config.stop_after
@@ -111,7 +128,13 @@ class Alignment(nn.Module):
         self._name, self._grid = config.teacher.name, facts.grid
         # In a tuple, so that it is none of the parameters that are trained, averaged and saved.
         self._teacher = (teacher,)
-        self.projectors = nn.ModuleList(MLP([facts.width, *config.channels, width], "silu") for _ in hidden)
+        self._spatial = config.spatial
+        self.projectors = nn.ModuleList(
+            TokenConvolution(facts.width, width, facts.grid)
+            if config.projector == "conv"
+            else MLP([facts.width, *config.channels, width], "silu")
+            for _ in hidden
+        )
 
     def project(self, prediction: Prediction) -> list[Float[Tensor, "N T F"]]:
         """What each projector makes of its tokens."""
@@ -123,6 +146,8 @@ class Alignment(nn.Module):
     def forward(self, step: Step) -> ObjectiveValue:
         """-cos(projected, teacher's), mean over tokens and read-outs."""
         seen_NTF = self._seen(step.batch)
+        if self._spatial is not None:
+            seen_NTF = contrasted(seen_NTF, self._spatial)
         losses_RN = torch.stack(
             [
                 -functional.cosine_similarity(one, seen_NTF, dim=-1).mean(dim=1)
@@ -145,7 +170,13 @@ class Alignment(nn.Module):
         if isinstance(teacher, nn.Module):
             teacher.to(batch.images.device)
         with torch.no_grad():
-            return teacher(batch.images, self._grid).float()
+            return teacher.patch_tokens(batch.images, self._grid).float()
+
+
+def contrasted(tokens: Float[Tensor, "N T F"], gamma: float) -> Float[Tensor, "N T F"]:
+    """(y - gamma mean_T y) / std_T y; a feature that is alike at all places is divided by about nothing."""
+    variance, mean = torch.var_mean(tokens, dim=1, keepdim=True, correction=0)
+    return (tokens - gamma * mean) * (variance + _EPS).rsqrt()
 
 
 def _by(grid: tuple[int, int]) -> str:

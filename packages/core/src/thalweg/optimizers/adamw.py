@@ -28,7 +28,7 @@ class AdamWConfig:
     )
     weight_decay: float = attrs.field(default=0.0, validator=ge(0.0))
 
-    def build(self, facts: Facts) -> "AdamW":  # noqa: ARG002 - it depends on no fact
+    def build(self, _: Facts) -> "AdamW":
         """Build it."""
         return AdamW(self.lr, self.betas, self.weight_decay)
 

@@ -53,7 +53,7 @@ class MuonConfig:
     )
     weight_decay: float = attrs.field(default=0.0, validator=ge(0.0))
 
-    def build(self, facts: Facts) -> "Muon":  # noqa: ARG002 - it depends on no fact
+    def build(self, _: Facts) -> "Muon":
         """Build it."""
         return Muon(self)
 

@@ -8,7 +8,7 @@ from attrs.validators import and_, ge, le
 from jaxtyping import Float
 from torch import Tensor
 
-from thalweg.config.slots import component_field
+from thalweg.config.components import component_field
 from thalweg.facts import Facts
 from thalweg.interpolant import Interpolant
 from thalweg.plugins import build_component

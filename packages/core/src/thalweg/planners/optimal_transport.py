@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from thalweg.config.slots import component_field
+from thalweg.config.components import component_field
 from thalweg.errors import ConfigError, PluginError, ThalwegError
 from thalweg.facts import Facts
 from thalweg.interpolant import Interpolant
@@ -31,9 +31,10 @@ class OptimalTransportConfig:
     and within what a process holds of it at a time. Needs the package POT, the extra ``transport``.
 
     Attributes:
-        inner: the planner that goes on with the pairs.
+        inner: the planner that takes the pairs on.
         respect_labels: pair within each class only. Otherwise the noise of a class depends on the class,
-            while samples are drawn from noise that does not. A label that is hidden from the network counts.
+            while samples are generated from noise that does not. A label that is hidden from the network
+            counts.
     """
 
     inner: Any = component_field("planner", "branch_times")
@@ -63,7 +64,7 @@ class OptimalTransport:
     """See :class:`OptimalTransportConfig`. Fulfils :class:`thalweg.protocols.Planner`.
 
     Args:
-        inner: goes on with the pairs.
+        inner: takes the pairs on.
         respect_labels: pair within each class only.
 
     Raises:

@@ -7,46 +7,20 @@ come first, then all others by distribution, and the first to register a name ke
 means no limit. :func:`block`, or ``-p no:NAME`` on the command line, leaves single ones out.
 
 :func:`register` enters a component from Python, :func:`use_file`, or ``-p FILE.py`` on the command line, a
-file as a plugin. Nothing else is loaded by name: what a run or network names is asked for.
+file as a plugin. Nothing else is loaded by name: what a run or network names has to be there by then.
 """
 
-from typing import Any
-
-from thalweg.plugins.building import build_with, is_config
-from thalweg.plugins.catalogue import Registry
-from thalweg.plugins.loading import load
-from thalweg.plugins.plugin_file import PluginFile
-from thalweg.plugins.process import block, files, register, registry, use_file
-from thalweg.plugins.records import KINDS, Component, Fault, LoadedPlugin, Origin
-
-__all__ = [
-    "KINDS",
-    "Component",
-    "Fault",
-    "LoadedPlugin",
-    "Origin",
-    "PluginFile",
-    "Registry",
-    "block",
-    "build_component",
-    "files",
-    "is_config",
-    "load",
-    "register",
-    "registry",
-    "use_file",
-]
-
-
-def build_component(config: Any, *arguments: Any) -> Any:
-    """Build a component from its config; a part that is built already is returned as it is.
-
-    Args:
-        config: of the component, or the component.
-        *arguments: what its kind is built from: facts, the run directory, or nothing.
-
-    Raises:
-        PluginError: its ``build`` raised what is no :class:`thalweg.ThalwegError`, or returned nothing;
-            the message names component, distribution and module.
-    """
-    return build_with(registry(), config, *arguments)
+from thalweg.plugins.catalogue import KINDS as KINDS
+from thalweg.plugins.catalogue import Component as Component
+from thalweg.plugins.catalogue import Fault as Fault
+from thalweg.plugins.catalogue import LoadedPlugin as LoadedPlugin
+from thalweg.plugins.catalogue import Origin as Origin
+from thalweg.plugins.catalogue import Registry as Registry
+from thalweg.plugins.catalogue import is_config as is_config
+from thalweg.plugins.loading import load as load
+from thalweg.plugins.process import block as block
+from thalweg.plugins.process import build_component as build_component
+from thalweg.plugins.process import files as files
+from thalweg.plugins.process import register as register
+from thalweg.plugins.process import registry as registry
+from thalweg.plugins.process import use_file as use_file

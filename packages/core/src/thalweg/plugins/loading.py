@@ -1,26 +1,36 @@
-"""The tolerant loader: every plugin by itself, and its faults recorded.
+"""The tolerant loader: every plugin by itself, be it installed or a file, and its faults recorded.
 
 What one plugin registers is taken over only when its hook has come to its end, so a hook that raises
 leaves nothing behind. Of a plugin with one clashing or misspelt component, only that one is refused.
 """
 
+import hashlib
 import importlib
+import importlib.util
 import re
-from collections.abc import Collection
+import sys
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from operator import attrgetter
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+import attrs
 import pluggy
 
 from thalweg import hookspecs
-from thalweg.plugins.catalogue import Registry
-from thalweg.plugins.offers import CORE, Offer, offers
-from thalweg.plugins.records import KINDS, Component, Fault, LoadedPlugin, Origin
+from thalweg.errors import ConfigError
+from thalweg.plugins.catalogue import KINDS, Component, Fault, LoadedPlugin, Registry, target_of
+from thalweg.plugins.distributions import CORE, Offer, offers
+from thalweg.regular import read_bytes
 from thalweg.suggestions import article, did_you_mean, known_words, one_line
 
 _TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
-
+_LARGEST = 16 * 2**20  # bytes of a plugin file
+_PREFIX = "thalweg_file_"
+_SHOWN = 12  # digits of a SHA-256
 
 Registration = tuple[Any, Any, Any]
 """Kind, name and config, as they were registered; nothing is known of them."""
@@ -46,21 +56,21 @@ def load(allowed: Collection[str] | None = None, blocked: Collection[str] = ()) 
         blocked: entry-point names to leave out.
     """
     on_offer, faults = offers()
-    loader = _Loader(faults)
+    found, reader = Registry(faults=faults), Reader()
     for offer in on_offer:
         if offer.distribution == CORE and offer.plugin in blocked:
-            faults.append(offer.fault("is blocked, but always loads: nothing works without it"))
+            found.faults.append(offer.fault("is blocked, but always loads: nothing works without it"))
         reason = _left_out(offer, allowed, blocked)
         if reason:
-            faults.append(offer.fault(reason, deliberate=True))
+            found.faults.append(offer.fault(reason, deliberate=True))
         else:
-            loader.take(offer)
+            _take(offer, reader, found)
     names = {offer.plugin for offer in on_offer}
     for name in sorted({*(allowed or ()), *blocked} - names):
-        said = "blocked" if name in blocked else "named by THALWEG_PLUGINS"
+        reason = "blocked" if name in blocked else "named by THALWEG_PLUGINS"
         hint = did_you_mean(name, names)
-        faults.append(Fault(name, "", "", f"is {said}, but not installed{hint}"))
-    return Registry(loader.plugins, loader.components.values(), faults)
+        found.faults.append(Fault(name, "", "", f"is {reason}, but not installed{hint}"))
+    return found
 
 
 def _left_out(offer: Offer, allowed: Collection[str] | None, blocked: Collection[str]) -> str:
@@ -73,52 +83,34 @@ def _left_out(offer: Offer, allowed: Collection[str] | None, blocked: Collection
     return ""
 
 
-class _Loader:
-    def __init__(self, faults: list[Fault]) -> None:
-        self.plugins: list[LoadedPlugin] = []
-        self.components: dict[tuple[str, str], Component] = {}
-        self._faults = faults
-        self._reader = Reader()
-
-    def take(self, offer: Offer) -> None:
-        """Load one plugin and take over its components, or record why not."""
-        try:
-            self._refuse_namesakes(offer)
-            plugin, registrations = self._reader.read(offer, _imported(offer))
-        except NotLoadedError as refusal:
-            self._faults.append(offer.fault(f"{refusal} (module {offer.reference.module})"))
-            return
-        # What a stranger's module holds may raise wherever it is looked at.
-        except Exception as error:
-            self._faults.append(offer.fault(f"cannot be loaded: {one_line(error)}"))
-            return
-        self.plugins.append(plugin)
-        for kind, name, config in registrations:
-            try:
-                problem = self._register(offer, kind, name, config)
-            except Exception as error:
-                problem = f"registers what cannot be looked at: {one_line(error)}"
-            if problem:
-                self._faults.append(offer.fault(problem))
-
-    def _refuse_namesakes(self, offer: Offer) -> None:
-        for other in self.plugins:
+def _take(offer: Offer, reader: "Reader", there: Registry) -> None:
+    """Load one plugin and take over its components, or record why not."""
+    try:
+        for other in there.plugins:
             if other.origin.plugin == offer.plugin:
                 raise NotLoadedError(f"has the same name as the plugin of {other.origin}, which stays")
-
-    def _register(self, offer: Offer, kind: Any, name: Any, config: Any) -> str:
-        """Take one component over, or say what is wrong with it."""
-        problem = problem_of(kind, name, config)
+        plugin, registrations = reader.read(offer, _imported(offer))
+    except NotLoadedError as refusal:
+        there.faults.append(offer.fault(f"{refusal} (module {offer.module})"))
+        return
+    # What a third-party module holds may raise wherever it is looked at.
+    except Exception as error:
+        there.faults.append(offer.fault(f"cannot be loaded: {one_line(error)}"))
+        return
+    there.add((), plugin)
+    for registration in registrations:
+        try:
+            problem = problem_of(*registration)
+            if not problem:
+                component = component_of(offer, *registration)
+                first = taken(there, component)
+                problem = f"{first} in {offer.module}" if first else ""
+        except Exception as error:
+            problem = f"registers what cannot be looked at: {one_line(error)}"
         if problem:
-            return problem
-        if (kind, name) in self.components:
-            first = self.components[kind, name].origin
-            return (
-                f"registers {kind} '{name}', which {first} has registered before and keeps; choose another"
-                f" name in {offer.reference.module}"
-            )
-        self.components[kind, name] = component_of(offer, kind, name, config)
-        return ""
+            there.faults.append(offer.fault(problem))
+        else:
+            there.add([component])
 
 
 class Reader:
@@ -132,27 +124,20 @@ class Reader:
     def read(
         self, offer: Offer, module: Any, *, needed: bool = True
     ) -> tuple[LoadedPlugin, list[Registration]]:
-        """A module's hooks, and what it registers by them.
-
-        Args:
-            offer: names the plugin.
-            module: imported.
-            needed: whether it must implement a hook.
+        """The hooks of a module, which must implement one if it is needed, and what it registers by them.
 
         Raises:
             NotLoadedError: it is no plugin of this version of the contract.
         """
         _check_version(module)
-        origin = Origin(offer.plugin, offer.distribution, offer.version, offer.reference.module)
-        plugin = LoadedPlugin(origin, self._hooks(offer, module, needed))
+        plugin = LoadedPlugin(offer.origin(), self._hooks(offer, module, needed))
         registrations: list[Registration] = []
-        _guarded(
-            "failed in thalweg_components",
-            lambda: plugin.call(
-                "thalweg_components",
-                register=lambda kind, name, config: registrations.append((kind, name, config)),
-            ),
-        )
+
+        def register(kind: Any, name: Any, config: Any) -> None:
+            registrations.append((kind, name, config))
+
+        with _guarded("failed in thalweg_components"):
+            plugin.call("thalweg_components", register=register)
         return plugin, registrations
 
     def _hooks(self, offer: Offer, module: Any, needed: bool) -> dict[str, pluggy.HookImpl]:
@@ -164,7 +149,8 @@ class Reader:
             )
         key, manager = f"{offer.distribution}:{offer.plugin}", self._manager
         try:
-            _guarded("cannot be registered", lambda: manager.register(module, key))
+            with _guarded("cannot be registered"):
+                manager.register(module, key)
             hooks = {
                 caller.name: next(one for one in reversed(caller.get_hookimpls()) if one.plugin is module)
                 for caller in manager.get_hookcallers(module) or ()
@@ -180,7 +166,8 @@ class Reader:
 def problem_of(kind: Any, name: Any, config: Any) -> str:
     """What is wrong with a registration, whatever else is registered; empty if nothing is."""
     if kind not in KINDS:
-        return f"registers {name!r} as {kind!r}, which is no kind of component{_near(kind)}"
+        near = (did_you_mean(kind, KINDS) if isinstance(kind, str) else "") or known_words(KINDS)
+        return f"registers {name!r} as {kind!r}, which is no kind of component{near}"
     if not isinstance(name, str) or not _NAME.fullmatch(name) or name == "none":
         return f"registers {article(kind)} under {name!r}, which is no name: letters, digits and _ . + - are"
     if not isinstance(config, type) and not (isinstance(config, str) and _TARGET.fullmatch(config)):
@@ -190,8 +177,24 @@ def problem_of(kind: Any, name: Any, config: Any) -> str:
 
 def component_of(offer: Offer, kind: str, name: str, config: str | type) -> Component:
     """What was registered, as a record that says by whom."""
-    module = config.partition(":")[0] if isinstance(config, str) else config.__module__
-    return Component(kind, name, config, Origin(offer.plugin, offer.distribution, offer.version, module))
+    return Component(kind, name, config, offer.origin(target_of(config).partition(":")[0]))
+
+
+def taken(there: Registry, component: Component) -> str:
+    """Why a component cannot have its name; empty if it can."""
+    first = there.component(component.kind, component.name)
+    if first is None or _is_again(first, component):
+        return ""
+    return (
+        f"registers {component.kind} '{component.name}', which {first.origin} has registered before and "
+        "keeps; choose another name"
+    )
+
+
+def _is_again(first: Component, component: Component) -> bool:
+    """Whether Python code has defined the same class once more, as a cell does that is run again."""
+    by_hand = first.origin == component.origin and first.origin.distribution == first.origin.module
+    return by_hand and target_of(first.config) == target_of(component.config)
 
 
 def _check_version(module: Any) -> None:
@@ -208,22 +211,18 @@ def _check_version(module: Any) -> None:
 
 
 def _imported(offer: Offer) -> Any:
-    module, attribute = offer.reference.module, offer.reference.attribute
-    try:
-        found = importlib.import_module(module)
-        return attrgetter(attribute)(found) if attribute else found
-    except KeyboardInterrupt:
-        raise
-    # Whatever it is, SystemExit too: a plugin that ends the process is as broken as any.
-    except BaseException as error:
-        reason = f"cannot be imported: {one_line(error)}"
-        named = isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}.")
-        if named or isinstance(error, AttributeError):
-            reason += (
-                f"; its entry point names '{offer.value}', correct it under"
-                f" [project.entry-points.thalweg] of {offer.distribution} and install that again"
-            )
-        raise NotLoadedError(reason) from error
+    def misnamed(error: BaseException) -> str:
+        missing = isinstance(error, ModuleNotFoundError) and f"{offer.module}.".startswith(f"{error.name}.")
+        if not missing and not isinstance(error, AttributeError):
+            return ""
+        return (
+            f"; its entry point names '{offer.value}', correct it under"
+            f" [project.entry-points.thalweg] of {offer.distribution} and install that again"
+        )
+
+    with _guarded("cannot be imported", misnamed):
+        found = importlib.import_module(offer.module)
+        return attrgetter(offer.attribute)(found) if offer.attribute else found
 
 
 def _check_hooks(hooks: dict[str, pluggy.HookImpl], needed: bool) -> None:
@@ -239,15 +238,88 @@ def _check_hooks(hooks: dict[str, pluggy.HookImpl], needed: bool) -> None:
         raise NotLoadedError("implements no hook; decorate its functions with @thalweg.hookimpl")
 
 
-def _near(kind: Any) -> str:
-    return (did_you_mean(kind, KINDS) if isinstance(kind, str) else "") or known_words(KINDS)
-
-
-def _guarded(what: str, function: Any) -> Any:
+@contextmanager
+def _guarded(what: str, hint: Callable[[BaseException], str] = lambda _: "") -> Iterator[None]:
     # Whatever it is, SystemExit too: a plugin that ends the process is as broken as any.
     try:
-        return function()
+        yield
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        raise NotLoadedError(f"{what}: {one_line(error)}") from error
+        raise NotLoadedError(f"{what}: {one_line(error)}{hint(error)}") from error
+
+
+@attrs.frozen
+class PluginFile:
+    """A file that was named by ``-p`` or :func:`thalweg.use_file`.
+
+    Attributes:
+        path: where it is, resolved.
+        sha256: of what was loaded.
+        module: under which it is imported: none that a statement ``import`` would find.
+    """
+
+    path: Path
+    sha256: str
+    module: str
+
+    @property
+    def name(self) -> str:
+        """By which it is recorded: no folder of this machine is."""
+        return self.path.name
+
+    @property
+    def offer(self) -> Offer:
+        """What messages and lists call it."""
+        return Offer(self.name, self.name, self.sha256[:_SHOWN], self.module, self.module)
+
+
+def read_file(path: Path) -> tuple[PluginFile, bytes]:
+    """A file and what is in it.
+
+    Raises:
+        ConfigError: it is not there, cannot be read, or is not called ``*.py``.
+    """
+    if path.suffix != ".py" or not path.stem:
+        raise ConfigError(
+            f"the plugin file {path} is not called *.py; name a file of Python (or no:NAME to leave a "
+            "plugin out)"
+        )
+    try:
+        content = read_bytes(path, _LARGEST)
+    except OSError as error:
+        cure = "name one that is there" if isinstance(error, FileNotFoundError) else "name a file of Python"
+        raise ConfigError(
+            f"the plugin file {path} cannot be read: {error.strerror or error}; {cure}"
+        ) from error
+    module = _PREFIX + "".join(one if one.isalnum() else "_" for one in path.stem)
+    return PluginFile(path.resolve(), hashlib.sha256(content).hexdigest(), module), content
+
+
+def import_file(file: PluginFile, content: bytes) -> ModuleType:
+    """Run the file as a module, which stays among ``sys.modules`` even where this fails.
+
+    Raises:
+        NotLoadedError: it raises as it is run.
+    """
+    spec = importlib.util.spec_from_file_location(file.module, file.path)
+    if spec is None:
+        raise NotLoadedError("cannot be imported")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[file.module] = module
+
+    def where(error: BaseException) -> str:
+        line, trace = "", error.__traceback__
+        while trace is not None and not isinstance(error, SyntaxError):  # which says it itself
+            if trace.tb_frame.f_code.co_filename == str(file.path):
+                line = f" (line {trace.tb_lineno})"
+            trace = trace.tb_next
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        if missing and (file.path.parent / f"{missing}.py").is_file():
+            line += f"; a plugin file stands alone, so put what it needs of {missing}.py into it"
+        return line
+
+    with _guarded("cannot be imported", where):
+        # What was hashed is what runs, though the file may change this moment.
+        exec(compile(content, str(file.path), "exec", dont_inherit=True), vars(module))  # noqa: S102
+    return module

@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -10,20 +11,29 @@ from typing import Any, ClassVar, TypeVar, overload
 
 import attrs
 
-from thalweg.errors import ConfigError, PluginError
-from thalweg.plugins.catalogue import Registry
-from thalweg.plugins.loading import NotLoadedError, Reader, Registration, component_of, load, problem_of
-from thalweg.plugins.metadata import Reference
-from thalweg.plugins.offers import Offer
-from thalweg.plugins.plugin_file import PluginFile, forget, import_file, read_file, refused
-from thalweg.plugins.records import Component, Fault, LoadedPlugin, Origin
-from thalweg.plugins.resolving import problem_of_class
+from thalweg.errors import ConfigError, PluginError, ThalwegError
+from thalweg.plugins import loading
+from thalweg.plugins.catalogue import (
+    Component,
+    LoadedPlugin,
+    Registry,
+    is_config,
+    problem_of_class,
+    target_of,
+)
+from thalweg.plugins.distributions import Offer
+from thalweg.plugins.loading import NotLoadedError, PluginFile, Registration, component_of, problem_of, taken
+from thalweg.suggestions import one_line
 
 ALLOW_LIST = "THALWEG_PLUGINS"
 FILES = "_THALWEG_FILES"
-"""Tells processes that this one starts which files to load, with the SHA-256 of each."""
+"""States to processes that this one starts which files to load, with the SHA-256 of each."""
 
 _Config = TypeVar("_Config", bound=type | str)
+
+
+class BrokenBuildError(PluginError):
+    """A component's own ``build`` is at fault, and not what it was given or what is installed."""
 
 
 @attrs.frozen(eq=False)
@@ -53,16 +63,17 @@ def registry() -> Registry:
     """The registry of this process, loaded at the first call.
 
     Raises:
-        PluginError: a plugin asks for it while it is being loaded itself; a file that this process was
-            told to load cannot be.
+        PluginError: a plugin requests it while it is being loaded itself; a file that this process is to
+            load cannot be.
         ConfigError: such a file is gone, or has changed since.
     """
     if _Process.registry is None:
         if _Process.loading:
-            raise PluginError("a plugin asks for the registry while plugins are still being loaded")
+            raise PluginError("a plugin requests the registry while plugins are still being loaded")
         _Process.loading = True
         try:
-            found = load(_allowed(), _Process.blocked)
+            allowed = frozenset(filter(None, map(str.strip, os.environ.get(ALLOW_LIST, "").split(","))))
+            found = loading.load(allowed or None, _Process.blocked)
         finally:
             _Process.loading = False
         _add_again(found)
@@ -125,12 +136,44 @@ def register(kind: str, name: str, config: Any = None) -> Any:
     else:
         component = component_of(_in_python(config), *registration)
         known = registry()
-        taken = _taken(known, component)
-        if taken:
-            raise PluginError(f"thalweg.register {taken}")
+        problem = taken(known, component)
+        if problem:
+            raise PluginError(f"thalweg.register {problem}")
         _Process.registered[kind, name] = component
         known.add([component])
     return config
+
+
+def build_component(config: Any, *arguments: Any) -> Any:
+    """Build a component from its config; a part that is built already is returned as it is.
+
+    Args:
+        config: of the component, or the component.
+        *arguments: what its kind is built from: facts, the run directory, or nothing.
+
+    Raises:
+        BrokenBuildError: its ``build`` raised what is no :class:`thalweg.ThalwegError`, or returned nothing;
+            the message names component, distribution and module.
+    """
+    if not is_config(config):
+        return config
+    try:
+        built = config.build(*arguments)
+    except ThalwegError:
+        raise
+    except Exception as error:
+        raise _broken(config, f"raises {one_line(error)}; fix") from error
+    if built is None:
+        raise _broken(config, "returns None; return the component from")
+    return built
+
+
+def _broken(config: Any, how: str) -> BrokenBuildError:
+    cls, known = type(config), registry()
+    unnamed = f"{cls.__qualname__} of {cls.__module__}"
+    what = next((str(one) for one in known if known.is_config_of(one, cls)), unnamed)
+    place = f"{cls.__qualname__}.build in {cls.__module__}"
+    return BrokenBuildError(f"{what} cannot be built: its build {how} {place}")
 
 
 def use_file(path: Path | str) -> ModuleType:
@@ -161,7 +204,7 @@ def use_file(path: Path | str) -> ModuleType:
 
 def files() -> tuple[PluginFile, ...]:
     """The files that are loaded, in order."""
-    registry()  # which may have been told of some
+    registry()  # which may load some
     return tuple(one.file for one in _Process.files.values())
 
 
@@ -181,7 +224,7 @@ def for_one_command() -> Iterator[None]:
 
 
 def _use(path: Path, expected: str | None) -> ModuleType:
-    file, content = read_file(path)
+    file, content = loading.read_file(path)
     if expected not in (None, file.sha256):
         raise ConfigError(f"the plugin file {file.path} has changed since the command began; start it again")
     known = _Process.known.get(file.path)
@@ -198,59 +241,49 @@ def _use(path: Path, expected: str | None) -> ModuleType:
                 "rename one of them: they are recorded by their names"
             )
     if file.path in _Process.entered:
-        raise ConfigError(f"the plugin file {file.path} is being loaded, and asks to be; take that call out")
+        raise ConfigError(f"the plugin file {file.path} is being loaded and loads itself; take that call out")
     there = registry()
-    if file.path in _Process.files:  # this process was told of it
+    if file.path in _Process.files:  # loaded by registry(), as the parent process has it
         return _Process.files[file.path].module
-    found = _load_file(file, content, there) if known is None else known
-    _refuse_taken(file, found.components, there)
+    try:
+        found = _load_file(file, content) if known is None else known
+        for problem in filter(None, (taken(there, one) for one in found.components)):
+            raise NotLoadedError(problem)
+    except BaseException as error:
+        if known is None:
+            sys.modules.pop(file.module, None)  # nothing of it stays
+        if isinstance(error, NotLoadedError):
+            raise PluginError(f"the plugin file {file.path} {error}") from error.__cause__
+        raise
     _Process.known[file.path] = _Process.files[file.path] = found
     there.add(found.components, found.plugin)
-    told = [[str(one.file.path), one.file.sha256] for one in _Process.files.values()]
-    os.environ[FILES] = json.dumps(told)
+    loaded = [[str(one.file.path), one.file.sha256] for one in _Process.files.values()]
+    os.environ[FILES] = json.dumps(loaded)
     return found.module
 
 
-def _load_file(file: PluginFile, content: bytes, there: Registry) -> _Loaded:
+def _load_file(file: PluginFile, content: bytes) -> _Loaded:
     before, _Process.collecting = _Process.collecting, []
     _Process.entered.append(file.path)
     try:
-        module = import_file(file, content)
-        plugin, by_hook = Reader().read(file.offer, module, needed=False)
+        module = loading.import_file(file, content)
+        plugin, by_hook = loading.Reader().read(file.offer, module, needed=False)
         registrations = [*_Process.collecting, *by_hook]
-        for one in registrations:
-            problem = problem_of(*one)
-            if problem:
-                raise NotLoadedError(problem)
-        if not registrations and not plugin.hooks:
-            raise NotLoadedError(
-                "registers nothing; put @thalweg.register(KIND, NAME) above a config of its own"
-            )
-        found = [component_of(file.offer, *one) for one in registrations]
-        _refuse_taken(file, found, there)
-    except NotLoadedError as refusal:
-        forget(file)
-        raise refused(file, refusal) from refusal.__cause__
-    except PluginError:
-        forget(file)
-        raise
     finally:
         _Process.collecting = before
         _Process.entered.remove(file.path)
-    return _Loaded(file, module, plugin, tuple({(one.kind, one.name): one for one in found}.values()))
-
-
-def _refuse_taken(file: PluginFile, components: Iterable[Component], there: Registry) -> None:
-    for one in components:
-        taken = _taken(there, one)
-        if taken:
-            raise refused(file, taken)
+    for problem in filter(None, (problem_of(*one) for one in registrations)):
+        raise NotLoadedError(problem)
+    if not registrations and not plugin.hooks:
+        raise NotLoadedError("registers nothing; put @thalweg.register(KIND, NAME) above a config of its own")
+    found = {(kind, name): component_of(file.offer, kind, name, cfg) for kind, name, cfg in registrations}
+    return _Loaded(file, module, plugin, tuple(found.values()))
 
 
 def _inherit() -> None:
-    told = os.environ.get(FILES, "")
+    stated = os.environ.get(FILES, "")
     try:
-        named = [(Path(path), str(sha256)) for path, sha256 in json.loads(told)] if told else []
+        named = [(Path(path), str(sha256)) for path, sha256 in json.loads(stated)] if stated else []
     except (ValueError, TypeError):
         raise ConfigError(f"the environment variable {FILES} is damaged; unset it") from None
     for path, sha256 in named:
@@ -264,52 +297,22 @@ def _add_again(found: Registry) -> None:
         _Process.registered.setdefault((component.kind, component.name), component)
     _Process.early.clear()
     for one in _Process.registered.values():
-        taken = _taken(found, one)
-        if taken:
-            found.faults.append(_fault(one.origin, taken))
+        problem = taken(found, one)
+        if problem:
+            found.faults.append(one.origin.fault(problem))
         else:
             found.add([one])
     for loaded in _Process.files.values():
         found.add(loaded.components, loaded.plugin)
 
 
-def _taken(known: Registry, component: Component) -> str:
-    """Why a component cannot have its name; empty if it can."""
-    there = known.component(component.kind, component.name)
-    if there is None or _is_again(there, component):
-        return ""
-    return (
-        f"registers {component.kind} '{component.name}', which {there.origin} has registered before and "
-        "keeps; choose another name"
-    )
-
-
-def _is_again(there: Component, component: Component) -> bool:
-    """Whether Python code has defined the same class once more, as a cell does that is run again."""
-    by_hand = there.origin == component.origin and there.origin.distribution == there.origin.module
-    return by_hand and _target(there.config) == _target(component.config)
-
-
-def _target(config: str | type) -> str:
-    return config if isinstance(config, str) else f"{config.__module__}:{config.__qualname__}"
-
-
 def _problem_of_config(kind: str, name: str, config: str | type) -> str:
     problem = "" if isinstance(config, str) else problem_of_class(config)
     if problem.startswith("is no attrs class"):
         problem += "; put @attrs.frozen on it, beneath @thalweg.register"
-    return f"cannot take {kind} '{name}': its config {_target(config)} {problem}" if problem else ""
+    return f"cannot take {kind} '{name}': its config {target_of(config)} {problem}" if problem else ""
 
 
 def _in_python(config: str | type) -> Offer:
-    module = _target(config).partition(":")[0]
-    return Offer(module, module, "", module, Reference(module, ""))
-
-
-def _fault(origin: Origin, reason: str) -> Fault:
-    return Fault(origin.plugin, origin.distribution, origin.version, reason)
-
-
-def _allowed() -> frozenset[str] | None:
-    names = frozenset(name.strip() for name in os.environ.get(ALLOW_LIST, "").split(",") if name.strip())
-    return names or None
+    module = target_of(config).partition(":")[0]
+    return Offer(module, module, "", module, module)

@@ -1,7 +1,7 @@
 """Which plugin files something uses, as it is recorded, and what to make of such a record (no torch here).
 
 A record is a table by a file's name: ``{"mine.py": {"sha256": ..., "components": ["refiner mine"]}}``.
-``former`` has the SHA-256s that the file had before, where a run went on with another.
+``former`` has the SHA-256s that the file had before, where a run was resumed with another.
 """
 
 import logging
@@ -53,7 +53,7 @@ def digests_of(*things: Any) -> dict[str, str]:
 
 
 def with_files(identity: Mapping[str, Any], *things: Any) -> dict[str, Any]:
-    """What tells something apart, with the plugin files that it is made by: edited, they make another one."""
+    """The identity of something, with the plugin files that it is made by: edited, they make another one."""
     files = digests_of(*things)
     return {**identity, **({FILES_KEY: files} if files else {})}
 
@@ -78,7 +78,7 @@ def check_files(recorded: Any, where: str) -> None:
 
 
 def note_files(recorded: Any, where: str) -> None:
-    """As :func:`check_files`, but a file that is missing shows when one of its components is asked for."""
+    """As :func:`check_files`, but a file that is missing shows when one of its components is requested."""
     for name, file in _read(recorded):
         if not _complain(name, file["sha256"], where):
             registry().brought.update(dict.fromkeys(file["components"], wanted(name, file["sha256"])))
@@ -99,7 +99,7 @@ def changed(before: Any, now: Recorded) -> str:
 
 
 def continued(before: Any, now: Recorded) -> dict[str, dict[str, Any]]:
-    """The record of a run that goes on: each file with the SHA-256s that it had before.
+    """The record of a resumed run: each file with the SHA-256s that it had before.
 
     A file that is used no longer hands its own on to those that bring components of it.
     """
@@ -142,7 +142,7 @@ def _complain(name: str, sha256: str, where: str) -> bool:
 
 
 def _read(recorded: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """What of a record can be read, which may be of a stranger's file."""
+    """What of a record can be read; it may come from an untrusted file."""
     for name, file in recorded.items() if isinstance(recorded, Mapping) else ():
         if not isinstance(file, Mapping) or not isinstance(file.get("sha256"), str):
             continue

@@ -11,9 +11,9 @@ The protocol of a path, the kind ``interpolant``, is :class:`thalweg.interpolant
 
 from thalweg.protocols.configs import Config
 from thalweg.protocols.data import Dataset, Record, Source, Split, View
-from thalweg.protocols.encoders import Autoencoder, Teacher, TextEncoder
-from thalweg.protocols.judging import Better, Extractor, Metric, Statistic
-from thalweg.protocols.networks import Backbone, Imported, Importer, Refiner
+from thalweg.protocols.encoders import Autoencoder, PatchEncoder, PooledEncoder, TextEncoder, VisionEncoder
+from thalweg.protocols.metrics import Better, Metric, Statistic
+from thalweg.protocols.networks import Backbone, Importer, Refiner
 from thalweg.protocols.sampling import Guidance, Sampler
 from thalweg.protocols.training import (
     Average,
@@ -34,15 +34,15 @@ __all__ = [
     "Better",
     "Config",
     "Dataset",
-    "Extractor",
     "Guidance",
-    "Imported",
     "Importer",
     "Logger",
     "Metric",
     "Objective",
     "Optimizer",
+    "PatchEncoder",
     "Planner",
+    "PooledEncoder",
     "RateSchedule",
     "Record",
     "Refiner",
@@ -50,8 +50,8 @@ __all__ = [
     "Source",
     "Split",
     "Statistic",
-    "Teacher",
     "TextEncoder",
     "TimeSampler",
     "View",
+    "VisionEncoder",
 ]

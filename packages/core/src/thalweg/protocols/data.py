@@ -19,9 +19,9 @@ from thalweg.types import (
 class Split(Protocol):
     """One part of a data set, addressed by index.
 
-    A split may offer two things besides: ``blocks``, the sizes of the shards in which its samples lie one
-    after another, so that training reads few of them at a time (:mod:`thalweg.data.order`); and
-    ``upcoming(indices)``, which is told early of samples that will be read, and returns at once.
+    A split may offer two things besides: ``blocks``, the sizes of the shards in which its samples are stored
+    one after another, so that training reads few of them at a time (:mod:`thalweg.data.order`); and
+    ``upcoming(indices)``, which is called early with samples that will be read, and returns at once.
     """
 
     def __len__(self) -> int:
@@ -60,8 +60,8 @@ class Dataset(Protocol):
 
     Attributes:
         identity: what the data are, without secrets: equal for equal samples, labels and captions in the
-            same order and with the same ones held out, wherever they lie, and another if any of it is. It
-            is recorded with a run, which goes on with no other data.
+            same order and with the same ones held out, wherever they are stored, and another if any of it is.
+            It is recorded with a run, which resumes with no other data.
         facts: shape and classes.
         train: what is trained on.
         validation: what the validation loss is measured on; never trained on.
@@ -85,7 +85,7 @@ class Record:
         key: its name within the source, such as ``n01440764/x.jpg``; unique.
         image: height x width x channels, 0..255, of 1 (grey) or 3 (RGB) channels.
         label: its class; None where the source knows none.
-        captions: what is said of it; empty where nothing is.
+        captions: what is stated of it; empty where nothing is.
     """
 
     key: str
@@ -96,13 +96,13 @@ class Record:
 
 @runtime_checkable
 class Source(Protocol):
-    """Images as they lie somewhere: folders, tar files, idx files; read by index in a fixed order.
+    """Images as they are stored: folders, tar files, idx files; read by index in a fixed order.
 
     One that knows all classes without reading an image may offer ``labels``, a list of them in order; one
     with captions may offer ``captions(index)``, which reads them without the image. ``attribution`` says whom
     to name for the images, and ``held_out`` names what was kept back to be tested on; listings and shards
     state both. ``contents``, made by :func:`thalweg.data.contents.contents_of`, says what it holds, so that
-    a difference can be named. ``passed_over`` counts what lies there and is not read, by the reason why;
+    a difference can be named. ``skipped`` counts what is there and is not read, by the reason why;
     listings state it.
 
     Attributes:
@@ -110,8 +110,8 @@ class Source(Protocol):
         class_names: their names in the order of labels; empty where they have none.
         captioned: whether records bear captions; single ones may have none.
         identity: what the source is, without secrets, ``TYPE:`` and a hash: equal for equal contents wherever
-            they lie, and another if the images, their order, labels, class names or captions are. Nothing
-            of it should take reading all images.
+            they are stored, and another if the images, their order, labels, class names or captions are.
+            Nothing of it should take reading all images.
     """
 
     classes: int | None

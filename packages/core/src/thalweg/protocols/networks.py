@@ -1,13 +1,12 @@
 """What networks are made of, and read from released checkpoints by."""
 
 from collections.abc import Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from thalweg.facts import Facts
-from thalweg.told import Settled, Told
+from thalweg.import_options import Imported, ImportOptions
 from thalweg.types import (
     Boundary,
     Condition,
@@ -74,41 +73,18 @@ class Refiner(Protocol):
 class Importer(Protocol):
     """Reads a released checkpoint's tensors as a network of ours."""
 
-    def __call__(self, state_dict: Mapping[str, Tensor], told: Told) -> "Imported":
+    def __call__(self, state_dict: Mapping[str, Tensor], options: ImportOptions) -> Imported:
         """Work out the composition and rename the tensors.
 
-        Nothing is guessed and nothing told is passed over: :class:`thalweg.told.Settling` sees to both.
+        Nothing is guessed and nothing stated is ignored:
+        :class:`thalweg.import_options.OptionResolver` makes sure of both.
 
         Args:
             state_dict: the tensors under their public names.
-            told: what options and the file's own arguments tell beside them.
+            options: what options and the file's own arguments state beside them.
 
         Raises:
             DataError: the tensors are of another source, or of a network that cannot be represented.
-            ConfigError: something has to be told and is not, or is of no use.
+            ConfigError: something is needed and not stated, or is of no use.
         """
-        ...
-
-
-class Imported(Protocol):
-    """What an importer found; it may be frozen."""
-
-    @property
-    def composition(self) -> Mapping[str, Any]:
-        """Backbone, refiner, branches and interpolant, as :func:`thalweg.compose` takes them."""
-        ...
-
-    @property
-    def facts(self) -> Facts:
-        """Shape and classes."""
-        ...
-
-    @property
-    def state_dict(self) -> Mapping[str, Tensor]:
-        """The tensors under our names."""
-        ...
-
-    @property
-    def settled(self) -> Mapping[str, Settled]:
-        """What the tensors alone do not tell, with what told it: :attr:`thalweg.told.Settling.found`."""
         ...

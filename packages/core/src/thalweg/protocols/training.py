@@ -22,10 +22,15 @@ from thalweg.types import (
 class Objective(Protocol):
     """One term of the training loss.
 
-    An objective that is a ``torch.nn.Module`` is trained along. It may state four things besides:
-    ``hidden``, numbers of blocks after which it wants the network's hidden states; ``needs_images``, whether
-    batches must bring the clean images; ``stop_after``, the steps after which it is left out; and
-    ``of_batch``, true of a loss in which the samples of a batch meet, of those that a process holds at once.
+    An objective that is a ``torch.nn.Module`` is trained along, and its buffers are saved with a run; they
+    must be alike on all processes. It may state seven things besides: ``hidden``, numbers of blocks after
+    which it wants the network's hidden states; ``needs_images``, whether batches must bring the clean images;
+    ``stop_after``, the steps after which it is left out; ``of_batch``, true of a loss in which the samples of
+    a batch meet, of those that a process holds at once; ``of_length``, true of one that depends on the run's
+    length, so that ``training.steps`` cannot change when the run is resumed; ``needs_gradients``, true of one
+    that calls ``step.network.gradients``, which sharded weights do not allow; and ``until``, the depth of the
+    head behind which it reads nothing: where all objectives state one, the blocks behind the deepest are not
+    evaluated.
 
     Attributes:
         weight: its coefficient in the sum.
@@ -44,7 +49,7 @@ class Objective(Protocol):
 
 @runtime_checkable
 class Planner(Protocol):
-    """Decides what the network is asked in a training step."""
+    """Decides the network's query in a training step."""
 
     def __call__(
         self,
@@ -101,13 +106,13 @@ class RateSchedule(Protocol):
     """The learning rate over a run; a function of a step and their number will do.
 
     One that depends on the run's length states ``of_length = True``; ``training.steps`` cannot change then
-    when the run goes on.
+    when the run is resumed.
     """
 
     def __call__(self, step: int, total: int) -> float:
         """What the learning rate of every group is multiplied with, at least 0.
 
-        It must depend on its arguments alone, so that a run that goes on goes on exactly.
+        It must depend on its arguments alone, so that a resumed run continues exactly.
 
         Args:
             step: counted from 0.
@@ -121,7 +126,7 @@ class Averages(Protocol):
     """Averages of one network's weights; :class:`thalweg.averages.moving.MovingAverages` is one.
 
     Attributes:
-        names: of the averages; the first is the main one, which samples are drawn with. They name files:
+        names: of the averages; the first is the main one, which samples are generated with. They name files:
             letters, digits, dots, underscores and dashes.
     """
 
@@ -134,8 +139,8 @@ class Averages(Protocol):
     def applied(self, name: str) -> AbstractContextManager[None]:
         """Inside, the network computes with an average; afterwards it has its weights again, to the bit.
 
-        Weights are to be exchanged by value and through ``.data``: compiled code and wrappers keep hold of
-        where they lie, and objectives ask the averaged network while a graph of the trained one is held.
+        Weights are to be exchanged by value and through ``.data``: compiled code and wrappers hold references
+        to their tensors, and objectives ask the averaged network while a graph of the trained one is held.
         """
         ...
 

@@ -9,7 +9,7 @@ from thalweg.facts import Facts
 class ConstantConfig:
     """Learning rates stay as the optimiser states them."""
 
-    def build(self, facts: Facts) -> "Constant":  # noqa: ARG002 - it depends on no fact
+    def build(self, _: Facts) -> "Constant":
         """Build it."""
         return Constant()
 

@@ -3,8 +3,8 @@
 import attrs
 from attrs.validators import and_, ge, le
 
+from thalweg.arguments import STEPS_OR_NEVER
 from thalweg.facts import Facts
-from thalweg.integers import STEPS_OR_NEVER
 from thalweg.schedules.warmup import progress, rising
 
 
@@ -22,7 +22,7 @@ class LinearDecayConfig:
     warmup: int = attrs.field(default=0, validator=STEPS_OR_NEVER)
     final: float = attrs.field(default=0.0, validator=and_(ge(0.0), le(1.0)))
 
-    def build(self, facts: Facts) -> "LinearDecay":  # noqa: ARG002 - it depends on no fact
+    def build(self, _: Facts) -> "LinearDecay":
         """Build it."""
         return LinearDecay(self.warmup, self.final)
 

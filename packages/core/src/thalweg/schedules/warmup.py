@@ -2,8 +2,8 @@
 
 import attrs
 
+from thalweg.arguments import STEPS
 from thalweg.facts import Facts
-from thalweg.integers import STEPS
 
 
 def rising(step: int, warmup: int) -> float:
@@ -26,7 +26,7 @@ class WarmupConfig:
 
     steps: int = attrs.field(default=1000, validator=STEPS)
 
-    def build(self, facts: Facts) -> "Warmup":  # noqa: ARG002 - it depends on no fact
+    def build(self, _: Facts) -> "Warmup":
         """Build it."""
         return Warmup(self.steps)
 

@@ -5,6 +5,7 @@ import hashlib
 import logging
 import os
 import re
+import tempfile
 import weakref
 from collections.abc import Iterator
 from pathlib import Path, PosixPath
@@ -17,7 +18,7 @@ from thalweg.storage.location import Location
 from thalweg.storage.locks import Lock, holding, locked
 
 LIMIT = 64 << 30
-"""Bytes that the default cache holds unless another limit is asked for."""
+"""Bytes that the default cache holds unless another limit is requested."""
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -33,7 +34,7 @@ class CachedPath(PosixPath):
 class Cache:
     """A bounded folder of files by their SHA-256, safe for any number of processes and threads.
 
-    What is there is what was asked for: contents are verified on arrival and once more by each process
+    What is there is what was requested: contents are verified on arrival and once more by each process
     that uses them. A process that is killed leaves no lock behind, and what it had begun is cleared by
     the next one that fetches.
 
@@ -67,7 +68,7 @@ class Cache:
                 f"{location} has {size:,} bytes, more than the cache may hold; raise its limit of "
                 f"{self.limit_bytes:,}"
             )
-        with self._clear_errors():
+        try:
             self.folder.mkdir(parents=True, exist_ok=True)
             found = self._leased(name, size)
             if found is not None:
@@ -79,6 +80,11 @@ class Cache:
                     return self._leased(name, size) or self._downloaded(location, name, size)
                 finally:
                     lock.unlink(missing_ok=True)
+        except OSError as error:
+            reason = error.strerror or error
+            raise ThalwegError(
+                f"the cache {self.folder} cannot be used ({reason}); choose another"
+            ) from error
 
     def _leased(self, name: str, size: int) -> CachedPath | None:
         """The file if it is there and whole, marked as used now."""
@@ -87,15 +93,15 @@ class Cache:
         if lease is None:
             return None
         try:
-            if not self._is_whole(lease.descriptor, name, size):
-                _log.warning("%s in the cache is damaged; fetching it anew", path)
-                lease.release()
-                return None
-            os.utime(lease.descriptor)
+            if self._is_whole(lease.descriptor, name, size):
+                os.utime(lease.descriptor)
+                return _held(path, lease)
         except BaseException:
             lease.release()
             raise
-        return _held(path, lease)
+        _log.warning("%s in the cache is damaged; fetching it anew", path)
+        lease.release()
+        return None
 
     def _is_whole(self, descriptor: int, name: str, size: int) -> bool:
         status = os.fstat(descriptor)
@@ -112,11 +118,10 @@ class Cache:
     def _downloaded(self, location: Location, name: str, size: int) -> CachedPath:
         part, path = self.folder / f"{name}.part", self.folder / name
         try:
-            with holding(self.folder / "space.lock"):
-                self._make_room(size, but=part)
-                with open_own(part) as file:
-                    file.truncate(size)  # counts from now on, for those who make room meanwhile
             with open_own(part) as file:
+                with holding(self.folder / "space.lock"):
+                    self._make_room(size, but=part)
+                    file.truncate(size)  # counts from now on, for those who make room meanwhile
                 location.copy_into(file, sha256=name, size=size)
                 status = os.fstat(file.fileno())
             # Before the file has its name, so that nobody evicts it before it is used.
@@ -170,21 +175,11 @@ class Cache:
         lock.release()
         return True
 
-    @contextlib.contextmanager
-    def _clear_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            reason = error.strerror or error
-            raise ThalwegError(
-                f"the cache {self.folder} cannot be used ({reason}); choose another"
-            ) from error
-
 
 def cache_folder() -> Path:
     """The folder of the user's cache: ``$XDG_CACHE_HOME/thalweg``, or ``~/.cache/thalweg``."""
     above = os.environ.get("XDG_CACHE_HOME", "")
-    # As the specification has it, a relative one is passed over.
+    # As the specification has it, a relative one is ignored.
     folder = Path(above) if Path(above).is_absolute() else Path.home() / ".cache"
     return folder / "thalweg"
 
@@ -197,6 +192,28 @@ def folder_for(location: Location, purpose: str) -> Path:
 def default_cache(limit_bytes: int = LIMIT) -> Cache:
     """The user's cache of files."""
     return Cache(cache_folder(), limit_bytes)
+
+
+@contextlib.contextmanager
+def local_copy(place: Location, expected: str = "") -> Iterator[Path]:
+    """A file on this machine, for as long as the context lasts; one behind a URL is brought.
+
+    Args:
+        place: where it is stored.
+        expected: its SHA-256 where that is known, by which it is kept in the cache.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    if place.local is not None:
+        yield place.local
+    elif _SHA256.fullmatch(expected):
+        yield default_cache().fetch(place, sha256=expected, size=place.size())
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / place.name
+            place.download(path)
+            yield path
 
 
 def _held(path: Path, lease: Lock) -> CachedPath:

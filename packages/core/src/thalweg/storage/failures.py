@@ -44,11 +44,11 @@ class MissingError(DataError):
 
 
 class TransientError(Exception):
-    """An answer that was cut short or is not the one that was asked for: the next may be right."""
+    """An answer that was cut short or is not the one that was requested: the next may be right."""
 
 
 @attrs.frozen
-class Verdict:
+class Failure:
     """What an error means.
 
     Attributes:
@@ -62,34 +62,34 @@ class Verdict:
     kind: type[DataError] = DataError
 
 
-def judge(error: BaseException) -> Verdict:
+def classify(error: BaseException) -> Failure:
     """What an error of a storage means."""
     chain = list(_chain(error))
     names = {f"{cls.__module__}.{cls.__qualname__}" for one in chain for cls in type(one).__mro__}
     status = next((found for one in chain if (found := _status(one)) is not None), None)
     if isinstance(error, TransientError):
-        return Verdict(str(error), transient=True)
+        return Failure(str(error), transient=True)
     if names & _NO_CREDENTIALS:
-        return Verdict(
+        return Failure(
             f"needs credentials ({redacted(one_line(error))}); set them in storage_options or in the "
             "environment, or anon = true for public data"
         )
     if status == 404 or (status is None and _any(chain, FileNotFoundError)):
-        return Verdict("does not exist", kind=MissingError)
+        return Failure("does not exist", kind=MissingError)
     if status in (401, 403) or (status is None and _forbidden(chain)):
         answer = f"{status}" if status else "permission denied"
-        return Verdict(f"may not be accessed ({answer}); check the credentials and what they allow")
+        return Failure(f"may not be accessed ({answer}); check the credentials and what they allow")
     if status is not None:
         code = next((code for one in chain if (code := _code(one))), "")
-        return Verdict(
+        return Failure(
             f"the server answered {status}{f' ({redacted(code)})' if code else ''}", transient=status in _BUSY
         )
     if names & _CERTIFICATE:
-        return Verdict(f"the server's certificate is not accepted ({redacted(one_line(error))})")
+        return Failure(f"the server's certificate is not accepted ({redacted(one_line(error))})")
     if _any(chain, TimeoutError):
-        return Verdict("the server went silent", transient=True)
+        return Failure("the server went silent", transient=True)
     reason = redacted(one_line(error))
-    return Verdict(reason, transient=_any(chain, ConnectionError) or bool(names & _TRANSIENT))
+    return Failure(reason, transient=_any(chain, ConnectionError) or bool(names & _TRANSIENT))
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

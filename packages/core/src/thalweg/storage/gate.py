@@ -1,7 +1,7 @@
 """What a run, a model or a recipe may name: protocols and options by allow-list, by name and by value.
 
-All of it may be a stranger's. So nothing is taken that names a path, a command, a file system, a class, a
-proxy, a profile or a way to write of its own; whatever is not known is refused by name.
+All of it may come from third parties. So nothing is taken that names a path, a command, a file system, a
+class, a proxy, a profile or a way to write of its own; whatever is not known is refused by name.
 """
 
 import math
@@ -15,6 +15,9 @@ from thalweg.storage.redaction import excerpt
 
 PROTOCOLS = ("file", "memory", "s3", "gs", "http", "https", "hf")
 """Those that are taken without being added."""
+
+ALIASES = {"local": "file", "s3a": "s3", "gcs": "gs"}
+"""Other names of some."""
 
 ADDED = "THALWEG_STORAGE_PROTOCOLS"
 """The environment variable by which a user adds others, such as ``abfs,sftp``."""
@@ -179,14 +182,13 @@ def added_protocols() -> frozenset[str]:
         ConfigError: if the variable holds what is no protocol, or one that may not be added.
     """
     written = [one.strip() for one in os.environ.get(ADDED, "").split(",") if one.strip()]
-    names = [one.lower() for one in written]
-    for name, told in zip(names, written, strict=True):
-        if not _NAME.fullmatch(name) or name in _WRAPPERS:
+    for stated in written:
+        if not _NAME.fullmatch(stated.lower()) or stated.lower() in _WRAPPERS:
             raise ConfigError(
-                f"{ADDED} names {excerpt(told, 40)!r}, which is no protocol that can be added; "
+                f"{ADDED} names {excerpt(stated, 40)!r}, which is no protocol that can be added; "
                 "name protocols of fsspec such as abfs,sftp"
             )
-    return frozenset(names)
+    return frozenset(map(str.lower, written))
 
 
 def check_options(scheme: str, options: Mapping[str, Any]) -> None:

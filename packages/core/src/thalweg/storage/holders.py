@@ -5,10 +5,9 @@ those of others: of two that begin at once, at least one sees the other and step
 once and never again, so what a dead process has left can be removed by anybody at any time.
 
 A process is known to be dead on its own machine alone: by its number, and by when it and the machine were
-started. Of another machine it can only be said which file to remove once it has ended.
+started. Of another machine it can only be stated which file to remove once it has ended.
 """
 
-import contextlib
 import functools
 import hashlib
 import os
@@ -50,7 +49,7 @@ class Holder:
 
     @property
     def is_here(self) -> bool:
-        """Whether this machine can tell if it lives."""
+        """Whether this machine can determine if it is alive."""
         return (self.host, self.place) == (_host(), _place())
 
     @property
@@ -66,63 +65,46 @@ class Holder:
         return f"{self.process} on {self.host}"
 
 
-class Announcement:
-    """This process's file beside a lock.
-
-    Args:
-        lock: the file that is locked.
-        shared: whether others may share it.
+def announced(lock: Path, *, shared: bool) -> Path:
+    """A new file that says of this process that it has a lock, or is about to.
 
     Raises:
         OSError: if it cannot be made.
     """
+    path = _path_of(lock, shared=shared)
+    path.touch(exist_ok=False)
+    return path
 
-    def __init__(self, lock: Path, *, shared: bool) -> None:
-        self.path = _path_of(lock, shared=shared)
-        os.close(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
 
-    def others(self, lock: Path, *, shared: bool) -> list[Holder]:
-        """Those that keep this one from it."""
-        return [one for one in holders(lock) if one.path != self.path and not (one.shared and shared)]
-
-    def become(self, lock: Path, *, shared: bool) -> None:
-        """Stand for another lock, or for another way to hold it, at once."""
-        path = _path_of(lock, shared=shared)
-        os.rename(self.path, path)  # noqa: PTH104 - as all here
-        self.path = path
-
-    def withdraw(self) -> None:
-        """Take it away; nothing if somebody has."""
-        with contextlib.suppress(FileNotFoundError):
-            self.path.unlink()
+def passed_on(former: Path, lock: Path) -> Path:
+    """Such a file, renamed at once to stand for another lock or for a share of the same."""
+    return former.rename(_path_of(lock, shared=True))
 
 
 def is_holder(path: Path, lock: Path) -> bool:
     """Whether a file beside a lock says who holds it."""
-    match = _NAME.fullmatch(path.name)
-    return match is not None and match["lock"] == lock.name and path.parent == lock.parent
+    return path.parent == lock.parent and _named(path.name, lock) is not None
 
 
 def holders(lock: Path) -> list[Holder]:
     """Who holds a lock by a file beside it; files of processes that are dead are removed."""
     found = []
     for name in os.listdir(lock.parent):  # noqa: PTH208 - one call, whatever its age
-        match = _NAME.fullmatch(name)
-        if match is None or match["lock"] != lock.name:
+        match = _named(name, lock)
+        if match is None:
             continue
-        holder = Holder(
-            path=lock.with_name(name),
-            shared=match["how"] == "shared",
-            host=match["host"],
-            process=int(match["process"]),
-            start=int(match["start"]),
-            place=match["place"],
-        )
+        how, host, process, start, place = match.groups()[1:]
+        holder = Holder(lock.with_name(name), how == "shared", host, int(process), int(start), place)
         if holder.is_dead:
             holder.path.unlink(missing_ok=True)
         else:
             found.append(holder)
     return found
+
+
+def _named(name: str, lock: Path) -> "re.Match[str] | None":
+    match = _NAME.fullmatch(name)
+    return match if match is not None and match["lock"] == lock.name else None
 
 
 def cure(lock: Path) -> str:

@@ -1,23 +1,26 @@
 """A file or folder anywhere."""
 
+import hashlib
 import os
 import posixpath
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import closing
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from thalweg.errors import DataError, ThalwegError
 from thalweg.files import whole
 from thalweg.folders import make_folders
-from thalweg.storage.downloading import filled
 from thalweg.storage.failures import MissingError
 from thalweg.storage.options import options_for
 from thalweg.storage.redaction import redacted
-from thalweg.storage.retrying import retried
-from thalweg.storage.stores import Entry, Store, store_for
-from thalweg.storage.stores.entry import Closed, opens_all
-from thalweg.storage.transferring import Transfer
+from thalweg.storage.retrying import retried, transferred
+from thalweg.storage.stores import store_for
+from thalweg.storage.streams import Closed, StoredEntry
 from thalweg.storage.urls import Address, address_of
+
+if TYPE_CHECKING:
+    from thalweg.storage.stores import Store
 
 T = TypeVar("T")
 
@@ -56,9 +59,11 @@ class Location:
         there._address, there._given, there._options = address, self._given, self._options
         return there
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        # By construction, so that the secrets are known where it arrives.
-        return _location, (self._address, self._given)
+    def __getstate__(self) -> tuple[Address, dict[str, Any]]:
+        return self._address, self._given
+
+    def __setstate__(self, state: tuple[Address, dict[str, Any]]) -> None:
+        self._set(*state)  # anew, so that the secrets are known where it arrives
 
     def __str__(self) -> str:
         return redacted(self._address.url)
@@ -75,7 +80,7 @@ class Location:
         return hash(self._address.url)
 
     def __truediv__(self, name: str) -> "Location":
-        """What lies below: one or several parts of a path, never out of the folder.
+        """What is below it: one or several parts of a path, never out of the folder.
 
         Raises:
             DataError: the name leads out of it.
@@ -98,7 +103,7 @@ class Location:
         return Path(self._address.path) if self._address.scheme == "file" else None
 
     def exists(self) -> bool:
-        """Whether a file or folder lies there."""
+        """Whether a file or folder exists there."""
         try:
             self._entry()
         except MissingError:
@@ -106,7 +111,7 @@ class Location:
         return True
 
     def is_dir(self) -> bool:
-        """Whether it is a folder: on an object store, whether anything lies below; on the web, whether a
+        """Whether it is a folder: on an object store, whether anything exists below; on the web, whether a
         page links to anything below."""
         if self._is_web():
             return self._has_children()
@@ -119,11 +124,11 @@ class Location:
         """Bytes of the file.
 
         Raises:
-            DataError: it is a folder, or its server does not tell.
+            DataError: it is a folder, or its server does not state it.
         """
         size = self._file().size
         if size is None:
-            raise DataError(f"{self}: the server does not tell its size")
+            raise DataError(f"{self}: the server does not state its size")
         return size
 
     def version(self) -> str:
@@ -131,14 +136,14 @@ class Location:
         return self._file().version
 
     def children(self) -> list[str]:
-        """Names of what lies directly in the folder, sorted.
+        """Names of what is directly in the folder, sorted.
 
         Raises:
             MissingError: there is none.
         """
         return sorted(self._call(lambda store, path: store.children(path)))
 
-    def find(self, suffixes: tuple[str, ...] = (), closed: Closed = opens_all) -> list["Location"]:
+    def find(self, suffixes: tuple[str, ...] = (), closed: Closed = lambda _: False) -> list["Location"]:
         """All files below the folder, sorted by their paths.
 
         Args:
@@ -163,7 +168,7 @@ class Location:
         mine, theirs = self._address, to._address
         above = f"{theirs.path.rstrip('/')}/" if theirs.path != "." else ""
         if mine.scheme != theirs.scheme or not mine.path.startswith(above):
-            raise DataError(f"{self} does not lie in {to}")
+            raise DataError(f"{self} is not in {to}")
         return mine.path.removeprefix(above)
 
     def read(
@@ -179,7 +184,7 @@ class Location:
         Args:
             start: the first byte, 0 by default.
             stop: where it ends, by default with the file.
-            version: raise if it is another one, as :meth:`version` tells.
+            version: raise if it is another one, as :meth:`version` returns it.
             limit: bytes; of more nothing is kept.
 
         Raises:
@@ -195,16 +200,13 @@ class Location:
             raise self._too_large(limit)
         pieces: list[bytes] = []
         kept = 0
-
-        def keep(piece: bytes) -> None:
-            nonlocal kept
-            kept += len(piece)
-            if kept > limit:
-                raise self._too_large(limit)
-            pieces.append(piece)
-
-        self._transfer(first, stop, version=version).run(keep)
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        with closing(self._pieces(first, stop, version=version)) as arriving:
+            for piece in arriving:
+                kept += len(piece)
+                if kept > limit:
+                    raise self._too_large(limit)
+                pieces.append(piece)
+        return b"".join(pieces)
 
     def copy_into(self, file: BinaryIO, *, sha256: str | None = None, size: int | None = None) -> None:
         """Stream the whole file into an open one, and verify it.
@@ -218,7 +220,24 @@ class Location:
             DataError: as :meth:`read`, or it is not what it must be.
             ThalwegError: the other file cannot be written.
         """
-        filled(file, self._transfer(0, None, size=size).run, str(self), sha256=sha256, size=size)
+        digest = hashlib.sha256()
+        written = 0
+        with closing(self._pieces(0, None, size=size)) as arriving:
+            for piece in arriving:
+                try:
+                    file.write(piece)
+                except OSError as error:
+                    raise ThalwegError(
+                        f"{file.name} cannot be written ({error.strerror or error})"
+                    ) from error
+                written += len(piece)
+                if sha256 is not None:
+                    digest.update(piece)
+        if size is not None and written != size:
+            raise DataError(f"{self} has {written:,} bytes where {size:,} are expected")
+        found, wanted = digest.hexdigest(), sha256 and sha256.lower()
+        if wanted is not None and found != wanted:
+            raise DataError(f"{self} is damaged or another file: its SHA-256 is {found}, not {wanted}")
 
     def download(self, path: Path, *, sha256: str | None = None, size: int | None = None) -> None:
         """Stream the file to a path, which holds all of it or what was there before.
@@ -266,24 +285,25 @@ class Location:
     def _too_large(self, limit: int) -> DataError:
         return DataError(f"{self} has more than the {limit:,} bytes that are read of such a file; shrink it")
 
-    def _store(self) -> Store:
+    def _store(self) -> "Store":
         return store_for(self._address.scheme, self._options)
 
-    def _call(self, call: Callable[[Store, str], T]) -> T:
+    def _call(self, call: "Callable[[Store, str], T]") -> T:
         store, path = self._store(), self._address.url
         return retried(str(self), lambda: call(store, path))
 
-    def _transfer(
+    def _pieces(
         self, start: int, stop: int | None, *, version: str = "", size: int | None = None
-    ) -> Transfer:
-        return Transfer(
-            self._store(), self._address.url, str(self), start=start, stop=stop, version=version, size=size
+    ) -> Generator[bytes, None, None]:
+        store, path = self._store(), self._address.url
+        return transferred(
+            str(self), lambda at: store.open(path, at, stop), start, stop, version=version, size=size
         )
 
-    def _entry(self) -> Entry:
+    def _entry(self) -> StoredEntry:
         return self._call(lambda store, path: store.entry(path))
 
-    def _file(self) -> Entry:
+    def _file(self) -> StoredEntry:
         entry = self._entry()
         if entry.folder:
             raise DataError(f"{self} is a folder, not a file")
@@ -297,9 +317,3 @@ class Location:
             return bool(self.children())
         except MissingError:
             return False
-
-
-def _location(address: Address, given: dict[str, Any]) -> Location:
-    there = object.__new__(Location)
-    there._set(address, given)
-    return there

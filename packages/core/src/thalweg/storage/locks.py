@@ -5,25 +5,20 @@ They are the kernel's. On a file system that knows none, files beside the lock t
 """
 
 import contextlib
-import errno
 import logging
 import math
 import os
 import random
-import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from thalweg import flocks
-from thalweg.errors import ConfigError
-from thalweg.files import link_refused
-from thalweg.storage.holders import Announcement, cure
+from thalweg.files import own_descriptor
+from thalweg.storage.holders import announced, cure, holders, passed_on
 
 __all__ = ["Lock", "cure", "holding", "locked"]
 
-# Through no link, and without waiting for whoever may write into a FIFO of this name.
-_FLAGS = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _TRIES = 4  # two that announce themselves at once both step back
 _PAUSE, _LONGEST_PAUSE, _TOLD_AFTER = 0.02, 0.5, 10.0  # seconds
 
@@ -46,21 +41,15 @@ os.register_at_fork(after_in_child=_after_fork)
 class Lock:
     """A locked file, until released.
 
-    Args:
-        descriptor: of the open file; owned from here on.
-        path: its name.
+    Attributes:
+        descriptor: of the open file.
     """
 
     def __init__(self, descriptor: int, path: Path) -> None:
-        self._descriptor, self._path = descriptor, path
+        self.descriptor, self._path = descriptor, path
         self._process = os.getpid()
-        self._announced: Announcement | None = None
+        self._announced: Path | None = None  # where the kernel has no locks
         _held.add(descriptor)
-
-    @property
-    def descriptor(self) -> int:
-        """Of the open file."""
-        return self._descriptor
 
     def bears_its_name(self) -> bool:
         """Whether it is still what others lock by this name."""
@@ -68,40 +57,40 @@ class Lock:
             there = self._path.lstat()
         except FileNotFoundError:
             return False
-        if self._announced is not None and not self._announced.path.exists():
+        if self._announced is not None and not self._announced.exists():
             return False
-        return os.path.samestat(there, os.fstat(self._descriptor))
+        return os.path.samestat(there, os.fstat(self.descriptor))
 
     def share(self) -> bool:
         """Let others share it; whether it is still held."""
         if self._announced is not None:
-            self._announced.become(self._path, shared=True)
+            self._announced = passed_on(self._announced, self._path)
             return True
-        return flocks.take(self._descriptor, shared=True)
+        return flocks.take(self.descriptor, shared=True)
 
     def rename(self, path: Path) -> None:
         """Give the file, which is shared, another name, under which it stays locked."""
         former, self._path = self._path, path
         if self._announced is not None:
-            self._announced.become(path, shared=True)
+            self._announced = passed_on(self._announced, path)
         former.replace(path)
 
     def release(self) -> None:
         """Unlock and close it, once. A forked child has closed it already, and does nothing."""
         if self._process == os.getpid():
             self._process = 0
-            _held.discard(self._descriptor)
-            # Said rather than left to closing: a child may hold a copy for a moment.
+            _held.discard(self.descriptor)
+            # Explicit rather than left to closing: a child may hold a copy for a moment.
             if self._announced is None:
                 with contextlib.suppress(OSError):
-                    flocks.free(self._descriptor)
-            os.close(self._descriptor)
+                    flocks.free(self.descriptor)
+            os.close(self.descriptor)
             if self._announced is not None:
-                self._announced.withdraw()
+                self._announced.unlink(missing_ok=True)
 
     def _take(self, *, shared: bool, wait: bool) -> bool:
         try:
-            return flocks.take(self._descriptor, shared=shared, wait=wait)
+            return flocks.take(self.descriptor, shared=shared, wait=wait)
         except flocks.NoLocksError as error:
             _tell(self._path, error)
         tries, until = 0, time.monotonic() + _TOLD_AFTER
@@ -117,15 +106,14 @@ class Lock:
         return True
 
     def _announce(self, *, shared: bool) -> bool:
-        mine = Announcement(self._path, shared=shared)
+        mine = announced(self._path, shared=shared)
         try:
-            if not mine.others(self._path, shared=shared):
+            if all(one.path == mine or (one.shared and shared) for one in holders(self._path)):
                 self._announced = mine
-                return True
         finally:
             if self._announced is None:
-                mine.withdraw()
-        return False
+                mine.unlink(missing_ok=True)
+        return self._announced is not None
 
 
 def locked(path: Path, *, shared: bool = False, wait: bool = True, create: bool = False) -> Lock | None:
@@ -143,21 +131,12 @@ def locked(path: Path, *, shared: bool = False, wait: bool = True, create: bool 
     """
     while True:
         try:
-            descriptor = os.open(path, _FLAGS | (os.O_CREAT if create else 0), 0o666)
+            lock = Lock(own_descriptor(path, create=create), path)
         except FileNotFoundError:
             if create:
                 raise
             return None
-        except OSError as error:
-            if error.errno == errno.ELOOP or path.is_symlink():
-                raise link_refused(path) from error
-            if error.errno in (errno.EISDIR, errno.ENXIO):
-                raise _irregular(path) from error
-            raise
-        lock = Lock(descriptor, path)
         try:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise _irregular(path)
             if not lock._take(shared=shared, wait=wait):
                 lock.release()
                 return None
@@ -182,17 +161,13 @@ def holding(path: Path) -> Iterator[None]:
         lock.release()
 
 
-def _irregular(path: Path) -> ConfigError:
-    return ConfigError(f"{path} is no regular file; remove it, and it is made anew")
-
-
 def _tell(path: Path, error: OSError) -> None:
     """Once in a process."""
     if _told:
         return
     _told.add(path.parent)
     _log.warning(
-        "%s lies on a file system without locks (%s), so files named .%s.held-... keep processes apart; "
+        "%s is on a file system without locks (%s), so files named .%s.held-... keep processes apart; "
         "they do not hold off a machine that sees the folder late or has locks there, and what is killed on "
         "another machine leaves such a file, which then has to be removed by hand",
         path.parent,

@@ -1,7 +1,7 @@
 """Storage options as they stand in texts: overrides, command lines, TOML, JSON and reprs, also broken ones.
 
-``storage_options.key=...``, ``storage_options = {...}``, ``"storage_options": {...}``,
-``[data.storage_options]`` and ``--storage-option key=...`` are found. Prose that mentions them is left.
+``storage_options.key=...``, ``storage_options = {...}``, ``"storage_options": {...}`` and
+``[data.storage_options]`` are found. Prose that mentions them is left.
 """
 
 import re
@@ -12,12 +12,11 @@ import attrs
 _NAMED = re.compile(r"storage[_-]options?", re.IGNORECASE)
 _BELOW = re.compile(r"(?:\s*\.\s*(?:[\w-]+|\"[^\"\n]*\"|'[^'\n]*'))*")
 _HEADER = re.compile(r"[ \t]*\[\[?[^\[\]\n=]*")
-_GIVEN = re.compile(r"[\s=]+([\"']?)([\w.-]+)=")
 _ASSIGNED = re.compile(r"\s*=\s*")
 _LISTED = re.compile(r"\s*:\s*(?=[\"'{\[\d]|true|false|null|None|True|False)")
 _TABLE = re.compile(r"\s*:\s*(?=\{)")
-_BARE = re.compile(r"\S*")
-_MASKED = re.compile(r"\*\*\*(?=[,;\s})\]'\"]|$)")
+_BARE = re.compile(r"\*\*\*(?=[,;\s})\]'\"]|$)|\S*")  # what was masked before stays as it is
+QUOTES = ('"""', "'''", '\\"', "\\'", '"', "'")
 _ESCAPED = "'\"'\"'"  # how shells write a quote within quotes
 _CLOSING = {"{": "}", "[": "]", "(": ")"}
 
@@ -47,7 +46,7 @@ def mentions(text: str) -> bool:
 def found_in(text: str) -> Iterator[Found]:
     """All values, from left to right, none within another."""
     reached = 0
-    for match in _NAMED.finditer(text):
+    for match in _NAMED.finditer(text) if mentions(text) else ():
         if match.start() < reached:
             continue
         for found in _values(text, match):
@@ -57,18 +56,15 @@ def found_in(text: str) -> Iterator[Found]:
 
 def _values(text: str, match: re.Match[str]) -> Iterator[Found]:
     begin = match.start()
+    # Whether a line's beginning up to here is that of a header of TOML.
+    headed = _HEADER.fullmatch(text[text.rfind("\n", 0, begin) + 1 : begin]) is not None
     while begin > 0 and (text[begin - 1].isalnum() or text[begin - 1] in "_.-"):
         begin -= 1
     quote = text[begin - 1 : begin] if text[begin - 1 : begin] in ("'", '"') else ""
     at = match.end()
-    if text[begin:at].startswith("--"):
-        given = _GIVEN.match(text, at)
-        if given is not None:
-            yield Found(given.end(), _end(text, given.end(), given[1] or quote), given[2])
-            return
     closed = text[at : at + 1] if text[at : at + 1] in ("'", '"') else ""
-    below = _below(text, at + len(closed))
-    if _headed(text, match.start()) and text[below : below + 1] == "]":
+    below = _after(_BELOW, text, at + len(closed))
+    if headed and text[below : below + 1] == "]":
         yield from _section(text, below)
         return
     name = text[at:below].rpartition(".")[2].strip().strip("\"'")
@@ -81,22 +77,11 @@ def _values(text: str, match: re.Match[str]) -> Iterator[Found]:
         yield Found(listed.end(), _end(text, listed.end(), ""), name, quoted=closed == '"')
 
 
-def _below(text: str, at: int) -> int:
-    match = _BELOW.match(text, at)
-    return at if match is None else match.end()
-
-
-def _headed(text: str, at: int) -> bool:
-    """Whether a line's beginning up to here is that of a header of TOML."""
-    return _HEADER.fullmatch(text[text.rfind("\n", 0, at) + 1 : at]) is not None
-
-
 def _section(text: str, at: int) -> Iterator[Found]:
     """What follows a header of TOML until the next one, line by line."""
     at = text.find("\n", at) + 1
     while 0 < at < len(text):
-        end = text.find("\n", at)
-        end = len(text) if end < 0 else end
+        end = _line_end(text, at)
         line = text[at:end]
         if line.lstrip().startswith("[") and "=" not in line:
             return
@@ -115,27 +100,25 @@ def _end(text: str, at: int, quote: str) -> int:
     if quote:
         end = _closed(text, at, quote)
         return len(text) if end < 0 else end
-    first = text[at : at + 1]
-    if first in _CLOSING:
+    if text[at : at + 1] in _CLOSING:
         return _balanced(text, at)
-    for mark in ('"""', "'''", '\\"', "\\'", '"', "'"):
+    for mark in QUOTES:
         if text.startswith(mark, at):
             end = _closed(text, at + len(mark), mark)
             return _line_end(text, at) if end < 0 else end + len(mark)
-    masked = _MASKED.match(text, at)  # what was masked before stays as it is
-    bare = masked or _BARE.match(text, at)
-    return at if bare is None else bare.end()
+    return _after(_BARE, text, at)
+
+
+def _after(pattern: re.Pattern[str], text: str, at: int) -> int:
+    match = pattern.match(text, at)
+    return at if match is None else match.end()
 
 
 def _closed(text: str, at: int, mark: str) -> int:
-    while at < len(text):
-        if mark == "'" and text.startswith(_ESCAPED, at):
-            at += len(_ESCAPED)
-        elif text.startswith(mark, at):
-            return at
-        else:
-            at += 2 if text[at] == "\\" else 1
-    return -1
+    """Where a quote closes, those that are escaped skipped; -1 if it does not."""
+    shell, close = f"{_ESCAPED}|" if mark == "'" else "", re.escape(mark)
+    match = re.compile(rf"(?:{shell}(?!{close})(?:\\.|[^\\]))*+{close}", re.DOTALL).match(text, at)
+    return -1 if match is None else match.end() - len(mark)
 
 
 def _balanced(text: str, at: int) -> int:

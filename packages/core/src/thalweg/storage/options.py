@@ -1,17 +1,39 @@
-"""Storage options: what an argument, a URL and the environment say, over our own defaults."""
+"""Storage options: what an argument, a URL and the environment say, over our own defaults.
 
+Options of the environment are the user's own, each bound to the host or bucket that it is for.
+"""
+
+import functools
+import json
+import os
 from collections.abc import Mapping
 from typing import Any
 
 from thalweg.errors import ConfigError
-from thalweg.storage.environment import CREDENTIALS, VARIABLE, merge, normal_endpoint, stated_for
-from thalweg.storage.gate import PLACELESS, check_options
-from thalweg.storage.redaction import register_secrets
-from thalweg.storage.urls import WEB
+from thalweg.regular import parse_json
+from thalweg.storage.gate import (
+    ALIASES,
+    PLACELESS,
+    PROTOCOLS,
+    TAKEN_FROM_ENVIRONMENT,
+    added_protocols,
+    check_options,
+    check_table,
+    is_host,
+    is_wait,
+)
+from thalweg.storage.redaction import excerpt, register_secrets
 
-_CONNECT = 10.0
-_SILENCE = 30.0
-_CONNECTIONS = 32
+VARIABLE = "THALWEG_STORAGE_OPTIONS"
+"""JSON: ``{"s3": {...}, "s3://bucket": {...}, "https://host:8443": {"headers": {...}}}``."""
+
+_CREDENTIALS = frozenset(["key", "secret", "token", "anon", "username", "password", "profile", "session"])
+"""Options that say who asks."""
+
+_PORTS = {"http": 80, "https": 443}
+
+_OF_AN_ENDPOINT = ("s3", "gs")
+"""Protocols whose credentials may stand under the protocol alone: they count for its endpoint alone."""
 
 
 def options_for(
@@ -22,60 +44,33 @@ def options_for(
     Credentials of the environment, and those that a backend would find by itself, are for the environment's
     own endpoint: who states another one has to bring credentials along.
 
+    Args:
+        scheme: the protocol.
+        authority: host or bucket: what follows ``://`` up to the first slash, without user info.
+        given: by an argument.
+        of_url: those that the URL's user info stands for.
+
     Raises:
-        ConfigError: if an option is not taken, if the environment's cannot be read, or if an endpoint is
-            stated without credentials for it.
+        ConfigError: if an option is not taken, if the environment's cannot be read or state a credential for
+            no host, or if an endpoint is stated without credentials for it.
     """
     register_secrets(given)
     check_options(scheme, given)
     if scheme in PLACELESS:
         return {}
-    stated = stated_for(scheme, authority)
-    own = merge(of_url, given)
-    below = dict(stated.options)
-    if scheme in ("s3", "gs"):
-        elsewhere = "endpoint_url" in own and normal_endpoint(own["endpoint_url"]) != normal_endpoint(
-            stated.endpoint
-        )
-        if elsewhere:
+    below, own = _stated_for(scheme, authority), merge(of_url, given)
+    if scheme in _OF_AN_ENDPOINT:
+        ours = _endpoint_of(scheme, below)
+        if "endpoint_url" in own and _normal_endpoint(own["endpoint_url"]) != ours:
             _check_own_credentials(scheme, own)
             # Nothing but what says how long to wait: tables of the environment may hold keys too.
             below = {name: value for name, value in below.items() if name == "timeout"}
-        elif own.keys() & CREDENTIALS:
+        elif own.keys() & _CREDENTIALS:
             # Never half of the one and half of the other.
             below = _without_credentials(below)
     merged = merge(below, own)
     register_secrets(merged)
     return merged
-
-
-def arguments_for(scheme: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """What the file system is constructed with: timeouts, one try, no listings that have grown old.
-
-    ``timeout`` is our own option: seconds without a byte, after which a request counts as failed.
-    """
-    arguments = dict(options)
-    silence = arguments.pop("timeout", _SILENCE)
-    ours: dict[str, Any] = {"use_listings_cache": False, "skip_instance_cache": True}
-    if scheme == "s3":
-        from thalweg.storage.stores.s3_session import UnledSession
-
-        ours["config_kwargs"] = {
-            "http_session_cls": UnledSession,
-            "connect_timeout": min(_CONNECT, silence),
-            "read_timeout": silence,
-            "retries": {"total_max_attempts": 1},
-            "max_pool_connections": _CONNECTIONS,
-        }
-    elif scheme in WEB:
-        from thalweg.storage.stores.session import opener
-
-        # No credentials of ~/.netrc, and no cookies: the session sends what it is told to.
-        ours["client_kwargs"] = {"timeout": _client_timeout(silence), "trust_env": False}
-        ours["get_client"] = opener
-    elif scheme == "gs":
-        ours["requests_timeout"] = _client_timeout(silence)
-    return merge(ours, arguments)
 
 
 def _check_own_credentials(scheme: str, own: Mapping[str, Any]) -> None:
@@ -93,14 +88,95 @@ def _check_own_credentials(scheme: str, own: Mapping[str, Any]) -> None:
 
 
 def _without_credentials(options: Mapping[str, Any]) -> dict[str, Any]:
-    kept = {name: value for name, value in options.items() if name not in CREDENTIALS}
+    kept = {name: value for name, value in options.items() if name not in _CREDENTIALS}
     client = kept.get("client_kwargs")
     if isinstance(client, Mapping):
         kept["client_kwargs"] = {name: one for name, one in client.items() if not name.startswith("aws_")}
     return kept
 
 
-def _client_timeout(silence: float) -> Any:
-    import aiohttp
+def _stated_for(scheme: str, authority: str) -> dict[str, Any]:
+    """The environment's options for a host or bucket."""
+    table = _parsed(os.environ.get(VARIABLE, ""), added_protocols())
+    bare, bound = table.get((scheme, ""), {}), table.get((scheme, _normal(scheme, authority)), {})
+    # What is for another endpoint is not for this one.
+    return dict(bound) if "endpoint_url" in bound else merge(bare, bound)
 
-    return aiohttp.ClientTimeout(total=None, sock_connect=min(_CONNECT, silence), sock_read=silence)
+
+def _endpoint_of(scheme: str, stated: Mapping[str, Any]) -> str:
+    """The address that credentials of the environment are for; empty for the protocol's own."""
+    # Where the backend itself would go, if the user's environment says so.
+    names = {"s3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"), "gs": ("STORAGE_EMULATOR_HOST",)}
+    own = next((os.environ[one] for one in names.get(scheme, ()) if os.environ.get(one)), "")
+    return _normal_endpoint(str(stated.get("endpoint_url") or own))
+
+
+def _normal(scheme: str, authority: str) -> str:
+    """An authority by which places are distinguished: hosts in small letters, default ports left out."""
+    if scheme in ("s3", "gs", "hf"):
+        return authority
+    host = authority.rpartition("@")[2].lower()
+    return host.removesuffix(f":{_PORTS[scheme]}") if scheme in _PORTS else host
+
+
+def _normal_endpoint(url: str) -> str:
+    """An endpoint by which endpoints are distinguished."""
+    scheme, _, rest = url.partition("://")
+    authority, _, path = rest.partition("/")
+    return f"{scheme.lower()}://{_normal(scheme.lower(), authority)}/{path}".rstrip("/")
+
+
+def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Two tables in one, nested ones too; the second goes before the first."""
+    both = dict(below)
+    for name, value in above.items():
+        under = both.get(name)
+        nested = isinstance(under, Mapping) and isinstance(value, Mapping)
+        both[name] = merge(under, value) if nested else value  # type: ignore[arg-type]
+    return both
+
+
+@functools.lru_cache(maxsize=8)
+def _parsed(text: str, added: frozenset[str]) -> dict[tuple[str, str], dict[str, Any]]:
+    """By protocol and authority; an empty one stands for all."""
+    if not text:
+        return {}
+    try:
+        found = parse_json(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or not all(isinstance(one, dict) for one in found.values()):
+        raise ConfigError(
+            f'{VARIABLE} must be JSON such as {{"s3": {{"key": "...", "secret": "..."}}, '
+            '"https://host": {"headers": {...}}}'
+        )
+    for one in found.values():
+        register_secrets(one)
+    return {_place(key, options, added): options for key, options in found.items()}
+
+
+def _place(key: str, options: Mapping[str, Any], added: frozenset[str]) -> tuple[str, str]:
+    name, separator, authority = key.partition("://")
+    scheme = ALIASES.get(name.strip().lower(), name.strip().lower())
+    authority = authority.rstrip("/")
+    if scheme not in PROTOCOLS and scheme not in added:
+        raise ConfigError(
+            f"{VARIABLE} has options for {excerpt(key, 60)!r}, which is no protocol that is taken; write a "
+            "protocol, or protocol://host or protocol://bucket"
+        )
+    if separator and (not authority or "/" in authority or (scheme in _PORTS and not is_host(authority))):
+        raise ConfigError(
+            f"{VARIABLE} has options for {scheme}:// and what is no host or bucket; write "
+            "protocol://host, with a port if it is not the usual one, or protocol://bucket"
+        )
+    if not is_wait(options.get("timeout", 1)):
+        raise ConfigError(f"'timeout' in {VARIABLE} must be a number of seconds above 0, a day at most")
+    if scheme in _PORTS:
+        check_table(scheme, options, {"timeout": is_wait, **TAKEN_FROM_ENVIRONMENT["http"]}, "")
+    unbound = scheme not in (*_OF_AN_ENDPOINT, *PLACELESS, "hf")
+    if not authority and unbound and options.keys() - {"timeout"}:
+        raise ConfigError(
+            f"{VARIABLE} gives options to all of {scheme}://, which would send them to whatever host a run "
+            f"names; bind them to their own, as in {json.dumps({f'{scheme}://HOST': {'...': '...'}})}"
+        )
+    return scheme, _normal(scheme, authority)

@@ -11,7 +11,7 @@ from pathlib import Path
 from thalweg.errors import ConfigError
 from thalweg.regular import read_bytes
 from thalweg.storage.redaction import excerpt, redacted, register_url
-from thalweg.storage.url_texts import at_home, scheme_of
+from thalweg.storage.url_texts import scheme_of
 
 _FILE = re.compile(r"file:/+", re.IGNORECASE)  # pathlib leaves one slash of two
 _LONGEST = 255  # bytes of a file's name, on every common file system
@@ -51,7 +51,8 @@ def plain_place(place: "str | os.PathLike[str]") -> str:
         if is_url(text) and not scheme_of(text) and address_of(text).scheme == "file":
             raise ConfigError(f"{redacted(text)} is neither a path nor a URL, which begins with its protocol")
         _check_spelling(text)
-        return at_home(text)
+        # A name that begins by ~ and is no user's stays what it is; a folder that is called ~ is ./~.
+        return os.path.expanduser(text)  # noqa: PTH111 - pathlib's raises then
     return address_of(text if "://" in text else f"file:///{text[found.end() :]}").path
 
 
@@ -115,7 +116,7 @@ def check_folder(path: Path, name: str, instead: str = "") -> None:
 
 
 def check_name(path: Path, name: str) -> None:
-    """Make sure that a name can be told to all who write below it: libraries take paths as UTF-8.
+    """Make sure that a name can be passed to all that write below it: libraries take paths as UTF-8.
 
     Args:
         path: what is to be.
@@ -132,7 +133,7 @@ def check_name(path: Path, name: str) -> None:
 
 
 def check_target(place: str, name: str) -> None:
-    """Make sure that a folder can be made there, as far as its name tells.
+    """Make sure that a folder can be made there, as far as its name shows.
 
     Raises:
         ConfigError: it is on the web, where nothing can be written, or called like a file.

@@ -1,4 +1,4 @@
-"""What must not be told: user info and query values of URLs, storage options, and all known secrets.
+"""What must not be printed: user info and query values of URLs, storage options, and all known secrets.
 
 Texts are masked by value, once a secret is known, and by field, whatever its length and form.
 """
@@ -7,18 +7,20 @@ import re
 import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import unquote
 
 from thalweg.storage import option_texts, url_texts
 from thalweg.storage.secret_forms import forms_of
 from thalweg.storage.url_texts import MASK, TELLING
-
-__all__ = ["MASK", "OPTIONS", "Known", "redacted", "redacted_plain", "register_secrets", "register_url"]
 
 OPTIONS = "storage_options"
 """What a table of storage options is called wherever one stands."""
 
 _SHORTEST = 6
 """Shorter values are not registered: replacing them would tear words apart that mean something else."""
+
+_LONG = 16
+"""Values of a query that are secret whatever their names."""
 
 _PUBLIC = frozenset(
     [
@@ -28,7 +30,7 @@ _PUBLIC = frozenset(
         *("content-type", "user-agent"),
     ]
 )
-"""Options whose values may be told. All others are secrets, as nobody knows every backend's names."""
+"""Options whose values may be printed. All others are secrets, as nobody knows every backend's names."""
 
 _WORDS = frozenset(["google_default", "browser"])
 """Values that choose a way of signing in rather than being a credential."""
@@ -75,10 +77,8 @@ class Known:
             return
         with self._lock:
             more = dict(self._replaced)
-            for text, shown in replaced.items():
+            for text, shown in (replaced | dict.fromkeys(secrets, MASK)).items():
                 more |= dict.fromkeys(forms_of(text), shown)
-            for secret in secrets:
-                more |= dict.fromkeys(forms_of(secret), MASK)
             # The longest first, so that a secret within another leaves no rest of it.
             self._replaced = dict(sorted(more.items(), key=lambda pair: (-len(pair[0]), pair[0])))
             self.secrets = self.secrets | secrets
@@ -101,13 +101,11 @@ def redacted(text: str) -> str:
     and for all known secrets."""
     # Secrets first: a URL may end within a secret that has a blank.
     text = _known.masked(text)
-    if option_texts.mentions(text):
-        parts, reached = [], 0
-        for found in option_texts.found_in(text):
-            parts += [text[reached : found.start], f'"{MASK}"' if found.quoted else MASK]
-            reached = found.stop
-        text = "".join([*parts, text[reached:]])
-    return url_texts.masked(text)
+    parts, reached = [], 0
+    for found in option_texts.found_in(text):
+        parts += [text[reached : found.start], f'"{MASK}"' if found.quoted else MASK]
+        reached = found.stop
+    return url_texts.masked("".join([*parts, text[reached:]]))
 
 
 def excerpt(text: str, most: int) -> str:
@@ -159,32 +157,28 @@ def register_url(text: str) -> None:
     """The same for the user info of every URL in a text and for what in its query looks like a secret."""
     if ":/" not in text:
         return
-    secrets: set[str] = set()
+    written: list[str] = []
     whole: dict[str, str] = {}
     for info in url_texts.user_infos(text):
         if MASK in info:
             continue
         # As a whole it is masked whatever its length.
         whole |= {f":/{slash}{info}@": f":/{slash}{MASK}@" for slash in ("/", "")}
-        name, password = url_texts.parts_of(info)
-        secrets |= url_texts.plain_forms(password)
-        if not _WORD.fullmatch(name):  # "someone" is no secret, and an access key is no word
-            secrets |= url_texts.plain_forms(name)
-    for name, value in (*url_texts.query_values(text), *url_texts.ragged_queries(text)):
-        if len(value) >= _SHORTEST and (TELLING.search(name) or url_texts.is_long(value)):
-            secrets |= url_texts.plain_forms(value)
-    _known.add({secret for secret in secrets if len(secret) >= _SHORTEST}, whole)
+        name, _, password = info.partition(":")
+        # "someone" is no secret, and an access key is no word
+        written += [password] if _WORD.fullmatch(name) else [name, password]
+    for name, value in url_texts.query_values(text):
+        if len(value) >= _SHORTEST and (TELLING.search(name) or len(value) >= _LONG):
+            written.append(value)
+    secrets = {form for one in written for form in (one, unquote(one)) if len(form) >= _SHORTEST}
+    _known.add(secrets, whole)
 
 
 def register_text(text: str) -> None:
     """The same for all that a text holds: URLs and storage options, in whatever form they are written."""
     register_url(text)
-    if not option_texts.mentions(text):
-        return
-    secrets: set[str] = set()
-    for found in option_texts.found_in(text):
-        secrets |= set(_in_value(text[found.start : found.stop], found.name))
-    _known.add(secrets)
+    values = [(text[found.start : found.stop], found.name) for found in option_texts.found_in(text)]
+    _known.add({secret for value, name in values for secret in _in_value(value, name)})
 
 
 def register_field(name: str, value: str, written: str = "") -> None:
@@ -213,11 +207,8 @@ def _in_value(text: str, name: str) -> Iterator[str]:
         for match in _STRING.finditer(text):
             yield from _in_value(match[1], name)
         return
-    bare = text
-    for mark in ('"""', "'''", '\\"', "\\'", '"', "'"):
-        if text.startswith(mark):
-            bare = text[len(mark) :].removesuffix(mark)
-            break
+    mark = next((one for one in option_texts.QUOTES if text.startswith(one)), "")
+    bare = text[len(mark) :].removesuffix(mark)
     unescaped = re.sub(r"\\(.)", r"\1", bare)
     for form in {bare, unescaped}:
         yield from _values(form, name)

@@ -1,6 +1,7 @@
 """A secret as it may stand in texts: in URLs, in JSON, in TOML, in HTML, in shells, in Python's messages."""
 
 import base64
+import html
 import json
 import re
 from urllib.parse import quote, quote_plus
@@ -38,6 +39,4 @@ def forms_of(secret: str) -> set[str]:
 
 
 def _html(text: str) -> str:
-    for plain, written in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&#34;"), ("'", "&#39;")):
-        text = text.replace(plain, written)
-    return text
+    return html.escape(text).replace("&quot;", "&#34;").replace("&#x27;", "&#39;")  # as Jinja does

@@ -1,9 +1,9 @@
-"""Bytes of a file as they arrive."""
+"""Bytes of a file as they arrive, and what is known of it without them."""
 
 import contextlib
 import re
-from collections.abc import Awaitable, Callable, Iterator
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Awaitable, Callable, Generator, Iterator
+from typing import Any
 
 import attrs
 
@@ -12,77 +12,73 @@ from thalweg.storage.failures import TransientError
 PIECE = 1 << 20
 """Bytes that are handed on at a time."""
 
+Closed = Callable[[str], bool]
+"""Says of which names what is below is not requested."""
+
 
 @attrs.frozen
-class Span:
-    """Which bytes of which version an answer holds.
+class StoredEntry:
+    """A file or folder.
 
     Attributes:
-        start: its first byte.
+        folder: it is a folder.
+        size: bytes of a file; None if the server does not say.
+        version: changes when a file is replaced; empty if the server says nothing that would.
+    """
+
+    folder: bool
+    size: int | None = None
+    version: str = ""
+
+
+@attrs.frozen
+class ByteStream:
+    """An answer that is being read.
+
+    Attributes:
+        start: the first byte that it holds.
         total: bytes of the whole file; None if the server does not say.
-        version: changes when the file is replaced; empty if the server says nothing that would.
+        version: as that of :class:`StoredEntry`.
+        pieces: the bytes from ``start`` on, at least to the end that was requested unless cut short.
     """
 
     start: int
     total: int | None
     version: str
+    pieces: Iterator[bytes]
 
 
-@runtime_checkable
-class Stream(Protocol):
-    """An answer that is being read."""
-
-    @property
-    def span(self) -> Span:
-        """Which bytes it holds."""
-
-    def pieces(self) -> Iterator[bytes]:
-        """The bytes from ``span.start`` on, at least to the end that was asked for unless cut short."""
-
-    def close(self) -> None:
-        """Let go of it, read to its end or not."""
-
-
-class LoopStream:
-    """A stream of an event loop, read by another thread: the next piece arrives while one is used.
+@contextlib.contextmanager
+def looped(
+    loop: Any, read: Callable[[int], Awaitable[bytes]], close: Callable[[], Any]
+) -> Iterator[Iterator[bytes]]:
+    """The bytes of an answer that arrives in an event loop, for another thread, a MiB at a time.
 
     Args:
         loop: that runs in a thread of its own.
         read: up to so many bytes, none at the end.
-        close: gives the connection up, called in the loop.
-        span: what it holds.
+        close: gives the connection up, read to its end or not; called in the loop.
     """
-
-    def __init__(
-        self,
-        loop: Any,
-        read: Callable[[int], Awaitable[bytes]],
-        close: Callable[[], Any],
-        span: Span,
-    ) -> None:
-        self.span = span
-        self._loop, self._read, self._close = loop, read, close
-        self._ahead: Any = None
-
-    def pieces(self) -> Iterator[bytes]:
-        """The bytes, a MiB at a time."""
-        self._ahead = self._next()
-        while piece := self._ahead.result():
-            self._ahead = self._next()
-            yield piece
-        self._ahead = None
-
-    def close(self) -> None:
-        """Let go of it."""
-        if self._ahead is not None:
-            self._ahead.cancel()
+    pieces = _pieces(loop, read)
+    try:
+        yield pieces
+    finally:
+        pieces.close()
         with contextlib.suppress(RuntimeError):  # the loop has ended, and the connection with it
-            self._loop.call_soon_threadsafe(self._close)
+            loop.call_soon_threadsafe(close)
 
-    def _next(self) -> Any:
-        import asyncio  # not with the module, which the command line's help imports
 
-        return asyncio.run_coroutine_threadsafe(_gathered(self._read), self._loop)
+def _pieces(loop: Any, read: Callable[[int], Awaitable[bytes]]) -> Generator[bytes, None, None]:
+    import asyncio  # not with the module, which the command line's help imports
+
+    ahead = asyncio.run_coroutine_threadsafe(_gathered(read), loop)
+    try:
+        while piece := ahead.result():
+            # The next one arrives while this one is used.
+            ahead = asyncio.run_coroutine_threadsafe(_gathered(read), loop)
+            yield piece
+    finally:
+        ahead.cancel()
 
 
 async def _gathered(read: Callable[[int], Awaitable[bytes]]) -> bytes:
@@ -107,15 +103,17 @@ def range_header(start: int, stop: int | None) -> dict[str, str]:
     return {"Range": f"bytes={start}-{'' if stop is None else stop - 1}"}
 
 
-def span_of(start: int, content_range: str | None, length: int | None, version: str) -> Span:
-    """What an answer to a request from ``start`` on holds, by its headers.
+def answered(
+    start: int, content_range: str | None, length: int | None, version: str, pieces: Iterator[bytes]
+) -> ByteStream:
+    """The answer to a request from ``start`` on, by its headers.
 
     Raises:
         TransientError: it holds another range.
     """
     if not content_range:
-        return Span(0, length, version)  # all of it: some servers know no ranges
+        return ByteStream(0, length, version, pieces)  # all of it: some servers know no ranges
     match = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", content_range.strip())
     if match is None or int(match[1]) != start:
         raise TransientError(f"the server answered with another range ({content_range[:60]})")
-    return Span(start, None if match[3] == "*" else int(match[3]), version)
+    return ByteStream(start, None if match[3] == "*" else int(match[3]), version, pieces)

@@ -1,9 +1,7 @@
-"""URLs as they stand in texts: their user info and query values, masked or told apart."""
+"""URLs as they stand in texts: their user info and query values, masked or distinguished."""
 
-import os
 import re
 from collections.abc import Iterator
-from urllib.parse import unquote
 
 MASK = "***"
 
@@ -18,16 +16,7 @@ _LONGEST_SCHEME = 32
 # Up to the last @ of the authority; or, where a password with a slash was not quoted, of all the rest.
 _USER = re.compile(r"[^/?#]*@|[^/?#@:]*:(?!\d*(?:[/?#]|$)).*@")
 _REMOTE = frozenset(["http", "https", "s3", "s3a", "gs", "gcs", "hf", "ftp", "ftps"])
-_LONG = 16
 _LONGEST = 2048  # of a URL with secrets to be made known; masked it is at any length
-
-
-def at_home(path: str) -> str:
-    """A path with the user's home folder for ``~``, and another's for ``~name``.
-
-    A name that begins so and is no user's stays what it is; a folder that is called ``~`` is ``./~``.
-    """
-    return os.path.expanduser(path)  # noqa: PTH111 - which leaves what is no user's
 
 
 def masked(text: str) -> str:
@@ -53,22 +42,15 @@ def user_infos(text: str) -> Iterator[str]:
 
 
 def query_values(text: str) -> Iterator[tuple[str, str]]:
-    """Names and values in the queries and fragments of every URL in a text."""
+    """Names and values in the queries and fragments of every URL in a text; where blanks or quotes stand
+    within values, to the end of the text."""
     for begin in _begins(text):
         match = _URL.match(text, begin.start(), begin.start() + _LONGEST)
-        for mark in "?#":
-            query = "" if match is None else match.group(2).partition(mark)[2]
-            for pair in (query.partition("#")[0] if mark == "?" else query).split("&"):
-                name, _, value = pair.partition("=")
-                yield name, value
-
-
-def ragged_queries(text: str) -> Iterator[tuple[str, str]]:
-    """The same where blanks or quotes stand within values, to the end of the text."""
-    for begin in _begins(text):
-        for pair in text[begin.end() : begin.end() + _LONGEST].partition("?")[2].split("&"):
-            name, equals, value = pair.partition("=")
-            if equals and re.search(r"[\s\"'<>`]", value):
+        whole = "" if match is None else match.group(2)
+        for query in (whole.partition("?")[2].partition("#")[0], whole.partition("#")[2]):
+            yield from _pairs(query)
+        for name, value in _pairs(text[begin.end() : begin.end() + _LONGEST].partition("?")[2]):
+            if re.search(r"[\s\"'<>`]", value):
                 yield name, value.rstrip("\"'`]})")
 
 
@@ -80,22 +62,6 @@ def scheme_of(text: str) -> str:
     scheme = text[: begin.start()]
     whole = begin.group() == "://" or scheme.lower() in _REMOTE
     return scheme if whole and _SCHEME.fullmatch(scheme) else ""
-
-
-def parts_of(info: str) -> tuple[str, str]:
-    """Name and password, as they are written."""
-    name, _, password = info.partition(":")
-    return name, password
-
-
-def plain_forms(value: str) -> set[str]:
-    """A part of a URL as it is written, and what it stands for."""
-    return {value, unquote(value)}
-
-
-def is_long(value: str) -> bool:
-    """Whether a query value is long enough to be secret whatever its name."""
-    return len(value) >= _LONG
 
 
 def _begins(text: str) -> Iterator[re.Match[str]]:
@@ -133,3 +99,9 @@ def _masked(match: re.Match[str]) -> str:
 def _masked_values(query: str) -> str:
     pairs = (pair.partition("=") for pair in query.split("&"))
     return "&".join(f"{name}={MASK}" if equals else MASK for name, equals, _ in pairs)
+
+
+def _pairs(query: str) -> Iterator[tuple[str, str]]:
+    for pair in query.split("&"):
+        name, _, value = pair.partition("=")
+        yield name, value

@@ -11,10 +11,9 @@ from urllib.parse import unquote
 import attrs
 
 from thalweg.errors import ConfigError, DataError
-from thalweg.storage.environment import ALIASES
-from thalweg.storage.gate import check_protocol, is_host
-from thalweg.storage.redaction import MASK, redacted, register_url
-from thalweg.storage.url_texts import at_home
+from thalweg.storage.gate import ALIASES, check_protocol, is_host
+from thalweg.storage.redaction import redacted, register_url
+from thalweg.storage.url_texts import MASK
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+._-]*)://(.*)", re.DOTALL)
 _CHAINED = re.compile(r"::[A-Za-z][A-Za-z0-9+.-]*://")
@@ -26,7 +25,7 @@ WEB = ("http", "https")
 
 @attrs.frozen
 class Address:
-    """Where a file or folder lies.
+    """Where a file or folder is stored.
 
     Attributes:
         scheme: ``file`` for plain paths too.
@@ -84,7 +83,7 @@ def address_of(url: "str | os.PathLike[str]") -> Address:
         raise ConfigError(f"{redacted(text)}: chained URLs are not taken; give that of the file itself")
     match = _SCHEME.fullmatch(text)
     if match is None:
-        return Address("file", str(Path(at_home(text))))
+        return Address("file", str(Path(os.path.expanduser(text))))  # noqa: PTH111 - which leaves no user's
     scheme, rest = match.groups()
     if _CONTROL.search(text):
         raise ConfigError(f"{redacted(_CONTROL.sub('?', text))} has a control character in it; take it out")

@@ -22,7 +22,7 @@ class LogitNormalConfig:
     mean: float = 0.0
     std: float = attrs.field(default=1.0, validator=gt(0))
 
-    def build(self, facts: Facts) -> "LogitNormal":  # noqa: ARG002 - it depends on no fact
+    def build(self, _: Facts) -> "LogitNormal":
         """Build it."""
         return LogitNormal(self.mean, self.std)
 

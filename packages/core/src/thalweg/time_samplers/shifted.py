@@ -10,7 +10,7 @@ from attrs.validators import gt, optional
 from jaxtyping import Float
 from torch import Tensor
 
-from thalweg.config.slots import component_field
+from thalweg.config.components import component_field
 from thalweg.errors import ConfigError
 from thalweg.facts import Facts
 from thalweg.interpolant import Interpolant

@@ -13,7 +13,7 @@ from thalweg.interpolant import Interpolant
 class UniformConfig:
     """t ~ U(0, 1)."""
 
-    def build(self, facts: Facts) -> "Uniform":  # noqa: ARG002 - it depends on no fact
+    def build(self, _: Facts) -> "Uniform":
         """Build it."""
         return Uniform()
 

@@ -1,350 +1,346 @@
-"""The training run: from a configuration and a folder to a trained network."""
+"""One session of a run: from where it stands to its last step, or to Ctrl-C."""
 
+import signal
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import attrs
+import torch
 from lightning_fabric import Fabric
-from lightning_fabric.strategies.model_parallel import ModelParallelStrategy
-from torch import distributed
+from torch import Tensor
 
-from thalweg.config import RunConfig, TrainingConfig
-from thalweg.errors import ConfigError, ThalwegError
-from thalweg.machine import (
-    FLOP_PER_WEIGHT_TRAINED,
-    Precision,
-    compiler,
-    compiler_fault,
-    compiling_pays,
+from thalweg import checkpoint
+from thalweg.calibration import Calibration, calibrate
+from thalweg.config import RunConfig
+from thalweg.errors import InterruptionError, PreemptionError, ThalwegError
+from thalweg.guidance import needs_calibration
+from thalweg.protocols import Logger
+from thalweg.training.batches import BatchReader, UnreadableError
+from thalweg.training.checkpointing import CheckpointWriter, export_models
+from thalweg.training.components import RunComponents, frames_of
+from thalweg.training.launch.distributed import Peers
+from thalweg.training.launch.fabric import prepare_ddp
+from thalweg.training.launch.signals import Interruption
+from thalweg.training.metrics import MetricsLog
+from thalweg.training.objectives import AveragedNetwork
+from thalweg.training.optimizer import LearningRates, make_optimizer
+from thalweg.training.progress import (
+    CHECKPOINTS,
+    SAMPLES,
+    START_UP,
+    TRAINING,
+    VALIDATION,
+    Clock,
+    TrainingProgress,
+    beside,
+    times_in_words,
 )
-from thalweg.network import FlowNetwork
-from thalweg.plugins import build_component
-from thalweg.protocols import Average, Dataset, Logger
-from thalweg.stated import check_placed
-from thalweg.training import checkpoint
-from thalweg.training.data_record import DataRecord
-from thalweg.training.fabric import (
-    is_first_process,
-    launch,
-    launched,
-    machines,
-    make_fabric,
-    native_precision,
-    precision_of,
-)
-from thalweg.training.given import check_given
-from thalweg.training.interruption import Interruption
-from thalweg.training.parts import Parts, build, check_shares
-from thalweg.training.progress import Silent
-from thalweg.training.recorded import as_trained, recorded
-from thalweg.training.result import TrainingResult
-from thalweg.training.run_directory import Accepts, Resume, RunDirectory
-from thalweg.training.session import Session
-from thalweg.training.workers import RefusedError, looked_after
-
-TIMEOUT = 600.0
-"""Seconds after which a process gives the others up; longer than anything that one does alone."""
+from thalweg.training.run_directory import RunDirectory
+from thalweg.training.state import RunState
+from thalweg.training.step import Guard, Losses, TrainingStep, has_unused
+from thalweg.training.validation import SampleGrid, Validation, read_together
 
 
-class Trainer:
-    """Trains a network and keeps the run in a folder.
-
-    Everything is built and checked here, before a file is written.
-
-    Args:
-        config: the run.
-        run_dir: its folder, made if it is not there: a path, or a URL that fsspec can write to.
-        network: stands in for the one that ``config`` composes; its data set must go with it, and its
-            weights be the same on all processes. The run records what it is made of.
-        dataset: stands in for ``config.data``; recorded as the object that it is.
-        objectives: stand in for ``config.objectives``, by name; each as a slot takes it.
-        fabric: stands in for one made from the next five; its precision then counts.
-        accelerator: ``auto``, ``cpu``, ``cuda`` or another that Fabric knows.
-        devices: how many processes train together on a machine, or ``auto``.
-        nodes: how many machines do.
-        strategy: ``ddp`` (each process holds the whole network), ``fsdp`` (network and optimiser are shared
-            out over all), or ``auto``: ddp for several processes.
-        timeout: seconds after which a process gives the others up.
-        quiet: no progress, only warnings.
-
-    Raises:
-        ConfigError: if pieces do not go together, or the batch cannot be shared out to the devices.
-        PluginError: if a component's plugin is missing or broken.
-        DataError: if the data are missing or damaged.
+@attrs.frozen(eq=False)
+class TrainingResult:
+    """What came of a run.
 
     Attributes:
-        parts: what was built.
-        run: its folder.
-        data: what the folder says of the data.
-        config: the run as it is trained: with what was given, and with precision and compilation decided.
-        compiled: whether the network will be compiled.
+        run_dir: its folder.
+        step: steps done.
+        interrupted: whether a signal ended it before its last step; the same call resumes it.
+        preempted: whether that was SIGTERM or SIGUSR1, and not Ctrl-C.
+        seconds: spent in training over all sessions, and in nothing else.
+        beside: seconds that went to anything else, by what: see :class:`thalweg.training.progress.Clock`.
+        numbers: the newest line of metrics.jsonl; empty if none was due yet.
+        model: folder of the averaged network, for :func:`thalweg.load`; None if interrupted.
+        leads: whether this process is the first one, which speaks for all.
     """
 
-    _computes = True
-    """Whether it is going to train; a trial alone may have a network without weights."""
+    run_dir: Path
+    step: int
+    interrupted: bool
+    seconds: float
+    beside: Mapping[str, float]
+    numbers: Mapping[str, float]
+    model: Path | None
+    preempted: bool = False
+    leads: bool = True
+
+    def interruption(self, name: str) -> ThalwegError:
+        """The error that says that the run called ``name`` was interrupted, with its signal's exit code."""
+        kind = PreemptionError if self.preempted else InterruptionError
+        how = "pre-empted" if self.preempted else "interrupted"
+        return kind(f"{how} and saved at step {self.step} of {name}; the same command resumes from there")
+
+
+class TrainingLoop:
+    """Sets up the components on their devices and trains them."""
 
     def __init__(
         self,
         config: RunConfig,
-        run_dir: Path | str,
+        recorded: Mapping[str, Any],
+        run: RunDirectory,
+        components: RunComponents,
+        fabric: Fabric,
+        loggers: Mapping[str, Logger],
+        interruption: Interruption,
         *,
-        network: FlowNetwork | None = None,
-        dataset: Dataset | None = None,
-        objectives: Mapping[str, Any] | None = None,
-        fabric: Fabric | None = None,
-        accelerator: str = "auto",
-        devices: int | str = "auto",
-        nodes: int = 1,
-        strategy: str = "auto",
-        timeout: float = TIMEOUT,
-        quiet: bool = False,
+        start: Path | None,
+        compiled: bool,
+        quiet: bool,
     ) -> None:
-        check_given(
-            config,
-            run_dir,
-            network=network,
-            dataset=dataset,
-            objectives=objectives,
-            fabric=fabric,
-            devices=devices,
-            nodes=nodes,
-            timeout=timeout,
+        begun = time.monotonic()
+        self._config, self._run, self._fabric = config, run, fabric
+        training, dataset, network = config.training, components.dataset, components.network
+        self._network, self._dataset, planner = network, dataset, components.planner
+        network.calibration = None  # of other weights than those that are trained from here on
+        losses = Losses(network, components.objectives, frames_of(dataset), steps=training.steps)
+        unused = fabric.world_size > 1 and has_unused(
+            losses, planner, dataset.train, config.seed, training.steps
         )
-        self.parts: Parts = build(config, dataset=dataset, network=network, objectives=objectives)
-        if self._computes:
-            check_placed(dict(self.parts.network.named_parameters()))
-        self.run = RunDirectory(run_dir)
-        before = self.run.recorded() or {}
-        for warning in filter(None, (self.run.warning, _untrained(self.parts.average, config.training))):
-            if is_first_process():
-                Silent().say(f"warning: {warning}")
-        self.data = DataRecord(self.run.path, self.run.where, self.parts.dataset)
-        self._loggers: dict[str, Logger] = {}
-        self._quiet = quiet
-        settings = dict(before.get("training", {}))
-        if fabric is None:
-            precision = _decided(config.training.precision, settings.get("precision"))
-            fabric = make_fabric(
-                accelerator=accelerator,
-                devices=str(devices),
-                nodes=nodes,
-                strategy=strategy,
-                precision=native_precision(accelerator) if precision is None else precision,
-                timeout=timeout,
-            )
-        elif config.training.precision not in ("auto", precision_of(fabric)):
-            raise ConfigError(
-                f"training.precision is {config.training.precision} and the Fabric given computes in "
-                f"{precision_of(fabric)}; make both the same, or leave the first at auto"
-            )
-        self._fabric = fabric
-        check_shares(config.training, fabric.world_size)
-        if self.run.mirror is not None and self.sharded and machines(fabric) > 1:
-            raise ConfigError(
-                f"the run directory {self.run.where} is a URL, and under fsdp the processes of several "
-                f"machines write parts of one checkpoint; give a folder that all of them see"
-            )
-        compiled = self._pays(config, settings.get("compile"))
-        self.compiled = compiled and _compiler_is_there()
-        trained = as_trained(
-            config,
-            self.parts,
-            network=network is not None,
-            dataset=dataset is not None,
-            objectives=objectives is not None,
+        prepare_ddp(fabric, losses, unused=unused)
+        if compiled:
+            network.compile_regions()
+        # Sharding puts other parameters in the place of the first ones, so the optimiser comes after it.
+        wrapped = fabric.setup_module(losses)
+        # The fused form wants to unscale float16's gradients itself, which is too late for clipping.
+        optimizer = make_optimizer(components.optimizer, losses, fused=training.precision != "16-mixed")
+        rates = LearningRates(optimizer, components.schedule, training.steps)
+        self._averages = components.average(network)
+        self._state = RunState(losses, optimizer, self._averages, fabric.world_size * training.accumulate)
+        self._averaged = AveragedNetwork(
+            network, self._averages, self._state.wait_until_copied, fabric.strategy.precision.forward_context
         )
-        self.config = attrs.evolve(
-            trained,
-            training=attrs.evolve(
-                config.training,
-                precision=cast(Precision, precision_of(fabric)),
-                compile="on" if compiled else "off",
-            ),
+        losses.averaged = self._averaged
+        if start is not None:
+            # Every machine has a copy of its own of what a URL holds.
+            self._state.load(start if run.remote is None else run.remote.fetched(start.name), fabric)
+        self._checkpoints = CheckpointWriter(
+            run, recorded, training.keep, training.keep_every, fabric, training.async_checkpoints
         )
-        self._before = before
+        self._reader = BatchReader(
+            components.batches(config, fabric.world_size),
+            Peers(fabric.global_rank, fabric.world_size),
+            accumulate=training.accumulate,
+            steps=training.steps,
+            prefetch=training.prefetch,
+            workers=training.workers,
+        )
+        self._guard = Guard(
+            training,
+            fabric,
+            self._reader,
+            interruption,
+            skipped=self._state.skipped,
+            last_saved=self._last_saved,
+        )
+        self._step = TrainingStep(
+            fabric,
+            wrapped,
+            fabric.setup_optimizers(optimizer),
+            self._averages,
+            self._reader,
+            accumulate=training.accumulate,
+            max_grad_norm=training.max_grad_norm,
+            guard=self._may_update,
+            rates=rates,
+        )
+        self._validation = Validation(config, components, losses, self._reader, fabric)
+        self._grid = SampleGrid(run.samples, config.sampling, components, self._reader, fabric)
+        self._clock, self._compiling = Clock(self._state.spent), compiled
+        self._clock.add(START_UP, time.monotonic() - begun)
+        self._metrics = MetricsLog(config, run, self._state, self._clock, fabric, loggers, rates.numbers)
+        self._progress = TrainingProgress(
+            training.steps, self._state.step, quiet=quiet or not fabric.is_global_zero
+        )
 
-    @property
-    def leads(self) -> bool:
-        """Whether this is the first process, which speaks for all."""
-        return is_first_process()
-
-    @property
-    def rank(self) -> int:
-        """The number of this process, counted from 0."""
-        return self._fabric.global_rank
-
-    @property
-    def world(self) -> int:
-        """The number of processes."""
-        return self._fabric.world_size
-
-    @property
-    def devices(self) -> str:
-        """What is trained on, such as ``2 x cpu``."""
-        return f"{self._fabric.world_size} x {self._fabric.device.type}"
-
-    @property
-    def fixed(self) -> tuple[str, ...]:
-        """Keys that another run could change when it goes on, and this one could not."""
-        return ("training.steps",) if getattr(self.parts.schedule, "of_length", False) else ()
-
-    @property
-    def sharded(self) -> bool:
-        """Whether the network is shared out over the processes."""
-        return self.world > 1 and isinstance(self._fabric.strategy, ModelParallelStrategy)
-
-    def record(self) -> dict[str, Any]:
-        """What the folder records of the run, in plain values."""
-        return recorded(self.config, self.parts.network, self._before)
-
-    def train(
-        self,
-        resume: Resume = "auto",
-        *,
-        accept_changed_data: bool = False,
-        accept_changed_files: bool = False,
-    ) -> TrainingResult:
-        """Train to the last step, or until Ctrl-C, SIGTERM or SIGUSR1.
-
-        Args:
-            resume: ``auto`` goes on from the newest whole checkpoint in the folder, if there is a run;
-                ``never`` refuses a folder that holds one.
-            accept_changed_data: go on though the data are not what the run was trained on so far.
-            accept_changed_files: go on though plugin files are not those that it was trained with so far.
-
-        Raises:
-            ConfigError: if the folder is foreign, in use, of another run, or cannot be written to; or the
-                network given has no weights.
-            PluginError: if plugin files are others than before.
-            DataError: if all checkpoints are damaged, or of another network; if the data are not those of the
-                run, or an image or shard that a step needs is damaged. What was trained is saved then.
-            DivergenceError: if loss or gradient is not finite.
-            ProcessLostError: if another process of the run ended or hangs.
-        """
-        check_placed(dict(self.parts.network.named_parameters()))
-        plain = self.record()
-        # Where others started the processes, they wait for the first one, whatever it finds.
-        together = launched(self._fabric)
-        workers = launch(self._fabric) if together else None
-        accepts = Accepts(accept_changed_data, accept_changed_files)
-        with self._begun(plain, resume, together, accepts) as start:
-            workers = workers if together else launch(self._fabric)
-            interruption = Interruption(echoed=distributed.is_torchelastic_launched())
-            with interruption.noted(), looked_after(workers, self.world):
-                start, refusal = self._fabric.broadcast((start, None))
-                if refusal is not None:
-                    raise RefusedError.of(*refusal)
-                # From here on a signal to any process stops all of them after the same step.
-                self._fabric.barrier()
-                if workers is not None:
-                    workers.joined()
-                session = Session(
-                    self.config,
-                    plain,
-                    self.run,
-                    self.parts,
-                    self._fabric,
-                    self._loggers,
-                    interruption,
-                    start=start,
-                    compiled=self.compiled,
-                    quiet=self._quiet,
+    def run(self) -> TrainingResult:
+        """Train to the last step."""
+        state, metrics, steps = self._state, self._metrics, self._config.training.steps
+        try:
+            metrics.begin()
+            if state.step:
+                complete = state.step == steps
+                self._progress.say(
+                    f"{'the run is complete at' if complete else 'resuming from'} step {state.step}"
                 )
-                return session.run()
+            try:
+                stopped_by = self._train()
+            except UnreadableError as fault:
+                self._save_what_was_trained()
+                raise fault.at(state.step, self._config.data) from fault
+            with self._clock.on(CHECKPOINTS):
+                self._checkpoints.wait()
+            metrics.saved(self._checkpoints.published())
+            model = None
+            if not stopped_by:
+                model = self._exported()
+            damage = self._reader.damage(state.replaced_anywhere(self._fabric))
+            if damage:
+                self._progress.say(damage)
+            metrics.sync()
+            self._check_alone()
+            metrics.finish(state.step, completed=not stopped_by)
+            self._fabric.barrier()
+            spent = self._clock.spent
+            self._progress.say(times_in_words(spent))
+        finally:
+            self.close()
+        if self._run.remote is not None and self._fabric.is_global_zero:
+            self._run.remote.finish()
+        return TrainingResult(
+            run_dir=self._run.path,
+            step=state.step,
+            interrupted=bool(stopped_by),
+            preempted=stopped_by not in (0, signal.SIGINT),
+            seconds=spent[TRAINING],
+            beside=beside(spent),
+            numbers=metrics.newest,
+            model=model,
+            leads=self._fabric.is_global_zero,
+        )
+
+    def _exported(self) -> Path:
+        try:
+            with self._clock.on(CHECKPOINTS):
+                network, averages, step = self._network, self._averages, self._state.step
+                return export_models(
+                    self._run, self._config, network, averages, step, self._fabric, self._calibrated
+                )
+        except UnreadableError as fault:
+            raise fault.at(self._state.step, self._config.data) from fault
+
+    def _calibrated(self, average: str) -> Calibration | None:
+        """What guidance by the saved network needs of its heads; every process must call it."""
+        guidances = self._config.sampling.guidance
+        if not self._network.facts.head_depths and not any(map(needs_calibration, guidances)):
+            return None
+        with self._averaged.applied(average):
+            return calibrate(self._network, read_together(self._dataset, self._reader))
+
+    def time_steps(self, first: int, count: int) -> list[float]:
+        """Do ``count`` steps from ``first`` on, counted from 0, and return the seconds that each took.
+
+        They are steps of the run as it would do them, waiting for data included, and are recorded nowhere.
+        """
+        self._reader.begin(first)
+        found = []
+        for step in range(first, first + count):
+            begun = time.perf_counter()
+            self._step(step)
+            self._synchronize()
+            found.append(time.perf_counter() - begun)
+        return found
+
+    def close(self) -> None:
+        """Stop reading ahead, and close the file of numbers."""
+        self._progress.close()
+        self._reader.close()
+        self._metrics.close()
+
+    def _train(self) -> int:
+        """Step to the end; the signal that stopped the run before its last step, or 0."""
+        state, training, guard, clock = self._state, self._config.training, self._guard, self._clock
+        if state.step < training.steps:
+            with clock.on(START_UP):
+                self._reader.begin(state.step)
+        while state.step < training.steps:
+            # The first step with a network that is to be compiled does little else.
+            compiling, self._compiling = self._compiling, False
+            with clock.on(START_UP if compiling else TRAINING):
+                numbers = self._step(state.step)
+                if compiling:
+                    self._synchronize()
+            state.step += 1
+            state.replaced += self._step.replaced
+            state.skipped = guard.skipped
+            if numbers is not None:
+                state.means.add(numbers)
+            else:
+                self._progress.say(
+                    f"step {state.step} is left out, its loss or gradient is not finite "
+                    f"({guard.skipped} of {training.max_skips})"
+                )
+            if not compiling:
+                self._metrics.stepped()
+            self._progress.step(state.step, self._report())
+            last = state.step == training.steps
+            if guard.stopped_by or last or self._due(training.checkpoint_every):
+                with self._beside(CHECKPOINTS):
+                    self._save()
+                self._check_alone()
+            self._metrics.saved(self._checkpoints.published())
+            if guard.stopped_by and not last:
+                return guard.stopped_by
+        return 0
+
+    def _may_update(self, step: int, numbers: Mapping[str, Tensor]) -> bool:
+        # A checkpoint may still be copied from the weights in the background.
+        with self._clock.on(CHECKPOINTS):
+            self._state.wait_until_copied()
+        return self._guard(step, numbers)
+
+    def _report(self) -> dict[str, float] | None:
+        """Numbers and pictures that are due after this step; what progress shows, if there is news."""
+        training, state, metrics = self._config.training, self._state, self._metrics
+        last, shown, picture = state.step == training.steps, None, None
+        if last or self._due(training.log_every):
+            shown = metrics.take(training.batch_size)
+        if training.validate_every and (last or self._due(training.validate_every)):
+            with self._beside(VALIDATION):
+                # Numbers of EMA weights beside the main ones bear their name.
+                for index, name in enumerate(self._averages.names):
+                    with self._averaged.applied(name):
+                        metrics.add(self._validation(state.step - 1, name=name if index else ""))
+        if training.sample_every and (last or self._due(training.sample_every)):
+            with self._beside(SAMPLES), self._averaged.applied(self._averages.names[0]):
+                picture = self._grid(self._network, state.step)
+        metrics.write(state.step)
+        metrics.image(state.step, picture)
+        return shown
+
+    def _save(self) -> None:
+        self._state.metrics, self._state.spent = self._metrics.sync(), self._clock.spent
+        self._checkpoints.save(self._state)
+
+    def _save_what_was_trained(self) -> None:
+        """Save the state before the step whose data could not be read, if it is not saved yet."""
+        step, before = self._state.step, self._last_saved()
+        if step and (before is None or checkpoint.step_of(before) < step):
+            self._metrics.write(step)
+            self._save()
+            self._checkpoints.wait()
+            self._metrics.saved(self._checkpoints.published())
+
+    def _check_alone(self) -> None:
+        """End the run if somebody else writes in its folder, once its state is saved."""
+        fault = self._metrics.fault()
+        if fault:
+            self._checkpoints.wait()
+            raise ThalwegError(f"{fault}; the state of step {self._state.step} is saved")
 
     @contextmanager
-    def _begun(
-        self, plain: Mapping[str, Any], resume: Resume, together: bool, accepts: Accepts
-    ) -> Iterator[Path | None]:
-        """The first process claims the folder and finds where to go on; the others are told."""
-        if not self.leads:
-            yield None
-            return
-        with ExitStack() as stack:
-            try:
-                stack.enter_context(self.run.mirrored())
-                claimed = self.run.claimed(
-                    plain, resume, accept_changed_files=accepts.files, fixed=self.fixed
-                )
-                stack.enter_context(claimed)
-                start = self._prepare(plain, accepts.data)
-            except ThalwegError as error:
-                if together:
-                    self._fabric.broadcast((None, (str(error), error.exit_code)))
-                raise
-            yield start
+    def _beside(self, what: str) -> Iterator[None]:
+        """Inside, time does not count as training; what the device has still to do of that counts there."""
+        with self._clock.on(TRAINING):
+            self._synchronize()
+        with self._clock.on(what):
+            yield
+            self._synchronize()
 
-    def _prepare(self, plain: Mapping[str, Any], accepts: bool) -> Path | None:
-        """Find where to go on, and bind the folder to this configuration and these data."""
-        checkpoint.clean(self.run.checkpoints)
-        start = self.newest()
-        self.run.check_model(self.parts.average.names[1:])
-        if start is not None:
-            self.data.check(accept=accepts, step=checkpoint.step_of(start))
-        # They write nothing yet; one that would write through a link says so before anything is touched.
-        self._loggers = {
-            name: build_component(logger, self.run.path) for name, logger in self.config.loggers.items()
-        }
-        self.run.record(plain)
-        if start is None:
-            self.data.write()
-        if start is not None:
-            self.run.mark(checkpoint.step_of(start))
-            # What a kill may have kept the last save from; elsewhere than on a store, which does it itself.
-            if self.run.mirror is None:
-                checkpoint.follow(start, self.config.training.keep, self.config.training.keep_every)
-        if self.run.mirror is not None:
-            self.run.mirror.claim()
-        return start
+    def _synchronize(self) -> None:
+        if self._fabric.device.type != "cpu":
+            torch.accelerator.synchronize(self._fabric.device)
 
-    def newest(self) -> Path | None:
-        """The newest whole checkpoint, from which the run would go on; None if there is none.
+    def _due(self, every: int) -> bool:
+        return every > 0 and self._state.step % every == 0
 
-        Raises:
-            ConfigError: if it is beyond the last step.
-            DataError: if there are some and all are damaged, or if there were some and they are gone.
-        """
-        if self.run.mirror is not None:
-            self.run.mirror.pull_checkpoint(Silent().say)
-        start = checkpoint.newest(self.run.checkpoints, Silent().say)
-        if start is None:
-            self.run.refuse_to_begin_again(self.config.training.checkpoint_every)
-        if start is not None and checkpoint.step_of(start) > self.config.training.steps:
-            raise ConfigError(
-                f"training.steps is {self.config.training.steps} and the run in {self.run.where} has done "
-                f"{checkpoint.step_of(start)}; give more steps or choose another --run-dir"
-            )
-        return start
-
-    def _pays(self, config: RunConfig, recorded: Any) -> bool:
-        asked, training = _decided(config.training.compile, recorded), config.training
-        if asked is None:
-            images = training.batch_size * training.steps
-            return compiling_pays(
-                self.parts.network, images, FLOP_PER_WEIGHT_TRAINED, self._fabric.device.type
-            )
-        return bool(asked == "on")
-
-
-def _untrained(average: Average, training: TrainingConfig) -> str | None:
-    """What is wrong with averages that reach back to before training; None if they don't."""
-    warning = getattr(average, "warning", None)
-    return None if warning is None else warning(training.steps)
-
-
-def _decided(asked: str, recorded: Any) -> Any:
-    """What was asked for; else what the run began with, so that it goes on alike; else None."""
-    return recorded if asked == "auto" else asked
-
-
-def _compiler_is_there() -> bool:
-    name = compiler()
-    fault = "there is no C++ compiler here" if name is None else compiler_fault(name)
-    if fault is not None and is_first_process():
-        Silent().say(
-            f"warning: {fault}, so the network is not compiled and trains more slowly; "
-            f"install g++ or set training.compile=off"
-        )
-    return fault is None
+    def _last_saved(self) -> Path | None:
+        self._checkpoints.wait()
+        saved = checkpoint.checkpoints(self._run.checkpoints)
+        return saved[-1] if saved else None

@@ -1,4 +1,4 @@
-"""metrics.jsonl, as a run writes it and looks after it."""
+"""metrics.jsonl: checked before a run is resumed from it, and protected while the run writes it."""
 
 import contextlib
 import hashlib
@@ -11,16 +11,20 @@ from pathlib import Path
 from typing import Any
 
 from thalweg import files
-from thalweg.errors import ThalwegError
+from thalweg.errors import DataError, ThalwegError
 from thalweg.files import Seal, open_own, write_bytes
-from thalweg.regular import read_bytes
-from thalweg.training.metrics_reading import lines_until
+from thalweg.regular import opened, parse_json, read_bytes
 
 KEPT = "metrics-kept.jsonl"
 """Where a run's own lines go when somebody else writes in metrics.jsonl."""
 
+_LARGEST = 2**33
+"""Bytes; a line a step of the longest runs has a tenth of it."""
+
+_TAIL = 2**16  # bytes in which the last line stands
+
 _HASHED_EACH_TIME = 16 * 2**20
-"""Bytes; a larger file is hashed again only if its time of change tells that it was touched."""
+"""Bytes; a larger file is hashed again only if its time of change says that it was touched."""
 
 
 class MetricsFile:
@@ -31,10 +35,10 @@ class MetricsFile:
 
     Args:
         path: the file. A link is replaced, never written through.
-        step: the step that the run goes on from; later lines of an earlier attempt are removed, and a
-            line that was cut off while it was written.
-        seal: what the file was at that step; None if nobody noted it.
-        say: told what was repaired.
+        step: the step that the run is resumed from.
+        seal: what the file was at that step; later lines of an earlier attempt are removed, and a line that
+            was cut off while it was written. None for a run that begins.
+        say: called with what was repaired.
 
     Raises:
         DataError: if the file is damaged or something else.
@@ -49,7 +53,7 @@ class MetricsFile:
         self, path: Path, step: int, seal: Seal | None = None, say: Callable[[str], None] = lambda _: None
     ) -> None:
         self._path, self._say, self.fault = path, say, ""
-        content = lines_until(path, step, seal, say)
+        content = _lines_until(path, step, seal, say)
         self.newest: Mapping[str, Any] = json.loads(content.splitlines()[-1]) if content else {}
         self._digest, self._size, self._time = hashlib.sha256(content), len(content), 0
         self._compressor = zlib.compressobj(1)
@@ -57,11 +61,7 @@ class MetricsFile:
         self._write_anew(content)
 
     def write(self, line: Mapping[str, Any]) -> None:
-        """Append a line, readable at once; what is not finite becomes null, as JSON has no NaN.
-
-        Raises:
-            ThalwegError: if it cannot be written.
-        """
+        """Append a line, readable at once; what is not finite becomes null, as JSON has no NaN."""
         finite = {
             name: None if isinstance(number, float) and not math.isfinite(number) else number
             for name, number in line.items()
@@ -79,16 +79,10 @@ class MetricsFile:
         self.newest = line
 
     def sync(self) -> Seal:
-        """Make sure that the lines outlive a power cut, as a checkpoint does, and that they are all there.
+        """Make sure that the lines outlive a power cut, as a checkpoint does, and are all there; their seal.
 
         A file that was removed or cut is written again. If somebody else wrote in it, :attr:`fault` says so,
-        and the run's own lines are kept in a file beside it.
-
-        Returns:
-            What the file is, or would be.
-
-        Raises:
-            ThalwegError: if they cannot be written.
+        and the lines of this run are kept in a file beside it.
         """
         with self._writing():
             if not self.fault:
@@ -97,18 +91,14 @@ class MetricsFile:
         return Seal(self._size, self._digest.hexdigest())
 
     def leave(self, why: str) -> None:
-        """Leave the file to somebody else from now on, and keep the run's own lines beside it.
-
-        Raises:
-            ThalwegError: if these cannot be written.
-        """
+        """Leave the file to somebody else from now on, and keep the lines of this run beside it."""
         if not self.fault:
             kept = self._path.with_name(KEPT)
             write_bytes(kept, self._own())
             self.fault = f"{why}; the numbers of this run are in {kept}"
 
     def close(self) -> None:
-        """Close the file; what could not be written was said before."""
+        """Close the file; what could not be written was reported before."""
         with contextlib.suppress(OSError):
             self._file.close()
 
@@ -170,3 +160,83 @@ class MetricsFile:
                 f"cannot write {self._path} ({error.strerror or error}); make room or give permission there, "
                 f"then run the same command again"
             ) from error
+
+
+def _lines_until(path: Path, step: int, seal: Seal | None, say: Callable[[str], None]) -> bytes:
+    """The lines of a metrics file up to the step that a run is resumed from."""
+    content = _content(path)
+    if content is None:
+        if seal is not None and seal.bytes:
+            say(f"warning: {path} is gone, and the run continues without its numbers up to step {step}")
+        return b""
+    if seal is None:
+        # All of it goes; a file of another kind is not ours to remove.
+        first, line_break, _ = content.partition(b"\n")
+        fault = _fault(first) if line_break else ""
+        if fault:
+            raise DataError(
+                f"line 1 of {path} {fault}, so it is no metrics file or is damaged; put a copy in its "
+                f"place, or move it away"
+            )
+        return b""
+    sealed = content[: seal.bytes]
+    if len(sealed) == seal.bytes and hashlib.sha256(sealed).hexdigest() == seal.sha256:
+        return sealed
+    raise DataError(
+        f"{path} is damaged: {_damage(content, seal, step)}; put a copy in its place, or move it away, "
+        f"and the run continues without its numbers up to step {step}"
+    )
+
+
+def last_step(path: Path) -> int:
+    """The step of the last whole line of a metrics file; 0 if it cannot be read."""
+    try:
+        with opened(path) as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL))
+            lines = file.read().splitlines(keepends=True)
+        return _step(next(line for line in reversed(lines) if line.endswith(b"\n")))
+    except (OSError, ValueError, KeyError, TypeError, StopIteration):
+        return 0
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return read_bytes(path, _LARGEST)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        if path.is_symlink():
+            return None  # it leads to nothing that could be read
+        raise ThalwegError(
+            f"{path} cannot be read ({error.strerror or error}); give permission there, or move it away"
+        ) from error
+
+
+def _damage(content: bytes, seal: Seal, step: int) -> str:
+    """In words, the first thing that is wrong."""
+    whole, last = content[: content.rfind(b"\n") + 1], 0
+    for number, line in enumerate(whole[: seal.bytes].split(b"\n")[:-1], start=1):
+        fault = _fault(line)
+        if not fault and _step(line) <= last:
+            fault = f"is of step {_step(line)} and follows step {last}"
+        if fault:
+            return f"line {number} {fault}"
+        last = _step(line)
+    if len(whole) < seal.bytes:
+        return f"it ends at step {last} and lacks {seal.bytes - len(whole)} bytes of lines up to step {step}"
+    return "a number in it is not the one that the run wrote, or a line is missing"
+
+
+def _fault(line: bytes) -> str:
+    """What keeps it from being a line of numbers; nothing if it is one."""
+    try:
+        found = parse_json(line.decode())
+    except UnicodeDecodeError:
+        return "is no text"
+    except ValueError:
+        return "is no JSON"
+    return "" if isinstance(found, dict) and type(found.get("step")) is int else "has no step"
+
+
+def _step(line: bytes) -> int:
+    return parse_json(line)["step"]  # type: ignore[no-any-return]

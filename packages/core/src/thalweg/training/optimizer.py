@@ -6,13 +6,12 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import attrs
 import torch
 from torch import Tensor, nn
 
+from thalweg.checkpoint import TensorGroup
 from thalweg.errors import ConfigError, DataError, PluginError
 from thalweg.protocols import Optimizer, RateSchedule
-from thalweg.training.checkpoint import TensorGroup
 
 _RATE = "lr"
 _SCALARS = (bool, int, float, str, type(None))
@@ -28,7 +27,7 @@ def make_optimizer(maker: Optimizer, module: nn.Module, *, fused: bool) -> torch
 
     Raises:
         ConfigError: if there is nothing to train.
-        PluginError: if what is made is none, asks for a closure, or moves what is not the module's.
+        PluginError: if what is made is none, needs a closure, or moves what is not the module's.
     """
     parameters = trainable(module)
     if not parameters:
@@ -40,7 +39,7 @@ def make_optimizer(maker: Optimizer, module: nn.Module, *, fused: bool) -> torch
     closure = inspect.signature(made.step).parameters.get("closure")
     if closure is not None and closure.default is closure.empty:
         raise PluginError(
-            f"{whose} makes a {type(made).__name__}, which asks for the loss again by a closure, "
+            f"{whose} makes a {type(made).__name__}, which needs the loss again, by a closure, "
             "and a step computes it once; take one whose step() needs none"
         )
     own = {id(one) for one in parameters.values()}
@@ -51,14 +50,8 @@ def make_optimizer(maker: Optimizer, module: nn.Module, *, fused: bool) -> torch
     return made
 
 
-class Rates:
-    """Learning rates by step: those that an optimiser's groups were made with, times the schedule's factor.
-
-    Args:
-        optimizer: fresh.
-        schedule: of the run.
-        total: steps of the run.
-    """
+class LearningRates:
+    """Learning rates by step: those that an optimiser was made with, times the schedule's factor."""
 
     def __init__(self, optimizer: torch.optim.Optimizer, schedule: RateSchedule, total: int) -> None:
         self._optimizer, self._schedule, self._total = optimizer, schedule, total
@@ -85,22 +78,10 @@ class Rates:
         return [full * factor for full in self._full]
 
 
-@attrs.frozen(eq=False)
-class _Of:
-    """A parameter, and its number in the optimiser's own order."""
-
-    parameter: nn.Parameter
-    index: int
-
-
-class Moments:
+class OptimizerState:
     """An optimiser's state: tensors as ``<parameter>/<name>``, and what are numbers.
 
     A parameter that had no gradient has none. Learning rates are no part of it: the step's number decides.
-
-    Args:
-        module: whose trainable parameters it is over.
-        optimizer: over some or all of them, fresh.
     """
 
     def __init__(self, module: nn.Module, optimizer: torch.optim.Optimizer) -> None:
@@ -108,23 +89,24 @@ class Moments:
         order = [one for group in optimizer.param_groups for one in group["params"]]
         index = {id(one): number for number, one in enumerate(order)}
         # Known now: in the middle of a step a sharded module shows other parameters than the optimiser's.
-        self._of = {
-            name: _Of(one, index[id(one)]) for name, one in trainable(module).items() if id(one) in index
-        }
-        self._fresh, self._fixed = self._settings(), self._others()
+        self._parameters = {name: one for name, one in trainable(module).items() if id(one) in index}
+        self._index = {name: index[id(one)] for name, one in self._parameters.items()}
+        self._fresh = self._settings()
 
     def tensors(self) -> dict[str, Tensor]:
-        """The optimiser's own tensors, not copies.
-
-        Raises:
-            DataError: if it keeps what cannot be saved.
-        """
+        """The optimiser's own tensors, not copies."""
         self._check_groups()
         found = {}
         for name, key, value, parameter in self._entries():
             _check_saved(f"{name}/{key}", key, value)
             if isinstance(value, Tensor):
-                _check_share(f"{name}/{key}", value, parameter)
+                # A tensor of another shape than its parameter's must be whole where that is sharded.
+                if hasattr(value, "device_mesh") and value.shape != parameter.shape:
+                    raise DataError(
+                        f"the optimiser's state {name}/{key} is sharded and of shape {tuple(value.shape)}, "
+                        f"its parameter of {tuple(parameter.shape)}, so it cannot be saved; train with "
+                        f"--strategy ddp, or another optimiser"
+                    )
                 found[f"{name}/{key}"] = value
         return found
 
@@ -137,34 +119,34 @@ class Moments:
                 if not isinstance(value, Tensor)
             },
             "groups": [
-                {key: value for key, value in now.items() if key not in fresh or fresh[key] != value}
+                {key: now[key] for key in _changed(fresh, now) if isinstance(now[key], _SCALARS)}
                 for fresh, now in zip(self._fresh, self._settings(), strict=True)
             ],
         }
 
-    def room(self, saved: TensorGroup) -> dict[str, Tensor]:
+    def allocate(self, saved: TensorGroup) -> dict[str, Tensor]:
         """Tensors to fill and to :meth:`load`: one for each that was saved of a parameter of ours.
 
-        One of its parameter's shape is placed and sharded as that is, any other one lies whole on the CPU.
+        One of its parameter's shape is placed and sharded as that is, any other one is whole and on the CPU.
         """
         tensors = {}
         for full, shape in saved.shapes.items():
-            of = self._of.get(full.rpartition("/")[0])
-            if of is None:
+            parameter = self._parameters.get(full.rpartition("/")[0])
+            if parameter is None:
                 continue
             dtype = saved.dtype(full)
-            if shape == tuple(of.parameter.shape) and shape:
-                tensors[full] = torch.zeros_like(of.parameter, dtype=dtype)
+            if shape == tuple(parameter.shape) and shape:
+                tensors[full] = torch.zeros_like(parameter, dtype=dtype)
             else:
                 tensors[full] = torch.zeros(shape, dtype=dtype)
         return tensors
 
     def load(self, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any]) -> None:
-        """Take what :meth:`room` gave and was filled, and what :meth:`numbers` gave."""
+        """Take what :meth:`allocate` gave and was filled, and what :meth:`numbers` gave."""
         state: dict[int, dict[str, Any]] = {}
         for full, value in {**tensors, **numbers["state"]}.items():
             name, _, key = full.rpartition("/")
-            state.setdefault(self._of[name].index, {})[key] = value
+            state.setdefault(self._index[name], {})[key] = value
         own = self._optimizer.state_dict()
         groups = [
             {**group, **changed}
@@ -174,24 +156,20 @@ class Moments:
         # torch casts what it loads to the parameter's type; a count or a sum keeps its own.
         for full, value in tensors.items():
             name, _, key = full.rpartition("/")
-            mine = self._optimizer.state[self._of[name].parameter]
+            mine = self._optimizer.state[self._parameters[name]]
             if isinstance(mine[key], Tensor) and mine[key].dtype != value.dtype:
                 mine[key] = value.to(mine[key].device)
 
     def _entries(self) -> list[tuple[str, str, Any, nn.Parameter]]:
         return [
-            (name, key, value, of.parameter)
-            for name, of in self._of.items()
-            for key, value in self._optimizer.state.get(of.parameter, {}).items()
+            (name, key, value, parameter)
+            for name, parameter in self._parameters.items()
+            for key, value in self._optimizer.state.get(parameter, {}).items()
         ]
 
     def _check_groups(self) -> None:
-        """What is kept elsewhere than in a parameter's state, and is no number, would be lost in silence.
-
-        Raises:
-            DataError: if something is.
-        """
-        known = {id(of.parameter) for of in self._of.values()}
+        """What is kept elsewhere than in a parameter's state, and is no number, would be lost in silence."""
+        known = {id(parameter) for parameter in self._parameters.values()}
         foreign = [key for key in self._optimizer.state if id(key) not in known]
         if foreign:
             shown = f"a {type(foreign[0]).__name__}" if isinstance(foreign[0], Tensor) else repr(foreign[0])
@@ -199,37 +177,32 @@ class Moments:
                 f"the optimiser keeps a state of {shown}, which is no parameter and cannot be saved; keep it "
                 "in a parameter's state, or as a number in a group"
             )
-        for settings in self._settings():
-            for key, value in settings.items():
-                _check_saved(f"of a group, {key},", key, value)
-        for fixed, now in zip(self._fixed, self._others(), strict=True):
-            for key, value in now.items():
-                if key not in fixed or not _alike(fixed[key], value):
+        for fresh, now in zip(self._fresh, self._settings(), strict=True):
+            for key in now:
+                if isinstance(now[key], _SCALARS):
+                    _check_saved(f"of a group, {key},", key, now[key])
+            for key in _changed(fresh, now):
+                if not isinstance(now[key], _SCALARS):
                     raise DataError(
-                        f"the optimiser's group holds {key!r}, a {type(value).__name__} that changes, which "
-                        f"cannot be saved; keep numbers there, and tensors in the state of a parameter"
+                        f"the optimiser's group holds {key!r}, a {type(now[key]).__name__} that changes, "
+                        f"which cannot be saved; keep numbers there, and tensors in the state of a parameter"
                     )
 
-    def _others(self) -> list[dict[str, Any]]:
-        """Settings of groups that are no numbers; copies."""
+    def _settings(self) -> list[dict[str, Any]]:
+        """Copies of each group's settings but parameters and learning rate."""
         return [
             {
                 key: value.clone() if isinstance(value, Tensor) else copy.copy(value)
                 for key, value in group.items()
-                if key not in ("params", _RATE) and not isinstance(value, _SCALARS)
+                if key not in ("params", _RATE)
             }
             for group in self._optimizer.param_groups
         ]
 
-    def _settings(self) -> list[dict[str, Any]]:
-        return [
-            {
-                key: value
-                for key, value in group.items()
-                if key not in ("params", _RATE) and isinstance(value, _SCALARS)
-            }
-            for group in self._optimizer.param_groups
-        ]
+
+def _changed(fresh: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Those settings of a group that are others than before."""
+    return [key for key, value in now.items() if key not in fresh or not _alike(fresh[key], value)]
 
 
 def _alike(one: Any, other: Any) -> bool:
@@ -250,13 +223,3 @@ def _check_saved(full: str, key: Any, value: Any) -> None:
         fault = f"{full} is {value}" if isinstance(value, float) and not math.isfinite(value) else ""
     if fault:
         raise DataError(f"the optimiser's state {fault}, which cannot be saved; keep tensors and numbers")
-
-
-def _check_share(name: str, value: Tensor, parameter: nn.Parameter) -> None:
-    """A tensor of another shape than its parameter's must be whole where that is sharded."""
-    if hasattr(value, "device_mesh") and value.shape != parameter.shape:
-        raise DataError(
-            f"the optimiser's state {name} is sharded and of shape {tuple(value.shape)}, its parameter of "
-            f"{tuple(parameter.shape)}, so it cannot be saved; train with --strategy ddp, or "
-            f"another optimiser"
-        )

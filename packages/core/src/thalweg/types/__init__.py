@@ -11,7 +11,7 @@ Shape legend, used in annotations and as suffixes of names:
 ``D``  width of the transformer
 ``k``  branches of the network
 ``E``  width of a context's tokens, as its encoder gives them
-``F``  features of an extractor or teacher
+``F``  features of a vision encoder
 =====  ==========================================================================
 
 What enters or leaves a forward pass is a named tuple, which torch.compile, data-parallel wrappers and

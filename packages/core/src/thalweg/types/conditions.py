@@ -99,7 +99,7 @@ class Condition(NamedTuple):
         return self.dropped
 
     def _first(self) -> Tensor | None:
-        """Whatever tells how many samples there are."""
+        """Whatever states how many samples there are."""
         return self.labels if self.text is None else self.text.mask
 
     def _each(self, function: Callable[[Tensor], Tensor]) -> "Condition":

@@ -1,4 +1,4 @@
-"""Velocity fields, and what they are asked."""
+"""Velocity fields, and their queries."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -25,13 +25,14 @@ asked for in that order."""
 
 
 class Query(NamedTuple):
-    """What a conditional field is asked: one row a sample, and all rows stay aligned.
+    """The query of a conditional field: one row a sample, and all rows stay aligned.
 
     Attributes:
         x: where.
         t: when, float64 on the CPU.
         condition: under what.
-        side: the time that tells on which side of a jump of the field a sample is, likewise on the CPU; None
+        side: the time that determines on which side of a jump of the field a sample is, likewise on the CPU;
+        None
             where that is t itself.
     """
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -61,16 +61,21 @@ class Refinement(NamedTuple):
     features: Mapping[str, Float[Tensor, "N T D"]] = MappingProxyType({})
 
 
+HeadForm = Literal["plain", "refined", "corrected"]
+
+
 class Head(NamedTuple):
     """One of the places at which a network reads a velocity.
 
     Attributes:
-        branch: at the end of which branch, from 0; -1 is the last.
-        refined: from the tokens that the refiner hands on there, in place of those that the branch wrote.
+        after: how many blocks its tokens have passed; -1 stands for all of them, the last head.
+        form: at the end of an intermediate branch ``refined`` reads the tokens that the refiner hands on, and
+            ``corrected`` is v - t a / 2 with the acceleration a that is read there: the minimiser of its loss
+            is a* = 2 (v - v*) / t, v* the exact velocity of the linear path (DeepFlow, equation 7).
     """
 
-    branch: int
-    refined: bool = False
+    after: int = -1
+    form: HeadForm = "plain"
 
 
 class Prediction(NamedTuple):
@@ -78,12 +83,15 @@ class Prediction(NamedTuple):
 
     Attributes:
         velocities: one per branch, the last one being the model's velocity; only the last one if
-            the network was asked for nothing more.
-        readouts: what the refiner's features read, by name, one per boundary; empty if the network was
-            asked for nothing more.
+            nothing more was requested.
+        readouts: what the refiner's features read, by name, one per boundary; empty if none
+            were requested.
+        heads: the velocities of all intermediate heads, at the ends of branches and others, by the number of
+            blocks passed; empty if only the last one was requested.
         hidden: hidden states by the number of blocks passed; at a boundary, what the next branch reads.
     """
 
     velocities: tuple[Float[Tensor, "N *shape"], ...]
     readouts: Mapping[str, tuple[Float[Tensor, "N *shape"], ...]] = MappingProxyType({})
     hidden: Mapping[int, Float[Tensor, "N T D"]] = MappingProxyType({})
+    heads: Mapping[int, Float[Tensor, "N *shape"]] = MappingProxyType({})

@@ -1,6 +1,6 @@
 """One training step: batch, plan, and what an objective sees and says of it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Protocol
 
 import attrs
@@ -9,6 +9,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from thalweg.interpolant import Interpolant
+from thalweg.randomness import generator
 from thalweg.types.conditions import Condition
 from thalweg.types.networks import Prediction
 
@@ -41,7 +42,7 @@ class Batch:
 
 @attrs.frozen(eq=False)
 class Plan:
-    """What the network is asked in one training step, and the right answer.
+    """The network's query in one training step, and the target.
 
     Attributes:
         clean: x_0.
@@ -50,6 +51,7 @@ class Plan:
         x_t: the interpolant at the first branch's time, the network's only image input.
         velocity: the target d x_t / d t at the first branch's time (noise - clean if linear).
         interpolant: the path that x_t lies on.
+        seed: of what objectives draw besides, by :meth:`Step.generator`.
     """
 
     clean: Float[Tensor, "N *shape"]
@@ -58,6 +60,7 @@ class Plan:
     x_t: Float[Tensor, "N *shape"]
     velocity: Float[Tensor, "N *shape"]
     interpolant: Interpolant
+    seed: int = 0
 
     @classmethod
     def at(
@@ -116,17 +119,37 @@ class TrainedNetwork(AskedNetwork, Protocol):
         """
         ...
 
+    def gradients(
+        self, step: "Step", losses: Callable[[Prediction], Iterable[Float[Tensor, ""]]]
+    ) -> Iterator[Mapping[str, Tensor]]:
+        """The gradient of each of several losses of its answer by its weights, one after the other.
+
+        It changes no gradient that is accumulated, and the training loss can still be differentiated.
+
+        Args:
+            step: whose question and answer; of compiled code it is answered again without, since its graph
+                can be gone through only once.
+            losses: of the answer, each a number.
+
+        Returns:
+            For each loss the gradients by the names of those trained weights that it depends on.
+
+        Raises:
+            ConfigError: if the weights are sharded over processes.
+        """
+        ...
+
 
 @attrs.frozen(eq=False)
 class Step:
     """What an objective sees of one training step.
 
     Attributes:
-        plan: what the network was asked, and the right answer.
+        plan: the network's query, and the target.
         prediction: what it answered.
         batch: the same samples.
         network: the network itself, to ask again.
-        averaged: the network with its averaged weights, which gives no gradients.
+        averaged: the network with its EMA weights, which gives no gradients.
         number: of the step, counted from 0.
         total: steps of the whole run.
     """
@@ -138,6 +161,14 @@ class Step:
     averaged: AskedNetwork
     number: int = 0
     total: int = 1
+
+    def generator(self, purpose: str) -> torch.Generator:
+        """A generator, on the CPU, of what an objective draws itself; other purposes draw independently.
+
+        Its address is that of the plan, so of the run's seed, the step and the micro-batch: a resumed run
+        draws what the uninterrupted one would have, and a validation draws the same each time.
+        """
+        return generator(self.plan.seed, purpose)
 
 
 @attrs.frozen(eq=False)

@@ -1,14 +1,14 @@
 """The colours of objects, as CLIP names them."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn import functional
 
-from thalweg_eval.extractors.clip import Clip
-from thalweg_eval.geneval.judging import Detection
+from thalweg_eval.geneval.correctness import Detection
 from thalweg_eval.geneval.names import COLOURS
 
 _SENTENCES = (
@@ -23,10 +23,10 @@ class Colours:
     """Names the colour of objects without having been trained to: the nearest mean of three sentences.
 
     Args:
-        clip: sees crops and reads sentences.
+        clip: a vision encoder of crops that encodes sentences too.
     """
 
-    def __init__(self, clip: Clip) -> None:
+    def __init__(self, clip: Any) -> None:
         self._clip = clip
         self._known: dict[str, Tensor] = {}
 
@@ -42,11 +42,13 @@ class Colours:
 
     def _sentences(self, name: str) -> Float[Tensor, "colours F"]:
         if name not in self._known:
-            said = [
-                self._clip.read([sentence.format(colour=colour, name=name) for sentence in _SENTENCES])
+            sentences = [
+                self._clip.encode_captions(
+                    [sentence.format(colour=colour, name=name) for sentence in _SENTENCES]
+                )
                 for colour in COLOURS
             ]
-            means = torch.stack([functional.normalize(one, dim=1).mean(0) for one in said])
+            means = torch.stack([functional.normalize(one, dim=1).mean(0) for one in sentences])
             self._known[name] = functional.normalize(means, dim=1)
         return self._known[name]
 

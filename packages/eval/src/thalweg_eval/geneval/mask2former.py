@@ -12,10 +12,10 @@ from jaxtyping import UInt8
 from torch import Tensor, nn
 from torch.nn import functional
 
+from thalweg.data.pixels import IMAGENET_MEAN, IMAGENET_STD, standardised
 from thalweg.errors import DataError
-from thalweg.pretrained import load_folder
-from thalweg.vision.pixels import IMAGENET_MEAN, IMAGENET_STD, normalised
-from thalweg_eval.geneval.judging import Detection
+from thalweg.transformers_folder import load_folder
+from thalweg_eval.geneval.correctness import Detection
 from thalweg_eval.geneval.names import OBJECTS
 
 SOURCE = "https://huggingface.co/facebook/mask2former-swin-small-coco-instance"
@@ -35,7 +35,7 @@ def load(folder: Path) -> "Mask2Former":
     config: Any = found.model.config
     if config.num_labels != len(OBJECTS):
         raise DataError(
-            f"the Mask2Former in {folder} tells {config.num_labels} classes apart, not COCO's 80 things; get "
+            f"the Mask2Former in {folder} has {config.num_labels} classes, not COCO's 80 things; get "
             f"the one of {SOURCE}"
         )
     return Mask2Former(found.model, found.sha256)
@@ -64,7 +64,7 @@ class Mask2Former(nn.Module):
         height, width = image.shape[1:]
         scale = min(_SHORT / min(height, width), _LONG / max(height, width))
         resized = (round(height * scale), round(width * scale))
-        x = normalised(image[None], IMAGENET_MEAN, IMAGENET_STD, self.model.device)
+        x = standardised(image[None].to(self.model.device).float() / 255, IMAGENET_MEAN, IMAGENET_STD)
         x = functional.interpolate(x, resized, mode="bilinear", align_corners=False)
         pads = [-size % _MULTIPLE for size in resized]
         x = functional.pad(x, (0, pads[1], 0, pads[0]))

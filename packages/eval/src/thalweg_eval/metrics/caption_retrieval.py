@@ -5,6 +5,7 @@ No network that reads captions is needed, so it serves where CLIP cannot be had 
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import cast
 
 import attrs
@@ -12,16 +13,15 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from thalweg.arguments import SAMPLES, SEED, Integers
 from thalweg.errors import DataError
 from thalweg.facts import Facts
-from thalweg.integers import SAMPLES, SEED, Integers
-from thalweg.protocols import Better, Statistic
+from thalweg.protocols import Statistic
 from thalweg.randomness import generator
-from thalweg_eval.statistics.both import KEY, both_ordered, check_both
+from thalweg_eval.metrics.comparison import FeatureComparison
 from thalweg_eval.statistics.collected import Collected
-from thalweg_eval.statistics.said import Said
 
-_SAID = "captions"
+_CAPTION_IDS = "captions"
 
 
 @attrs.frozen
@@ -41,23 +41,22 @@ class CaptionRetrievalConfig:
     candidates: int = attrs.field(default=20, validator=Integers(2, SAMPLES.high))
     seed: int = attrs.field(default=0, validator=SEED)
 
-    def build(self, facts: Facts) -> "CaptionRetrieval":  # noqa: ARG002 - captions come with the images
+    def build(self, _: Facts) -> "CaptionRetrieval":
         """The metric."""
         return CaptionRetrieval(self.candidates, self.seed)
 
 
-class CaptionRetrieval:
+class CaptionRetrieval(FeatureComparison):
     """The metric ``caption_retrieval``, from 0 to 1."""
 
     name = "caption_retrieval"
-    better: Better = "higher"
 
     def __init__(self, candidates: int, seed: int) -> None:
         self._candidates, self._seed = candidates, seed
 
-    def statistics(self, count: int) -> Mapping[str, Callable[[], Statistic]]:  # noqa: ARG002 - all count alike
+    def statistics(self, count: int) -> Mapping[str, Callable[[], Statistic]]:
         """All features, and the caption of each image."""
-        return {KEY: Collected, _SAID: Said}
+        return {**super().statistics(count), _CAPTION_IDS: partial(Collected, "caption_ids")}
 
     def reference_statistics(self, count: int) -> Mapping[str, Callable[[], Statistic]]:
         """The same of the real images.
@@ -70,7 +69,7 @@ class CaptionRetrieval:
                 f"a caption is sought among {self._candidates}, but there are {count} real images; give "
                 "more, or fewer candidates"
             )
-        return {KEY: Collected, _SAID: Said}
+        return super().reference_statistics(count)
 
     def check(self, samples: Mapping[str, Statistic], reference: Mapping[str, Statistic]) -> None:
         """Compare the reference, if it is at hand, with the first samples and their captions.
@@ -78,9 +77,9 @@ class CaptionRetrieval:
         Raises:
             DataError: if widths differ, or the reference lacks captions.
         """
-        if _SAID in reference:
-            check_both(samples, reference)
-            self._places(*(cast(Said, side[_SAID]).ordered() for side in (samples, reference)))
+        super().check(samples, reference)
+        if _CAPTION_IDS in reference:
+            self._places(*(cast(Collected, side[_CAPTION_IDS]).ordered() for side in (samples, reference)))
 
     def __call__(
         self, samples: Mapping[str, Statistic], reference: Mapping[str, Statistic]
@@ -88,38 +87,39 @@ class CaptionRetrieval:
         """The share.
 
         Raises:
-            DataError: if a sample was drawn for a caption that no real image has, there are fewer captions
+            DataError: if a sample was generated for a caption that no real image has, there are fewer
+            captions
                 than candidates, or widths differ.
         """
-        ours_NF, real_MF = both_ordered(samples, reference)
-        said_N, said_M = (cast(Said, side[_SAID]).ordered() for side in (samples, reference))
-        captions_K, own_N = self._places(said_N, said_M)
-        distances_NK = _nearest(ours_NF, real_MF, torch.searchsorted(captions_K, said_M), len(captions_K))
+        ours_NF, real_MF = self._ordered(samples, reference)
+        ids_N, ids_M = (cast(Collected, side[_CAPTION_IDS]).ordered() for side in (samples, reference))
+        captions_K, own_N = self._places(ids_N, ids_M)
+        distances_NK = _nearest(ours_NF, real_MF, torch.searchsorted(captions_K, ids_M), len(captions_K))
         others_NC = _others(own_N, len(captions_K), self._candidates - 1, self._seed)
         own = distances_NK.gather(1, own_N[:, None])
         return {self.name: float((own < distances_NK.gather(1, others_NC)).all(1).double().mean())}
 
     def _places(
-        self, said_N: Int64[Tensor, " N"], said_M: Int64[Tensor, " M"]
+        self, ids_N: Int64[Tensor, " N"], ids_M: Int64[Tensor, " M"]
     ) -> tuple[Int64[Tensor, " K"], Int64[Tensor, " N"]]:
         """The captions that real images have, and the place of each sample's own among them.
 
         Raises:
             DataError: if there are too few, or a sample's own is not among them.
         """
-        captions_K = said_M.unique()
+        captions_K = ids_M.unique()
         if len(captions_K) < self._candidates:
             raise DataError(
                 f"a caption is sought among {self._candidates}, and the real images have {len(captions_K)} "
                 "different ones; give more images, or fewer candidates"
             )
-        own_N = torch.searchsorted(captions_K, said_N).clamp_max(len(captions_K) - 1)
-        strange_N = captions_K[own_N] != said_N
+        own_N = torch.searchsorted(captions_K, ids_N).clamp_max(len(captions_K) - 1)
+        strange_N = captions_K[own_N] != ids_N
         if bool(strange_N.any()):
             place = int(strange_N.nonzero()[0])
             raise DataError(
-                f"sample {place} was drawn for a caption that no image of the reference has; compare with "
-                "the part of the data set whose captions the samples were drawn for"
+                f"sample {place} was generated for a caption that no image of the reference has; compare "
+                "with the part of the data set whose captions the samples were generated for"
             )
         return captions_K, own_N
 

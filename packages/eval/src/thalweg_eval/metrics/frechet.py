@@ -1,4 +1,4 @@
-"""The Frechet distance between two sets of features, each seen as a Gaussian.
+"""The Frechet distance between two sets of features, each taken as a Gaussian.
 
 M. Heusel et al., GANs trained by a two time-scale update rule converge to a local Nash equilibrium, 2017,
 equation 6: |m_1 - m_2|^2 + tr(S_1 + S_2 - 2 (S_1 S_2)^(1/2)). It is called FID only in the features of
@@ -19,7 +19,7 @@ from torch import Tensor
 from thalweg.errors import DataError
 from thalweg.facts import Facts
 from thalweg.protocols import Better, Statistic
-from thalweg_eval.statistics.moments import Moments
+from thalweg_eval.statistics.moments import FeatureMoments
 
 
 @attrs.frozen
@@ -30,7 +30,7 @@ class FrechetDistanceConfig:
     both beside it.
     """
 
-    def build(self, facts: Facts) -> "FrechetDistance":  # noqa: ARG002 - any data will do
+    def build(self, _: Facts) -> "FrechetDistance":
         """The metric."""
         return FrechetDistance("frechet_distance", "pooled")
 
@@ -42,7 +42,7 @@ class SpatialFrechetDistanceConfig:
     In Inception's spatial features it is sFID.
     """
 
-    def build(self, facts: Facts) -> "FrechetDistance":  # noqa: ARG002 - any data will do
+    def build(self, _: Facts) -> "FrechetDistance":
         """The metric."""
         return FrechetDistance("spatial_frechet_distance", "spatial")
 
@@ -62,9 +62,9 @@ class FrechetDistance:
         self._kind = kind
         self._key = f"moments:{kind}"
 
-    def statistics(self, count: int) -> Mapping[str, Callable[[], Statistic]]:  # noqa: ARG002 - all count alike
+    def statistics(self, _count: int) -> Mapping[str, Callable[[], Statistic]]:
         """Moments."""
-        return {self._key: partial(Moments, self._kind)}
+        return {self._key: partial(FeatureMoments, self._kind)}
 
     def reference_statistics(self, count: int) -> Mapping[str, Callable[[], Statistic]]:
         """The same of the real images."""
@@ -77,7 +77,7 @@ class FrechetDistance:
             DataError: if they differ, or a reference is there and has no covariance.
         """
         if self._key in reference:
-            ours, real = (cast(Moments, side[self._key]) for side in (samples, reference))
+            ours, real = (cast(FeatureMoments, side[self._key]) for side in (samples, reference))
             _check_widths(ours.mean(), real.mean())
             real.covariance()
 
@@ -89,7 +89,7 @@ class FrechetDistance:
         Raises:
             DataError: for fewer than two images a side or widths that differ.
         """
-        ours, real = (cast(Moments, side[self._key]) for side in (samples, reference))
+        ours, real = (cast(FeatureMoments, side[self._key]) for side in (samples, reference))
         return {self.name: frechet_distance(ours.mean(), ours.covariance(), real.mean(), real.covariance())}
 
 

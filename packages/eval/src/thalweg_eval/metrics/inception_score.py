@@ -13,9 +13,9 @@ import attrs
 import numpy as np
 from attrs.validators import in_
 
+from thalweg.arguments import SAMPLES, SEED_OF_NUMPY
 from thalweg.errors import DataError
 from thalweg.facts import Facts
-from thalweg.integers import SAMPLES, SEED_OF_NUMPY
 from thalweg.protocols import Better, Statistic
 from thalweg_eval.statistics.splits import SplitProbabilities
 
@@ -37,7 +37,7 @@ class InceptionScoreConfig:
     seed: int = attrs.field(default=2020, validator=SEED_OF_NUMPY)
     block: int = attrs.field(default=5000, validator=SAMPLES)
 
-    def build(self, facts: Facts) -> "InceptionScore":  # noqa: ARG002 - any data will do
+    def build(self, _: Facts) -> "InceptionScore":
         """The metric."""
         return InceptionScore(self)
 
@@ -62,14 +62,12 @@ class InceptionScore:
         split_of = self._split_of(count)
         return {self._key: partial(SplitProbabilities, split_of, max(split_of) + 1)}
 
-    def reference_statistics(self, count: int) -> Mapping[str, Callable[[], Statistic]]:  # noqa: ARG002
+    def reference_statistics(self, _count: int) -> Mapping[str, Callable[[], Statistic]]:
         """None."""
         return {}
 
     def __call__(
-        self,
-        samples: Mapping[str, Statistic],
-        reference: Mapping[str, Statistic],  # noqa: ARG002 - there is none
+        self, samples: Mapping[str, Statistic], _reference: Mapping[str, Statistic]
     ) -> Mapping[str, float]:
         """Mean and standard deviation over the splits.
 
@@ -81,7 +79,7 @@ class InceptionScore:
 
     def _split_of(self, count: int) -> Sequence[int]:
         if count < 1:
-            raise DataError("there are no samples to judge; give at least one")
+            raise DataError("there are no samples to score; give at least one")
         if self._config.rule == "blocks":
             return [index // self._config.block for index in range(count)]
         splits = self._config.splits

@@ -4,17 +4,19 @@ M. Binkowski et al., Demystifying MMD GANs, 2018, section 4: the kernel is (x . 
 """
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import attrs
 from attrs.validators import ge, gt, optional
+from jaxtyping import Float
+from torch import Tensor
 
+from thalweg.arguments import AT_ONCE, SAMPLES, SEED_OF_NUMPY, Integers
 from thalweg.errors import DataError
 from thalweg.facts import Facts
-from thalweg.integers import AT_ONCE, SAMPLES, SEED_OF_NUMPY, Integers
 from thalweg.protocols import Better, Statistic
-from thalweg_eval import fidelity
-from thalweg_eval.statistics.both import KEY, both_ordered, check_both
-from thalweg_eval.statistics.collected import Collected
+from thalweg_eval.fidelity import formula
+from thalweg_eval.metrics.comparison import FeatureComparison
 
 
 @attrs.frozen
@@ -39,12 +41,12 @@ class KidConfig:
     coefficient: float = 1.0
     seed: int = attrs.field(default=2020, validator=SEED_OF_NUMPY)
 
-    def build(self, facts: Facts) -> "Kid":  # noqa: ARG002 - any data will do
+    def build(self, _: Facts) -> "Kid":
         """The metric."""
         return Kid(self)
 
 
-class Kid:
+class Kid(FeatureComparison):
     """The metric ``kid``, with the standard deviation over subsets."""
 
     name = "kid"
@@ -65,11 +67,7 @@ class Kid:
                 f"KID draws subsets of {size} images, but there are {count}; give more, or set the metric's "
                 f"subset_size to at most {count}"
             )
-        return {KEY: Collected}
-
-    def reference_statistics(self, count: int) -> Mapping[str, Callable[[], Statistic]]:
-        """All features of the real images."""
-        return self.statistics(count)
+        return super().statistics(count)
 
     def check(self, samples: Mapping[str, Statistic], reference: Mapping[str, Statistic]) -> None:
         """Look for torch-fidelity, and compare widths.
@@ -78,28 +76,28 @@ class Kid:
             DataError: if widths differ.
             PluginError: if torch-fidelity cannot be imported.
         """
-        fidelity.check()
-        check_both(samples, reference)
+        _formula()
+        super().check(samples, reference)
 
-    def __call__(
-        self, samples: Mapping[str, Statistic], reference: Mapping[str, Statistic]
-    ) -> Mapping[str, float]:
-        """Mean and standard deviation over the subsets.
-
-        Raises:
-            DataError: if widths differ.
-            PluginError: if torch-fidelity is not installed.
-        """
-        ours, real = both_ordered(samples, reference)
+    def compare(self, ours: Float[Tensor, "N F"], real: Float[Tensor, "M F"]) -> Mapping[str, float]:
+        """Mean and standard deviation over the subsets."""
         config = self._config
-        mean, deviation = fidelity.kernel_distance(
+        found = _formula()(
             ours,
             real,
-            subsets=config.subsets,
-            subset_size=config.subset_size,
-            degree=config.degree,
-            gamma=config.gamma,
-            coefficient=config.coefficient,
-            seed=config.seed,
+            kid_subsets=config.subsets,
+            kid_subset_size=config.subset_size,
+            kid_kernel="poly",
+            kid_kernel_poly_degree=config.degree,
+            kid_kernel_poly_gamma=config.gamma,
+            kid_kernel_poly_coef0=config.coefficient,
+            rng_seed=config.seed,
+            verbose=False,
         )
-        return {self.name: mean, f"{self.name}_std": deviation}
+        name = "kernel_inception_distance"
+        return {self.name: found[f"{name}_mean"], f"{self.name}_std": found[f"{name}_std"]}
+
+
+def _formula() -> Any:
+    """Mean and standard deviation over subsets of the unbiased squared MMD with a polynomial kernel."""
+    return formula("metric_kid", "kid_features_to_metric")

@@ -11,8 +11,7 @@ from torch import Tensor
 from thalweg.errors import DataError
 from thalweg.facts import Facts
 from thalweg.protocols import Better, Statistic
-from thalweg_eval.statistics.both import KEY, both_ordered, check_both
-from thalweg_eval.statistics.collected import Collected
+from thalweg_eval.metrics.comparison import FeatureComparison
 
 _SHARES = {"p01": 0.01, "p05": 0.05, "p50": 0.5}
 
@@ -31,12 +30,12 @@ class NearestNeighbourConfig:
 
     block: int = attrs.field(default=2000, validator=ge(1))
 
-    def build(self, facts: Facts) -> "NearestNeighbour":  # noqa: ARG002 - any data will do
+    def build(self, _: Facts) -> "NearestNeighbour":
         """The metric."""
         return NearestNeighbour(self.block)
 
 
-class NearestNeighbour:
+class NearestNeighbour(FeatureComparison):
     """The metric ``nearest_neighbour``: means and percentiles, of samples and of the training images."""
 
     name = "nearest_neighbour"
@@ -44,10 +43,6 @@ class NearestNeighbour:
 
     def __init__(self, block: int) -> None:
         self._block = block
-
-    def statistics(self, count: int) -> Mapping[str, Callable[[], Statistic]]:  # noqa: ARG002 - one will do
-        """All features."""
-        return {KEY: Collected}
 
     def reference_statistics(self, count: int) -> Mapping[str, Callable[[], Statistic]]:
         """All features of the training images.
@@ -57,25 +52,10 @@ class NearestNeighbour:
         """
         if count < 2:
             raise DataError(f"nearest neighbours are sought among two images or more, but there are {count}")
-        return {KEY: Collected}
+        return super().reference_statistics(count)
 
-    def check(self, samples: Mapping[str, Statistic], reference: Mapping[str, Statistic]) -> None:
-        """Compare widths.
-
-        Raises:
-            DataError: if they differ.
-        """
-        check_both(samples, reference)
-
-    def __call__(
-        self, samples: Mapping[str, Statistic], reference: Mapping[str, Statistic]
-    ) -> Mapping[str, float]:
-        """The numbers.
-
-        Raises:
-            DataError: if widths differ.
-        """
-        ours, real = both_ordered(samples, reference)
+    def compare(self, ours: Float[Tensor, "N F"], real: Float[Tensor, "M F"]) -> Mapping[str, float]:
+        """The numbers."""
         ours_N = nearest_distances(ours, real, self._block, itself=False)
         real_M = nearest_distances(real, real, self._block, itself=True)
         closer = float((ours_N < real_M.quantile(_SHARES["p01"])).double().mean())

@@ -6,16 +6,18 @@ neighbour.
 """
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import attrs
 from attrs.validators import ge
+from jaxtyping import Float
+from torch import Tensor
 
 from thalweg.errors import DataError
 from thalweg.facts import Facts
-from thalweg.protocols import Better, Statistic
-from thalweg_eval import fidelity
-from thalweg_eval.statistics.both import KEY, both_ordered, check_both
-from thalweg_eval.statistics.collected import Collected
+from thalweg.protocols import Statistic
+from thalweg_eval.fidelity import formula
+from thalweg_eval.metrics.comparison import FeatureComparison
 
 
 @attrs.frozen
@@ -32,16 +34,15 @@ class PrecisionRecallConfig:
     neighbours: int = attrs.field(default=3, validator=ge(1))
     block: int = attrs.field(default=1000, validator=ge(1))
 
-    def build(self, facts: Facts) -> "PrecisionRecall":  # noqa: ARG002 - any data will do
+    def build(self, _: Facts) -> "PrecisionRecall":
         """The metric."""
         return PrecisionRecall(self)
 
 
-class PrecisionRecall:
+class PrecisionRecall(FeatureComparison):
     """The metric ``precision_recall``: the numbers ``precision`` and ``recall``."""
 
     name = "precision_recall"
-    better: Better = "higher"
 
     def __init__(self, config: PrecisionRecallConfig) -> None:
         self._config = config
@@ -57,11 +58,7 @@ class PrecisionRecall:
                 f"precision and recall look for {self._config.neighbours} neighbours of every image, but "
                 f"there are {count} images; give more"
             )
-        return {KEY: Collected}
-
-    def reference_statistics(self, count: int) -> Mapping[str, Callable[[], Statistic]]:
-        """All features of the real images."""
-        return self.statistics(count)
+        return super().statistics(count)
 
     def check(self, samples: Mapping[str, Statistic], reference: Mapping[str, Statistic]) -> None:
         """Look for torch-fidelity, and compare widths.
@@ -70,20 +67,22 @@ class PrecisionRecall:
             DataError: if widths differ.
             PluginError: if torch-fidelity cannot be imported.
         """
-        fidelity.check()
-        check_both(samples, reference)
+        _formula()
+        super().check(samples, reference)
 
-    def __call__(
-        self, samples: Mapping[str, Statistic], reference: Mapping[str, Statistic]
-    ) -> Mapping[str, float]:
-        """Both.
-
-        Raises:
-            DataError: if widths differ.
-            PluginError: if torch-fidelity is not installed.
-        """
-        ours, real = both_ordered(samples, reference)
-        precision, recall = fidelity.precision_recall(
-            ours, real, neighbours=self._config.neighbours, block=self._config.block
+    def compare(self, ours: Float[Tensor, "N F"], real: Float[Tensor, "M F"]) -> Mapping[str, float]:
+        """Both."""
+        found = _formula()(
+            ours,
+            real,
+            prc_neighborhood=self._config.neighbours,
+            prc_batch_size=self._config.block,
+            save_cpu_ram=True,
+            verbose=False,
         )
-        return {"precision": precision, "recall": recall}
+        return {name: found[name] for name in ("precision", "recall")}
+
+
+def _formula() -> Any:
+    """Precision and recall by the k-nearest-neighbour manifolds, a block of rows of distances at a time."""
+    return formula("metric_prc", "prc_features_to_metric")

@@ -14,7 +14,7 @@ _ROUNDING = 1e-4
 """What float32 files are allowed, as a share of the largest variance."""
 
 
-class Moments:
+class FeatureMoments:
     """Count, mean and scatter (the sum of outer products of deviations from the mean) so far.
 
     Every batch is centred on its own mean before its products are summed, so that a large common
@@ -36,8 +36,8 @@ class Moments:
     def update(
         self,
         features: Features,
-        labels: Int[Tensor, " N"] | None,  # noqa: ARG002 - moments are of all classes together
-        indices: Sequence[int],  # noqa: ARG002 - and know no order
+        _labels: Int[Tensor, " N"] | None,
+        _indices: Sequence[int],
     ) -> None:
         """Take a batch of vectors.
 
@@ -55,8 +55,8 @@ class Moments:
         centred_NF = pooled_NF - mean_F
         self.scatter_FF.addmm_(centred_NF.T, centred_NF)
 
-    def merge(self, other: "Moments") -> None:
-        """Take all that another one has seen, as if its vectors had come here.
+    def merge(self, other: "FeatureMoments") -> None:
+        """Take all vectors of another one.
 
         Raises:
             DataError: if they are of another width.
@@ -67,7 +67,7 @@ class Moments:
             self.scatter_FF += other.scatter_FF
 
     def state(self) -> Mapping[str, Tensor]:
-        """``count``, ``mean`` and ``scatter``, of width 0 if nothing was seen."""
+        """``count``, ``mean`` and ``scatter``, of width 0 without images."""
         return {
             "count": torch.tensor(self.count),
             "mean": self.mean_F.clone(),
@@ -89,7 +89,7 @@ class Moments:
         if count < 0 or mean_F.shape != (width,) or scatter_FF.shape != (width, width):
             raise DataError(
                 f"a mean of shape {tuple(mean_F.shape)} and a scatter of shape {tuple(scatter_FF.shape)}, of "
-                f"{count} images, are no moments; make them anew"
+                f"{count} images, are no moments; make them again"
             )
         _check_scatter(mean_F, scatter_FF)
         self.count, self.mean_F, self.scatter_FF = count, mean_F, scatter_FF
@@ -98,7 +98,7 @@ class Moments:
         """The mean.
 
         Raises:
-            DataError: if nothing was seen.
+            DataError: if there were no images.
         """
         if self.count == 0:
             raise DataError("there are no images to take features of; give at least two")
@@ -143,7 +143,7 @@ def _check_scatter(mean_F: Tensor, scatter_FF: Tensor) -> None:
         DataError: saying what is wrong.
     """
     if not bool(mean_F.square().isfinite().all() and scatter_FF.square().isfinite().all()):
-        raise DataError("a mean or covariance is not finite, or beyond all bounds; make them anew")
+        raise DataError("a mean or covariance is not finite, or beyond all bounds; make them again")
     if len(mean_F) == 0:
         return
     variances_F = scatter_FF.diagonal()
@@ -151,6 +151,6 @@ def _check_scatter(mean_F: Tensor, scatter_FF: Tensor) -> None:
     deviations_F = variances_F.clamp_min(0).sqrt()
     most_FF = (1 + _ROUNDING) * deviations_F[:, None] * deviations_F + slack
     if bool((variances_F < -slack).any()) or bool((scatter_FF.abs() > most_FF).any()):
-        raise DataError("a covariance has variances below zero, or is larger than they allow; make it anew")
+        raise DataError("a covariance has variances below zero, or is larger than they allow; make it again")
     if bool(((scatter_FF - scatter_FF.T).abs() > slack).any()):
-        raise DataError("a covariance is not symmetric; make it anew")
+        raise DataError("a covariance is not symmetric; make it again")

@@ -1,24 +1,29 @@
 """One kind of vectors out of features, checked."""
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Shaped
 from torch import Tensor
 
 from thalweg.errors import ConfigError, DataError
 from thalweg.types import Features
 
 _MISSING = {
-    "spatial": "spatial features are asked for, which this extractor does not see; take 'inception'",
-    "logits": "class scores are asked for, but this extractor is no classifier; choose another",
-    "captions": "captions are asked for; give images with captions and an extractor that reads them, 'clip'",
+    "spatial": "spatial features are requested, which this extractor does not compute; take 'inception'",
+    "logits": "class scores are requested, but this extractor is no classifier; choose another",
+    "captions": "captions are requested; give images with captions and an extractor that reads them, 'clip'",
+    "caption_ids": (
+        "the metric needs the captions of samples and of real images, and one of the two has none in words; "
+        "compare samples that were generated for captions with a data set that has captions"
+    ),
 }
 
 
-def vectors(features: Features, kind: str) -> Float[Tensor, "N F"]:
-    """The vectors of the kind ``pooled``, ``logits``, ``spatial`` or ``captions``.
+def vectors(features: Features, kind: str) -> Shaped[Tensor, "N *F"]:
+    """The vectors of the kind ``pooled``, ``logits``, ``spatial`` or ``captions``, or ``caption_ids``:
+    integers.
 
     Raises:
-        ConfigError: if the extractor sees none of this kind.
+        ConfigError: if there are none of this kind.
         DataError: if some are not finite.
     """
     found: Tensor | None = getattr(features, kind)

@@ -4,22 +4,18 @@
 of itself. Names and shapes of the tensors in a shard are in :meth:`ShardHeader.tensors`.
 """
 
-from thalweg.data.shards.header import EMPTY, ShardHeader, TeacherHeader, TensorSpec, TextHeader
+from thalweg.data.shards.file import verify
+from thalweg.data.shards.header import ShardHeader, TeacherHeader, TextHeader
 from thalweg.data.shards.index import INDEX, FileEntry, ShardIndex, read_index
-from thalweg.data.shards.verifying import Damage, Report, verify
 from thalweg.data.shards.writer import ShardWriter
 
 __all__ = [
-    "EMPTY",
     "INDEX",
-    "Damage",
     "FileEntry",
-    "Report",
     "ShardHeader",
     "ShardIndex",
     "ShardWriter",
     "TeacherHeader",
-    "TensorSpec",
     "TextHeader",
     "read_index",
     "verify",

@@ -1,4 +1,4 @@
-"""The data set ``shards``: what ``thalweg encode`` has stored, wherever it lies."""
+"""The data set ``shards``: what ``thalweg encode`` has stored, at any URL."""
 
 import hashlib
 from collections.abc import Mapping
@@ -14,17 +14,16 @@ from torch import Tensor, nn
 from thalweg.config import component_field, plain, secret_field, url_field
 from thalweg.data.contents import Contents
 from thalweg.data.pixels import to_images
-from thalweg.data.shards.file import map_file
-from thalweg.data.shards.header import EMPTY, MOST_SAMPLES
+from thalweg.data.shards.header import MOST_SAMPLES
 from thalweg.data.shards.index import ShardIndex, read_index
 from thalweg.data.shards.split import ShardSplit
-from thalweg.data.shards.store import Arrays, ShardStore
+from thalweg.data.shards.store import ShardStore
 from thalweg.errors import ConfigError, DataError
 from thalweg.facts import Facts, StoredFeatures, check_latent
 from thalweg.plugins import build_component
 from thalweg.plugins.recording import FILES_KEY
 from thalweg.protocols import Autoencoder
-from thalweg.storage import Cache, Location, default_cache
+from thalweg.storage import Location, default_cache
 
 _GIB = 2**30
 _SPREAD = 8  # shards among which held-out samples are sought, if those hold twice as many as that
@@ -116,29 +115,22 @@ class ShardsConfig:
         """
         location, index = self._location, read_index(self._location)
         header = index.header
-        if self.expected is not None and _shown(self.expected.facts) != _shown(header.facts):
-            raise DataError(
-                f"{location} holds samples of {_shown(header.facts)} where {_shown(self.expected.facts)} are "
-                "expected; give other data, or change the data set's 'expected'"
-            )
         if self.expected is not None:
-            _check_features(self.expected.facts, header.facts, location)
+            _check_facts(self.expected.facts, header.facts, location)
         if self.validation >= header.count:
             raise DataError(
                 f"{location} holds {header.count} samples, of which {self.validation} for validation leave "
                 "none to train on; lower the data set's validation or store more"
             )
-        autoencoder = self._autoencoder(index)
-        cache = default_cache(int(self.cache_gib * _GIB))
-        store, empty = ShardStore(location, index, cache), _empty_caption(location, index, cache)
+        view = self._view(index)
+        store = ShardStore(location, index, default_cache(int(self.cache_gib * _GIB)))
         held_M = held_out(header.count, index.shard_samples, self.validation)
         rest_M = np.setdiff1d(np.arange(header.count), held_M, assume_unique=True)
         return Shards(
             facts=header.facts,
-            train=ShardSplit(store, rest_M, empty),
-            validation=ShardSplit(store, held_M, empty, held=True),
-            kind=header.kind,
-            autoencoder=autoencoder,
+            train=ShardSplit(store, rest_M),
+            validation=ShardSplit(store, held_M, held=True),
+            view=view,
             text_identity=None if header.text is None else header.text.identity,
             index=index,
         )
@@ -152,8 +144,7 @@ class ShardsConfig:
         """
         if self.autoencoder is None and self.expected is not None and self.expected.shape[0] not in (1, 3):
             return ShardView("posterior", self.expected.shape[0], None)
-        index = read_index(self._location)
-        return ShardView(index.header.kind, index.header.shape[0], self._autoencoder(index))
+        return self._view(read_index(self._location))
 
     @property
     def text_identity(self) -> Mapping[str, Any] | None:
@@ -165,18 +156,18 @@ class ShardsConfig:
     def _location(self) -> Location:
         return Location(self.url, self.storage_options)
 
-    def _autoencoder(self, index: ShardIndex) -> Autoencoder | None:
-        """The autoencoder, if one is named, once it is known to be the one that made the latents."""
-        if self.autoencoder is None:
-            return None
-        built: Autoencoder = build_component(self.autoencoder)
-        there, here = _lasting(index.header.autoencoder), _lasting(plain(built.identity))
-        if there != here or index.header.scale != built.scale:
-            raise ConfigError(
-                f"{self._location} was made with the autoencoder {there} of scale {index.header.scale}, not "
-                f"{here} of scale {built.scale}; name that one, or none to do without images"
-            )
-        return built
+    def _view(self, index: ShardIndex) -> "ShardView":
+        """With the autoencoder, if one is named, once it is known to be the one that made the latents."""
+        header, built = index.header, None
+        if self.autoencoder is not None:
+            built = build_component(self.autoencoder)
+            there, here = _lasting(header.autoencoder), _lasting(plain(built.identity))
+            if there != here or header.scale != built.scale:
+                raise ConfigError(
+                    f"{self._location} was made with the autoencoder {there} of scale {header.scale}, not "
+                    f"{here} of scale {built.scale}; name that one, or none to do without images"
+                )
+        return ShardView(header.kind, header.shape[0], built)
 
 
 @attrs.frozen(eq=False)
@@ -212,17 +203,15 @@ class Shards:
         facts: shape, classes and text.
         train: what is trained on.
         validation: what is held out.
-        kind: ``posterior`` or ``pixels``.
-        autoencoder: decodes samples; None where none is named.
+        view: how samples look.
         text_identity: what encoded the captions; None where there are none.
-        index: what lies in which shard, with the checksum of each.
+        index: what is in which shard, with the checksum of each.
     """
 
     facts: Facts
     train: ShardSplit
     validation: ShardSplit
-    kind: str
-    autoencoder: Autoencoder | None
+    view: ShardView
     text_identity: Mapping[str, Any] | None
     index: ShardIndex
 
@@ -234,7 +223,7 @@ class Shards:
 
     @property
     def contents(self) -> Mapping[str, Contents]:
-        """What the source held that was encoded, if it told."""
+        """What the source held that was encoded, if it states that."""
         contents = self.index.header.contents
         return {} if contents is None else {"source": contents}
 
@@ -245,7 +234,7 @@ class Shards:
 
     def images(self, x: Float[Tensor, "N C H W"]) -> UInt8[Tensor, "N channels height width"] | None:
         """Samples as images 0..255; None for latents without an autoencoder, and for odd channels."""
-        return ShardView(self.kind, self.facts.shape[0], self.autoencoder).images(x)
+        return self.view.images(x)
 
 
 def held_out(count: int, shard_samples: int, validation: int) -> Int64[np.ndarray, " {validation}"]:
@@ -276,15 +265,12 @@ def _hashed(numbers: Int64[np.ndarray, " M"]) -> np.ndarray:
     return mixed ^ (mixed >> np.uint64(31))
 
 
-def _empty_caption(location: Location, index: ShardIndex, cache: Cache) -> Arrays | None:
-    if index.empty is None:
-        return None
-    place, entry = location / EMPTY, index.empty
-    path = place.local or cache.fetch(place, sha256=entry.sha256, size=entry.bytes)
-    return map_file(path, str(place), entry, index.header.empty_caption(), check=True)
-
-
-def _check_features(expected: Facts, there: Facts, location: Location) -> None:
+def _check_facts(expected: Facts, there: Facts, location: Location) -> None:
+    if _shown(expected) != _shown(there):
+        raise DataError(
+            f"{location} holds samples of {_shown(there)} where {_shown(expected)} are expected; give other "
+            "data, or change the data set's 'expected'"
+        )
     for name, one in expected.features.items():
         found = there.features.get(name)
         if found is None or (tuple(found.grid), found.width) != (tuple(one.grid), one.width):

@@ -1,4 +1,4 @@
-"""One safetensors file of ours, guarded: nothing in it is believed that the index does not say too."""
+"""The safetensors files of a set, guarded: nothing in one is believed that the index does not say too."""
 
 import hashlib
 import json
@@ -6,20 +6,51 @@ import math
 import mmap
 import os
 import struct
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import attrs
 import numpy as np
 
-from thalweg.data.shards.header import TensorSpec
-from thalweg.data.shards.index import FileEntry
+from thalweg.data.shards.header import EMPTY, ShardHeader, TensorSpec
+from thalweg.data.shards.index import INDEX, FileEntry, ShardIndex, read_index, shard_name
 from thalweg.errors import DataError
 from thalweg.regular import opened
+from thalweg.storage import Location
 
 _LARGEST_HEADER = 2**20  # bytes; ours take some hundred
 _LENGTH = struct.Struct("<Q")
 _CODES = {"float16": "F16", "float32": "F32", "uint8": "U8", "int64": "I64", "bool": "BOOL"}
+
+
+@attrs.frozen
+class Damage:
+    """A file that is not what the index says.
+
+    Attributes:
+        file: its name within the folder.
+        reason: one sentence.
+    """
+
+    file: str
+    reason: str
+
+
+@attrs.frozen
+class Report:
+    """What :func:`verify` found.
+
+    Attributes:
+        files: files looked at, the index among them.
+        bytes: bytes of those that are whole, without the index.
+        damaged: the others.
+    """
+
+    files: int
+    bytes: int
+    damaged: tuple[Damage, ...]
 
 
 def map_file(
@@ -58,6 +89,66 @@ def map_file(
     }
 
 
+def check_labels(
+    arrays: Mapping[str, Any], header: ShardHeader, name: str, cure: str = "encode the images anew"
+) -> None:
+    """Check that labels and numbers of captions are within their bounds.
+
+    Args:
+        arrays: those of a shard, of numpy or torch.
+        header: what they must hold.
+        name: what the shard is called in messages.
+        cure: what to do, for messages.
+
+    Raises:
+        DataError: if one is not.
+    """
+    bounds = {"labels": (header.classes or 1) - 1, "text.count": header.text.captions if header.text else 0}
+    for key, highest in bounds.items():
+        if key in arrays:
+            low, high = int(arrays[key].min()), int(arrays[key].max())
+            if low < 0 or high > highest:
+                raise DataError(f"'{key}' of {name} goes from {low} to {high}, outside 0..{highest}; {cure}")
+
+
+def verify(location: Location, progress: Callable[[int, int], None] | None = None) -> Report:
+    """Read every file of a set of shards and compare it with the index.
+
+    Args:
+        location: the folder.
+        progress: called with how many files are done, and of how many, after each.
+    """
+    try:
+        index = read_index(location)
+    except DataError as error:
+        return Report(1, 0, (Damage(INDEX, str(error)),))
+    entries = {shard_name(number): entry for number, entry in enumerate(index.shards)}
+    if index.empty is not None:
+        entries[EMPTY] = index.empty
+    sound, damaged = 0, []
+    for done, (name, entry) in enumerate(entries.items(), 1):
+        try:
+            _check_file(location / name, name, entry, index)
+            sound += entry.bytes
+        except DataError as error:
+            damaged.append(Damage(name, str(error)))
+        if progress is not None:
+            progress(done, len(entries))
+    return Report(1 + len(entries), sound, tuple(damaged))
+
+
+def _check_file(place: Location, name: str, entry: FileEntry, index: ShardIndex) -> None:
+    header = index.header
+    tensors = header.empty_caption() if name == EMPTY else header.shard(entry.count)
+    if place.local is not None:
+        check_labels(map_file(place.local, str(place), entry, tensors, check=True), header, str(place))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / name
+        place.download(path, sha256=entry.sha256, size=entry.bytes)
+        check_labels(map_file(path, str(place), entry, tensors, check=False), header, str(place))
+
+
 def _begins(file: BinaryIO, name: str, size: int, tensors: Mapping[str, TensorSpec]) -> dict[str, int]:
     """Where in the file each tensor begins."""
     first = file.read(_LENGTH.size)
@@ -82,8 +173,8 @@ def _span(described: Any, tensor: str, spec: TensorSpec) -> tuple[int, int]:
         raise _foreign(tensor, "its description is none of safetensors")
     code, shape = _CODES[spec.dtype], list(spec.shape)
     if described["dtype"] != code or described["shape"] != shape:
-        said = f"{described['dtype']} {described['shape']}"
-        raise _foreign(tensor, f"it is {said} where the index says {code} {shape}")
+        actual = f"{described['dtype']} {described['shape']}"
+        raise _foreign(tensor, f"it is {actual} where the index says {code} {shape}")
     offsets = described["data_offsets"]
     if not isinstance(offsets, list) or [type(one) for one in offsets] != [int, int]:
         raise _foreign(tensor, "its offsets are none")

@@ -145,8 +145,8 @@ class ShardHeader:
         size: edge in pixels of the images that were encoded.
         crop: how they were brought to it.
         source: identity of the source, without secrets.
-        contents: what the source held, by which a difference is named; None if it does not tell.
-        seed: of the permutation in which the source's images lie in the shards.
+        contents: what the source held, by which a difference is named; None if it does not state that.
+        seed: of the permutation in which the source's images are stored in the shards.
         teachers: stored features by the teacher's name.
         text: stored captions, if any.
         attribution: whom to name for the images.

@@ -1,4 +1,4 @@
-"""``index.json``: what lies in a folder of shards, with the checksum of every file and of itself."""
+"""``index.json``: what is in a folder of shards, with the checksum of every file and of itself."""
 
 import hashlib
 import json
@@ -153,13 +153,10 @@ def _entries(listed: Any) -> list[FileEntry]:
     """
     if not isinstance(listed, list):
         raise ValueError(f"'{_SHARDS}' must be a list")
-    return [_entry(number, one) for number, one in enumerate(listed)]
-
-
-def _entry(number: int, one: Any) -> FileEntry:
-    if not isinstance(one, dict) or one.keys() != {"count", "bytes", "sha256"}:
-        raise ValueError(f"entry {number} of '{_SHARDS}' must have count, bytes and sha256")
-    return FileEntry(**one)
+    for number, one in enumerate(listed):
+        if not isinstance(one, dict) or one.keys() != {"count", "bytes", "sha256"}:
+            raise ValueError(f"entry {number} of '{_SHARDS}' must have count, bytes and sha256")
+    return [FileEntry(**one) for one in listed]
 
 
 def _text(data: Mapping[str, Any]) -> bytes:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from thalweg.data.shards.file import map_file
-from thalweg.data.shards.header import ShardHeader
+from thalweg.data.shards.file import check_labels, map_file
+from thalweg.data.shards.header import EMPTY
 from thalweg.data.shards.index import ShardIndex, shard_name
 from thalweg.errors import DataError, ThalwegError
 from thalweg.storage import Cache, Location
@@ -22,14 +22,22 @@ _THREADS = 2
 
 
 class ShardStore:
-    """Opens shards: fetched if they lie elsewhere, compared with their SHA-256 once, mapped into memory.
+    """Opens shards: fetched if they are stored elsewhere, compared with their SHA-256 once, mapped into
+    memory.
 
     It may be used from several threads at once.
 
     Args:
         location: the folder.
-        index: what lies in it.
+        index: what is in it.
         cache: where remote shards are kept.
+
+    Attributes:
+        index: the same.
+        empty: the encoder's empty caption; None without text.
+
+    Raises:
+        DataError: if the empty caption is missing or damaged.
     """
 
     def __init__(self, location: Location, index: ShardIndex, cache: Cache) -> None:
@@ -40,6 +48,11 @@ class ShardStore:
         self._checked: dict[int, tuple[int, ...]] = {}
         self._locks: dict[int, threading.Lock] = {}
         self._lock = threading.Lock()
+        self.empty: Arrays | None = None
+        if index.empty is not None:
+            place, entry = location / EMPTY, index.empty
+            path = place.local or cache.fetch(place, sha256=entry.sha256, size=entry.bytes)
+            self.empty = map_file(path, str(place), entry, index.header.empty_caption(), check=True)
         self._waiting: deque[int] = deque()
         self._threads = 0
 
@@ -69,7 +82,7 @@ class ShardStore:
     def prepare(self, numbers: Iterable[int]) -> None:
         """Open shards in the background that will be needed soon.
 
-        What goes wrong is said when the shard is asked for. Of more than a few, the last are passed over.
+        What goes wrong is reported when the shard is requested. Of more than a few, the last are skipped.
         """
         with self._lock:
             for number in numbers:
@@ -109,20 +122,6 @@ class ShardStore:
             while len(self._open) > _OPEN:
                 self._open.popitem(last=False)
         return arrays
-
-
-def check_labels(arrays: Arrays, header: ShardHeader, name: str) -> None:
-    """Check that labels and numbers of captions are within their bounds.
-
-    Raises:
-        DataError: if one is not.
-    """
-    bounds = {"labels": (header.classes or 1) - 1}
-    if header.text is not None:
-        bounds["text.count"] = header.text.captions
-    for key, highest in bounds.items():
-        if key in arrays and not 0 <= int(arrays[key].min()) <= int(arrays[key].max()) <= highest:
-            raise DataError(f"'{key}' of {name} lies outside 0..{highest} somewhere; encode the images anew")
 
 
 def _state(path: Path, name: str) -> tuple[int, ...]:

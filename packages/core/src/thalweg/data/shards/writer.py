@@ -1,4 +1,4 @@
-"""Writing shards, each whole or not at all, by any number of processes, and going on after a kill."""
+"""Writing shards, each whole or not at all, by any number of processes, and resuming after a kill."""
 
 import hashlib
 import json
@@ -13,13 +13,13 @@ from torch import Tensor
 
 from thalweg.config import FaultyConfigError, dump, structure
 from thalweg.data.contents import Contents
-from thalweg.data.differences import changes
+from thalweg.data.shards.file import check_labels
 from thalweg.data.shards.header import EMPTY, ShardHeader, TensorSpec
 from thalweg.data.shards.index import INDEX, FileEntry, ShardIndex, read_index, shard_name
+from thalweg.data.words import changes
 from thalweg.documents import parse_document, text_of
 from thalweg.errors import ConfigError, DataError
 from thalweg.files import sync_folder, unwritable
-from thalweg.folders import make_folders
 from thalweg.storage import Location, MissingError
 from thalweg.suggestions import one_line
 
@@ -158,8 +158,8 @@ class ShardWriter:
         content = save({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()})
         (self._target / name).write(content)
         entry = FileEntry(count, len(content), hashlib.sha256(content).hexdigest())
-        told = text_of(attrs.asdict(entry), sealed=True)
-        (self._target / _sidecar(name)).write(told.encode())
+        stated = text_of(attrs.asdict(entry), sealed=True)
+        (self._target / _sidecar(name)).write(stated.encode())
         self._whole[name] = entry
 
     def _entry(self, number: int) -> FileEntry | None:
@@ -200,13 +200,7 @@ class ShardWriter:
             theirs: dict[str, Any] = {"header": dump(index.header), "shard_samples": index.shard_samples}
             self._compare(ours, theirs, finished=True)
             return
-        if self._target.local is None:
-            self._target.makedirs()
-        else:
-            try:
-                make_folders(self._target.local)
-            except OSError as error:
-                raise unwritable(self._target.local, error) from error
+        self._target.makedirs()
         place = self._target / _UNFINISHED
         if place.exists():
             try:
@@ -215,7 +209,7 @@ class ShardWriter:
                 raise DataError(f"{place} is damaged; empty the folder and begin anew") from None
             written = parse_document(text_of(ours).encode())
             if self._accepts:
-                theirs["header"] = {**theirs["header"], **_source_of(written["header"])}
+                theirs["header"] |= {name: written["header"][name] for name in ("source", "contents")}
             self._compare(written, theirs)
             if self._accepts:
                 place.write(text_of(ours, sealed=True).encode())
@@ -223,8 +217,7 @@ class ShardWriter:
         stray = [name for name in sorted(self._names()) if name.startswith("shard-") or name == EMPTY]
         if stray:
             raise DataError(
-                f"{self._target} holds {stray[0]}, of which nothing tells where it comes from; "
-                "choose another folder or empty this one"
+                f"{self._target} holds {stray[0]}, of unknown origin; choose another folder or empty this one"
             )
         place.write(text_of(ours, sealed=True).encode())
 
@@ -254,8 +247,7 @@ class ShardWriter:
                     f"'{key}' of {name} is negative somewhere; store the posterior's standard deviation, "
                     "not its logarithm"
                 )
-        _within(tensors, "labels", (self.header.classes or 1) - 1, name)
-        _within(tensors, "text.count", self.header.text.captions if self.header.text else 0, name)
+        check_labels(tensors, self.header, name, "correct it")
 
 
 def _read_small(place: Location) -> bytes:
@@ -294,18 +286,6 @@ def _check(tensors: dict[str, Tensor], specs: Mapping[str, TensorSpec], name: st
             )
 
 
-def _within(tensors: dict[str, Tensor], key: str, highest: int, name: str) -> None:
-    if key in tensors:
-        low, high = (int(bound) for bound in tensors[key].aminmax())
-        if low < 0 or high > highest:
-            raise DataError(f"'{key}' of {name} goes from {low} to {high}, outside 0..{highest}; correct it")
-
-
-def _source_of(header: Mapping[str, Any]) -> dict[str, Any]:
-    """What a header says of its source alone; a set of other images than before is another set."""
-    return {name: header[name] for name in ("source", "contents")}
-
-
 def _of_other_data(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
     """What the source holds now and did not hold before, in words; empty if it is the same."""
     if ours["source"] == theirs["source"]:
@@ -313,10 +293,10 @@ def _of_other_data(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[s
     here, there = ours["source"].partition(":")[0], theirs["source"].partition(":")[0]
     if here != there:
         return [f"it is read as {here} and was as {there}"]
-    told = [one["contents"] for one in (theirs, ours)]
-    if "none" in told or None in told:
+    stated = [one["contents"] for one in (theirs, ours)]
+    if "none" in stated or None in stated:
         return [f"it is {ours['source']} and was {theirs['source']}"]
-    return changes(*(structure(Contents, one) for one in told)) or ["what it says of itself"]
+    return changes(*(structure(Contents, one) for one in stated)) or ["what it says of itself"]
 
 
 def _difference(ours: object, theirs: object, path: str = "") -> str:

@@ -1,4 +1,4 @@
-"""Images as they lie somewhere: folders, tar files, idx files, images with captions."""
+"""Images as they are stored: folders, tar files, idx files, images with captions."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -8,10 +8,10 @@ import attrs
 
 from thalweg.config import component
 from thalweg.data.sources.braces import is_pattern
+from thalweg.data.sources.captions import COCO
 from thalweg.data.sources.listed import LIST
-from thalweg.data.sources.names import is_image, key_of
-from thalweg.data.sources.passed_over import is_hidden
-from thalweg.data.sources.refusals import check_place, is_compressed_tar, is_folder_here
+from thalweg.data.sources.names import is_hidden, is_image, key_of
+from thalweg.data.sources.refusals import check_place, is_compressed_tar, is_tar
 from thalweg.plugins import build_component, registry
 from thalweg.protocols import Source
 from thalweg.storage import Location
@@ -20,7 +20,6 @@ __all__ = ["source_of", "type_of"]
 
 _IDX = re.compile(r"(train|t10k)-images[-.]idx3-ubyte(\.gz)?")
 _CHUNK = re.compile(r"\d{5,}")
-_COCO = re.compile(r"captions_.*\.json")
 
 
 def source_of(what: str | Mapping[str, Any] | Any, **options: Any) -> Source:
@@ -28,14 +27,14 @@ def source_of(what: str | Mapping[str, Any] | Any, **options: Any) -> Source:
 
     Args:
         what: the name of a source that is found without a URL, such as ``emoji``; of a URL without a
-            ``type`` among the options, the type is told by what lies there: a ``.tar`` file or pattern, idx
-            files, tar files, captions beside the images, else a folder of images.
+            ``type`` among the options, the type is determined by what is stored there: a ``.tar`` file or
+            pattern, idx files, tar files, captions beside the images, else a folder of images.
         options: further fields of its config, such as ``storage_options``, and its ``type``; for URLs and
             tables.
 
     Raises:
         ConfigError: if there are no such fields, or no such type.
-        DataError: if nothing lies there that can be read.
+        DataError: if nothing is stored there that can be read.
     """
     if not options.get("storage_options"):
         options.pop("storage_options", None)  # not every source takes them
@@ -48,14 +47,14 @@ def source_of(what: str | Mapping[str, Any] | Any, **options: Any) -> Source:
 
 
 def type_of(url: str, storage_options: Mapping[str, Any] | None = None) -> str:
-    """The type of the source that lies at a URL, or that is named, as :func:`source_of` tells it."""
+    """The type of the source at a URL, or that is named, as :func:`source_of` determines it."""
     if _is_placeless(url):
         return url
     if is_pattern(url):
         return "tar"
     location = Location(url, storage_options)
     check_place(location)
-    if location.name.lower().endswith(".tar") and not is_folder_here(location):
+    if is_tar(location):
         return "tar"
     names = [name for name in location.children() if not is_hidden(name)] if location.is_dir() else []
     if any(_IDX.fullmatch(name) for name in names):
@@ -64,7 +63,7 @@ def type_of(url: str, storage_options: Mapping[str, Any] | None = None) -> str:
         return "tar"
     if LIST in names:
         return "folder"
-    if _has_captions(names) or any(_COCO.fullmatch(name) for name in names):
+    if _has_captions(names) or any(COCO.fullmatch(name) for name in names):
         return "captioned"
     chunk = next((name for name in names if _CHUNK.fullmatch(name)), None)
     if chunk is not None and not any(is_image(name) for name in names):

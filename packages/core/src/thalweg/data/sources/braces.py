@@ -1,5 +1,6 @@
 """URLs of many files in one: ``shard-{000..011}.tar``."""
 
+import itertools
 import math
 import re
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ _MOST = 1_000_000  # files; more is a slip of the pen that would fill the memory
 
 
 def is_pattern(url: str) -> bool:
-    """Whether a URL has braces that are not the name of what lies there."""
+    """Whether a URL has braces that are not the name of what is stored there."""
     return _BRACE.search(_open_part(url)) is not None
 
 
@@ -40,7 +41,13 @@ def expanded(url: str) -> list[str]:
         raise ConfigError(
             f"{shown} stands for {math.prod(sizes)} files, more than {_MOST}; narrow its ranges"
         )
-    return [url[: len(url) - len(part)] + one for one in _counted(part)]
+    numbers = [
+        [f"{number:0{len(first)}}" for number in range(int(first), int(last) + 1)]
+        for first, last in _RANGE.findall(part)
+    ]
+    # No braces are left in it but those of the ranges.
+    each, head = _RANGE.sub("{}", part), url[: len(url) - len(part)]
+    return [head + each.format(*some) for some in itertools.product(*numbers)]
 
 
 def names_of(url: str, urls: Sequence[str]) -> list[str]:
@@ -53,7 +60,7 @@ def names_of(url: str, urls: Sequence[str]) -> list[str]:
 
 
 def _open_part(url: str) -> str:
-    """The end of a URL that may be a pattern: what lies below the folders that are there on this machine."""
+    """The end of a URL that may be a pattern: what is below the folders that are there on this machine."""
     if _BRACE.search(url) is None:
         return ""
     if scheme_of(url) not in ("", "file"):
@@ -65,16 +72,3 @@ def _open_part(url: str) -> str:
         if Location(head).is_dir():
             break
     return url[len(head) :]
-
-
-def _counted(url: str) -> list[str]:
-    match = _RANGE.search(url)
-    if match is None:
-        return [url]
-    first, last = match.groups()
-    tails = _counted(url[match.end() :])
-    return [
-        f"{url[: match.start()]}{number:0{len(first)}}{tail}"
-        for number in range(int(first), int(last) + 1)
-        for tail in tails
-    ]

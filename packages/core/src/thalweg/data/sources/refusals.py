@@ -1,4 +1,4 @@
-"""Sentences on what lies there instead of images."""
+"""Sentences on what is there instead of images."""
 
 from collections.abc import Iterable
 from pathlib import PurePosixPath
@@ -21,14 +21,15 @@ _COMPRESSED_TARS = (
 )
 _ARCHIVES = (".zip", ".7z", ".rar")
 _OTHER_IMAGES = (".avif", ".bmp", ".gif", ".heic", ".jp2", ".jxl", ".pgm", ".ppm", ".tif", ".tiff")
-_MAGIC = {
-    b"\x1f\x8b": "gzip",
-    b"BZh": "bzip2",
-    b"\xfd7zXZ\x00": "xz",
-    b"\x28\xb5\x2f\xfd": "zstd",
-    b"\x04\x22\x4d\x18": "lz4",
+_COMPRESSED = {
+    b"\x1f\x8b": ("gzip", "gunzip"),
+    b"BZh": ("bzip2", "bunzip2"),
+    b"\xfd7zXZ\x00": ("xz", "unxz"),
+    b"\x28\xb5\x2f\xfd": ("zstd", "unzstd"),
+    b"\x04\x22\x4d\x18": ("lz4", "unlz4"),
 }
-_COMMANDS = {"gzip": "gunzip", "bzip2": "bunzip2", "xz": "unxz", "zstd": "unzstd", "lz4": "unlz4"}
+"""How files begin, by what they are compressed with, and what decompresses them."""
+
 _LATENTS = "img-mean-std-"  # as REPA's preprocessing names what an autoencoder made of its images
 
 
@@ -47,11 +48,11 @@ def compressed(where: Location | str) -> DataError:
 
 def of_content(where: Location | str, start: bytes) -> DataError | None:
     """Of a file that should be a tar, by its first bytes; None if they say nothing else."""
-    for magic, method in _MAGIC.items():
+    for magic, (method, command) in _COMPRESSED.items():
         if start.startswith(magic):
             return DataError(
                 f"{where} is compressed with {method}, whatever its name, and of a compressed tar nothing "
-                f"can be read without all that stands before; decompress it, as {_COMMANDS[method]} does"
+                f"can be read without all that stands before; decompress it, as {command} does"
             )
     return zipped(where) if start.startswith(b"PK\x03\x04") else None
 
@@ -69,6 +70,11 @@ def is_folder_here(location: Location) -> bool:
     return location.local is not None and location.is_dir()
 
 
+def is_tar(location: Location) -> bool:
+    """Whether this is named like a tar file, and no folder."""
+    return location.name.lower().endswith(".tar") and not is_folder_here(location)
+
+
 def check_place(location: Location) -> None:
     """Refuse what is named like an archive that is not read.
 
@@ -81,7 +87,7 @@ def check_place(location: Location) -> None:
 
 
 def no_folder(root: Location) -> DataError:
-    """Where a folder of images should lie."""
+    """Where a folder of images should be."""
     if root.exists():
         return DataError(f"{root} is a file, not a folder; set the source's url to the folder of the images")
     return DataError(f"there is no folder {root}; set the source's url to the folder that holds the images")

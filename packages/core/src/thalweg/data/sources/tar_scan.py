@@ -9,6 +9,7 @@ import tarfile
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from thalweg.data.decoding import LARGEST_IMAGE
 from thalweg.data.sources.names import leads_astray
 from thalweg.data.sources.refusals import of_content
 from thalweg.errors import DataError
@@ -23,36 +24,47 @@ class Member(NamedTuple):
 
     Attributes:
         name: its name, such as ``n01440764/x.jpg``.
+        tar: the tar file.
+        version: of the tar file when its headers were read; places in another one mean nothing.
         start: where its content begins.
         size: bytes of its content.
-        content: the content itself, where it was asked for.
+        content: the content itself, where it was requested.
     """
 
     name: str
+    tar: Location
+    version: str
     start: int
     size: int
-    content: bytes | None
+    content: bytes = b""
+
+    def __str__(self) -> str:
+        return f"{self.name} in {self.tar}"
+
+    def read(self, count: int | None = None, *, limit: int = LARGEST_IMAGE) -> bytes:
+        """So many of its first bytes, all by default."""
+        stop = self.start + (self.size if count is None else count)
+        return self.tar.read(self.start, stop, version=self.version, limit=limit)
 
 
-def scan(location: Location, version: str, wanted: Callable[[str], bool]) -> list[Member]:
+def scan(location: Location, wanted: Callable[[str], bool]) -> list[Member]:
     """The regular files within a tar file, in its order.
 
     Args:
         location: the tar file, not compressed.
-        version: of the file, which must stay what it is.
         wanted: which names' content is to be read at once; for small files.
 
     Raises:
         DataError: if it is no tar file, damaged or cut off, or holds links, devices or names that lead
             out of it.
     """
-    window = _Window(location, version)
+    window = _Window(location)
     try:
         # Names are UTF-8 whatever the locale; other bytes in them are kept as the system does.
         with tarfile.open(  # type: ignore[call-overload]
             fileobj=window, mode="r:", encoding="utf-8", errors="surrogateescape"
         ) as archive:
-            found = [_checked(info, location, window, wanted) for info in _headers(archive, location)]
+            found = [_checked(info, window, wanted) for info in _headers(archive, location)]
             end = archive.offset
     except tarfile.ReadError as error:
         other = of_content(location, window.content(0, 8))
@@ -80,23 +92,22 @@ def _headers(archive: tarfile.TarFile, location: Location) -> Iterator[tarfile.T
         yield info
 
 
-def _checked(
-    info: tarfile.TarInfo, location: Location, window: "_Window", wanted: Callable[[str], bool]
-) -> Member | None:
-    what = _refused(info)
+def _checked(info: tarfile.TarInfo, window: "_Window", wanted: Callable[[str], bool]) -> Member | None:
+    location, what = window.location, _refused(info)
     if what is not None:
         raise DataError(f"{location} holds {what}, {info.name!r}; pack plain files under relative names only")
     if info.isdir():
         return None
     name = info.name.removeprefix("./")
+    member = Member(name, location, window.version, info.offset_data, info.size)
     if not wanted(name):
-        return Member(name, info.offset_data, info.size, None)
+        return member
     if info.size > _LARGEST_SIDECAR:
-        raise DataError(f"{name} in {location} has {info.size} bytes, far too many; correct it")
+        raise DataError(f"{member} has {info.size} bytes, far too many; correct it")
     content = window.content(info.offset_data, info.size)
     if len(content) < info.size:
         raise DataError(f"{location} is cut off within {name}; copy it again")
-    return Member(name, info.offset_data, info.size, content)
+    return member._replace(content=content)
 
 
 def _refused(info: tarfile.TarInfo) -> str | None:
@@ -113,11 +124,11 @@ def _refused(info: tarfile.TarInfo) -> str | None:
 class _Window:
     """As much of a file as tarfile needs of one, read through one buffer.
 
-    A jump beyond the buffer skips what lies between, so of large members only headers are read.
+    A jump beyond the buffer skips what is between, so of large members only headers are read.
     """
 
-    def __init__(self, location: Location, version: str) -> None:
-        self._location, self._version, self._size = location, version, location.size()
+    def __init__(self, location: Location) -> None:
+        self.location, self.version, self._size = location, location.version(), location.size()
         self._step = _FAR if location.local is None else _NEAR
         self._start, self._buffer, self._place = 0, b"", 0
 
@@ -129,7 +140,7 @@ class _Window:
         if start < self._start or stop > self._start + len(self._buffer):
             self._start = start
             end = min(max(stop, start + self._step), self._size)
-            self._buffer = self._location.read(start, end, version=self._version)
+            self._buffer = self.location.read(start, end, version=self.version)
         return self._buffer[start - self._start : stop - self._start]
 
     def read(self, size: int) -> bytes:

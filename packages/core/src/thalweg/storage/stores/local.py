@@ -9,51 +9,33 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-import attrs
-
 from thalweg.errors import DataError
 from thalweg.files import unwritable, whole, write_bytes
 from thalweg.folders import make_folders, remove_tree
 from thalweg.regular import check_regular, opened
-from thalweg.storage.stores.entry import Closed, Entry, opens_all
-from thalweg.storage.streams import PIECE, Span
+from thalweg.storage.streams import PIECE, ByteStream, Closed, StoredEntry
 
 MOST_FILES = 50_000_000
 """Of a folder with all below it; a whole disk is listed by mistake, or for somebody else's."""
 
 
-@attrs.frozen
-class _FileStream:
-    span: Span
-    file: BinaryIO
-    stop: int | None
-
-    def pieces(self) -> Iterator[bytes]:
-        self.file.seek(self.span.start)
-        left = None if self.stop is None else self.stop - self.span.start
-        while piece := self.file.read(PIECE if left is None else min(left, PIECE)):
-            left = None if left is None else left - len(piece)
-            yield piece
-
-    def close(self) -> None:
-        self.file.close()
-
-
-@attrs.frozen
 class LocalStore:
-    """Plain paths."""
+    """Plain paths. Errors come as the system raises them."""
 
-    def open(self, path: str, start: int, stop: int | None) -> _FileStream:
-        """Begin to read; the version is that of the opened file."""
-        file = opened(Path(path))
-        found = _entry(os.fstat(file.fileno()))
-        return _FileStream(Span(start, found.size, found.version), file, stop)
+    @contextlib.contextmanager
+    def open(self, path: str, start: int, stop: int | None) -> Iterator[ByteStream]:
+        """Begin to read: bytes from start up to stop, or to the end; the version is that of the open file."""
+        with opened(Path(path)) as file:
+            status = os.fstat(file.fileno())
+            file.seek(start)
+            pieces = _pieces(file, (status.st_size if stop is None else stop) - start)
+            yield ByteStream(start, status.st_size, _entry(status).version, pieces)
 
-    def entry(self, path: str) -> Entry:
-        """What lies there, links followed; an error if it is neither file nor folder."""
+    def entry(self, path: str) -> StoredEntry:
+        """What is stored there, links followed; an error if it is neither file nor folder."""
         status = Path(path).stat()
         if stat.S_ISDIR(status.st_mode):
-            return Entry(folder=True)
+            return StoredEntry(folder=True)
         check_regular(status, Path(path))
         return _entry(status)
 
@@ -61,7 +43,7 @@ class LocalStore:
         """Names in a folder."""
         return [one.name for one in Path(path).iterdir()]
 
-    def find(self, path: str, closed: Closed = opens_all) -> list[str]:
+    def find(self, path: str, closed: Closed) -> list[str]:
         """Regular files below a folder, and the names of folders in it that are not looked into.
 
         Linked folders are followed, each under all of its names.
@@ -80,14 +62,14 @@ class LocalStore:
             status = folder.stat()
             itself = (status.st_dev, status.st_ino)
             if itself in above:
-                raise DataError(f"{folder} is a link to a folder that it lies in; take it away")
+                raise DataError(f"{folder} is a link to a folder that contains it; take it away")
             with os.scandir(folder) as entries:
                 for entry in entries:
                     name = prefix + entry.name
                     if closed(entry.name):
                         found.append(name)
                     elif _leads_nowhere(entry):
-                        raise DataError(f"{entry.path} is a link that leads nowhere; mend it or take it away")
+                        raise DataError(f"{entry.path} is a link that leads nowhere; fix or remove it")
                     elif entry.is_dir():
                         waiting.append((f"{name}/", above | {itself}))
                     elif entry.is_file():  # no FIFO or device, on which a read may wait for ever
@@ -122,9 +104,15 @@ class LocalStore:
             raise unwritable(Path(path), error) from error
 
 
-def _entry(status: os.stat_result) -> Entry:
+def _pieces(file: BinaryIO, left: int) -> Iterator[bytes]:
+    while piece := file.read(max(0, min(left, PIECE))):
+        left -= len(piece)
+        yield piece
+
+
+def _entry(status: os.stat_result) -> StoredEntry:
     version = f"{status.st_ino}-{status.st_mtime_ns}-{status.st_size}"
-    return Entry(folder=False, size=status.st_size, version=version)
+    return StoredEntry(folder=False, size=status.st_size, version=version)
 
 
 def _leads_nowhere(entry: "os.DirEntry[str]") -> bool:

@@ -1,88 +1,85 @@
 """Any of fsspec's file systems, by what all of them have in common."""
 
+import contextlib
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import attrs
-
 from thalweg.storage.failures import TransientError
-from thalweg.storage.stores.entry import Closed, Entry, opens_all
-from thalweg.storage.streams import Span, Stream
+from thalweg.storage.streams import ByteStream, Closed, StoredEntry
 
 _RANGE = 8 << 20
 _PATTERN = frozenset("*?[")
+_BUCKETED = frozenset(["s3", "gs"])
 _VERSIONS = (
-    "ETag",
-    "etag",
-    "generation",
-    "md5Hash",
-    "mtime",
-    "LastModified",
-    "last_modified",
-    "updated",
-    "created",
+    *(
+        "ETag",
+        "etag",
+        "generation",
+        "md5Hash",
+        "mtime",
+        "LastModified",
+        "last_modified",
+        "updated",
+        "created",
+    ),
     "blob_id",
 )
 
 
-@attrs.frozen
-class _Ranges:
-    """Read in ranges, since a stream of unknown making cannot be taken up where it broke."""
-
-    span: Span
-    files: Any
-    path: str
-    stop: int | None
-
-    def pieces(self) -> Iterator[bytes]:
-        end = self.span.total if self.stop is None else min(self.stop, self.span.total or 0)
-        for start in range(self.span.start, end or 0, _RANGE):
-            stop = min(start + _RANGE, end or 0)
-            piece = self.files.cat_file(self.path, start=start, end=stop)
-            if len(piece) != stop - start:
-                raise TransientError(f"it sent {len(piece):,} of {stop - start:,} bytes")
-            yield piece
-        # Asked once, as it may cost several requests. Begun anew, the other version is noticed.
-        if version_of(self.files.info(self.path)) != self.span.version:
-            raise TransientError("it changed while it was read")
-
-    def close(self) -> None:
-        pass
-
-
 class RemoteStore:
-    """A file system of fsspec.
+    """Files and folders by path, as :class:`thalweg.storage.stores.local.LocalStore` has them.
 
     Args:
-        files: an instance of it.
+        files: a file system of fsspec.
     """
 
     def __init__(self, files: Any) -> None:
         self._files = files
 
-    def open(self, path: str, start: int, stop: int | None) -> Stream:
-        """Begin to read."""
+    @contextlib.contextmanager
+    def open(self, path: str, start: int, stop: int | None) -> Iterator[ByteStream]:
+        """Begin to read, in ranges: a stream of unknown making cannot be taken up where it broke."""
         found = self._files.info(path)
         if found["type"] == "directory":
             raise IsADirectoryError("is a folder")
-        return _Ranges(Span(start, found["size"], version_of(found)), self._files, path, stop)
+        size, version = found["size"], self._version(found)
+        end = min(size or 0, size or 0 if stop is None else stop)
+        yield ByteStream(start, size, version, self._ranges(path, start, end, version))
 
-    def entry(self, path: str) -> Entry:
-        """What lies there."""
+    def _ranges(self, path: str, start: int, end: int, version: str) -> Iterator[bytes]:
+        for begin in range(start, end, _RANGE):
+            stop = min(begin + _RANGE, end)
+            piece = self._files.cat_file(path, start=begin, end=stop)
+            if len(piece) != stop - begin:
+                raise TransientError(f"it sent {len(piece):,} of {stop - begin:,} bytes")
+            yield piece
+        # Asked once, as it may cost several requests. Begun anew, the other version is noticed.
+        if self._version(self._files.info(path)) != version:
+            raise TransientError("it changed while it was read")
+
+    def entry(self, path: str) -> StoredEntry:
+        """What is stored there."""
         found = self._files.info(path)
         if found["type"] == "directory":
-            return Entry(folder=True)
-        return Entry(folder=False, size=found["size"], version=version_of(found))
+            return StoredEntry(folder=True)
+        return StoredEntry(folder=False, size=found["size"], version=self._version(found))
 
     def children(self, path: str) -> list[str]:
         """Names in a folder."""
-        return children(self._files, path)
+        folder = self._stripped(path)
+        names = (one["name"].rstrip("/") for one in self._files.ls(path, detail=True))
+        # Some stores list the folder's own marker, and a file as what is in it.
+        return [name.rpartition("/")[2] for name in names if name != folder]
 
-    def find(self, path: str, closed: Closed = opens_all) -> list[str]:  # noqa: ARG002
-        """Files below a folder."""
-        return find(self._files, path)
+    def find(self, path: str, closed: Closed) -> list[str]:  # noqa: ARG002
+        """Files below a folder, those below closed names too: one request lists everything."""
+        above = f"{self._stripped(path)}/"
+        names = (name for name in self._files.find(path) if name.startswith(above))
+        found = [name.removeprefix(above) for name in names if not name.endswith("/")]
+        if not found and not self._files.isdir(path):
+            raise FileNotFoundError(path)
+        return found
 
     def write(self, path: str, data: bytes) -> None:
         """Put a file there."""
@@ -94,54 +91,28 @@ class RemoteStore:
 
     def remove(self, path: str) -> None:
         """Take it away."""
-        remove(self._files, path)
+        with contextlib.suppress(FileNotFoundError):
+            if not _PATTERN & set(path):
+                self._files.rm(path, recursive=True)
+                return
+            # There rm() would take the path for a pattern, and its neighbours along.
+            for one in self._files.find(path):
+                self._files.rm_file(one)
+            if self._files.isdir(path):
+                for folder, _, _ in self._files.walk(path, topdown=False):
+                    self._files.rmdir(folder)
 
     def makedirs(self, path: str) -> None:
-        """Make a folder, where the file system has them; object stores would make a bucket."""
-        if "gs" not in _protocols(self._files):
+        """Make a folder, where the file system has them: of object stores, a bucket is not ours to make."""
+        protocols = self._files.protocol
+        if _BUCKETED.isdisjoint([protocols] if isinstance(protocols, str) else protocols):
             self._files.makedirs(path, exist_ok=True)
 
+    def _stripped(self, path: str) -> str:
+        return str(self._files._strip_protocol(path)).rstrip("/")
 
-def version_of(info: Mapping[str, Any]) -> str:
-    """What changes when a file is replaced, from what fsspec tells of it."""
-    said = next((str(info[name]) for name in _VERSIONS if info.get(name)), "")
-    return said if '"' in said else f"{said}-{info.get('size')}"
-
-
-def children(files: Any, path: str) -> list[str]:
-    """Names of what lies directly in a folder."""
-    folder = _stripped(files, path)
-    names = (one["name"].rstrip("/") for one in files.ls(path, detail=True))
-    # Some stores list the folder's own marker, and a file as what is in it.
-    return [name.rpartition("/")[2] for name in names if name != folder]
-
-
-def find(files: Any, path: str) -> list[str]:
-    """Paths of all files below a folder, relative to it."""
-    folder = _stripped(files, path)
-    found = [name for name in files.find(path) if name.startswith(f"{folder}/") and not name.endswith("/")]
-    if not found and not files.isdir(path):
-        raise FileNotFoundError(path)
-    return [name.removeprefix(f"{folder}/") for name in found]
-
-
-def remove(files: Any, path: str) -> None:
-    """Take away a file or a folder with all in it, if there is one."""
-    with suppress(FileNotFoundError):
-        if not _PATTERN & set(path):
-            files.rm(path, recursive=True)
-            return
-        # There rm() would take the path for a pattern, and its neighbours along.
-        for one in files.find(path):
-            files.rm_file(one)
-        if files.isdir(path):
-            for folder, _, _ in files.walk(path, topdown=False):
-                files.rmdir(folder)
-
-
-def _stripped(files: Any, path: str) -> str:
-    return str(files._strip_protocol(path)).rstrip("/")
-
-
-def _protocols(files: Any) -> tuple[str, ...]:
-    return (files.protocol,) if isinstance(files.protocol, str) else tuple(files.protocol)
+    @staticmethod
+    def _version(info: Mapping[str, Any]) -> str:
+        """What changes when a file is replaced, from what fsspec reports of it."""
+        version = next((str(info[name]) for name in _VERSIONS if info.get(name)), "")
+        return version if '"' in version else f"{version}-{info.get('size')}"

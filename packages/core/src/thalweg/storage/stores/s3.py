@@ -1,65 +1,53 @@
-"""S3 and what speaks its language: one streamed GET a file."""
+"""S3 and what speaks its language: one streamed GET a file, and no redirects of HTTP.
 
-from pathlib import Path
+botocore follows none itself: it reads the region out of such an answer, and signs a new request to the same
+endpoint. aiohttp, which sends for it, would follow, with the token of the session in a header.
+"""
+
+import contextlib
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from thalweg.storage.failures import TransientError
-from thalweg.storage.stores.entry import Closed, Entry, opens_all
-from thalweg.storage.stores.remote import children, find, remove
-from thalweg.storage.streams import LoopStream, range_header, span_of
+from aiobotocore.httpsession import AIOHTTPSession
+
+from thalweg.errors import ConfigError
+from thalweg.storage.stores.remote import RemoteStore
+from thalweg.storage.streams import ByteStream, answered, looped, range_header
+
+if not hasattr(AIOHTTPSession, "_get_session"):
+    raise ConfigError("this version of aiobotocore is not known to follow no redirects; take another one")
 
 
-class S3Store:
-    """Objects of a bucket.
+class S3Store(RemoteStore):
+    """Objects of a bucket."""
 
-    Args:
-        files: an instance of s3fs.
-    """
-
-    def __init__(self, files: Any) -> None:
-        self._files = files
-
-    def open(self, path: str, start: int, stop: int | None) -> LoopStream:
+    @contextlib.contextmanager
+    def open(self, path: str, start: int, stop: int | None) -> Iterator[ByteStream]:
         """Begin to read; the version is the ETag of the answer itself."""
         bucket, key, version = self._files.split_path(path)
         what = {"Bucket": bucket, "Key": key, **({"VersionId": version} if version else {})}
         answer = self._files.call_s3("get_object", **what, **range_header(start, stop))
         body = answer["Body"]
-        try:
-            span = span_of(
-                start, answer.get("ContentRange"), answer.get("ContentLength"), answer.get("ETag", "")
+        with looped(self._files.loop, body.read, body.close) as pieces:
+            yield answered(
+                start, answer.get("ContentRange"), answer.get("ContentLength"), answer.get("ETag", ""), pieces
             )
-        except TransientError:
-            self._files.loop.call_soon_threadsafe(body.close)
-            raise
-        return LoopStream(self._files.loop, body.read, body.close, span)
 
-    def entry(self, path: str) -> Entry:
-        """What lies there, by one HEAD for an object."""
-        found = self._files.info(path)
-        if found["type"] == "directory":
-            return Entry(folder=True)
-        return Entry(folder=False, size=found["size"], version=found.get("ETag", ""))
+    @staticmethod
+    def _version(info: Mapping[str, Any]) -> str:
+        return str(info.get("ETag", ""))
 
-    def children(self, path: str) -> list[str]:
-        """Names in a folder."""
-        return children(self._files, path)
 
-    def find(self, path: str, closed: Closed = opens_all) -> list[str]:  # noqa: ARG002
-        """Objects below a folder."""
-        return find(self._files, path)
+class UnledSession(AIOHTTPSession):  # type: ignore[misc]  # it has no types
+    """aiobotocore's session, but that it stays with the host that it is sent to."""
 
-    def write(self, path: str, data: bytes) -> None:
-        """Put an object there."""
-        self._files.pipe_file(path, data)
+    async def _get_session(self, proxy_url: str | None) -> "_Unled":
+        return _Unled(await super()._get_session(proxy_url))
 
-    def upload(self, path: str, source: Path) -> None:
-        """Put a local file there, in several parts if it is large."""
-        self._files.put_file(str(source), path)
 
-    def remove(self, path: str) -> None:
-        """Take it away."""
-        remove(self._files, path)
+class _Unled:
+    def __init__(self, session: Any) -> None:
+        self._session = session
 
-    def makedirs(self, path: str) -> None:
-        """Nothing: folders are parts of names, and a bucket is not ours to make."""
+    async def request(self, method: str, **settings: Any) -> Any:
+        return await self._session.request(method, **{**settings, "allow_redirects": False})

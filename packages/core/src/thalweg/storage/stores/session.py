@@ -10,17 +10,17 @@ from thalweg.storage.redaction import redacted
 _REDIRECTS = frozenset([301, 302, 303, 307, 308])
 _MOST = 10
 _KEPT = frozenset(["accept-encoding", "range"])
-"""Headers that say which bytes are wanted, and go along wherever they lie."""
+"""Headers that say which bytes are wanted; they go to whichever server stores them."""
 
 
-async def opener(**settings: Any) -> "Session":
+async def opener(**settings: Any) -> "WebSession":
     """What fsspec's file system of the web opens its session with."""
     import aiohttp
 
-    return Session(aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), **settings))
+    return WebSession(aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), **settings))
 
 
-class Session:
+class WebSession:
     """A session of aiohttp that only gets.
 
     What the options state, headers first of all, is for the scheme, host and port of the URL that is asked

@@ -13,7 +13,7 @@ from thalweg.errors import DataError
 from thalweg.files import open_own, write_bytes
 from thalweg.folders import refuse_links
 from thalweg.regular import read_bytes
-from thalweg.training.loggers.places import within
+from thalweg.training.loggers import within
 
 _STEP = "step"
 _LARGEST = 2**33
@@ -44,12 +44,9 @@ class CsvConfig:
 class CsvTable:
     """See :class:`CsvConfig`. Fulfils :class:`thalweg.protocols.Logger`.
 
-    The first entry's step is where the run goes on: lines of this step and later ones that an earlier
+    The first entry's step is where the run is resumed: lines of this step and later ones that an earlier
     attempt left are removed then, and a line that was cut off. A number that comes up for the first time
     gets a column of its own, empty in the lines before, and the file is written anew.
-
-    Args:
-        path: the file.
 
     Raises:
         DataError: if it is there and is no such table.

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from thalweg.errors import PluginError
-from thalweg.training.loggers.places import folder_within, within
+from thalweg.training.loggers import folder_within, within
 
 
 @attrs.frozen
@@ -42,7 +42,7 @@ class TensorBoardConfig:
 class TensorBoard:
     """See :class:`TensorBoardConfig`. Fulfils :class:`thalweg.protocols.Logger`.
 
-    Opened at the first entry, whose step is where the run goes on: what an earlier attempt wrote of this
+    Opened at the first entry, whose step is where the run is resumed: what an earlier attempt wrote of this
     step and later ones is purged then.
     """
 

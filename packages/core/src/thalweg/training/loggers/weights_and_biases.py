@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 
 from thalweg.errors import PluginError
-from thalweg.training.loggers.places import folder_within
+from thalweg.training.loggers import folder_within
 
 
 @attrs.frozen
@@ -15,11 +15,11 @@ class WandbConfig:
     """Writes numbers and sample grids for Weights & Biases, offline; needs the extra ``wandb``.
 
     Nothing is sent anywhere: ``wandb sync`` uploads the folder when you ask it to. What was written offline
-    cannot be taken back, so each sitting of a run is a run of its own there, and all of them one group.
+    cannot be taken back, so each session of a run is a run there, and all of them one group.
 
     Attributes:
         project: the project to upload to.
-        group: what the sittings are gathered under; the run directory's name by default.
+        group: what the sessions are grouped under; the run directory's name by default.
     """
 
     project: str = "thalweg"
@@ -66,30 +66,25 @@ class WandbConfig:
 
 
 class Wandb:
-    """See :class:`WandbConfig`. Fulfils :class:`thalweg.protocols.Logger`.
-
-    Args:
-        begin: begins a sitting whose first entry is of a step.
-        picture: makes what is logged of the path of a picture.
-    """
+    """See :class:`WandbConfig`. Fulfils :class:`thalweg.protocols.Logger`."""
 
     def __init__(self, begin: Callable[[int], Any], picture: Callable[[str], Any]) -> None:
         self._begin, self._picture, self._run = begin, picture, None
 
     def log(self, step: int, numbers: Mapping[str, float]) -> None:
         """The numbers of one step."""
-        self._sitting(step).log(dict(numbers), step=step)
+        self._session(step).log(dict(numbers), step=step)
 
     def image(self, step: int, name: str, path: Path) -> None:
         """The picture at ``path``."""
-        self._sitting(step).log({name: self._picture(str(path))}, step=step)
+        self._session(step).log({name: self._picture(str(path))}, step=step)
 
     def close(self) -> None:
-        """Write what is left, and end the sitting."""
+        """Write what is left, and end the session."""
         if self._run is not None:
             self._run.finish()
 
-    def _sitting(self, step: int) -> Any:
+    def _session(self, step: int) -> Any:
         if self._run is None:
             self._run = self._begin(step)
         return self._run

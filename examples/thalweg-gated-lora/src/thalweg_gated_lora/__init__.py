@@ -1,1 +1,0 @@
-"""A low-rank refiner whose gate knows how far apart in time the branches are."""

@@ -1,0 +1,1 @@
+"""Weights that other programs wrote: checkpoints and published networks, read without executing anything."""

@@ -1,1 +1,0 @@
-"""Ablations: a grid of compositions, each trained and judged under several seeds."""

@@ -1,1 +1,0 @@
-"""Plugins for authors: what ``thalweg plugins new`` writes."""

@@ -1,1 +1,0 @@
-"""Autoencoders of core: those that need no weights."""

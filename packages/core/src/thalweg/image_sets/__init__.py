@@ -1,0 +1,1 @@
+"""Sets of images: an ``.npz``, a folder, a tar file."""

@@ -1,0 +1,161 @@
+"""One pass through a network: its blocks, its refiner between branches, and the heads read on the way."""
+
+from collections.abc import Collection, Iterator
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from thalweg.broadcasting import like
+from thalweg.errors import PluginError
+from thalweg.types import Boundary, Condition, Head, Refinement, Stream
+
+
+class Passed(NamedTuple):
+    """What a pass has read: velocities by head, the refiner's features by name, hidden states by depth."""
+
+    velocities: dict[Head, Tensor]
+    readouts: dict[str, list[Tensor]]
+    hidden: dict[int, Tensor]
+
+
+class Pass:
+    """A pass of a :class:`thalweg.network.FlowNetwork` for these samples.
+
+    Args:
+        network: whose parts are passed.
+        x_t: the noisy data at the first branch's time.
+        times_kN: a time per branch and sample.
+        condition: what the samples are conditioned on.
+        skipped: first and behind the last of the blocks that are left out, counted from 0.
+    """
+
+    def __init__(
+        self,
+        network: Any,
+        x_t: Tensor,
+        times_kN: Tensor,
+        condition: Condition,
+        skipped: tuple[int, int] = (0, 0),
+    ) -> None:
+        self._network, self._x_t, self._times_kN = network, x_t, times_kN
+        self._condition, self._skipped = condition, skipped
+
+    def through(
+        self, wanted: tuple[Head, ...], readouts: tuple[str, ...] = (), hidden: tuple[int, ...] = ()
+    ) -> Passed:
+        """What is wanted of the pass, which ends with the deepest of these heads.
+
+        Args:
+            wanted: which velocities to read.
+            readouts: which of the refiner's features to read at all boundaries on the way.
+            hidden: depths after which to keep the tokens; at a boundary, what the next branch reads.
+
+        Raises:
+            PluginError: if a part gives what does not fit.
+        """
+        facts, passed = self._network.facts, Passed({}, {name: [] for name in readouts}, {})
+        deepest = max(head.after for head in wanted)
+        own = {head.after for head in wanted if head.after in facts.head_depths}
+        stream = self._network.backbone.embed(self._x_t, self._condition)
+        patch_tokens = stream.tokens
+        for branch, end in enumerate(facts.ends):
+            c = self._network.backbone.condition(self._times_kN[branch], self._condition)
+            for passing, depth in self._run(stream, c, branch, min(end, deepest), {*own, *hidden}):
+                stream = passing
+                if depth in own:
+                    passed.velocities[Head(depth)] = self._own_velocity(depth, stream.tokens, c)
+                if depth in hidden and depth < end:
+                    passed.hidden[depth] = stream.tokens
+            if deepest < end:
+                break
+            plain, refined, corrected = Head(end), Head(end, "refined"), Head(end, "corrected")
+            if plain in wanted or corrected in wanted:
+                passed.velocities[plain] = self._velocity(branch, stream.tokens, c)
+            if end < deepest or refined in wanted or corrected in wanted:
+                refinement = self._refine(stream, branch, patch_tokens, c)
+                for name, found in passed.readouts.items():
+                    found.append(self._network.readout(name)(refinement.features[name], c))
+                if corrected in wanted:
+                    passed.velocities[corrected] = self._corrected(
+                        passed.velocities[plain], refinement, branch, c
+                    )
+                stream = stream.with_tokens(refinement.tokens)
+            if refined in wanted:
+                passed.velocities[refined] = self._velocity(branch, stream.tokens, c)
+            if end in hidden:
+                passed.hidden[end] = stream.tokens
+            if end == deepest:
+                break
+        return passed
+
+    def _run(
+        self, stream: Stream, c: Tensor, branch: int, stop: int, pauses: Collection[int]
+    ) -> Iterator[tuple[Stream, int]]:
+        """A branch's blocks up to ``stop``: the stream at each pause among them, and where it stops."""
+        start = self._network.facts.ends[branch - 1] if branch else 0
+        for depth in [*sorted(one for one in pauses if start < one < stop), stop]:
+            for first, last in self._left(start, depth):
+                stream = self._network.backbone.run(stream, c, first, last)
+            start = depth
+            yield stream, depth
+
+    def _left(self, start: int, stop: int) -> list[tuple[int, int]]:
+        """What is left of a range of blocks, first and behind the last of each piece."""
+        first, last = self._skipped
+        if first == last:
+            return [(start, stop)]
+        pieces = [(start, min(stop, first)), (max(start, last), stop)]
+        return [(one, other) for one, other in pieces if one < other]
+
+    def _refine(self, stream: Stream, branch: int, patch_tokens: Tensor, c: Tensor) -> Refinement:
+        times_kN, names = self._times_kN, self._network.facts.readouts
+        boundary = Boundary(branch, patch_tokens, c, times_kN[branch], times_kN[branch + 1])
+        refinement: Refinement = self._network.refiner(stream, boundary)
+        self._require_shape("refiner", "tokens", refinement.tokens, stream.tokens)
+        missing = [name for name in names if name not in refinement.features]
+        if missing:
+            raise PluginError(
+                f"{self._owner('refiner')} states the read-out '{missing[0]}' and its refinement has no such "
+                "features; put them into Refinement.features, and run thalweg plugins check on it"
+            )
+        return refinement
+
+    def _corrected(self, velocity: Tensor, refinement: Refinement, branch: int, c: Tensor) -> Tensor:
+        """v - t a / 2, the velocity to which the branch's acceleration corrects its own."""
+        layer = self._network.readout("acceleration")
+        a: Tensor = layer(refinement.features["acceleration"], c)
+        return velocity - like(self._times_kN[branch], velocity) * a / 2
+
+    def _velocity(self, branch: int, tokens: Tensor, c: Tensor) -> Tensor:
+        network = self._network
+        if branch == network.branches - 1:
+            layer = network.velocity_readout
+        elif network.intermediate_velocities is not None:
+            layer = network.intermediate_velocities[branch]
+        else:
+            layer = network.intermediate_velocity
+        return self._read(layer, tokens, c)
+
+    def _own_velocity(self, depth: int, tokens: Tensor, c: Tensor) -> Tensor:
+        if self._network.detach_heads:
+            tokens, c = tokens.detach(), c.detach()
+        return self._read(self._network.velocity_heads[str(depth)], tokens, c)
+
+    def _read(self, layer: Any, tokens: Tensor, c: Tensor) -> Tensor:
+        velocity: Tensor = layer(tokens, c)
+        self._require_shape("backbone", "a velocity", velocity, self._x_t)
+        return velocity
+
+    def _require_shape(self, kind: str, what: str, found: Tensor, like: Tensor) -> None:
+        if found.shape == like.shape:
+            return
+        raise PluginError(
+            f"{self._owner(kind)} gives {what} of shape {tuple(found.shape)} where {tuple(like.shape)} is "
+            "needed; fix it, and run thalweg plugins check on it"
+        )
+
+    def _owner(self, kind: str) -> str:
+        owner = getattr(self._network, kind)
+        module = type(owner).__module__
+        named = self._network.owners.get(kind)
+        return f"{named} ({module})" if named else f"{type(owner).__qualname__} of {module}"

@@ -1,1 +1,0 @@
-"""Vision networks that judge samples or teach: what extractors and teachers share."""

@@ -1,0 +1,1 @@
+"""Ablations: a grid of compositions, each trained and scored under several seeds."""

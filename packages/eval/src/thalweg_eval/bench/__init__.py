@@ -1,0 +1,1 @@
+"""Benches: shipped ablations of methods over several data sets, with a joint page."""

@@ -1,0 +1,1 @@
+"""Commands that come through ``thalweg_commands``."""
