@@ -1,7 +1,8 @@
 """What a bench is: cells as of an ablation, on several data sets (no torch here)."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ class DataSetConfig:
     Attributes:
         recipe: the run that the cells change, instead of the bench's; a path from the file's own folder.
         overrides: ``key.path=value`` for every cell, after the bench's and before the cell's own.
-        without: cells that this data set leaves out.
+        without: cells that this data set leaves out: their names, or patterns of them as in ``CFG *``.
         seeds: instead of the bench's.
         protocol: instead of the bench's, whose settings are then left out.
         settings: ``key=value`` changes of the protocol, after the bench's.
@@ -62,8 +63,9 @@ class BenchConfig(AblationConfig):
                 raise ConfigError(f"'{name}' names a folder too; take letters, digits, - and _")
             if one.recipe is None and self.recipe is None:
                 raise ConfigError(f"{name} has no recipe; state one for it, or for all data sets")
-            self._known(one.without)
-            left = [cell for cell in self.cells if cell not in one.without]
+            self._known(pattern for pattern in one.without if not _matched(self.cells, [pattern]))
+            out = _matched(self.cells, one.without)
+            left = [cell for cell in self.cells if cell not in out]
             first = next(iter(self.cells))
             for cell in left:
                 other = self.compare.get(cell, first)
@@ -72,6 +74,11 @@ class BenchConfig(AblationConfig):
                         f"{name} leaves out the cell '{other}', with which '{cell}' is compared; leave "
                         f"that out too, or compare it with another"
                     )
+
+
+def _matched(cells: Iterable[str], patterns: Sequence[str]) -> set[str]:
+    """The cells that one of the patterns names; a name may hold a pattern's signs itself."""
+    return {cell for cell in cells if cell in patterns or any(fnmatchcase(cell, one) for one in patterns)}
 
 
 @attrs.frozen
@@ -132,7 +139,8 @@ def read_bench(
 
 def _on(bench: BenchConfig, one: DataSetConfig, folder: Path) -> AblationConfig:
     """The ablation of one data set."""
-    cells = {name: cell for name, cell in bench.cells.items() if name not in one.without}
+    out = _matched(bench.cells, one.without)
+    cells = {name: cell for name, cell in bench.cells.items() if name not in out}
     scoring = bench.evaluation
     if one.protocol is not None:
         scoring = ScoringConfig(protocol=one.protocol, times=scoring.times)
