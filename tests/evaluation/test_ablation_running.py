@@ -132,6 +132,17 @@ def test_another_ablation_in_the_folder_is_refused(asked, whole, tmp_path, capsy
     assert "is not empty and holds no ablation" in said
 
 
+def test_a_recipe_that_has_changed_since_is_refused_by_its_key(asked, whole, tmp_path, capsys):
+    """Cells trained before and after are not of one table."""
+    changed = tmp_path / asked["recipe"].name
+    changed.write_text(asked["recipe"].read_text().replace("steps = 4\n", "steps = 6\n", 1))
+    assert changed.read_text() != asked["recipe"].read_text()
+    arguments = ["ablate", str(changed), "--axis", AXIS, "--protocol", asked["protocol"], "--times", "2"]
+    assert main([*arguments, "--seeds", "2", "--out", str(whole)]) == 2
+    said = capsys.readouterr().err
+    assert "it differs in training.steps of the cell refiner=none, which was 4 and is 6" in said
+
+
 def test_a_damaged_plan_is_named(asked, tmp_path):
     (tmp_path / "ablation.json").write_text("{")
     assert main(["ablate", str(asked["recipe"]), "--axis", AXIS, "--out", str(tmp_path)]) == 4

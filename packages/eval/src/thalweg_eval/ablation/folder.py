@@ -1,10 +1,13 @@
 """The folder of an ablation, bound to what is compared and how it is scored."""
 
 import contextlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import attrs
 
 from thalweg import files
 from thalweg.config import dump
@@ -37,7 +40,8 @@ def claim(ablation: Ablation, out: Path, runs: Sequence[Planned]) -> list[PacedC
     Args:
         ablation: what is compared.
         out: the folder.
-        runs: all of its runs, whose plugin files must stay as they are.
+        runs: all of its runs, seed by seed; what their recipe says and their plugin files must stay as
+            they are.
 
     Returns:
         what was measured of its cells so far.
@@ -54,7 +58,10 @@ def claim(ablation: Ablation, out: Path, runs: Sequence[Planned]) -> list[PacedC
             "overrides": ablation.overrides,
             "equal": ablation.equal,
             "evaluation": dump(ablation.evaluation),
-            "cells": [{"name": cell.name, "overrides": cell.overrides} for cell in ablation.cells],
+            "cells": [
+                {"name": cell.name, "overrides": cell.overrides, "run": _said(one)}
+                for cell, one in zip(ablation.cells, runs, strict=False)
+            ],
         }
     )
     path, used = out / PLAN, _files(ablation, runs)
@@ -134,9 +141,27 @@ def _differing(there: dict[str, Any], plan: dict[str, Any], path: Path) -> str:
     if [cell["name"] for cell in plan["cells"]][: len(names)] != names:
         return "its cells or their order"
     for old, new in zip(there["cells"], plan["cells"], strict=False):
-        if old != new:
+        if {**old, "run": None} != {**new, "run": None}:
             return str(new["name"])
+        if old.get("run") != new["run"]:
+            key, was, now = _first_change(old.get("run"), new["run"])
+            return f"{key} of the cell {new['name']}, which was {was} and is {now}"
     return ""
+
+
+def _said(one: Planned) -> dict[str, Any]:
+    """All that a cell is trained and scored with, apart from seed and name."""
+    said = {"settings": list(one.settings), **dump(attrs.evolve(one.config, seed=0, name="run"))}
+    # As it is read again: a table with tuples would differ from itself.
+    return dict(json.loads(json.dumps(said, default=str)))
+
+
+def _first_change(old: Any, new: Any, key: str = "") -> tuple[str, str, str]:
+    """The first key by which two tables differ, and what it was and is."""
+    if not isinstance(old, Mapping) or not isinstance(new, Mapping):
+        return key, *("nothing" if one is None else json.dumps(one) for one in (old, new))
+    name = next(name for name in {**old, **new} if old.get(name) != new.get(name))
+    return _first_change(old.get(name), new.get(name), f"{key}.{name}" if key else name)
 
 
 def _files(ablation: Ablation, runs: Sequence[Planned]) -> dict[str, str]:
