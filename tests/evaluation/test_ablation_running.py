@@ -132,6 +132,52 @@ def test_another_ablation_in_the_folder_is_refused(asked, whole, tmp_path, capsy
     assert "is not empty and holds no ablation" in said
 
 
+DIVERGING = """
+recipe = "tiny.toml"
+seeds = 2
+
+[evaluation]
+protocol = "moment.toml"
+
+[cells]
+"calm" = []
+"wild" = ["training.optimizer.lr=1e30"]
+"plain" = ["refiner=plain", "objectives.acceleration=none"]
+
+[controls]
+"wild" = "last"
+"""
+
+
+def test_a_run_that_diverges_leaves_its_cell_without_a_mean_and_the_others_go_on(asked, capsys, monkeypatch):
+    folder = asked["folder"]
+    monkeypatch.chdir(folder)
+    path = folder / "diverging.toml"
+    path.write_text(DIVERGING.replace("tiny.toml", asked["recipe"].name))
+    out, said = folder / "diverging", []
+    found = run(read_ablation(path), out, said.append)
+    calm, wild, plain = found["cells"]
+    assert found["complete"]
+    assert [one["seed"] for one in wild["diverged"]] == [0, 1]
+    assert "training diverged at step" in wild["diverged"][0]["said"]
+    assert (wild["numbers"], wild["difference"], wild["runs"], wild["seconds"]) == ({}, {}, [], None)
+    assert calm["diverged"] == plain["diverged"] == []
+    assert plain["difference"]["fd_small_classifier"]["count"] == 2
+    assert found["controls"]["held"] == {"wild": True}, "nothing is worse"
+    assert sum(text.startswith("warning: training diverged") for text in said) == 2
+    for text in ((out / "table.md").read_text(), (out / "report.html").read_text()):
+        assert "wild diverged under the seeds 0 and 1, so it has no mean" in text
+        assert "So far" not in text
+
+    # Not trained again to the same end, not even as part of a table that has grown.
+    trained = {path: path.read_bytes() for path in out.rglob("metrics.jsonl")}
+    said.clear()
+    again = run(read_ablation(path, seeds=3), out, said.append)
+    assert [text[:5] for text in said if text.startswith("[")] == ["[7/9]", "[8/9]", "[9/9]"]
+    assert {path: path.read_bytes() for path in trained} == trained
+    assert [one["seed"] for one in again["cells"][1]["diverged"]] == [0, 1, 2]
+
+
 def test_a_recipe_that_has_changed_since_is_refused_by_its_key(asked, whole, tmp_path, capsys):
     """Cells trained before and after are not of one table."""
     changed = tmp_path / asked["recipe"].name

@@ -1,14 +1,15 @@
 """Controls: cells whose outcome is known beforehand, so that a table is seen to tell cells apart."""
 
 from collections.abc import Mapping
+from math import inf
 from typing import Any
 
 
 def check_controls(found: Mapping[str, Any], stated: Mapping[str, str]) -> dict[str, Any] | None:
     """Whether the cells that must come last do so, in the first number that has a direction.
 
-    A control holds if its mean over the seeds is worse than that of every cell that is no control. It is not
-    known before all runs are done.
+    A control holds if its mean over the seeds is worse than that of every cell that is no control; one that
+    diverged is worse than any that did not. It is not known before all runs are done.
 
     Args:
         found: the content of ``results.json``.
@@ -28,8 +29,11 @@ def check_controls(found: Mapping[str, Any], stated: Mapping[str, str]) -> dict[
     if number is None:  # nothing says what is last
         return {"number": None, "held": dict.fromkeys(stated, False)}
     sign = 1 if found["better"][number] == "lower" else -1
-    badness = {name: sign * numbers[number]["mean"] for name, numbers in means.items()}
-    others = max(bad for name, bad in badness.items() if name not in stated)
+    # Without a mean: all runs are done, so one has diverged.
+    badness = {
+        name: sign * numbers[number]["mean"] if numbers else inf for name, numbers in means.items()
+    }
+    others = max((bad for name, bad in badness.items() if name not in stated and bad < inf), default=inf)
     return {"number": number, "held": {name: badness[name] > others for name in stated}}
 
 

@@ -88,7 +88,7 @@ def markdown_table(table: Sequence[Sequence[str]]) -> list[str]:
 
 def _curves(found: Mapping[str, Any]) -> list[Part]:
     parts: list[Part] = []
-    cells = [cell for cell in found["cells"] if cell["runs"]]
+    cells = [cell for cell in found["cells"] if cell["runs"] and not cell["diverged"]]
     of_curves = "Mean over the seeds." if found["seeds"] > 1 else ""
     timed = all(run["seconds"] is not None for cell in cells for run in cell["runs"])
     for name in names_of(found):

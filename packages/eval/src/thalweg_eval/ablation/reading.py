@@ -12,11 +12,29 @@ _SAMPLING = "sampling."
 
 
 def reading(found: Mapping[str, Any]) -> tuple[str, ...]:
-    """Which cells differ from what they are compared with, which do not, and how that was decided.
+    """Which cells diverged, which differ from what they are compared with, which do not, and how that was decided.
 
     Args:
         found: what :func:`thalweg_eval.ablation.results.results` gives.
     """
+    return (*_diverged(found), *_differing(found))
+
+
+def _diverged(found: Mapping[str, Any]) -> tuple[str, ...]:
+    """Each cell with a run that diverged, under which seeds, and what the first of them said."""
+    texts = []
+    for cell in found["cells"]:
+        if cell["diverged"]:
+            seeds = listed([str(one["seed"]) for one in cell["diverged"]])
+            noun = "seed" if len(cell["diverged"]) == 1 else "seeds"
+            texts.append(
+                f"{cell['name']} diverged under the {noun} {seeds}, so it has no mean and is compared with "
+                f"none: {cell['diverged'][0]['said']}."
+            )
+    return tuple(texts)
+
+
+def _differing(found: Mapping[str, Any]) -> tuple[str, ...]:
     names = compared_names(found)
     if not names:
         return ()

@@ -37,17 +37,19 @@ class StepScore:
 
 @attrs.frozen(eq=False)
 class RunOutcome:
-    """One run, trained and scored.
+    """One run, trained and scored, or ended by itself.
 
     Attributes:
         planned: what it is.
         beside: seconds of its run that went to anything but training, by what.
-        scores: after each step that was requested, at least one.
+        scores: after each step that was requested, at least one; none of a run that diverged.
+        diverged: what was said when it did; empty if it did not.
     """
 
     planned: Planned
     beside: Mapping[str, float]
     scores: Sequence[StepScore]
+    diverged: str = ""
 
 
 def results(
@@ -99,8 +101,12 @@ def results(
 
 
 def _cell(planned: Planned, outcomes: Sequence[RunOutcome]) -> dict[str, Any]:
-    """What one cell found by itself; ``planned`` is its first run."""
-    lasts = [one.scores[-1] for one in outcomes]
+    """What one cell found by itself; ``planned`` is its first run.
+
+    Where a run diverged there is no mean: those that are left are a choice of the better ones.
+    """
+    trained = [one for one in outcomes if not one.diverged]
+    lasts = [one.scores[-1] for one in trained] if len(trained) == len(outcomes) else []
     evaluations = [last.nfe for last in lasts if last.nfe is not None]
     names = list(lasts[0].numbers) if lasts else []
     return {
@@ -120,6 +126,9 @@ def _cell(planned: Planned, outcomes: Sequence[RunOutcome]) -> dict[str, Any]:
                 "beside": dict(one.beside),
                 "scored": [attrs.asdict(score) for score in one.scores],
             }
-            for one in outcomes
+            for one in trained
+        ],
+        "diverged": [
+            {"seed": one.planned.seed, "said": one.diverged} for one in outcomes if one.diverged
         ],
     }

@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from thalweg.documents import write_document, write_text
-from thalweg.errors import DataError
+from thalweg.documents import read_document, write_document, write_text
+from thalweg.errors import DataError, DivergenceError
 from thalweg.folders import clear_leftovers, refuse_links, remove_tree
 from thalweg.storage.places import check_folder, local_path
-from thalweg.storage.redaction import redacted_plain
+from thalweg.storage.redaction import redacted, redacted_plain
 from thalweg.training.trainer import Trainer
 from thalweg_eval.ablation.config import Ablation
 from thalweg_eval.ablation.folder import alone, claim, keep_paced
@@ -29,6 +29,8 @@ RESULTS, MARKDOWN, REPORT = "results.json", "table.md", "report.html"
 
 def run(ablation: Ablation, out: Path | str, say: Callable[[str], None], command: str = "") -> dict[str, Any]:
     """Train and score every cell under every seed; called again, it resumes where it was.
+
+    A run that diverges ends by itself: its cell has no mean then, and the others go on.
 
     Args:
         ablation: what is compared.
@@ -72,22 +74,34 @@ def _run_all(
     done: list[Passport] = []
     better: dict[str, str | None] = {}
     for number, planned in enumerate(runs, start=1):
-        passports = _kept(planned, say)
-        if any(passport is None for passport in passports.values()):
-            say(f"[{number}/{len(runs)}] {planned.name}")
-            passports = _run(planned, ablation, passports)
+        passports: Passports = {}
+        diverged = _diverged(planned)
+        if not diverged:
+            passports = _kept(planned, say)
+            if any(passport is None for passport in passports.values()):
+                say(f"[{number}/{len(runs)}] {planned.name}")
+                try:
+                    passports = _run(planned, ablation, passports)
+                except DivergenceError as fault:
+                    diverged, passports = redacted(str(fault)), {}
+                    say(f"warning: {diverged}")
+                    write_document(_divergence(planned), {_SAID: diverged}, sealed=True)
         # The EMA weights are what was scored; checkpoints are the bulk of what a run leaves.
         awaited = any(other.folder == planned.folder for other in runs[number:])
         if not awaited and (planned.folder / "checkpoints").is_dir():
             remove_tree(planned.folder / "checkpoints")
-        outcomes.append(_outcome(planned, passports, out, say))
+        if diverged:
+            outcomes.append(RunOutcome(planned, {}, (), diverged))
+        else:
+            outcomes.append(_outcome(planned, passports, out, say))
         done += [passport for passport in passports.values() if passport is not None]
-        better |= {name: number.get("better") for name, number in done[-1].numbers.items()}
+        if done:
+            better |= {name: number.get("better") for name, number in done[-1].numbers.items()}
         made = sorted(passport.made for passport in done)
         more = {
             "command": command,
             "software": software(),
-            "made": [made[0], made[-1]],
+            "made": [made[0], made[-1]] if made else [],
             "machines": sorted({machine_in_words(passport.machine) for passport in done}),
         }
         found = redacted_plain(results(ablation, runs, outcomes, paced, better=better, **more))
@@ -97,6 +111,23 @@ def _run_all(
 
 Passports = dict[int, Passport | None]
 """By step; None for those that are still to come."""
+
+
+_SAID = "said"
+
+
+def _divergence(planned: Planned) -> Path:
+    """The file that says that a run diverged, so that it is not trained to the same end again."""
+    return planned.folder.with_name(f"{planned.folder.name}-diverged.json")
+
+
+def _diverged(planned: Planned) -> str:
+    """What was said when the run diverged; empty if it did not."""
+    advice = f"remove it and {planned.folder}, and the same command trains that run anew"
+    try:
+        return str(read_document(_divergence(planned), "what an ablation writes", advice, sealed=True)[_SAID])
+    except FileNotFoundError:
+        return ""
 
 
 def _passport(planned: Planned, step: int) -> Path:

@@ -30,11 +30,11 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
 def compare_cells(cells: Sequence[dict[str, Any]], better: Mapping[str, str | None]) -> int:
     """Write into each cell its ``difference`` to the cell that it is ``compared_with``, by number.
 
-    A number without a direction that is the same in all runs of all cells is of the reference, such as the
+    A cell of which a run diverged is compared with none. A number without a direction that is the same in all runs of all cells is of the reference, such as the
     distances of the training images from each other, and is not compared.
 
     Args:
-        cells: of ``results.json``, with ``name``, ``compared_with`` and ``runs``.
+        cells: of ``results.json``, with ``name``, ``compared_with``, ``runs`` and ``diverged``.
         better: by name of a number, ``higher`` or ``lower``, or None where neither is.
 
     Returns:
@@ -82,4 +82,6 @@ def verdict(difference: Difference, better: str | None) -> str:
 
 def _finals(cell: Mapping[str, Any]) -> dict[int, Mapping[str, float]]:
     """The numbers of each seed after its last step."""
+    if cell["diverged"]:
+        return {}
     return {run["seed"]: run["scored"][-1]["numbers"] for run in cell["runs"]}

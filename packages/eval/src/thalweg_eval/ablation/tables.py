@@ -68,7 +68,7 @@ def compared_names(found: Mapping[str, Any]) -> list[str]:
 
 def caption(found: Mapping[str, Any]) -> str:
     """What the numbers of :func:`rows` are, and how many runs they are of."""
-    counts = [len(cell["runs"]) for cell in found["cells"]]
+    counts = [len(cell["runs"]) + len(cell["diverged"]) for cell in found["cells"]]
     so_far = (
         "" if found["complete"] else f" So far {sum(counts)} of {len(counts) * found['seeds']} runs are done."
     )

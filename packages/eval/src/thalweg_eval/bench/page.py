@@ -12,7 +12,13 @@ from thalweg_eval.report.model import Page, Part, Table
 from thalweg_eval.report.numbers import MISSING
 from thalweg_eval.report.sections import facts_of, page_of, paragraphs
 
-_WORDS = {"better": "better", "worse": "worse", "undecided": "no difference shows", "untested": "not tested"}
+_WORDS = {
+    "better": "better",
+    "worse": "worse",
+    "undecided": "no difference shows",
+    "untested": "not tested",
+    "diverged": "diverged",
+}
 
 
 def page(found: Mapping[str, Any]) -> Page:
@@ -112,6 +118,8 @@ def _on_one(name: str, outcome: Mapping[str, Any]) -> str:
         texts.append(f"Worse: {listed(by['worse'])}.")
     if by["undecided"]:
         texts.append(f"No difference shows: {listed(by['undecided'])}.")
+    if by["diverged"]:
+        texts.append(f"Diverged: {listed(by['diverged'])}.")
     if by["untested"]:
         texts.append(f"Not tested, for want of seeds: {listed(by['untested'])}.")
     return " ".join(texts)
@@ -135,6 +143,8 @@ def _entry(one: Mapping[str, Any], outcome: Mapping[str, Any], name: str) -> str
     cell = next((cell for cell in one["cells"] if cell["name"] == name), None)
     if cell is None:
         return MISSING
+    if cell["diverged"]:
+        return _WORDS["diverged"]
     if cell["compared_with"] is None:
         return "baseline"
     if outcome["number"] not in cell["difference"]:

@@ -52,15 +52,17 @@ def _outcomes(found: Mapping[str, Any]) -> dict[str, Any]:
     """What became of each cell in the first number.
 
     ``number``; ``controls_failed``; ``best``, the cell of the best mean, controls aside; and of each ``cell``
-    that is compared one of ``better``, ``worse``, ``undecided`` (no difference shows) and ``untested`` (there
-    are too few seeds).
+    that is compared one of ``better``, ``worse``, ``undecided`` (no difference shows), ``untested`` (there
+    are too few seeds) and ``diverged``.
     """
     number = first_number(found)
     better = found["better"].get(number)
     controls = found["controls"]["held"] if found["controls"] else {}
     cells = {}
     for cell in found["cells"]:
-        if number in cell["difference"]:
+        if cell["diverged"]:
+            cells[cell["name"]] = "diverged"
+        elif number in cell["difference"]:
             difference = Difference(**cell["difference"][number])
             cells[cell["name"]] = (
                 "untested" if difference.count < 2 else verdict(difference, better) or "undecided"
