@@ -13,7 +13,7 @@ from thalweg_eval.ablation.page import markdown
 from thalweg_eval.ablation.planning import plan
 from thalweg_eval.ablation.reading import reading
 from thalweg_eval.ablation.results import results
-from thalweg_eval.ablation.significance import compare_cells, correct, holm
+from thalweg_eval.ablation.significance import compare_cells, correct, holm, of_number
 from thalweg_eval.ablation.tables import difference_rows, rows
 
 
@@ -24,7 +24,7 @@ def cell(name, numbers, against="base"):
         {"seed": seed, "scored": [{"numbers": {key: values[seed] for key, values in numbers.items()}}]}
         for seed in range(count)
     ]
-    return {"name": name, "compared_with": against, "runs": runs}
+    return {"name": name, "compared_with": against, "runs": runs, "diverged": []}
 
 
 def found_of(*cells, better=(("fd", "lower"),), seeds=3):
@@ -53,23 +53,20 @@ def test_holm_keeps_the_chance_of_any_false_discovery():
     assert np.mean(wrong) < 0.05 + 3 * (0.05 * 0.95 / 400) ** 0.5
 
 
-def test_all_cells_and_numbers_of_a_table_are_corrected_together():
+def test_all_cells_of_a_table_are_corrected_together_in_each_number():
     base = cell("base", {"fd": [10.0, 12.0, 14.0], "accuracy": [0.9, 0.8, 0.7]}, None)
     one = cell("one", {"fd": [9.0, 10.9, 13.1], "accuracy": [0.91, 0.79, 0.7]})
     two = cell("two", {"fd": [10.5, 11.0, 14.4], "accuracy": [0.5, 0.41, 0.29]})
-    assert compare_cells([base, one, two], {}) == 4
+    assert compare_cells([base, one, two], {}) == 2
     assert base["difference"] == {}
-    p = [one["difference"]["fd"]["p"], two["difference"]["accuracy"]["p"]]
     expected = stats.ttest_rel([9.0, 10.9, 13.1], [10.0, 12.0, 14.0]).pvalue
-    assert p[0] == pytest.approx(expected)
-    smallest, next_one = sorted(p)
-    corrected = {
-        each["difference"][name]["p"]: each["difference"][name]["p_corrected"]
-        for each in (one, two)
-        for name in ("fd", "accuracy")
-    }
-    assert corrected[smallest] == pytest.approx(4 * smallest)
-    assert corrected[next_one] == pytest.approx(max(4 * smallest, 3 * next_one))
+    assert one["difference"]["fd"]["p"] == pytest.approx(expected)
+    for name in ("fd", "accuracy"):
+        smaller, larger = sorted(
+            (each["difference"][name] for each in (one, two)), key=lambda each: each["p"]
+        )
+        assert smaller["p_corrected"] == pytest.approx(min(1, 2 * smaller["p"]))
+        assert larger["p_corrected"] == pytest.approx(max(smaller["p_corrected"], larger["p"]))
 
 
 def test_numbers_of_the_reference_are_no_comparisons():
@@ -78,6 +75,21 @@ def test_numbers_of_the_reference_are_no_comparisons():
     other = cell("other", {"fd": [1.5, 2.1], "nearest_real": [3.0, 3.0]})
     assert compare_cells([base, other], {"fd": "lower", "nearest_real": None}) == 1
     assert list(other["difference"]) == ["fd"]
+
+
+def test_numbers_of_the_reference_stand_below_the_table():
+    asked = ablation(seeds=2)
+    runs = plan(asked, asked.recipe.parent)
+    scored = [
+        attrs.evolve(
+            one,
+            scores=[attrs.evolve(score, numbers={**score.numbers, "real": 3.25}) for score in one.scores],
+        )
+        for one in outcomes(runs)
+    ]
+    found = results(asked, runs, scored, better={"distance": "lower", "real": None}, command="", **MADE)
+    assert rows(found)[0][:3] == ["", "distance", "NFE"]
+    assert "The same in all runs: real 3.25." in markdown(found)
 
 
 def test_a_score_that_is_the_same_for_all_is_compared_and_shows_no_difference():
@@ -100,9 +112,7 @@ def test_a_cell_is_compared_with_the_one_that_is_stated():
     assert difference_rows(found)[1][2].endswith(" *")
     assert not difference_rows(found)[2][2].endswith("*")
     first, differ = reading(found)
-    assert first.startswith(
-        "P-values are corrected for 2 comparisons of a cell with another in a number (Holm)"
-    )
+    assert first.startswith("P-values are corrected for 2 comparisons in the same number (Holm)")
     p = 2 * cfg["difference"]["fd"]["p"]
     assert differ == (
         f"In fd, these differ: cfg from SiT (-2 ± 0.25, p {p:.2g}, better). "
@@ -141,7 +151,7 @@ def test_tables_that_are_corrected_together_are_corrected_more():
     compare_cells([base, here], {})
     compare_cells([base, there], {})
     p = here["difference"]["fd"]["p_corrected"]
-    assert correct([base, here, there]) == 2
+    assert correct(of_number([base, here, there], "fd")) == 2
     assert here["difference"]["fd"]["p_corrected"] == pytest.approx(2 * p)
 
 

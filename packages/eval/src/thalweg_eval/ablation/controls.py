@@ -30,9 +30,7 @@ def check_controls(found: Mapping[str, Any], stated: Mapping[str, str]) -> dict[
         return {"number": None, "held": dict.fromkeys(stated, False)}
     sign = 1 if found["better"][number] == "lower" else -1
     # Without a mean: all runs are done, so one has diverged.
-    badness = {
-        name: sign * numbers[number]["mean"] if numbers else inf for name, numbers in means.items()
-    }
+    badness = {name: sign * numbers[number]["mean"] if numbers else inf for name, numbers in means.items()}
     others = max((bad for name, bad in badness.items() if name not in stated and bad < inf), default=inf)
     return {"number": number, "held": {name: badness[name] > others for name in stated}}
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from thalweg_eval.ablation.significance import LEVEL, verdict
 from thalweg_eval.ablation.spread import Difference, Spread, p_in_words
-from thalweg_eval.ablation.tables import compared_names, counted
+from thalweg_eval.ablation.tables import compared_names, corrected_for
 
 _SAMPLING = "sampling."
 
@@ -42,8 +42,8 @@ def _differing(found: Mapping[str, Any]) -> tuple[str, ...]:
         seeds = "One seed was run" if found["seeds"] == 1 else "So far no cell has two seeds"
         return (f"{seeds}, so there is no p-value, and of no cell can be said that it differs from another.",)
     texts = [
-        f"P-values are corrected for {counted(found['comparisons'], 'comparison')} of a cell with another in "
-        f"a number (Holm); cells are said to differ where p is below {LEVEL:g} after that."
+        f"P-values are corrected for {corrected_for(found)} (Holm); cells are said to differ where p is below "
+        f"{LEVEL:g} after that."
     ]
     silent = []
     for name in names:

@@ -128,7 +128,5 @@ def _cell(planned: Planned, outcomes: Sequence[RunOutcome]) -> dict[str, Any]:
             }
             for one in trained
         ],
-        "diverged": [
-            {"seed": one.planned.seed, "said": one.diverged} for one in outcomes if one.diverged
-        ],
+        "diverged": [{"seed": one.planned.seed, "said": one.diverged} for one in outcomes if one.diverged],
     }

@@ -37,8 +37,11 @@ def compare_cells(cells: Sequence[dict[str, Any]], better: Mapping[str, str | No
         cells: of ``results.json``, with ``name``, ``compared_with``, ``runs`` and ``diverged``.
         better: by name of a number, ``higher`` or ``lower``, or None where neither is.
 
+    P-values are corrected in each number by itself: how many others a protocol computes beside the one that
+    decides takes nothing from it.
+
     Returns:
-        how many comparisons were corrected for.
+        how many comparisons there are in each number.
     """
     by_name = {cell["name"]: _finals(cell) for cell in cells}
     measured = [numbers for finals in by_name.values() for numbers in finals.values()]
@@ -56,16 +59,21 @@ def compare_cells(cells: Sequence[dict[str, Any]], better: Mapping[str, str | No
             for name in compared
             if shared
         }
-    return correct(cells)
+    return max((correct(of_number(cells, name)) for name in compared), default=0)
 
 
-def correct(cells: Sequence[dict[str, Any]]) -> int:
-    """Correct the p-values of these cells' differences together.
+def of_number(cells: Sequence[Mapping[str, Any]], name: str | None) -> list[dict[str, Any]]:
+    """The differences of these cells in a number."""
+    return [cell["difference"][name] for cell in cells if name in cell["difference"]]
+
+
+def correct(differences: Sequence[dict[str, Any]]) -> int:
+    """Correct the p-values of these differences together.
 
     Returns:
         how many there are, of two seeds or more; one seed says nothing that could be tested.
     """
-    tested = [one for cell in cells for one in cell["difference"].values() if one["count"] > 1]
+    tested = [one for one in differences if one["count"] > 1]
     for one, p in zip(tested, holm([one["p"] for one in tested]), strict=True):
         one["p_corrected"] = p
     return len(tested)

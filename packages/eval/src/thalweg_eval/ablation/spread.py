@@ -39,7 +39,7 @@ class Difference(Spread):
     Attributes:
         p: two-sided p-value of Student's t-test that the mean is 0, uncorrected; None where the differences
             have no spread to test against.
-        p_corrected: by Holm's method over all comparisons of the table.
+        p_corrected: by Holm's method over all comparisons in the same number.
     """
 
     p: float | None = None

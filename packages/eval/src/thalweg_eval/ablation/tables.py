@@ -57,8 +57,31 @@ def difference_text(difference: Difference) -> str:
 
 
 def names_of(found: Mapping[str, Any]) -> list[str]:
-    """Of the numbers."""
+    """Of the numbers, without those that are the same in all runs."""
+    same = the_same(found)
+    return [name for name in _all_names(found) if name not in same]
+
+
+def _all_names(found: Mapping[str, Any]) -> list[str]:
     return list(next((cell["numbers"] for cell in found["cells"] if cell["numbers"]), {}))
+
+
+def the_same(found: Mapping[str, Any]) -> dict[str, float]:
+    """Numbers without a direction that are the same in all runs, as those of the reference alone are."""
+    means = [cell["numbers"] for cell in found["cells"] if cell["numbers"]]
+    if len(means) < 2:  # as any number is with one cell
+        return {}
+    values = {
+        name: {
+            scored["numbers"][name]
+            for cell in found["cells"]
+            for run in cell["runs"]
+            for scored in run["scored"][-1:]
+        }
+        for name in _all_names(found)
+        if not found["better"].get(name)
+    }
+    return {name: next(iter(one)) for name, one in values.items() if len(one) == 1}
 
 
 def compared_names(found: Mapping[str, Any]) -> list[str]:
@@ -72,9 +95,12 @@ def caption(found: Mapping[str, Any]) -> str:
     so_far = (
         "" if found["complete"] else f" So far {sum(counts)} of {len(counts) * found['seeds']} runs are done."
     )
+    same = ", ".join(f"{name} {Spread(one, None, 1)}" for name, one in the_same(found).items())
+    same = f" The same in all runs: {same}." if same else ""
     if found["seeds"] == 1:
-        return f"One seed, so nothing is known of the spread.{so_far}"
-    return f"Mean over {found['seeds']} seeds ± half of the 95 % confidence interval (Student's t).{so_far}"
+        return f"One seed, so nothing is known of the spread.{same}{so_far}"
+    mean = f"Mean over {found['seeds']} seeds ± half of the 95 % confidence interval (Student's t)."
+    return f"{mean}{same}{so_far}"
 
 
 def difference_caption(found: Mapping[str, Any]) -> str:
@@ -84,7 +110,17 @@ def difference_caption(found: Mapping[str, Any]) -> str:
     return (
         f"Differences are taken seed by seed; ± half of the 95 % confidence interval of each by itself. "
         f"Those with {MARK} have p < {LEVEL:g} by the paired t-test after Holm's correction for "
-        f"{counted(found['comparisons'], 'comparison')}."
+        f"{corrected_for(found)}."
+    )
+
+
+def corrected_for(found: Mapping[str, Any]) -> str:
+    """For how many comparisons p-values are corrected; a bench's first number for those of all data sets."""
+    own, jointly = counted(found["comparisons"], "comparison"), found.get("jointly")
+    if jointly is None:
+        return f"{own} in the same number"
+    return (
+        f"{jointly['comparisons']:,} in {jointly['number']} over all data sets, and {own} in any other number"
     )
 
 

@@ -99,7 +99,8 @@ def making(found: Mapping[str, Any]) -> list[str]:
     where = "; ".join(f"{name}: {name}/report.html" for name in found["data"])
     texts = [
         f"Each data set has an ablation of its own, whose report tells how it was made. {where}.",
-        "P-values are corrected for the comparisons of all data sets of this page.",
+        "P-values of the first score are corrected for the comparisons of all data sets of this page, those "
+        "of other scores for the ones in the same score on the same data set.",
     ]
     return [*texts, f"Command: {found['command']}"] if found["command"] else texts
 

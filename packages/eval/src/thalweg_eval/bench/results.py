@@ -5,16 +5,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from thalweg_eval.ablation.controls import failed_controls
-from thalweg_eval.ablation.significance import correct, verdict
+from thalweg_eval.ablation.significance import correct, of_number, verdict
 from thalweg_eval.ablation.spread import Difference
 from thalweg_eval.bench.config import Bench
 
 
 def joint_results(bench: Bench, found: Mapping[str, Mapping[str, Any]], command: str) -> dict[str, Any]:
-    """The tables of all data sets that are done, with their p-values corrected once more, all together.
+    """The tables of all data sets that are done, with the p-values of their first numbers corrected together.
 
     What is said of a method over several data sets rests on the comparisons of all of them, so each table by
-    itself may mark more than it does here.
+    itself may mark more than it does here. Other numbers stay corrected within their own table.
 
     Args:
         bench: what was asked.
@@ -22,9 +22,11 @@ def joint_results(bench: Bench, found: Mapping[str, Mapping[str, Any]], command:
         command: how it was called.
     """
     data = copy.deepcopy({name: dict(one) for name, one in found.items()})
-    comparisons = correct([cell for one in data.values() for cell in one["cells"]])
+    comparisons = correct(
+        [difference for one in data.values() for difference in of_number(one["cells"], first_number(one))]
+    )
     for one in data.values():
-        one["comparisons"] = comparisons
+        one["jointly"] = {"number": first_number(one), "comparisons": comparisons}
     made = sorted(when for one in data.values() for when in one["made"])
     return {
         "name": bench.name,
