@@ -12,7 +12,7 @@ _SAMPLING = "sampling."
 
 
 def reading(found: Mapping[str, Any]) -> tuple[str, ...]:
-    """Which cells diverged, which differ from what they are compared with, which do not, and how that was decided.
+    """Which cells diverged, which differ from what they are compared with, and how that was decided.
 
     Args:
         found: what :func:`thalweg_eval.ablation.results.results` gives.
@@ -42,8 +42,8 @@ def _differing(found: Mapping[str, Any]) -> tuple[str, ...]:
         seeds = "One seed was run" if found["seeds"] == 1 else "So far no cell has two seeds"
         return (f"{seeds}, so there is no p-value, and of no cell can be said that it differs from another.",)
     texts = [
-        f"P-values are corrected for {corrected_for(found)} (Holm); cells are said to differ where p is below "
-        f"{LEVEL:g} after that."
+        f"P-values are corrected for {corrected_for(found)} (Holm); cells are said to differ where p is "
+        f"below {LEVEL:g} after that."
     ]
     silent = []
     for name in names:

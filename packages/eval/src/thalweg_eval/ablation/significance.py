@@ -30,8 +30,12 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
 def compare_cells(cells: Sequence[dict[str, Any]], better: Mapping[str, str | None]) -> int:
     """Write into each cell its ``difference`` to the cell that it is ``compared_with``, by number.
 
-    A cell of which a run diverged is compared with none. A number without a direction that is the same in all runs of all cells is of the reference, such as the
-    distances of the training images from each other, and is not compared.
+    A cell of which a run diverged is compared with none. A number without a direction that is the same in
+    all runs of all cells is of the reference, such as the distances of the training images from each other,
+    and is not compared.
+
+    P-values are corrected in each number by itself: how many others a protocol computes beside the one that
+    decides takes nothing from it.
 
     Args:
         cells: of ``results.json``, with ``name``, ``compared_with``, ``runs`` and ``diverged``.
