@@ -159,7 +159,8 @@ def _said(one: Planned) -> dict[str, Any]:
 def _first_change(old: Any, new: Any, key: str = "") -> tuple[str, str, str]:
     """The first key by which two tables differ, and what it was and is."""
     if not isinstance(old, Mapping) or not isinstance(new, Mapping):
-        return key, *("nothing" if one is None else json.dumps(one) for one in (old, new))
+        was, now = ("nothing" if one is None else json.dumps(one) for one in (old, new))
+        return key, was, now
     name = next(name for name in {**old, **new} if old.get(name) != new.get(name))
     return _first_change(old.get(name), new.get(name), f"{key}.{name}" if key else name)
 

@@ -41,9 +41,6 @@ def compare_cells(cells: Sequence[dict[str, Any]], better: Mapping[str, str | No
         cells: of ``results.json``, with ``name``, ``compared_with``, ``runs`` and ``diverged``.
         better: by name of a number, ``higher`` or ``lower``, or None where neither is.
 
-    P-values are corrected in each number by itself: how many others a protocol computes beside the one that
-    decides takes nothing from it.
-
     Returns:
         how many comparisons there are in each number.
     """
