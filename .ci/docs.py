@@ -43,6 +43,9 @@ PAGES += COMMANDS_ALONE
 ELSEWHERE = {"docs/tutorials/own-images.md": ("s3://pictures", "pictures")}
 """Places that are not here, and what stands in for them; tests/integration/test_tutorials.py has a bucket."""
 
+AT_ONCE = 2
+"""Pages that are read beside each other: each may take a gigabyte, whatever the processors are."""
+
 TYPED = {"thalweg", "pip", "python", "python3", "make", "uv", "torchrun", "srun", "sbatch", "."}
 MARKER = re.compile(r"<!-- (not run|run|first)(?: `([^`]+)`)?(?: with ([^:]+))?: (.+?) -->", re.DOTALL)
 BLOCK = re.compile(r"((?:^<!--(?:(?!-->).)*-->\n)*)^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -94,7 +97,7 @@ class Reader:
             "VIRTUAL_ENV": str(venv),
             "PATH": f"{venv / 'bin'}{os.pathsep}{os.environ['PATH']}",
             "XDG_CACHE_HOME": str(folder / ".cache"),
-            "OMP_NUM_THREADS": "1",  # as many pages are read at once as there are processors
+            "OMP_NUM_THREADS": "1",  # several pages are read at once
         }
         self.python: subprocess.Popen[str] | None = None
         self.printed: str | None = None
@@ -241,7 +244,7 @@ def main(venv: Path, pages: list[str]) -> int:
             except (FaultError, subprocess.TimeoutExpired) as fault:
                 faults.append(f"{page}: {fault}")
 
-    with ThreadPoolExecutor(os.cpu_count() or 1) as several:
+    with ThreadPoolExecutor(AT_ONCE) as several:
         list(several.map(work, [page for page in pages or PAGES if not installs(page)]))
     for page in filter(installs, pages or PAGES):
         work(page)
