@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from thalweg.errors import ConfigError
+from thalweg.storage.named import named_path
 from thalweg.storage.places import is_url, local_path, plain_place
 
 
@@ -32,13 +33,19 @@ class LocalPath(click.Path):
 
 
 class Place(click.Path):
-    """A path or a URL, as text; ``file://`` is taken off."""
+    """A path, a URL or ``weights:NAME``, as text; ``file://`` is taken off."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The place, or a usage error where its protocol is not taken."""
+        """The place, or a usage error where its protocol is not taken or its name not known.
+
+        Raises:
+            DataError: it names weights that are not here.
+        """
         from thalweg.storage.location import Location
 
         try:
+            if named_path(value) is not None:
+                return value  # by its name, so that nothing is written there
             place = plain_place(value)
             if not is_url(place):
                 return str(Path(place))
