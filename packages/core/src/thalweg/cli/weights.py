@@ -56,7 +56,7 @@ def get(names: tuple[str, ...], as_json: bool) -> None:
     with ProgressDisplay() as progress:
         paths = {name: str(path) for name, path in fetch(names, progress).items()}
     if as_json:
-        console.result_json({"weights": [{**_plain(find(name)), "path": path} for name, path in paths.items()]})
+        console.result_json({"weights": [_plain(find(name)) for name in paths]})
         return
     for name, path in paths.items():
         console.result(f"{name}: {path}")

@@ -30,8 +30,8 @@ LARGEST_READ = 2**31
 
 class Location:
     """A file or folder: a path, a URL of ``file``, ``memory``, ``s3``, ``gs``, ``http(s)``, ``hf`` or a
-    protocol that the user has added, or ``weights:NAME`` for published weights that were fetched. It is the gate through which all goes that a run, model or recipe
-    names: see :mod:`thalweg.storage.gate`.
+    protocol that the user has added, or ``weights:NAME`` for published weights that were fetched. It is the
+    gate through which all goes that a run, model or recipe names: see :mod:`thalweg.storage.gate`.
 
     It is what is written as text without credentials: ``str`` and ``repr`` mask them. All methods that
     reach out try again where that may help, and raise :class:`thalweg.DataError` in one sentence.

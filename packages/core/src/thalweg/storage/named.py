@@ -11,7 +11,10 @@ first of them."""
 
 
 def name_in(place: "str | os.PathLike[str]") -> str | None:
-    """The name in ``weights:NAME``; None in any other place. A file that is called so is ``./weights:NAME``."""
+    """The name in ``weights:NAME``; None in any other place.
+
+    A file that is called so is named by ``./weights:NAME``.
+    """
     text = os.fspath(place)
     return text.removeprefix(PREFIX) if text.startswith(PREFIX) else None
 

@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 import attrs
 from attrs.validators import ge, max_len, min_len, optional
 
-from thalweg.config import FaultyConfigError, structure
+from thalweg.config import FaultyConfigError, Problem, structure
 from thalweg.config.recipes import parse_toml
 from thalweg.errors import ConfigError
 from thalweg.regular import read_text
@@ -16,7 +16,7 @@ from thalweg.storage.redaction import excerpt
 from thalweg.storage.url_texts import MASK, query_values, scheme_of, user_infos
 
 Checked = Literal["verified", "stated", "unverified"]
-"""How far a SHA-256 is known: compared with a file by whoever made the table, stated by who published the file,
+"""How far a SHA-256 is known: compared with the file by whoever made the table, stated by who published it,
 or not at all."""
 
 WHOLE = 64
@@ -145,7 +145,8 @@ def read_table(path: Path) -> list[WeightsEntry]:
         data = parse_toml(read_text(path, _LARGEST))
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path} cannot be read as a table of weights: {error}") from error
-    entries, problems = [], []
+    entries: list[WeightsEntry] = []
+    problems: list[Problem] = []
     for name, about in data.items():
         try:
             given = about if isinstance(about, dict) else {}

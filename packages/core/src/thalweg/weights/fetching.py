@@ -75,70 +75,83 @@ def _alone(entry: WeightsEntry) -> Iterator[None]:
 
 
 def _arrive(entry: WeightsEntry, file: WeightsFile, progress: Progress) -> None:
-    """One file: as it is here, or fetched."""
+    """One file: as it is here, or fetched from the first URL that has it."""
     folder = folder_of(entry)
-    arrived = read_arrivals(folder)
+    arrived = read_arrivals(folder).get(file.name)
     if (folder / file.name).is_file():
-        arrival = check_file(entry, file, arrived.get(file.name))
-    else:
-        arrival = _download(entry, file, progress)
-    if arrived.get(file.name) != arrival:
-        write_arrivals(folder, {**arrived, file.name: arrival})
-        tell_unknown(entry, file, arrival.sha256)
-
-
-def _download(entry: WeightsEntry, file: WeightsFile, progress: Progress) -> Arrival:
-    """From the first URL that has it."""
+        arrival = check_file(entry, file, arrived)
+        if arrival != arrived:
+            _note(entry, file, arrival)
+        return
     for url in file.urls[:-1]:
         try:
-            return _from(Location(url), entry, file, progress)
+            _fetch(Location(url), entry, file, progress)
         except DataError as error:
             _log.warning("%s; trying the next place", error)
-    return _from(Location(file.urls[-1]), entry, file, progress)
+        else:
+            return
+    _fetch(Location(file.urls[-1]), entry, file, progress)
 
 
-def _from(place: Location, entry: WeightsEntry, file: WeightsFile, progress: Progress) -> Arrival:
+def _fetch(place: Location, entry: WeightsEntry, file: WeightsFile, progress: Progress) -> None:
+    """One file from one place, to where it belongs once it was compared with its checksum."""
     about = place.about()
-    if None not in (about.size, file.bytes) and about.size != file.bytes:
-        raise DataError(
-            f"{place} has {about.size:,} bytes where {file.bytes:,} are expected; {_by_hand(entry, file)}"
-        )
-    version = Version(str(place), about.version, about.size)
     size = file.bytes if about.size is None else about.size
-    name = file.name if entry.folder else entry.name
+    if file.bytes not in (None, size):
+        raise DataError(f"{place} has {size:,} bytes where {file.bytes:,} are expected; {_else(entry, file)}")
+    # Without a version or the whole checksum, a mixture of two versions would pass.
+    resumable = bool(about.version) or file.whole
     with PartialFile(folder_of(entry) / file.name) as partial:
-        begun, digest = partial.begin(version, resumable=bool(about.version) or file.whole)
-        done = begun
-        if size is not None:
-            progress(f"{name} (MB)", _mb(done), _mb(size))
+        done, digest = partial.begin(Version(str(place), about.version, about.size), resumable=resumable)
+        show = _shown(progress, file.name if entry.folder else entry.name, size)
+        show(done)
         if size is None or done < size:
-            with contextlib.closing(place.stream(begun, version=about.version, size=size)) as pieces:
+            with contextlib.closing(place.stream(done, version=about.version, size=size)) as pieces:
                 for piece in pieces:
-                    partial.write([piece])
+                    partial.write(piece)
                     digest.update(piece)
                     done += len(piece)
-                    if size is not None:
-                        progress(f"{name} (MB)", _mb(done), _mb(size))
-        sha256 = digest.hexdigest()
-        if partial.start(len(_PAGES[0])).lower().startswith(_PAGES):
+                    show(done)
+        arrival = Arrival(done, digest.hexdigest(), str(place))
+        fault = _fault(partial, file, arrival)
+        if fault:
             partial.discard()
-            raise DataError(f"{place} is a web page and no file of weights; {_by_hand(entry, file)}")
-        if not sha256.startswith(file.sha256):
-            partial.discard()
-            raise DataError(
-                f"{place} is damaged or another file: its SHA-256 is {sha256}, which does not begin with "
-                f"{file.sha256}; try again later, or {_by_hand(entry, file)}"
-            )
+            raise DataError(f"{place} {fault}; try again later, or {_else(entry, file)}")
+        # Before the file has its name: without it, it would be taken for one that was put there by hand.
+        _note(entry, file, arrival)
         partial.finish()
-    return Arrival(done, sha256, str(place))
 
 
-def _by_hand(entry: WeightsEntry, file: WeightsFile) -> str:
+def _shown(progress: Progress, name: str, size: int | None) -> Callable[[int], None]:
+    """Shows how much of a file has arrived, if its size is known."""
+
+    def show(done: int) -> None:
+        if size is not None:
+            progress(f"{name} (MB)", -(-done // _MB), -(-size // _MB))
+
+    return show
+
+
+def _fault(partial: PartialFile, file: WeightsFile, arrival: Arrival) -> str:
+    """What is wrong with what arrived; empty if nothing is."""
+    if partial.start(len(_PAGES[0])).lower().startswith(_PAGES):
+        return "is a web page and no file of weights"
+    if not arrival.sha256.startswith(file.sha256):
+        return (
+            f"is damaged or another file: its SHA-256 is {arrival.sha256}, which does not begin with "
+            f"{file.sha256}"
+        )
+    return ""
+
+
+def _note(entry: WeightsEntry, file: WeightsFile, arrival: Arrival) -> None:
+    folder = folder_of(entry)
+    write_arrivals(folder, {**read_arrivals(folder), file.name: arrival})
+    tell_unknown(entry, file, arrival.sha256)
+
+
+def _else(entry: WeightsEntry, file: WeightsFile) -> str:
     return f"get it from {entry.source} to {folder_of(entry) / file.name}"
-
-
-def _mb(bytes_: int) -> int:
-    return -(-bytes_ // _MB)
 
 
 def _unwritable(folder: Path, error: OSError) -> ThalwegError:

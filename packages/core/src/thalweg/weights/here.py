@@ -8,6 +8,7 @@ from pathlib import Path
 from thalweg.errors import DataError, ThalwegError
 from thalweg.regular import opened
 from thalweg.storage.cache import cache_folder
+from thalweg.storage.failures import MissingError
 from thalweg.storage.locks import holding
 from thalweg.storage.places import local_path
 from thalweg.suggestions import one_line
@@ -53,12 +54,13 @@ def path_of(name: str) -> Path:
 
     Raises:
         ConfigError: there are no weights of this name.
-        DataError: they are not here, or are damaged.
+        MissingError: they are not here.
+        DataError: they are damaged.
     """
     entry = find(name)
     path = checked(entry)
     if path is None:
-        raise DataError(f"the weights '{name}' are not here ({place_of(entry)}); {cure(name)}")
+        raise MissingError(f"the weights '{name}' are not here ({place_of(entry)}); {cure(name)}")
     return path
 
 

@@ -24,8 +24,8 @@ def check_online(entries: Sequence[WeightsEntry]) -> None:
     missing = [(entry, one) for entry in entries for one in entry.files if one not in there(entry)]
     if stated and missing:
         lines = [
-            f"{stated} is set, so nothing is downloaded; copy these files, and they are used once their SHA-256 "
-            "was compared:",
+            f"{stated} is set, so nothing is downloaded; copy these files, and they are used once their "
+            "SHA-256 was compared:",
             *(_line(*one) for one in missing),
         ]
         raise DataError("\n  ".join(lines))

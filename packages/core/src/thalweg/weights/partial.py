@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import os
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,8 +43,9 @@ class PartialFile:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self._part, self._note = path.with_name(f".{path.name}.partial"), path.with_name(f".{path.name}.version")
+        self._path = path
+        self._part = path.with_name(f".{path.name}.partial")
+        self._note = path.with_name(f".{path.name}.version")
         self._descriptor = -1
 
     def __enter__(self) -> "PartialFile":
@@ -81,16 +81,15 @@ class PartialFile:
             digest.update(piece)
         return size, digest
 
-    def write(self, pieces: Iterable[bytes]) -> None:
+    def write(self, piece: bytes) -> None:
         """Put more at its end.
 
         Raises:
             OSError: it cannot be written; what fits stays.
         """
-        for piece in pieces:
-            left = memoryview(piece)
-            while left:
-                left = left[files.disk.write(self._descriptor, left) :]
+        left = memoryview(piece)
+        while left:
+            left = left[files.disk.write(self._descriptor, left) :]
 
     def finish(self) -> None:
         """Move it to its place, on the disk itself.
@@ -99,8 +98,8 @@ class PartialFile:
             OSError: that is not possible.
         """
         files.disk.sync(self._descriptor)
-        files.disk.move(self._part, self.path)
-        sync_folder(self.path.parent)
+        files.disk.move(self._part, self._path)
+        sync_folder(self._path.parent)
         self._forget()
 
     def discard(self) -> None:
