@@ -12,7 +12,7 @@ from typing import Any
 
 from fault_server import FaultServer
 
-PLUGIN = '''
+PLUGIN = """
 from pathlib import Path
 
 import thalweg
@@ -21,7 +21,7 @@ import thalweg
 @thalweg.hookimpl
 def thalweg_weights(add):
     add(Path(__file__).with_name("{table}"))
-'''
+"""
 
 
 class Publisher:
@@ -63,7 +63,7 @@ def publishing() -> Iterator[Publisher]:
         def log_message(self, *_: object) -> None:
             pass
 
-        def do_GET(self) -> None:  # noqa: N802
+        def do_GET(self) -> None:
             path = self.path.partition("?")[0]
             publisher.headers.append(dict(self.headers))
             content = publisher.files.get(path)

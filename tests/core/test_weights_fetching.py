@@ -1,4 +1,4 @@
-"""Weights fetched by name: from a server that fails in every way, by several processes, stopped and taken up."""
+"""Weights fetched by name: from a server that fails, by several processes, stopped and taken up again."""
 
 import json
 import os
@@ -105,7 +105,7 @@ def test_spoilt_answers_are_requested_again(offer, publisher, mode):
 
 
 def stopped(offer, publisher, **of_file):
-    """Fetching that fails for good when half of the file is there; where it goes, and how much has arrived."""
+    """Fetching that fails for good when half of it is there: where it goes, and how much has arrived."""
     path = offer(**of_file)
     publisher.proxy.spoil(Fault("whole"), Fault("cut"), Fault(403, times=-1))
     with pytest.raises(DataError, match="403"):
@@ -193,7 +193,9 @@ def test_what_is_not_what_it_must_be_is_not_kept(offer, of_file, fault):
 
 def test_a_web_page_is_no_file(offer):
     path = offer(content=b"<!DOCTYPE html><html>sign in</html>")
-    with pytest.raises(DataError, match=r"is a web page and no file of weights; try again later, or get it from"):
+    with pytest.raises(
+        DataError, match=r"is a web page and no file of weights; try again later, or get it from"
+    ):
         get(["tiny"])
     assert left(path) == set()
 
@@ -215,7 +217,9 @@ def test_an_unknown_sum_is_said_and_compared_from_then_on(offer, caplog):
     )
     assert path_of("tiny") == path
     path.write_bytes(CONTENT[::-1])
-    with pytest.raises(DataError, match=f"not what it was when it arrived.*and was {SUM}; remove it, then run"):
+    with pytest.raises(
+        DataError, match=f"not what it was when it arrived.*and was {SUM}; remove it, then run"
+    ):
         path_of("tiny")
     with pytest.raises(DataError, match="not what it was when it arrived"):
         get(["tiny"])
@@ -236,7 +240,7 @@ def test_a_file_put_there_by_hand(offer, publisher, caplog):
     path = offer(**KNOWN)
     path.parent.mkdir(parents=True)
     path.write_bytes(b"another")
-    with pytest.raises(DataError, match="is not what is published as 'tiny'.*does not begin with"):
+    with pytest.raises(DataError, match=r"is not what is published as 'tiny'.*does not begin with"):
         path_of("tiny")
     path.write_bytes(CONTENT)
     assert path_of("tiny") == path
@@ -337,13 +341,16 @@ def test_whatever_operation_of_the_disk_fails(offer, publisher, tmp_path, monkey
         path = tmp_path / str(at) / "tiny/x.bin"
         disk = FailingDisk(at, fail)
         monkeypatch.setattr(files, "disk", disk)
+        said = None
         try:
             get(["tiny"])
         except ThalwegError as error:
+            said = error
+        if said is not None:
             failed += 1
-            assert "cannot be written" in str(error)
-            assert not isinstance(error, DataError)
-            assert not path.exists() or path.read_bytes() == CONTENT
+            assert "cannot be written" in str(said)
+            assert not isinstance(said, DataError)
+        assert not path.exists() or path.read_bytes() == CONTENT
         monkeypatch.setattr(files, "disk", Disk())
         assert get(["tiny"]) == {"tiny": path}
         assert path.read_bytes() == CONTENT
@@ -362,7 +369,7 @@ def test_a_place_that_cannot_be_a_folder(offer, tmp_path, monkeypatch):
     offer(**KNOWN)
     (tmp_path / "file").touch()
     monkeypatch.setenv("THALWEG_WEIGHTS", str(tmp_path / "file"))
-    with pytest.raises(ThalwegError, match="cannot be written .*name another folder by THALWEG_WEIGHTS"):
+    with pytest.raises(ThalwegError, match=r"cannot be written .*name another folder by THALWEG_WEIGHTS"):
         get(["tiny"])
     monkeypatch.setenv("THALWEG_WEIGHTS", "s3://bucket/weights")
     with pytest.raises(ConfigError, match="THALWEG_WEIGHTS is s3://bucket/weights, and must be a path"):

@@ -45,9 +45,9 @@ def read_weights(
         DataError: if the file is missing, another than expected, or damaged.
     """
     if not place.exists():
-        how = f"{cure(name)} (from {source})" if name else f"get them from {source}"
+        how = cure(name, source) if name else f"get them from {source}"
         raise DataError(
-            f"the weights of {what} are not at {place}; {how}, or set 'weights' to where they are stored"
+            f"the weights of {what} are not at {place}; {how}; or set 'weights' to where they are stored"
         )
     with local_copy(place, expected) as path:
         found = sha256(path)

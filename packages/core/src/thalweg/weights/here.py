@@ -74,9 +74,10 @@ def here(name: str) -> Path | None:
     return None if entry is None else checked(entry)
 
 
-def cure(name: str) -> str:
-    """What fetches weights that are not here, for messages."""
-    return f"'thalweg weights get {name}' fetches them, and nothing is downloaded by itself"
+def cure(name: str, source: str = "") -> str:
+    """What fetches weights that are not here, for messages; perhaps with the place that they are from."""
+    place = f" from {source}" if source else ""
+    return f"'thalweg weights get {name}' fetches them{place}, and nothing is downloaded by itself"
 
 
 def there(entry: WeightsEntry) -> list[WeightsFile]:
