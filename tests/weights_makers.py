@@ -136,3 +136,57 @@ def _toml(table: Mapping[str, Any]) -> str:
     import tomli_w
 
     return tomli_w.dumps(json.loads(json.dumps(table)))
+
+
+@contextlib.contextmanager
+def hub(repository: str, files: Mapping[str, bytes]) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """A Hugging Face Hub of one repository on loopback: its URL, and paths with the credentials that came."""
+    came: list[tuple[str, str]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+        def do_GET(self) -> None:
+            path = self.path.partition("?")[0]
+            came.append((path, self.headers.get("Authorization", "")))
+            api, name = f"/api/models/{repository}", path.rpartition("/")[2]
+            if path.startswith(f"{api}/tree/"):
+                listed = [
+                    {
+                        "type": "file",
+                        "path": one,
+                        "size": len(content),
+                        "oid": hashlib.sha1(content).hexdigest(),
+                    }
+                    for one, content in files.items()
+                ]
+                self._send(json.dumps(listed).encode(), "application/json")
+            elif path == api:
+                about = {"id": repository, "_id": "1", "sha": "a" * 40, "siblings": [], "tags": []}
+                self._send(json.dumps(about).encode(), "application/json")
+            elif path.startswith(f"/{repository}/resolve/") and name in files:
+                asked = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
+                content = files[name]
+                self._send(
+                    content[int(asked[1]) : int(asked[2]) + 1] if asked else content, "binary", bool(asked)
+                )
+            else:
+                self.send_error(404)
+
+        def _send(self, body: bytes, kind: str, part: bool = False) -> None:
+            self.send_response(206 if part else 200)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", came
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

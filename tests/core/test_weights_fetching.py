@@ -23,7 +23,7 @@ from thalweg.storage.locks import locked
 from thalweg.weights import here
 from thalweg.weights.fetching import get
 from thalweg.weights.here import path_of
-from weights_makers import entry, plugin_file, publishing, sha256
+from weights_makers import entry, hub, plugin_file, publishing, sha256
 
 CONTENT = random.Random(0).randbytes(3_000_000)
 SUM = sha256(CONTENT)
@@ -396,13 +396,13 @@ def test_no_secret_is_written_or_printed(offer, publisher, place, monkeypatch, c
     assert all(secret.encode() not in one for one in [*kept, printed.out.encode(), printed.err.encode()])
 
 
-def start(folder: Path, plugin: Path, *words: str) -> subprocess.Popen[str]:
+def start(folder: Path, plugin: Path, *words: str, **environment: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "thalweg", "-p", str(plugin), "weights", *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "THALWEG_WEIGHTS": str(folder)},
+        env={**os.environ, "THALWEG_WEIGHTS": str(folder), **environment},
     )
 
 
@@ -451,3 +451,27 @@ def test_stopped_by_a_signal_the_same_command_goes_on(publisher, tmp_path, kind,
     assert again.returncode == 0
     assert path.read_bytes() == CONTENT
     assert publisher.bodies("x.bin") == [f"bytes={size}-"]
+
+
+def test_the_hub_is_asked_through_huggingface_hub_and_its_token_is_nowhere(tmp_path):
+    token, content = "hf_averysecrettokenindeed", CONTENT * 4
+    file = {"name": "x.bin", "urls": ["hf://ours/encoder/x.bin"]}
+    table = {"enc": {"what": "w", "licence": "MIT", "source": "https://example.org", "files": [file]}}
+    plugin, path = plugin_file(tmp_path, table), tmp_path / "w/enc/x.bin"
+    with hub("ours/encoder", {"x.bin": content}) as (url, came):
+        process = start(
+            tmp_path / "w",
+            plugin,
+            "get",
+            "enc",
+            HF_ENDPOINT=url,
+            HF_TOKEN=token,
+            HF_HOME=str(tmp_path / "hf"),
+        )
+        out, said = process.communicate(timeout=60)
+    assert process.returncode == 0, said
+    assert path.read_bytes() == content
+    assert ("/ours/encoder/resolve/main/x.bin", f"Bearer {token}") in came
+    assert "hf://ours/encoder/x.bin" in (path.parent / "arrived.json").read_text()
+    kept = [one.read_bytes() for one in tmp_path.rglob("*") if one.is_file()]
+    assert all(token.encode() not in one for one in [*kept, out.encode(), said.encode()])
