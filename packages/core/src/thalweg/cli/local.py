@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from thalweg.errors import ConfigError
-from thalweg.storage.named import named_path
+from thalweg.storage.named import is_known_name
 from thalweg.storage.places import is_url, local_path, plain_place
 
 
@@ -36,15 +36,11 @@ class Place(click.Path):
     """A path, a URL or ``weights:NAME``, as text; ``file://`` is taken off."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The place, or a usage error where its protocol is not taken or its name not known.
-
-        Raises:
-            DataError: it names weights that are not here.
-        """
+        """The place, or a usage error where its protocol is not taken or its name not known."""
         from thalweg.storage.location import Location
 
         try:
-            if named_path(value) is not None:
+            if is_known_name(value):
                 return value  # by its name, so that nothing is written there
             place = plain_place(value)
             if not is_url(place):

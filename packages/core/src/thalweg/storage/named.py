@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 PREFIX = "weights:"
-_HOME = "thalweg.weights.here"
+_HOME = "thalweg.weights"
 """Where names are looked up. It stands above storage, since plugins bring the names, and is imported with the
 first of them."""
 
@@ -17,6 +17,18 @@ def name_in(place: "str | os.PathLike[str]") -> str | None:
     """
     text = os.fspath(place)
     return text.removeprefix(PREFIX) if text.startswith(PREFIX) else None
+
+
+def is_known_name(place: "str | os.PathLike[str]") -> bool:
+    """Whether a place is ``weights:NAME``, be it here or not.
+
+    Raises:
+        ConfigError: there are no weights of this name.
+    """
+    name = name_in(place)
+    if name is not None:
+        importlib.import_module(_HOME).find(name)
+    return name is not None
 
 
 def named_path(place: "str | os.PathLike[str]") -> Path | None:

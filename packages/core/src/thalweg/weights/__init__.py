@@ -12,12 +12,13 @@ if TYPE_CHECKING:
     from thalweg.weights.fetching import get as get
     from thalweg.weights.here import path_of as path_of
     from thalweg.weights.tables import entries as entries
+    from thalweg.weights.tables import find as find
 
 __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {
         "thalweg.weights.fetching": "get",
         "thalweg.weights.here": "path_of",
-        "thalweg.weights.tables": "entries",
+        "thalweg.weights.tables": "entries find",
     },
 )
