@@ -228,6 +228,19 @@ def test_an_unknown_sum_is_said_and_compared_from_then_on(offer, caplog):
     assert path.read_bytes() == CONTENT
 
 
+def test_a_file_that_is_fetched_anew_and_is_another_one_is_told(offer, publisher, caplog):
+    path = offer()
+    get(["tiny"])
+    path.unlink()
+    publisher.files["/tiny/x.bin"] = CONTENT[::-1]
+    caplog.clear()
+    get(["tiny"])
+    assert path_of("tiny") == path
+    assert caplog.records[0].getMessage() == (
+        f"x.bin of the weights 'tiny' is another file than the one that was here before, whose SHA-256 was {SUM}"
+    )
+
+
 def test_a_file_is_hashed_once_in_a_process(offer, monkeypatch):
     offer(**KNOWN)
     get(["tiny"])

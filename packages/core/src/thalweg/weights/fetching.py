@@ -146,7 +146,16 @@ def _fault(partial: PartialFile, file: WeightsFile, arrival: Arrival) -> str:
 
 def _note(entry: WeightsEntry, file: WeightsFile, arrival: Arrival) -> None:
     folder = folder_of(entry)
-    write_arrivals(folder, {**read_arrivals(folder), file.name: arrival})
+    arrived = read_arrivals(folder)
+    former = arrived.get(file.name, arrival).sha256
+    if former != arrival.sha256:
+        _log.warning(
+            "%s of the weights '%s' is another file than the one that was here before, whose SHA-256 was %s",
+            file.name,
+            entry.name,
+            former,
+        )
+    write_arrivals(folder, {**arrived, file.name: arrival})
     tell_unknown(entry, file, arrival.sha256)
 
 
