@@ -236,9 +236,8 @@ def test_a_file_that_is_fetched_anew_and_is_another_one_is_told(offer, publisher
     caplog.clear()
     get(["tiny"])
     assert path_of("tiny") == path
-    assert caplog.records[0].getMessage() == (
-        f"x.bin of the weights 'tiny' is another file than the one that was here before, whose SHA-256 was {SUM}"
-    )
+    said = f"'tiny' is another file than the one that was here before, whose SHA-256 was {SUM}"
+    assert caplog.records[0].getMessage() == f"x.bin of the weights {said}"
 
 
 def test_a_file_is_hashed_once_in_a_process(offer, monkeypatch):
