@@ -28,6 +28,9 @@ from thalweg.storage import redaction  # noqa: E402
 # No power fails during tests; those about power cuts note what is synced. Half of a tiny run would be this.
 os.fsync = os.fdatasync = lambda _: None
 
+# Whatever was fetched on this machine.
+os.environ["THALWEG_WEIGHTS"] = "/nonexistent/weights"
+
 # A shell that starts a command in the background has it ignore Ctrl-C, and so would all processes of tests.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

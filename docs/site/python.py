@@ -18,6 +18,7 @@ def hooks() -> str:
             "arguments that it needs.",
             *(f"::: thalweg.hookspecs.{name}" for name in names),
             "::: thalweg.hookspecs.Register",
+            "::: thalweg.hookspecs.AddWeights",
             "",
         ]
     )

@@ -189,9 +189,13 @@ def test_images_that_do_not_fit_are_refused(tmp_path, shape, message):
 
 
 def test_missing_weights_are_said_to_be_published_somewhere(tmp_path):
-    for weights in ("", str(tmp_path / "nowhere"), str(tmp_path / "no.safetensors")):
+    for weights in (str(tmp_path / "nowhere"), str(tmp_path / "no.safetensors")):
         with pytest.raises(DataError, match=r"stabilityai/sd-vae-ft-mse.*set the autoencoder's weights"):
             SDVAEConfig(weights=weights).build()
+    with pytest.raises(
+        DataError, match=r"'sd-vae-ft-ema' are not here .*'thalweg weights get sd-vae-ft-ema'"
+    ):
+        SDVAEConfig().build()
 
 
 def test_keys_of_storage_are_not_written(tmp_path):

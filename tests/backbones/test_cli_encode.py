@@ -68,7 +68,7 @@ def test_pixels_need_no_weights(place):
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        ([], 4, "'stabilityai/sd-vae-ft-mse'"),
+        ([], 4, "'thalweg weights get sd-vae-ft-ema' fetches them"),
         (["--weights", "nowhere"], 4, "there is no nowhere/diffusion_pytorch_model.safetensors"),
         (["--autoencoder", "sd-vea"], 2, "did you mean 'sd-vae'?"),
         (["--autoencoder", "identity", "--weights", "vae"], 2, "autoencoder.weights: unknown key"),

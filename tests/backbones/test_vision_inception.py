@@ -27,7 +27,8 @@ def weights(tmp_path_factory):
 def test_without_weights_it_says_where_to_get_them(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     with pytest.raises(
-        DataError, match=f"checkpoints/{FILE}; get them from https://github.com/toshas"
+        DataError,
+        match=f"checkpoints/{FILE}; 'thalweg weights get inception' fetches them from https://github.com/toshas",
     ) as error:
         InceptionConfig().build(FACTS)
     assert error.value.exit_code == 4

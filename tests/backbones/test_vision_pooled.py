@@ -83,7 +83,9 @@ def test_dinov2_names_and_faults(dinov2, tmp_path, monkeypatch):
     with pytest.raises(DataError, match=r"does not hold the weights of DINOv2 ViT-b/14"):
         DinoV2Config(size="b", weights=str(path)).build(FACTS)
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    with pytest.raises(DataError, match=r"get them from https://dl.fbaipublicfiles.com/dinov2/dinov2_vitl14"):
+    with pytest.raises(
+        DataError, match=r"weights get dinov2-l' fetches them from https://dl.fbaipublicfiles.com/"
+    ):
         DinoV2Config(size="l").build(FACTS)
     torch.save({"weight": tensors["cls_token"]}, tmp_path / "none.pth")
     with pytest.raises(DataError, match="does not hold the weights of DINOv2 ViT-b/14"):

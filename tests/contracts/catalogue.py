@@ -44,10 +44,7 @@ REQUIRED: dict[tuple[str, str], set[str]] = {
     ("source", "captioned"): {"url"},
     ("objective", "alignment"): {"teacher"},
     ("guidance", "autoguidance"): {"network"},
-    ("text_encoder", "clip"): {"weights"},
-    ("text_encoder", "t5"): {"weights"},
     ("vision_encoder", "timm"): {"model", "weights"},
-    ("vision_encoder", "clip"): {"folder"},
     ("vision_encoder", "geneval"): {"detector", "clip"},
 }
 SMALL: dict[tuple[str, str], dict[str, Any]] = {

@@ -226,7 +226,7 @@ def test_weights_that_are_not_at_hand_are_asked_for_before_anything_is_drawn(run
     monkeypatch.setattr(
         "thalweg.network_sampler.NetworkSampler.__call__", lambda *_: pytest.fail("it was drawn")
     )
-    with pytest.raises(DataError, match="get them from https"):
+    with pytest.raises(DataError, match="fetches them from https"):
         thalweg_eval.evaluate(
             run, reference=run, metrics=["fid"], settings=["count=10"], work=tmp_path / "work",
             out=tmp_path / "p.json",

@@ -1,10 +1,13 @@
-"""Backbones, autoencoders, text and vision encoders, importers, and the commands that use them."""
+"""Backbones, autoencoders, text and vision encoders, importers, published weights, and the commands that use
+them."""
+
+from pathlib import Path
 
 import click
 
 import thalweg
 from thalweg.cli.deferred import DeferredCommand
-from thalweg.hookspecs import Register
+from thalweg.hookspecs import AddWeights, Register
 
 api_version = 1
 
@@ -43,3 +46,9 @@ def thalweg_commands(cli: click.Group) -> None:
     """Add them; each is imported when it is called."""
     for name, place, line in _COMMANDS:
         cli.add_command(DeferredCommand(name, f"thalweg_backbones.{place}:command", line))
+
+
+@thalweg.hookimpl
+def thalweg_weights(add: AddWeights) -> None:
+    """Add those that the encoders, autoencoders, importers and evaluations here are made for."""
+    add(Path(__file__).with_name("weights.toml"))

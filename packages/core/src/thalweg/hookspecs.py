@@ -34,6 +34,18 @@ class Register(Protocol):
         ...
 
 
+class AddWeights(Protocol):
+    """What :func:`thalweg_weights` is handed."""
+
+    def __call__(self, table: Path) -> None:
+        """Add a table of published weights.
+
+        Args:
+            table: a TOML file that the plugin's package ships.
+        """
+        ...
+
+
 @hookspec
 def thalweg_components(register: Register) -> None:
     """Register the components of this plugin."""
@@ -45,6 +57,15 @@ def thalweg_commands(cli: click.Group) -> None:
 
     ``cli.add_command(command, "plugins check")`` adds one to a group of core that takes commands, which
     is ``plugins``. A name that is taken stays with whoever has it, and the clash is reported.
+    """
+
+
+@hookspec
+def thalweg_weights(add: AddWeights) -> None:
+    """Add tables of published weights, which ``thalweg weights`` fetches and ``weights:NAME`` names.
+
+    It is called when the first name is looked up. A name that is taken stays with whoever has it, and the
+    clash is reported; so is a table that cannot be read.
     """
 
 

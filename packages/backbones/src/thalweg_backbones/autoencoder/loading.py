@@ -20,7 +20,8 @@ from thalweg_backbones.autoencoder.architecture import GROUPS, Architecture, arc
 FILE, SETTINGS = "diffusion_pytorch_model.safetensors", "config.json"
 PUBLISHED = (
     "such weights are published as 'stabilityai/sd-vae-ft-mse' and 'stabilityai/sd-vae-ft-ema' (Hugging Face "
-    f"model cards); download {FILE} and {SETTINGS} and set the autoencoder's weights to their folder"
+    "model cards); 'thalweg weights get sd-vae-ft-ema' fetches them, or set the autoencoder's weights to a "
+    f"folder of {FILE} and {SETTINGS}"
 )
 
 # What the layers of the attention were called before diffusers 0.15.

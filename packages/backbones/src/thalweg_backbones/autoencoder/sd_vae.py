@@ -19,7 +19,7 @@ from thalweg.storage import Location
 from thalweg_backbones.autoencoder.architecture import Architecture
 from thalweg_backbones.autoencoder.decoder import Decoder
 from thalweg_backbones.autoencoder.encoder import Encoder
-from thalweg_backbones.autoencoder.loading import PUBLISHED, read_weights
+from thalweg_backbones.autoencoder.loading import read_weights
 
 _SCALE = 0.18215  # of Stable Diffusion 1, where no settings state another
 _LOG_VARIANCE = (-30.0, 20.0)
@@ -32,7 +32,7 @@ class SDVAEConfig:
 
     Attributes:
         weights: the folder with config.json and diffusion_pytorch_model.safetensors, or that file alone;
-            a path or a URL.
+            a path, a URL or ``weights:NAME``; by default the fetched ``weights:sd-vae-ft-ema``.
         storage_options: what its storage needs, such as keys; never written anywhere.
         scale: factor that brings latents to unit variance; None: what config.json states, else 0.18215.
         precision: bf16-mixed evaluates under bfloat16 autocast, 32-true in float32; auto is the former
@@ -40,7 +40,7 @@ class SDVAEConfig:
         rounding: of decoded images to bytes: nearest, as SiT has it, or down, as REPA and DeepFlow do.
     """
 
-    weights: str = url_field(default="")
+    weights: str = url_field(default="weights:sd-vae-ft-ema")
     storage_options: dict[str, Any] = secret_field()
     scale: float | None = attrs.field(default=None, validator=optional(gt(0.0)))
     precision: SamplingPrecision = "auto"
@@ -52,8 +52,6 @@ class SDVAEConfig:
         Raises:
             DataError: if they are missing, damaged or of another layout.
         """
-        if not self.weights:
-            raise DataError(f"the autoencoder sd-vae needs weights; {PUBLISHED}")
         weights = read_weights(Location(self.weights, self.storage_options))
         # On the meta device nothing is drawn that the weights would replace.
         with torch.device("meta"):

@@ -23,12 +23,13 @@ class ClipTextConfig:
 
     Attributes:
         weights: the folder with config.json, model.safetensors and the tokenizer, of the whole CLIP or of
-            its text tower.
+            its text tower: a path or ``weights:NAME``; by default the fetched
+            ``weights:clip-vit-large-patch14``.
         length: L, tokens of a caption with the two special ones.
         sha256: how the SHA-256 of model.safetensors must begin; empty takes any.
     """
 
-    weights: str
+    weights: str = "weights:clip-vit-large-patch14"
     length: int = attrs.field(default=77, validator=and_(ge(2), le(4_096)))
     sha256: str = ""
 

@@ -16,12 +16,13 @@ class T5Config:
     """T5's encoder: all tokens after its last norm; padding is hidden from it.
 
     Attributes:
-        weights: the folder with config.json, model.safetensors and the tokenizer.
+        weights: the folder with config.json, model.safetensors and the tokenizer: a path or ``weights:NAME``;
+            by default the fetched ``weights:t5-v1_1-xxl``.
         length: L, tokens of a caption with the one that ends it.
         sha256: how the SHA-256 of model.safetensors must begin; empty takes any.
     """
 
-    weights: str
+    weights: str = "weights:t5-v1_1-xxl"
     length: int = attrs.field(default=128, validator=and_(ge(2), le(4_096)))
     sha256: str = ""
 

@@ -22,6 +22,7 @@ from thalweg.transformers_folder import Loaded, load_folder
 from thalweg.types import Features
 from thalweg_backbones.vision.encoder import EncoderConfig, FrozenEncoder
 
+DEFAULT = "weights:clip-vit-large-patch14"
 SOURCE, EXTRA = "https://huggingface.co/openai/clip-vit-large-patch14", "thalweg-backbones[transformers]"
 _NORMALISATION = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
 _WEIGHTS, _SETTINGS, _WORDS = "model.safetensors", "config.json", ("vocab.json", "tokenizer.json")
@@ -35,7 +36,8 @@ class ClipConfig(EncoderConfig):
 
     Attributes:
         folder: as Hugging Face publishes it, with config.json and model.safetensors, and the tokenizer's
-            files where captions are to be read; a path or a URL.
+            files where captions are to be read; a path, a URL or ``weights:NAME``; by default the fetched
+            ``weights:clip-vit-large-patch14``.
         model_id: what the model is called, recorded beside its weights' SHA-256, such as
             ``openai/clip-vit-large-patch14``; the folder's name by default. Patch tokens are stored under
             its last part, ``clip-vit-large-patch14`` by default.
@@ -45,7 +47,7 @@ class ClipConfig(EncoderConfig):
             the former where the device computes in bfloat16 itself. All else is computed in float32.
     """
 
-    folder: str = url_field()
+    folder: str = url_field(default=DEFAULT)
     model_id: str = attrs.field(default="", validator=matches_re(r"[\w.\-/]*"))
 
     @property

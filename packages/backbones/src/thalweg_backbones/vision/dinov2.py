@@ -60,8 +60,9 @@ class DinoV2Config(PublishedViTConfig):
     Attributes:
         size: of the vision transformer.
         registers: the networks with four registers.
-        weights: the file as published, such as ``dinov2_vitb14_pretrain.pth``, a path or a URL; where
-            torch.hub puts it by default.
+        weights: the file as published, such as ``dinov2_vitb14_pretrain.pth``, a path, a URL or
+            ``weights:NAME``; by default what was fetched under the encoder's name, such as ``dinov2-b``, or
+            where torch.hub puts it.
         storage_options: what its storage needs, such as keys; never written anywhere.
         sha256: how its SHA-256 must begin, if it is to be checked.
         precision: of patch tokens: bf16-mixed evaluates under bfloat16 autocast, 32-true in float32; auto is

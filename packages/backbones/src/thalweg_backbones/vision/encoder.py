@@ -17,7 +17,7 @@ from thalweg.files import sha256
 from thalweg.machine import native_precision
 from thalweg.naming import qualified
 from thalweg.sampling import SamplingPrecision
-from thalweg.storage import Location
+from thalweg.storage import Location, MissingError
 from thalweg.suggestions import one_line
 from thalweg.types import Features
 from thalweg_backbones.vision.resizing import PIL_BICUBIC, PIL_CROP, pil_bicubic
@@ -47,13 +47,20 @@ class EncoderConfig:
 
     @property
     def given(self) -> Location | None:
-        """The file of weights, where the config says which."""
+        """The file of weights, where the config says which.
+
+        Raises:
+            MissingError: it names weights that were not fetched.
+        """
         raise NotImplementedError
 
     @property
     def patch_identity(self) -> Mapping[str, Any]:
         """What is known of patch tokens without loading it; ``sha256`` is how the weights' begins."""
-        local = None if self.given is None else self.given.local
+        try:
+            local = None if self.given is None else self.given.local
+        except MissingError:  # weights that were not fetched: nothing is known of them
+            local = None
         found = sha256(local) if local is not None and local.is_file() else ""
         known = found if found.startswith(self.sha256) else self.sha256
         return {**self.described, "resize": _RESIZE, "sha256": known}

@@ -1,7 +1,5 @@
 """The vision encoder by whose features FID, sFID, KID and the inception score are defined."""
 
-from pathlib import Path
-
 import attrs
 import torch
 from jaxtyping import Float, UInt8
@@ -14,7 +12,7 @@ from thalweg.facts import Facts
 from thalweg.naming import qualified
 from thalweg.storage import Location
 from thalweg.types import Features
-from thalweg_backbones.foreign.weights import read_weights
+from thalweg_backbones.foreign.weights import fetched_or_hub, read_weights
 from thalweg_backbones.vision.inception_graph import InceptionGraph
 
 FILE = "weights-inception-2015-12-05-6726825d.pth"
@@ -31,7 +29,8 @@ class InceptionConfig:
     Equal to torch-fidelity's up to rounding. The weights come from its releases page.
 
     Attributes:
-        weights: the file, a path or a URL; where torch-fidelity and torch.hub would put it by default.
+        weights: the file, a path, a URL or ``weights:NAME``; by default the fetched ``weights:inception``,
+            or where torch-fidelity and torch.hub would put it.
         sha256: how its SHA-256 must begin; weights of one's own are taken by giving theirs.
     """
 
@@ -45,13 +44,13 @@ class InceptionConfig:
         Raises:
             DataError: if the weights are missing, others than expected, or no Inception's.
         """
-        path = self.weights or Path(torch.hub.get_dir()) / "checkpoints" / FILE
-        weights = read_weights(Location(path), "Inception-v3", SOURCE, self.sha256)
+        place = Location(self.weights) if self.weights else fetched_or_hub(self.name, FILE)
+        weights = read_weights(place, "Inception-v3", SOURCE, self.sha256, self.name)
         try:
             graph = InceptionGraph(weights.tensors)
         except (KeyError, RuntimeError) as error:
             raise DataError(
-                f"{path} does not hold Inception-v3 in torch-fidelity's layout ({error}); get it from "
+                f"{place} does not hold Inception-v3 in torch-fidelity's layout ({error}); get it from "
                 f"{SOURCE}"
             ) from error
         return Inception(graph, weights.sha256)

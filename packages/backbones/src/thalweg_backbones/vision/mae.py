@@ -16,8 +16,9 @@ class MAEConfig(PublishedViTConfig):
 
     Attributes:
         size: of the vision transformer.
-        weights: the file as published, such as ``mae_pretrain_vit_base.pth``, a path or a URL; where
-            torch.hub puts it by default.
+        weights: the file as published, such as ``mae_pretrain_vit_base.pth``, a path, a URL or
+            ``weights:NAME``; by default what was fetched under the encoder's name, such as ``mae-b``, or
+            where torch.hub puts it.
         storage_options: what its storage needs, such as keys; never written anywhere.
         sha256: how its SHA-256 must begin, if it is to be checked.
         precision: of patch tokens: bf16-mixed evaluates under bfloat16 autocast, 32-true in float32; auto is

@@ -12,7 +12,7 @@ from thalweg.data.pixels import IMAGENET_MEAN, IMAGENET_STD
 from thalweg.errors import DataError
 from thalweg.facts import Facts
 from thalweg.storage import Location
-from thalweg_backbones.foreign.weights import read_weights
+from thalweg_backbones.foreign.weights import fetched_or_hub, read_weights
 from thalweg_backbones.vision.encoder import FileEncoderConfig, FrozenEncoder, as_map
 from thalweg_backbones.vision.timm_models import load_exactly, timm_module, vision_model
 
@@ -82,8 +82,8 @@ class PublishedViTConfig(FileEncoderConfig):
 
     @property
     def usual(self) -> Location:
-        """Where torch.hub puts the file."""
-        return Location(torch.hub.get_dir()) / "checkpoints" / self.published.source.rpartition("/")[2]
+        """Where the file was fetched to, else where torch.hub puts it."""
+        return fetched_or_hub(self.name, self.published.source.rpartition("/")[2])
 
     def build(self, _facts: Facts) -> "PublishedViT":
         """Load it.
@@ -93,7 +93,7 @@ class PublishedViTConfig(FileEncoderConfig):
             DataError: if the weights are missing, others than expected, or of another network.
         """
         network, title = self.published.network, self.published.title
-        weights = read_weights(self.place, title, self.published.source, self.sha256)
+        weights = read_weights(self.place, title, self.published.source, self.sha256, self.name)
         tensors = {key: one for key, one in weights.tensors.items() if not key.startswith(self.ignored)}
         return self.encoder(self, _loaded(network, tensors, title, self.place), weights.sha256)
 

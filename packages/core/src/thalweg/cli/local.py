@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from thalweg.errors import ConfigError
+from thalweg.storage.named import is_known_name
 from thalweg.storage.places import is_url, local_path, plain_place
 
 
@@ -32,13 +33,15 @@ class LocalPath(click.Path):
 
 
 class Place(click.Path):
-    """A path or a URL, as text; ``file://`` is taken off."""
+    """A path, a URL or ``weights:NAME``, as text; ``file://`` is taken off."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The place, or a usage error where its protocol is not taken."""
+        """The place, or a usage error where its protocol is not taken or its name not known."""
         from thalweg.storage.location import Location
 
         try:
+            if is_known_name(value):
+                return value  # by its name, so that nothing is written there
             place = plain_place(value)
             if not is_url(place):
                 return str(Path(place))

@@ -31,6 +31,7 @@ COMMANDS = {
     ),
     "sample": ("thalweg.cli.sample:command", "Draw samples from a trained network."),
     "summary": ("thalweg.cli.summary:command", "Parameters, computation and memory of a recipe's network."),
+    "weights": ("thalweg.cli.weights:command", "List, fetch or find published weights."),
     "config": ("thalweg.cli.config:command", "Show or validate a recipe."),
     "plugins": ("thalweg.cli.plugins:command", "List components, who brought them and what they take."),
     "completion": ("thalweg.cli.completion:command", "Print the script that lets a shell complete commands."),

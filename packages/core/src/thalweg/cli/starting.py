@@ -21,7 +21,10 @@ from typing import Any, NoReturn
 from thalweg.errors import INTERRUPTED, PREEMPTED
 
 RESUMABLE = frozenset(
-    ["train", "fit-head", "sample", "evaluate", "encode", "ablate", "bench", "tune", "quickstart"]
+    [
+        *("train", "fit-head", "sample", "evaluate", "encode", "ablate", "bench", "tune", "quickstart"),
+        "weights get",
+    ]
 )
 """Commands that resume where they were stopped."""
 
@@ -115,12 +118,16 @@ def _ignore() -> None:
 
 def resumes(arguments: Sequence[str]) -> bool:
     """Whether these arguments are of a command that resumes where it was stopped."""
-    words = iter(arguments)
+    words, command = iter(arguments), ""
     for word in words:
-        if word == "-p":
+        if word == "-p" and not command:
             next(words, None)
         elif not word.startswith("-"):
-            return word in RESUMABLE and not {"-h", "--help"} & {*arguments}
+            command = f"{command} {word}".lstrip()
+            if command in RESUMABLE:
+                return not {"-h", "--help"} & {*arguments}
+            if " " in command:
+                break
     return False
 
 

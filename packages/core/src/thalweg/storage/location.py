@@ -29,22 +29,23 @@ LARGEST_READ = 2**31
 
 
 class Location:
-    """A file or folder: a path, or a URL of ``file``, ``memory``, ``s3``, ``gs``, ``http(s)``, ``hf`` or a
-    protocol that the user has added. It is the gate through which all goes that a run, model or recipe
-    names: see :mod:`thalweg.storage.gate`.
+    """A file or folder: a path, a URL of ``file``, ``memory``, ``s3``, ``gs``, ``http(s)``, ``hf`` or a
+    protocol that the user has added, or ``weights:NAME`` for published weights that were fetched. It is the
+    gate through which all goes that a run, model or recipe names: see :mod:`thalweg.storage.gate`.
 
     It is what is written as text without credentials: ``str`` and ``repr`` mask them. All methods that
     reach out try again where that may help, and raise :class:`thalweg.DataError` in one sentence.
 
     Args:
-        url: the URL or path. User info of ``s3`` URLs is key and secret.
+        url: the URL, path or name. User info of ``s3`` URLs is key and secret.
         options: storage options. They go before those of the environment variable
             ``THALWEG_STORAGE_OPTIONS`` that are for its host or bucket, and these before what the backend
             finds by itself.
 
     Raises:
         ConfigError: the protocol or an option is not taken, or the URL or the environment's options cannot
-            be read.
+            be read, or there are no weights of the name.
+        DataError: the weights are not here.
     """
 
     def __init__(self, url: "str | os.PathLike[str]", options: Mapping[str, Any] | None = None) -> None:
@@ -131,6 +132,14 @@ class Location:
             raise DataError(f"{self}: the server does not state its size")
         return size
 
+    def about(self) -> StoredEntry:
+        """Size and version of the file, from one request.
+
+        Raises:
+            DataError: it is missing, may not be read, or is a folder.
+        """
+        return self._file()
+
     def version(self) -> str:
         """What changes when the file is replaced: its ETag, or when it was modified, and its size."""
         return self._file().version
@@ -207,6 +216,21 @@ class Location:
                     raise self._too_large(limit)
                 pieces.append(piece)
         return b"".join(pieces)
+
+    def stream(
+        self, start: int = 0, *, version: str = "", size: int | None = None
+    ) -> Generator[bytes, None, None]:
+        """The file's bytes from one on, piece by piece as they arrive.
+
+        Args:
+            start: the first byte.
+            version: raise if it is another one, as :meth:`version` returns it.
+            size: bytes that the whole file must have, if known.
+
+        Raises:
+            DataError: as :meth:`read`.
+        """
+        return self._pieces(start, None, version=version, size=size)
 
     def copy_into(self, file: BinaryIO, *, sha256: str | None = None, size: int | None = None) -> None:
         """Stream the whole file into an open one, and verify it.

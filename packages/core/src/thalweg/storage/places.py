@@ -10,6 +10,7 @@ from pathlib import Path
 
 from thalweg.errors import ConfigError
 from thalweg.regular import read_bytes
+from thalweg.storage.named import name_in, named_path
 from thalweg.storage.redaction import excerpt, redacted, register_url
 from thalweg.storage.url_texts import scheme_of
 
@@ -34,15 +35,19 @@ def is_url(place: "str | os.PathLike[str]") -> bool:
 
 
 def plain_place(place: "str | os.PathLike[str]") -> str:
-    """A place without ``file://`` and ``~``: a path as it is opened, or a URL as it is.
+    """A place without ``file://``, ``~`` and ``weights:``: a path as it is opened, or a URL as it is.
 
     Raises:
-        ConfigError: it begins by ``file:`` and names no absolute path, was a URL, only holds one, or no file
-            can be called so.
+        ConfigError: it begins by ``file:`` and names no absolute path, was a URL, only holds one, no file can
+            be called so, or there are no weights of its name.
+        DataError: it names weights that are not here.
     """
     from thalweg.storage.urls import address_of  # whoever has none of it need not wait
 
     text = os.fspath(place)
+    weights = named_path(text)
+    if weights is not None:
+        return str(weights)
     found = _FILE.match(text)
     if found is None:
         if is_url(text) and "://" not in text:
@@ -77,22 +82,32 @@ def local_path(place: "str | os.PathLike[str]", name: str, instead: str = "") ->
         instead: what to do; by default how an output gets to where it was meant to go.
 
     Raises:
-        ConfigError: it is another URL.
+        ConfigError: it is another URL, or a name of published weights.
     """
     text = os.fspath(place)
     if is_url(text):
         register_url(text)
         cure = instead or "write to a path, and copy it there afterwards"
         raise ConfigError(f"{name} is {redacted(text)}, and must be a path on this machine; {cure}")
+    _refuse_weights(text, name)
     return Path(plain_place(text))
+
+
+def _refuse_weights(text: str, name: str) -> None:
+    if name_in(text) is not None:
+        raise ConfigError(f"{name} is {redacted(text)}, and published weights are only read; give a path")
 
 
 def folder_at(place: str) -> Path:
     """A folder of weights on this machine.
 
     Raises:
-        ConfigError: it is behind a URL, where no folder can be opened.
+        ConfigError: it is behind a URL, where no folder can be opened, or there are no weights of its name.
+        DataError: it names weights that are not here.
     """
+    weights = named_path(place)
+    if weights is not None:
+        return weights
     return local_path(place, "the folder of weights", "download it first")
 
 
@@ -136,8 +151,10 @@ def check_target(place: str, name: str) -> None:
     """Make sure that a folder can be made there, as far as its name shows.
 
     Raises:
-        ConfigError: it is on the web, where nothing can be written, or called like a file.
+        ConfigError: it is on the web, where nothing can be written, called like a file, or a name of
+            published weights.
     """
+    _refuse_weights(place, name)
     named = plain_place(place)
     if re.match(r"https?://", named, re.IGNORECASE):
         raise ConfigError(

@@ -57,10 +57,12 @@ class Known:
 
     Attributes:
         secrets: by themselves.
+        public: URLs with a query that is no secret.
     """
 
     def __init__(self) -> None:
         self.secrets: frozenset[str] = frozenset()
+        self.public: frozenset[str] = frozenset()
         self._replaced: dict[str, str] = {}
         self._lock = threading.Lock()
 
@@ -105,7 +107,7 @@ def redacted(text: str) -> str:
     for found in option_texts.found_in(text):
         parts += [text[reached : found.start], f'"{MASK}"' if found.quoted else MASK]
         reached = found.stop
-    return url_texts.masked("".join([*parts, text[reached:]]))
+    return url_texts.masked("".join([*parts, text[reached:]]), _known.public)
 
 
 def excerpt(text: str, most: int) -> str:
@@ -153,9 +155,15 @@ def register_secrets(options: Mapping[str, Any]) -> None:
     _known.add(set(_values(options, "")))
 
 
+def register_public(url: str) -> None:
+    """Make a URL known that anybody may see, query and all, such as one that a package publishes."""
+    if "?" in url:
+        _known.public |= {url}
+
+
 def register_url(text: str) -> None:
-    """The same for the user info of every URL in a text and for what in its query looks like a secret."""
-    if ":/" not in text:
+    """Make known, as secrets, the user info of every URL in a text and what in its query looks like one."""
+    if ":/" not in text or text in _known.public:
         return
     written: list[str] = []
     whole: dict[str, str] = {}

@@ -1,7 +1,8 @@
 """URLs as they stand in texts: their user info and query values, masked or distinguished."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from functools import partial
 
 MASK = "***"
 
@@ -16,12 +17,18 @@ _LONGEST_SCHEME = 32
 # Up to the last @ of the authority; or, where a password with a slash was not quoted, of all the rest.
 _USER = re.compile(r"[^/?#]*@|[^/?#@:]*:(?!\d*(?:[/?#]|$)).*@")
 _REMOTE = frozenset(["http", "https", "s3", "s3a", "gs", "gcs", "hf", "ftp", "ftps"])
+_AFTER = re.compile(r"[.,;:)\]]*")
 _LONGEST = 2048  # of a URL with secrets to be made known; masked it is at any length
 
 
-def masked(text: str) -> str:
-    """A text with ``***`` for user info and query values of every URL in it."""
-    return _URL.sub(_masked, text) if ":/" in text else text
+def masked(text: str, public: Collection[str] = ()) -> str:
+    """A text with ``***`` for user info and query values of every URL in it.
+
+    Args:
+        text: any.
+        public: URLs that anybody may see, which stay as they are.
+    """
+    return _URL.sub(partial(_masked, public=public), text) if ":/" in text else text
 
 
 def user_infos(text: str) -> Iterator[str]:
@@ -76,9 +83,9 @@ def _scheme(match: re.Match[str]) -> str:
     return "" if found is None else found.group()
 
 
-def _masked(match: re.Match[str]) -> str:
+def _masked(match: re.Match[str], public: Collection[str]) -> str:
     name = _scheme(match)
-    if not name:
+    if not name or _is_public(f"{name}{match.group()}", public):
         return match.group()
     scheme, rest = match.groups()
     user = _USER.match(rest)
@@ -94,6 +101,11 @@ def _masked(match: re.Match[str]) -> str:
     if "=" in fragment:
         return f"{scheme}{path}#{_masked_values(fragment)}"
     return scheme + rest
+
+
+def _is_public(url: str, public: Collection[str]) -> bool:
+    """Whether it is one of them, with nothing behind it but the sentence's own marks."""
+    return any(url.startswith(one) and _AFTER.fullmatch(url, len(one)) for one in public)
 
 
 def _masked_values(query: str) -> str:

@@ -12,6 +12,7 @@ import attrs
 
 from thalweg.errors import ConfigError, DataError
 from thalweg.storage.gate import ALIASES, check_protocol, is_host
+from thalweg.storage.named import named_path
 from thalweg.storage.redaction import redacted, register_url
 from thalweg.storage.url_texts import MASK
 
@@ -70,12 +71,16 @@ class Address:
 
 
 def address_of(url: "str | os.PathLike[str]") -> Address:
-    """Take a URL or plain path apart.
+    """Take a URL, plain path or name of published weights apart.
 
     Raises:
         ConfigError: it cannot be meant.
+        DataError: it names weights that are not here.
     """
     text = os.fspath(url)
+    weights = named_path(text)
+    if weights is not None:
+        return Address("file", str(weights))
     register_url(text)
     if not text or "\0" in text:
         raise ConfigError("a path or URL is empty" if not text else "a path has a zero byte in it")

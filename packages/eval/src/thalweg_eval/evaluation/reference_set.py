@@ -158,7 +158,8 @@ class ReferenceComputation:
         elif left:
             names = ", ".join(key.partition("/")[2] for key in left)
             raise ConfigError(
-                f"the reference has no images to compute {names} of; give images by --reference"
+                f"the reference has no images to compute {names} of; give images by --reference, or "
+                "statistics, of which 'thalweg weights list' shows published ones"
             )
         if save is not None:
             if not entries:

@@ -133,10 +133,12 @@ def local(what: Any, copies: ExitStack) -> Any:
     """What a user names; a URL of a file that is read at random places, as a copy on this machine.
 
     Raises:
-        DataError: if it cannot be read.
+        DataError: if it cannot be read, or names weights that are not here.
     """
-    if not isinstance(what, str | Path) or not is_url(what):
+    if not isinstance(what, str | Path):
         return what
+    if not is_url(what):
+        return plain_place(what)
     if not str(what).partition("?")[0].endswith(_RANDOM_ACCESS):
         return what
     return str(copies.enter_context(local_copy(Location(what))))
