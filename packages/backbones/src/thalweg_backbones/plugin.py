@@ -29,6 +29,8 @@ def thalweg_components(register: Register) -> None:
     register("importer", "repa", "thalweg_backbones.importers.repa:REPAImporterConfig")
     register("importer", "repa-t2i", "thalweg_backbones.importers.repa_t2i:REPATextImporterConfig")
     register("importer", "deepflow", "thalweg_backbones.importers.deepflow:DeepFlowImporterConfig")
+    register("importer", "diffusers-dit", "thalweg_backbones.importers.diffusers_dit:DiffusersDiTImporterConfig")
+    register("importer", "diffusers-sd3", "thalweg_backbones.importers.diffusers_sd3:DiffusersSD3ImporterConfig")
     register("vision_encoder", "dinov2", "thalweg_backbones.vision.dinov2:DinoV2Config")
     register("vision_encoder", "dinov1", "thalweg_backbones.vision.dinov1:DinoV1Config")
     register("vision_encoder", "mae", "thalweg_backbones.vision.mae:MAEConfig")

@@ -104,6 +104,7 @@ def every_option_counts(subject: Subject) -> None:
         "prediction": "noise",
         "clamp": not options.clamp,
         "classes": 7 if options.classes != 7 else 8,
+        "tokens": 7 if options.tokens != 7 else 8,
     }
     for name, value in others.items():
         try:

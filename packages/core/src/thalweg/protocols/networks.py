@@ -19,6 +19,10 @@ from thalweg.types import (
 class Backbone(Protocol):
     """A transformer that can be run by ranges of its blocks; it knows nothing of branches.
 
+    It may have an attribute ``noise``, a :class:`thalweg.noise_prediction.NoisePrediction`: then it is asked
+    at steps of that diffusion, and its last read-out predicts noise, which the network turns into a velocity.
+    Heads that end no branch read velocities all the same.
+
     Attributes:
         depth: number of blocks.
         width: D, the width of its tokens.
