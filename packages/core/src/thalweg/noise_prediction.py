@@ -53,10 +53,13 @@ class NoisePrediction(nn.Module):
     def __init__(self, first: float, last: float, steps: int, schedule: BetaSchedule = "linear") -> None:
         super().__init__()
         power = 1.0 if schedule == "linear" else 2.0
-        roots = torch.linspace(first ** (1 / power), last ** (1 / power), steps, dtype=torch.float64)
+        # On the CPU, whatever the network is built on: of the device meta no numbers come back.
+        ends = (first ** (1 / power), last ** (1 / power))
+        roots = torch.linspace(*ends, steps, dtype=torch.float64, device="cpu")
         signal = (1 - roots**power).log().cumsum(0)  # log a_k^2
         ratios = 0.5 * (torch.log(-torch.expm1(signal)) - signal)
-        self.register_buffer("log_ratios", ratios.float(), persistent=False)
+        home = torch.empty(0).device
+        self.register_buffer("log_ratios", ratios.float().to(home), persistent=False)
         self.signal, self.noise = float((signal[-1] / 2).exp()), float((-torch.expm1(signal[-1])).sqrt())
 
     def level(self, x: Float[Tensor, "N *shape"], t: Float[Tensor, " N"], path: Interpolant) -> NoiseLevel:

@@ -131,8 +131,9 @@ def _readout(
     """
     outputs = settings.other("out_channels", None) or channels
     parts = tensors.linear("proj_out_2")
-    rows = len(parts["weight"]) if parts["weight"].dim() else 0
-    if outputs not in (channels, 2 * channels) or rows != outputs * patch**2 or len(parts["bias"]) != rows:
+    rows = len(parts["weight"]) if parts["weight"].dim() == 2 else 0
+    wanted = (outputs * patch**2,)
+    if outputs not in (channels, 2 * channels) or (rows,) != wanted or parts["bias"].shape != wanted:
         raise DataError(
             f"'proj_out_2' has {rows} rows and {SETTINGS} states out_channels = {excerpt(repr(outputs), 20)}; "
             f"{channels} or, with learned variances, {2 * channels} are needed for each of {patch**2} pixels"
