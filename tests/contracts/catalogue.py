@@ -16,6 +16,7 @@ from torch import Tensor
 
 from autoencoder_makers import write_sd_vae
 from diffusers_makers import checkpoint as diffusers_checkpoint
+from exported_networks import taken_by
 from golden_files import golden
 from image_makers import every_source
 from shard_makers import make_shards
@@ -125,7 +126,8 @@ def subject(kind: str, name: str, folder: Path | None = None, **options: Any) ->
     """A small component as its conformance is checked."""
     small = {**SMALL.get((kind, name), {}), **options}
     checkpoint = partial(checkpoint_of, CHECKPOINTS[name]) if kind == "importer" else None
-    return Subject(kind, name, small, FACTS, folder=folder, checkpoint=checkpoint)
+    network = partial(taken_by, name) if kind == "exporter" else None
+    return Subject(kind, name, small, FACTS, folder=folder, checkpoint=checkpoint, network=network)
 
 
 def variations() -> list[Any]:

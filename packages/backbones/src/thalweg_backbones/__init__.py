@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from thalweg_backbones.autoencoder.sd_vae import SDVAEConfig as SDVAEConfig
     from thalweg_backbones.dit import DiT as DiT
     from thalweg_backbones.dit import DiTConfig as DiTConfig
+    from thalweg_backbones.exporters.exporting import export_network as export_network
     from thalweg_backbones.foreign.checkpoints import read_foreign as read_foreign
     from thalweg_backbones.importers.importing import import_weights as import_weights
     from thalweg_backbones.mlp import MLPBackbone as MLPBackbone
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {
+        "thalweg_backbones.exporters.exporting": "export_network",
         "thalweg_backbones.foreign.checkpoints": "read_foreign",
         "thalweg_backbones.autoencoder.sd_vae": "SDVAE SDVAEConfig",
         "thalweg_backbones.dit": "DiT DiTConfig",
