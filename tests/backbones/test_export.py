@@ -225,23 +225,26 @@ def _sd3(folder):
 
 
 def test_the_command_takes_ema_weights_or_those_of_another_average(tmp_path, capsys):
-    from tiny_runs import averaged_run
+    from tiny_runs import tiny
 
-    run, names = averaged_run(tmp_path)
+    run, names = tmp_path / "run", ("0.9", "0.5")
+    averages = {"decay": [0.9, 0.5], "warmup": False}
+    thalweg.Trainer(tiny(average=averages), run, accelerator="cpu", quiet=True).train()
+    capsys.readouterr()
     found = {}
     for name in (None, *names):
         out = tmp_path / f"{name}.pt"
         chosen = [] if name is None else ["--average", name]
-        assert main(["export", str(run), str(out), "--to", "repa", *chosen, "--json"]) == 0
+        assert main(["export", str(run), str(out), "--to", "deepflow", *chosen, "--json"]) == 0
         told = json.loads(capsys.readouterr().out)
-        assert (told["to"], told["left"]) == ("repa", [])
-        found[name] = back("repa", out)
+        assert (told["to"], told["left"]) == ("deepflow", [])
+        found[name] = back("deepflow", out)
         check = thalweg.load(run) if name is None else thalweg.load(run, average=name)
         check_same(found[name], check)
     one, other = (found[name].state_dict() for name in names)
     assert any(not torch.equal(one[key], other[key]) for key in one)
-    assert main(["export", str(run), str(tmp_path / "x.pt"), "--to", "repa", "--average", "0.5"]) == 4
-    assert "has no average '0.5'" in capsys.readouterr().err
+    assert main(["export", str(run), str(tmp_path / "x.pt"), "--to", "deepflow", "--average", "0.7"]) == 4
+    assert "has no average '0.7'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,11 @@ def thalweg_components(register: Register) -> None:
     register("exporter", "deepflow", "thalweg_backbones.exporters.deepflow:DeepFlowExporterConfig")
     register("exporter", "safetensors", "thalweg_backbones.exporters.plain:PlainExporterConfig")
     register("exporter", "diffusers-dit", "thalweg_backbones.exporters.diffusers_dit:DiffusersDiTExporterConfig")
+    register(
+        "exporter",
+        "diffusers-pipeline",
+        "thalweg_backbones.exporters.diffusers_pipeline:DiffusersPipelineExporterConfig",
+    )
     register("vision_encoder", "dinov2", "thalweg_backbones.vision.dinov2:DinoV2Config")
     register("vision_encoder", "dinov1", "thalweg_backbones.vision.dinov1:DinoV1Config")
     register("vision_encoder", "mae", "thalweg_backbones.vision.mae:MAEConfig")
