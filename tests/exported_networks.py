@@ -14,7 +14,9 @@ CLOSED: dict[str, Any] = {"time_scale": 1000.0, "closed_frequencies": True}
 FACTS = Facts(shape=(4, 8, 8), classes=10)
 
 
-def made(backbone: dict[str, Any] | None = None, facts: Facts = FACTS, seed: int = 0, **more: Any) -> FlowNetwork:
+def made(
+    backbone: dict[str, Any] | None = None, facts: Facts = FACTS, seed: int = 0, **more: Any
+) -> FlowNetwork:
     """A DiT with no weight at zero."""
     network = thalweg.compose(backbone={**DIT, **(backbone or {})}, facts=facts, **more)
     draw = torch.Generator().manual_seed(seed)

@@ -104,7 +104,7 @@ def test_latents_of_later_models_are_shifted_and_have_no_convolutions_around(tmp
     assert same(unshifted.encode(images)[0], posterior.mean)
     settings = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps({**settings, "use_quant_conv": True}))
-    with pytest.raises(DataError, match="has no 'quant_conv.weight'"):
+    with pytest.raises(DataError, match=r"has no 'quant_conv\.weight'"):
         sd_vae(tmp_path)
 
 
@@ -246,7 +246,10 @@ def test_keys_of_storage_are_not_written(tmp_path):
     [
         ({"_class_name": "AutoencoderTiny"}, "_class_name = 'AutoencoderTiny'"),
         ({"shift_factor": "0.1"}, "shift_factor = '0.1', which is no number"),
-        ({"use_quant_conv": False}, "has a 'quant_conv.weight', and its config.json states use_quant_conv = False"),
+        (
+            {"use_quant_conv": False},
+            "has a 'quant_conv.weight', and its config.json states use_quant_conv = False",
+        ),
         ({"act_fn": "gelu"}, "act_fn = 'gelu'"),
         ({"norm_num_groups": "many"}, "norm_num_groups = 'many'"),
         ({"norm_num_groups": 3}, "cannot be normalised in 3 groups"),

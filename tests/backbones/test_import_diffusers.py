@@ -39,7 +39,9 @@ def predicted_noise(network, x, steps, condition):
     return network.velocity_readout(stream.tokens, c)
 
 
-@pytest.mark.parametrize("settings", [{}, {"out_channels": 4}, {"norm_eps": 0.01}, {"patch_size": 4}], ids=str)
+@pytest.mark.parametrize(
+    "settings", [{}, {"out_channels": 4}, {"norm_eps": 0.01}, {"patch_size": 4}], ids=str
+)
 @pytest.mark.parametrize("steps", [(0, 1, 2), (100, 500, 999)])
 def test_a_dits_noise_is_diffusers_own(tmp_path, settings, steps):
     model = dit(**settings)
@@ -107,7 +109,9 @@ def test_an_sd3_gives_diffusers_velocity(tmp_path, settings):
     tokens, pooled = torch.randn(4, TOKENS, 24, generator=draw), torch.randn(4, 12, generator=draw)
     whole = torch.cat([tokens, torch.nn.functional.pad(pooled, (0, 12))[:, None]], dim=1)
     mask = torch.ones(4, TOKENS + 1, dtype=torch.bool)
-    condition = Condition(dropped=torch.tensor([False, True, False]), text=Text(whole[:3], mask[:3], whole[3], mask[3]))
+    condition = Condition(
+        dropped=torch.tensor([False, True, False]), text=Text(whole[:3], mask[:3], whole[3], mask[3])
+    )
     shown, t = [0, 3, 2], torch.tensor([0.0, 0.4, 1.0])
     with torch.no_grad():
         theirs = model(x, tokens[shown], pooled[shown], 1000 * t).sample
@@ -147,11 +151,16 @@ def test_the_command_says_loudly_what_it_made_of_noise(tmp_path, capsys):
     assert main(["import", "diffusers-dit", str(tmp_path / "p"), str(tmp_path / "ours")]) == 0
     printed = capsys.readouterr()
     assert "predicts the noise of a DDPM of 1000 steps, no velocity" in printed.err
-    assert "noise_schedule: linear betas from 0.0001 to 0.02 in 1000 steps (scheduler_config.json)" in printed.out
+    assert (
+        "noise_schedule: linear betas from 0.0001 to 0.02 in 1000 steps (scheduler_config.json)"
+        in printed.out
+    )
     described = json.loads((tmp_path / "ours" / "model.json").read_text())
     assert described["composition"]["backbone"]["betas"] == [0.0001, 0.02]
     loaded = thalweg.load(tmp_path / "ours")
-    drawn = thalweg.sample(loaded, indices=[0, 1], labels=[0, 9], sampler={"type": "heun", "steps": 5}, guidance="cfg")
+    drawn = thalweg.sample(
+        loaded, indices=[0, 1], labels=[0, 9], sampler={"type": "heun", "steps": 5}, guidance="cfg"
+    )
     assert drawn.x.isfinite().all()
 
 
@@ -160,12 +169,27 @@ def test_the_command_says_loudly_what_it_made_of_noise(tmp_path, capsys):
     [
         (None, {}, ConfigError, r"give --prediction \(noise"),
         (None, {"prediction": "noise"}, ConfigError, "needs the schedule that it was trained on"),
-        (DDIM, {"prediction": "velocity"}, ConfigError, "prediction is velocity by --prediction and noise by sched"),
+        (
+            DDIM,
+            {"prediction": "velocity"},
+            ConfigError,
+            "prediction is velocity by --prediction and noise by sched",
+        ),
         (DDIM, {"path": "linear"}, ConfigError, "nothing that --path could state"),
-        (DDIM, {"heads": 2}, ConfigError, "heads is 2 by --heads and 4 by 'num_attention_heads' of config.json"),
+        (
+            DDIM,
+            {"heads": 2},
+            ConfigError,
+            "heads is 2 by --heads and 4 by 'num_attention_heads' of config.json",
+        ),
         (DDIM, {"tokens": 5}, ConfigError, "nothing that --tokens could state"),
         ({**DDIM, "prediction_type": "v_prediction"}, {}, DataError, "prediction_type = 'v_prediction'"),
-        ({**DDIM, "beta_schedule": "squaredcos_cap_v2"}, {}, DataError, "beta_schedule = 'squaredcos_cap_v2'"),
+        (
+            {**DDIM, "beta_schedule": "squaredcos_cap_v2"},
+            {},
+            DataError,
+            "beta_schedule = 'squaredcos_cap_v2'",
+        ),
         ({**DDIM, "rescale_betas_zero_snr": True}, {}, DataError, "states rescale_betas_zero_snr"),
         ({**DDIM, "beta_end": 1.5}, {}, DataError, "betas from 0.0001 to 1.5 in 1000 steps"),
     ],
@@ -179,7 +203,10 @@ def test_what_the_scheduler_cannot_mean_is_said(tmp_path, scheduler, options, er
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"_class_name": "PixArtTransformer2DModel"}, "that of a PixArtTransformer2DModel, not of diffusers' DiT"),
+        (
+            {"_class_name": "PixArtTransformer2DModel"},
+            "that of a PixArtTransformer2DModel, not of diffusers' DiT",
+        ),
         ({"activation_fn": "geglu"}, "activation_fn = 'geglu', for which backbone dit has no counterpart"),
         ({"attention_bias": False}, "attention_bias = False"),
         ({"norm_elementwise_affine": True}, "norm_elementwise_affine = True"),
@@ -229,7 +256,7 @@ def test_embeddings_that_differ_between_blocks_are_refused(tmp_path):
     tensors = load_file(folder / "transformer" / "diffusion_pytorch_model.safetensors")
     name = "transformer_blocks.2.norm1.emb.class_embedder.embedding_table.weight"
     replaced(folder / "transformer", {**tensors, name: tensors[name] + 1})
-    with pytest.raises(DataError, match="table.weight' differs from that of block 0"):
+    with pytest.raises(DataError, match=r"table\.weight' differs from that of block 0"):
         imported("diffusers-dit", folder)
 
 

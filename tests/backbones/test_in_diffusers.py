@@ -11,7 +11,7 @@ import thalweg
 from diffusers_makers import DDIM, TOKENS
 from exported_networks import BRANCHED, FACTS, made
 from golden_files import relative_error
-from text_makers import every_encoder
+from text_makers import ENCODERS, every_encoder
 from thalweg.added_heads import add_heads
 from thalweg.errors import ConfigError, DataError
 from thalweg.guidance import ConditionedField, composed
@@ -92,7 +92,9 @@ def test_guidance_and_samplers_of_ours_are_taken_there_too(tmp_path):
 
 def test_captions_come_encoded_or_as_a_prompt(tmp_path):
     every_encoder(tmp_path)
-    encoder = thalweg.build("text_encoder", {"type": "clip", "weights": str(tmp_path / "clip")})
+    encoder = thalweg.build(
+        "text_encoder", {**ENCODERS["clip"], "type": "clip", "weights": str(tmp_path / "clip")}
+    )
     shape = (encoder.length, encoder.width)
     facts = thalweg.Facts(shape=(3, 8, 8), text=shape)
     backbone = {"type": "mmdit", "width": 32, "heads": 4, "depth": 2, "patch": 2}
@@ -118,7 +120,12 @@ def test_captions_come_encoded_or_as_a_prompt(tmp_path):
     assert [one.size for one in pictures] == [(8, 8), (8, 8)]
     numbers = pipe(prompt=words, **options, output_type="np").images
     assert numbers.shape == (2, 8, 8, 3)
-    assert float(abs(numbers * 127.5 * 2 - ((expected.clamp(-1, 1) + 1) * 127.5).permute(0, 2, 3, 1).numpy()).max()) <= 1
+    assert (
+        float(
+            abs(numbers * 127.5 * 2 - ((expected.clamp(-1, 1) + 1) * 127.5).permute(0, 2, 3, 1).numpy()).max()
+        )
+        <= 1
+    )
 
 
 @pytest.mark.parametrize(
@@ -127,10 +134,18 @@ def test_captions_come_encoded_or_as_a_prompt(tmp_path):
         ({"class_labels": [1, 2], "num_images": 3}, ConfigError, "2 by class_labels and 3 by num_images"),
         ({"class_labels": [10]}, DataError, "label 10 lies outside 0..9"),
         ({"class_labels": [1], "output_type": "jpeg"}, ConfigError, "output_type is 'jpeg'"),
-        ({"class_labels": [1]}, ConfigError, r"samples of shape \(4, 8, 8\) are no images; set pipe.autoencoder"),
+        (
+            {"class_labels": [1]},
+            ConfigError,
+            r"samples of shape \(4, 8, 8\) are no images; set pipe.autoencoder",
+        ),
         ({"class_labels": [1], "guidance": "cfg", "guidance_scale": 2}, ConfigError, "were both given"),
         ({"class_labels": [1], "latents": torch.zeros(1, 3, 8, 8)}, ConfigError, r"\(1, 4, 8, 8\) is needed"),
-        ({"class_labels": [1], "sampler": "eulr"}, ConfigError, "unknown sampler 'eulr', did you mean 'euler'"),
+        (
+            {"class_labels": [1], "sampler": "eulr"},
+            ConfigError,
+            "unknown sampler 'eulr', did you mean 'euler'",
+        ),
     ],
 )
 def test_bad_calls_are_one_sentence(tmp_path, given, error, words):
@@ -147,7 +162,9 @@ def test_another_scheduler_of_diffusers_may_step(tmp_path):
     pipe.scheduler = FlowMatchHeunDiscreteScheduler(num_train_timesteps=1000, shift=1.0)
     noise = pipe.noise_of(0, [0])
     found = pipe([3], latents=noise, num_inference_steps=200, output_type="latent").images
-    exact = thalweg.sample(made(), indices=[0], labels=[3], seed=0, sampler="dopri5", precision="32-true", guidance="none").x
+    exact = thalweg.sample(
+        made(), indices=[0], labels=[3], seed=0, sampler="dopri5", precision="32-true", guidance="none"
+    ).x
     # Its last time is 1 / 1000, from which it steps to the data at once.
     assert relative_error(found, exact) < 2e-3
 
@@ -156,7 +173,9 @@ def test_images_of_one_seed_are_the_same(tmp_path):
     export_network(made(), tmp_path / "pipe", "diffusers-pipeline")
     pipe = opened(tmp_path / "pipe")
     one, other = (
-        pipe([3], generator=torch.Generator().manual_seed(1), num_inference_steps=2, output_type="latent").images
+        pipe(
+            [3], generator=torch.Generator().manual_seed(1), num_inference_steps=2, output_type="latent"
+        ).images
         for _ in range(2)
     )
     assert torch.equal(one, other)
@@ -172,7 +191,9 @@ def test_the_code_of_a_folder_is_not_run_without_trust(tmp_path):
 
 def imported(name, folder, **options):
     weights, _ = read_folder(Location(folder))
-    return import_checkpoint(name, weights, ImportOptions(**options, arguments=weights.arguments)).network.eval()
+    return import_checkpoint(
+        name, weights, ImportOptions(**options, arguments=weights.arguments)
+    ).network.eval()
 
 
 def with_head(network, folder, after=2):
@@ -253,7 +274,9 @@ def test_a_guider_leads_the_noise_of_a_dit_as_our_guidance_leads_its_velocity(tm
     with_head(network, tmp_path / "net")
     guider = InternalGuidance(str(tmp_path / "net"), after=2, scale=1.7)
     steps = torch.full((2,), step)
-    t = float(network.backbone.noise.time_of(torch.tensor([float(step)], dtype=torch.float64), network.interpolant))
+    t = float(
+        network.backbone.noise.time_of(torch.tensor([float(step)], dtype=torch.float64), network.interpolant)
+    )
     x = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(1))
     z = x / math.hypot(1 - t, t)
     guider.set_state(step=0, num_inference_steps=1, timestep=steps)
@@ -276,7 +299,9 @@ def test_a_guider_that_guides_nothing_changes_nothing(tmp_path):
     from thalweg_backbones.in_diffusers.guider import InternalGuidance
 
     model = diffusers_makers.dit(out_channels=4)
-    network = with_head(imported("diffusers-dit", diffusers_makers.pipeline(tmp_path / "p", model)), tmp_path / "net")
+    network = with_head(
+        imported("diffusers-dit", diffusers_makers.pipeline(tmp_path / "p", model)), tmp_path / "net"
+    )
     assert network.facts.head_depths == (2,)
     x, labels = torch.randn(1, 4, 8, 8), torch.tensor([3])
     for options in ({"scale": 1.0}, {"start": 0.5}, {"enabled": False}):
@@ -315,9 +340,13 @@ def test_other_models_are_refused(tmp_path):
 
     thalweg.save(tmp_path / "net", made(heads=[3]))
     guider = InternalGuidance(str(tmp_path / "net"))
-    with pytest.raises(ConfigError, match="knows SD3Transformer2DModel and DiTTransformer2DModel, not Linear"):
+    with pytest.raises(
+        ConfigError, match="knows SD3Transformer2DModel and DiTTransformer2DModel, not Linear"
+    ):
         guider.prepare_models(torch.nn.Linear(1, 1))
-    with pytest.raises(ConfigError, match="the head stands after 3 blocks, and the DiTTransformer2DModel has 3"):
+    with pytest.raises(
+        ConfigError, match="the head stands after 3 blocks, and the DiTTransformer2DModel has 3"
+    ):
         guider.prepare_models(diffusers_makers.dit())
 
 
@@ -337,7 +366,9 @@ def test_the_folder_names_its_parts(tmp_path):
 def test_conditioned_fields_are_what_the_pipeline_steps(tmp_path):
     # The pipeline works on the public field of ours, so whatever guides it guides the pipeline.
     network = made()
-    field = ConditionedField(NetworkField(network, torch.device("cpu"), mixed=False), Condition(torch.tensor([1])))
+    field = ConditionedField(
+        NetworkField(network, torch.device("cpu"), mixed=False), Condition(torch.tensor([1]))
+    )
     x = torch.randn(1, 4, 8, 8)
     with torch.no_grad():
         ours = network.velocity(x, torch.tensor([0.5]), Condition(torch.tensor([1])))

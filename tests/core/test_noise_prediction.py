@@ -33,7 +33,9 @@ def test_the_velocity_of_gaussian_data_is_exact(noise, path):
     for t in torch.linspace(lowest + 1e-4, highest - 1e-4, 9, dtype=torch.float64):
         times = t.expand(7)
         level = noise.level(x, times, path)
-        signal = torch.tensor([signal_at(noise, float(one)) for one in level.step], dtype=torch.float64)[:, None]
+        signal = torch.tensor([signal_at(noise, float(one)) for one in level.step], dtype=torch.float64)[
+            :, None
+        ]
         # E[e | z] of z = a x_0 + b e.
         predicted = (1 - signal).sqrt() * level.x / (signal * SPREAD**2 + 1 - signal)
         alpha, sigma = path.schedule.alpha(t), path.schedule.sigma(t)

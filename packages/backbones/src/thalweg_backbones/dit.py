@@ -164,9 +164,7 @@ class Block(nn.Module):
         attention_shift, attention_scale, attention_gate, mlp_shift, mlp_scale, mlp_gate = modulation
         attended = self.attention(modulate(layer_norm(tokens), attention_shift, attention_scale))
         tokens = tokens + attention_gate.unsqueeze(1) * attended
-        transformed = self.mlp(
-            modulate(layer_norm(tokens, self._mlp_norm_eps), mlp_shift, mlp_scale)
-        )
+        transformed = self.mlp(modulate(layer_norm(tokens, self._mlp_norm_eps), mlp_shift, mlp_scale))
         gated: Tensor = tokens + mlp_gate.unsqueeze(1) * transformed
         return gated
 

@@ -30,13 +30,19 @@ def thalweg_components(register: Register) -> None:
     register("importer", "repa", "thalweg_backbones.importers.repa:REPAImporterConfig")
     register("importer", "repa-t2i", "thalweg_backbones.importers.repa_t2i:REPATextImporterConfig")
     register("importer", "deepflow", "thalweg_backbones.importers.deepflow:DeepFlowImporterConfig")
-    register("importer", "diffusers-dit", "thalweg_backbones.importers.diffusers_dit:DiffusersDiTImporterConfig")
-    register("importer", "diffusers-sd3", "thalweg_backbones.importers.diffusers_sd3:DiffusersSD3ImporterConfig")
+    register(
+        "importer", "diffusers-dit", "thalweg_backbones.importers.diffusers_dit:DiffusersDiTImporterConfig"
+    )
+    register(
+        "importer", "diffusers-sd3", "thalweg_backbones.importers.diffusers_sd3:DiffusersSD3ImporterConfig"
+    )
     register("exporter", "sit", "thalweg_backbones.exporters.sit:SiTExporterConfig")
     register("exporter", "repa", "thalweg_backbones.exporters.repa:REPAExporterConfig")
     register("exporter", "deepflow", "thalweg_backbones.exporters.deepflow:DeepFlowExporterConfig")
     register("exporter", "safetensors", "thalweg_backbones.exporters.plain:PlainExporterConfig")
-    register("exporter", "diffusers-dit", "thalweg_backbones.exporters.diffusers_dit:DiffusersDiTExporterConfig")
+    register(
+        "exporter", "diffusers-dit", "thalweg_backbones.exporters.diffusers_dit:DiffusersDiTExporterConfig"
+    )
     register(
         "exporter",
         "diffusers-pipeline",

@@ -27,7 +27,7 @@ def taken(subject: Subject) -> FlowNetwork:
 
 @rule("exporter")
 def it_gives_tensors_and_texts_that_can_be_written(subject: Subject) -> None:
-    """Tensors are finite and of types that files hold, texts and arguments plain, and places within the folder."""
+    """Tensors are finite, of types that files hold, arguments plain, and places within the folder."""
     exporter, network = subject.build(), taken(subject)
     found = exporter(network)
     require(isinstance(found, Exported), "it returns no thalweg.exported.Exported")
@@ -42,9 +42,13 @@ def it_gives_tensors_and_texts_that_can_be_written(subject: Subject) -> None:
         require(False, f"its arguments are no plain values ({error}); give numbers, texts and lists")
     require(
         bool(found.place) == (not exporter.suffixes),
-        "it makes a file and names a place in a folder, or the other way round; give place just where suffixes is ()",
+        "it makes a file and names a place in a folder, or the other way round; give place just where "
+        "suffixes is ()",
     )
-    require(found.place or not found.files, "it makes one file and has texts for others; make a folder: suffixes = ()")
+    require(
+        found.place or not found.files,
+        "it makes one file and has texts for others; make a folder: suffixes = ()",
+    )
     for place in (found.place, *found.files) if found.place else ():
         path = PurePosixPath(place)
         inside = not path.is_absolute() and ".." not in path.parts and str(path) == place
@@ -64,7 +68,10 @@ def the_network_is_left_as_it_was(subject: Subject) -> None:
     exporter(network)
     now = network.state_dict()
     require(kept.keys() == now.keys(), "it changes the network's layers; work on copies of tensors")
-    require(all(torch.equal(now[name], kept[name]) for name in kept), "it writes into the network's tensors; make new ones")
+    require(
+        all(torch.equal(now[name], kept[name]) for name in kept),
+        "it writes into the network's tensors; make new ones",
+    )
     require(network.training, "it puts the network into evaluation mode; leave it as it is")
 
 
@@ -75,7 +82,10 @@ def it_gives_the_same_twice(subject: Subject) -> None:
     one, other = exporter(network), exporter(network)
     require(one.tensors.keys() == other.tensors.keys(), "its tensors are called otherwise the second time")
     same = all(torch.equal(one.tensors[name], other.tensors[name]) for name in one.tensors)
-    require(same and one.files == other.files, "it gives something else the second time; keep nothing between calls")
+    require(
+        same and one.files == other.files,
+        "it gives something else the second time; keep nothing between calls",
+    )
 
 
 @rule("exporter")
@@ -111,6 +121,7 @@ def what_has_no_counterpart_is_refused_by_a_sentence(subject: Subject) -> None:
         except Exception as error:
             require(
                 False,
-                f"a network that it does not know ends in {type(error).__name__}; raise a ConfigError that names "
+                f"a network that it does not know ends in {type(error).__name__}; raise a ConfigError that "
+                "names "
                 "what has no counterpart",
             )

@@ -11,7 +11,9 @@ from thalweg.cli.local import LocalPath, Place
 @click.command("export")
 @click.argument("model", type=Place())
 @click.argument("dest", type=LocalPath())
-@click.option("--to", "target", required=True, metavar="NAME", help="What it is written for, an exporter's name.")
+@click.option(
+    "--to", "target", required=True, metavar="NAME", help="What it is written for, an exporter's name."
+)
 @click.option("--average", metavar="NAME", help="EMA weights of this name, where a run keeps several.")
 @options.as_json
 def command(model: str, dest: Path, target: str, average: str | None, as_json: bool) -> None:
@@ -19,8 +21,9 @@ def command(model: str, dest: Path, target: str, average: str | None, as_json: b
 
     --to names it: diffusers-dit (a folder for DiTTransformer2DModel), diffusers-pipeline (a folder for
     DiffusionPipeline), sit, repa, deepflow (a .pt as their training scripts leave it, or .safetensors),
-    safetensors (a folder of tensors and a description), or an exporter of a plugin. Of a run the EMA weights are
-    taken. What has no counterpart there is refused by name. DEST must not be there, and is there once it is whole.
+    safetensors (a folder of tensors and a description), or an exporter of a plugin. Of a run the EMA weights
+    are taken. What has no counterpart there is refused by name. DEST must not be there, and is there once it
+    is whole.
     """
     from thalweg.loading import load
     from thalweg_backbones.exporters.exporting import checked_exporter, export_network

@@ -50,15 +50,22 @@ class DiffusersDiTExporter:
         """
         config = fitting.dit_config(network, _TARGET)
         kept = ("time_scale", "closed_frequencies", "mlp_norm_eps", "betas")
-        odd = [*fitting.unbranched(network), *fitting.odd_settings(config, but=kept), *fitting.unclassed(network)]
-        fitting.refuse(_TARGET, [*odd, *_moved(config, network), *fitting.not_square(network), *fitting.path(network)])
+        odd = [
+            *fitting.unbranched(network),
+            *fitting.odd_settings(config, but=kept),
+            *fitting.unclassed(network),
+        ]
+        fitting.refuse(
+            _TARGET, [*odd, *_moved(config, network), *fitting.not_square(network), *fitting.path(network)]
+        )
         ours = owned(network)
         first, notes = "backbone.time.mlp.layers.0.weight", []
         scale = 1.0 if config.betas is not None else FLOW_TIME
         if (config.time_scale, config.closed_frequencies) != (scale, True):
             ours[first], off = _fitted(ours[first], config)
             notes.append(
-                f"the first layer of the time embedding was fitted to diffusers' frequencies; its outputs for t in "
+                "the first layer of the time embedding was fitted to diffusers' frequencies; its outputs "
+                "for t in "
                 f"[0, 1] are at most {off:.1e} of the largest one off"
             )
         notes += _asked(network, config)
@@ -140,7 +147,7 @@ def _settings(network: FlowNetwork, config: DiTConfig) -> dict[str, Any]:
 
 
 def _scheduler(network: FlowNetwork, config: DiTConfig) -> dict[str, str]:
-    """Settings of the scheduler that the network goes with; none is known for velocities of the cosine path."""
+    """Settings of the scheduler that goes with it; none is known for velocities of the cosine path."""
     if config.betas is not None:
         settings: dict[str, Any] = {
             "_class_name": "DDIMScheduler",
@@ -152,7 +159,11 @@ def _scheduler(network: FlowNetwork, config: DiTConfig) -> dict[str, str]:
             "clip_sample": False,
         }
     elif network.interpolant.name == "linear":
-        settings = {"_class_name": "FlowMatchEulerDiscreteScheduler", "num_train_timesteps": 1000, "shift": 1.0}
+        settings = {
+            "_class_name": "FlowMatchEulerDiscreteScheduler",
+            "num_train_timesteps": 1000,
+            "shift": 1.0,
+        }
     else:
         return {}
     return {_SCHEDULER: _json(settings)}

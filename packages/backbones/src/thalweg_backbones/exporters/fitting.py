@@ -34,7 +34,11 @@ def dit_config(network: FlowNetwork, target: str) -> DiTConfig:
         ConfigError: the backbone is another, or made in Python.
     """
     stated: Any = network.composition["backbone"]
-    kind = f"a backbone made in Python ({stated['object']})" if is_object(stated) else f"backbone {stated['type']}"
+    kind = (
+        f"a backbone made in Python ({stated['object']})"
+        if is_object(stated)
+        else f"backbone {stated['type']}"
+    )
     config = None if is_object(stated) else component("backbone", stated)
     if not isinstance(config, DiTConfig):
         refuse(target, [kind])

@@ -59,7 +59,9 @@ def arguments(network: FlowNetwork, config: DiTConfig, program: str) -> dict[str
         program: whose models' names are used, such as SiT.
     """
     size = config.dimensions
-    named = next((name for name, one in SIZES.items() if one == Size(size.width, size.depth, size.heads)), None)
+    named = next(
+        (name for name, one in SIZES.items() if one == Size(size.width, size.depth, size.heads)), None
+    )
     found: dict[str, Any] = {"num_heads": size.heads, "num_classes": network.facts.classes}
     if named is not None:
         found["model"] = f"{program}-{named}/{config.patch}"

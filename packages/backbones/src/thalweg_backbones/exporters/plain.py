@@ -21,7 +21,7 @@ _CONVENTION = {
 
 @attrs.frozen
 class PlainExporterConfig:
-    """A folder of network.safetensors, every tensor under our name, and network.json, which describes them."""
+    """A folder of network.safetensors, every tensor under our name, and network.json, which says what."""
 
     def build(self, _: Facts | None = None) -> "PlainExporter":
         """Build it."""
@@ -42,7 +42,9 @@ class PlainExporter:
             "facts": made["facts"],
             "composition": made["composition"],
             "parameters": sum(one.numel() for one in network.parameters()),
-            "tensors": {name: [str(one.dtype).removeprefix("torch."), *one.shape] for name, one in tensors.items()},
+            "tensors": {
+                name: [str(one.dtype).removeprefix("torch."), *one.shape] for name, one in tensors.items()
+            },
             "sha256": tensors_sha256(tensors),
         }
         return Exported(tensors, place=_TENSORS, files={_DESCRIPTION: text_of(described_as)})

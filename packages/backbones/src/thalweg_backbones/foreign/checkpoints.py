@@ -53,8 +53,9 @@ class ForeignWeights(dict[str, Tensor]):
 def read_foreign(path: Path) -> ForeignWeights:
     """The EMA weights of a foreign checkpoint, else its only weights.
 
-    Reads ``.safetensors``, whose header may hold arguments as JSON under ``args``, and ``.pt`` / ``.pth`` with ``weights_only=True``, which executes nothing. Of
-    archives, which is what torch writes since 1.6, the checksums are compared first.
+    Reads ``.safetensors``, whose header may hold arguments as JSON under ``args``, and ``.pt`` / ``.pth``
+    with ``weights_only=True``, which executes nothing. Of archives, which is what torch writes since 1.6, the
+    checksums are compared first.
 
     Raises:
         DataError: if the file is missing, damaged or holds no tensors, or more than its length.

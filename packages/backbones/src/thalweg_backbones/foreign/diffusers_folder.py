@@ -56,7 +56,8 @@ def read_folder(folder: Location) -> tuple[ForeignWeights, str]:
             break
     if not (model / SETTINGS).exists():
         raise DataError(
-            f"{model} has no {SETTINGS}; give a folder as diffusers' save_pretrained leaves it, or the one of "
+            f"{model} has no {SETTINGS}; give a folder as diffusers' save_pretrained leaves it, or the one "
+            "of "
             "the whole pipeline"
         )
     arguments = {**_table(model / SETTINGS), **arguments}
@@ -71,7 +72,9 @@ def read_folder(folder: Location) -> tuple[ForeignWeights, str]:
         digest.update(bytes.fromhex(own))
         missing = [one for one in expected if one not in found]
         if missing:
-            raise DataError(f"{model / name} has no tensor '{missing[0]}', which its index names; copy it again")
+            raise DataError(
+                f"{model / name} has no tensor '{missing[0]}', which its index names; copy it again"
+            )
         tensors |= {one: found[one] for one in expected}
     return ForeignWeights(tensors, place, (), arguments), digest.hexdigest()
 
@@ -83,11 +86,14 @@ def _files(model: Location) -> tuple[str, Mapping[str, tuple[str, ...]]]:
     whole = {found[1] or "": found[0] for found in map(_VARIANT.fullmatch, names) if found}
     variants = {*indices, *whole}
     if not variants:
-        other = f"; {STEM}.bin is there, which may execute code: save it again" if f"{STEM}.bin" in names else ""
+        other = (
+            f"; {STEM}.bin is there, which may execute code: save it again" if f"{STEM}.bin" in names else ""
+        )
         raise DataError(f"{model} has no {STEM}.safetensors and no index of several such files{other}")
     if len(variants) > 1 and "" not in variants:
         raise DataError(
-            f"{model} holds the variants {', '.join(sorted(variants))} and none without a name; leave one there"
+            f"{model} holds the variants {', '.join(sorted(variants))} and none without a name; leave one "
+            "there"
         )
     variant = "" if "" in variants else variants.pop()
     if variant in whole:

@@ -106,7 +106,8 @@ def _embeddings(tensors: Tensors, depth: int, ours: dict[str, Tensor]) -> int:
             full = f"transformer_blocks.{index}.{_EMBEDDER}.{name}"
             if not torch.equal(tensors.take(full), first):
                 raise DataError(
-                    f"'{full}' differs from that of block 0, and backbone dit embeds times and classes once for "
+                    f"'{full}' differs from that of block 0, and backbone dit embeds times and classes "
+                    "once for "
                     "all blocks; only networks whose blocks share them, as released ones do, can be imported"
                 )
         ours[target] = first
@@ -135,11 +136,14 @@ def _readout(
     wanted = (outputs * patch**2,)
     if outputs not in (channels, 2 * channels) or (rows,) != wanted or parts["bias"].shape != wanted:
         raise DataError(
-            f"'proj_out_2' has {rows} rows and {SETTINGS} states out_channels = {excerpt(repr(outputs), 20)}; "
+            f"'proj_out_2' has {rows} rows and {SETTINGS} states out_channels = "
+            f"{excerpt(repr(outputs), 20)}; "
             f"{channels} or, with learned variances, {2 * channels} are needed for each of {patch**2} pixels"
         )
     # Outputs are ordered (row, column, channel); variances are the last channels.
-    kept = {part: one.unflatten(0, (patch**2, outputs))[:, :channels].flatten(0, 1) for part, one in parts.items()}
+    kept = {
+        part: one.unflatten(0, (patch**2, outputs))[:, :channels].flatten(0, 1) for part, one in parts.items()
+    }
     place(ours, "velocity_readout.projection", kept)
     return outputs != channels
 
@@ -150,9 +154,15 @@ def _sizes(settings: Settings, patch: int, channels: int, depth: int) -> int:
     Raises:
         DataError: if the settings are of other tensors.
     """
-    for name, found, usual in (("patch_size", patch, 2), ("in_channels", channels, 4), ("num_layers", depth, 28)):
+    for name, found, usual in (
+        ("patch_size", patch, 2),
+        ("in_channels", channels, 4),
+        ("num_layers", depth, 28),
+    ):
         if settings.count(name, usual) != found:
-            raise DataError(f"the tensors have {found} where {SETTINGS} states another {name}; check the folder")
+            raise DataError(
+                f"the tensors have {found} where {SETTINGS} states another {name}; check the folder"
+            )
     side = settings.count("sample_size", 32)
     if side % patch:
         raise DataError(f"{SETTINGS} states sample_size = {side}, which patches of {patch} do not divide")
@@ -185,35 +195,44 @@ def _predicted(settings: Settings, resolver: OptionResolver, backbone: dict[str,
     """What is predicted, put into the backbone's config; the path that the network follows."""
     scheduler = settings.scheduler
     flow = scheduler.get("_class_name") == _FLOW
-    kind = "velocity" if flow else {"epsilon": "noise"}.get(scheduler.get("prediction_type", ""), None)
+    kind = "velocity" if flow else {"epsilon": "noise"}.get(scheduler.get("prediction_type", ""))
     if scheduler and kind is None:
         raise DataError(
-            f"the scheduler states prediction_type = {excerpt(repr(scheduler.get('prediction_type')), 60)}; only "
+            "the scheduler states prediction_type = "
+            f"{excerpt(repr(scheduler.get('prediction_type')), 60)}; only "
             f"networks that predict noise ('epsilon') or, of {_FLOW}, the velocity can be imported"
         )
     where = "scheduler_config.json"
     ask = "noise for every released DiT, with the pipeline's scheduler, or velocity"
     predicted = resolver.resolve("prediction", argument=(kind, where), ask=ask)
     if predicted == "score":
-        raise DataError("the network predicts the score by --prediction; only noise and velocity can be imported")
+        raise DataError(
+            "the network predicts the score by --prediction; only noise and velocity can be imported"
+        )
     if predicted != "noise":
         backbone["time_scale"] = FLOW_TIME
         straight = ("linear", where) if flow else (None, "")
         path = resolver.resolve("path", argument=straight, ask="linear or cosine")
         if path not in (None, "linear", "cosine"):
-            raise DataError(f"the path is {path} by --path, which no network here follows; take linear or cosine")
+            raise DataError(
+                f"the path is {path} by --path, which no network here follows; take linear or cosine"
+            )
         return path or "linear"
     if not scheduler:
         raise ConfigError(
-            "a network that predicts noise needs the schedule that it was trained on, which only the pipeline's "
-            "scheduler states; give the pipeline's folder, or put its scheduler_config.json beside config.json"
+            "a network that predicts noise needs the schedule that it was trained on, which only the "
+            "pipeline's "
+            "scheduler states; give the pipeline's folder, or put its scheduler_config.json beside "
+            "config.json"
         )
     backbone |= _schedule(scheduler)
     noted = f"{backbone['beta_schedule']} betas from {backbone['betas'][0]} to {backbone['betas'][1]}"
     resolver.note("noise_schedule", f"{noted} in {backbone['diffusion_steps']} steps", where)
     logging.getLogger("thalweg").warning(
-        "the network predicts the noise of a DDPM of %d steps, no velocity: each velocity is computed from that, "
-        "exactly at the noise levels of its steps, interpolated between them, and extrapolated before the first "
+        "the network predicts the noise of a DDPM of %d steps, no velocity: each velocity is computed from "
+        "that, "
+        "exactly at the noise levels of its steps, interpolated between them, and extrapolated before the "
+        "first "
         "and behind the last; it was trained as a DDPM, not as a flow",
         backbone["diffusion_steps"],
     )
@@ -240,7 +259,8 @@ def _schedule(scheduler: Mapping[str, Any]) -> dict[str, Any]:
     numbers = all(type(one) in (int, float) for one in betas) and type(steps) is int
     if not numbers or not 0 < betas[0] <= betas[1] < 1 or steps < 2:
         raise DataError(
-            f"the scheduler states betas from {excerpt(repr(betas[0]), 30)} to {excerpt(repr(betas[1]), 30)} in "
+            f"the scheduler states betas from {excerpt(repr(betas[0]), 30)} to "
+            f"{excerpt(repr(betas[1]), 30)} in "
             f"{excerpt(repr(steps), 30)} steps, which are no schedule; check its file"
         )
     return {"betas": betas, "beta_schedule": rises, "diffusion_steps": steps}

@@ -30,7 +30,8 @@ class Settings:
         found = options.arguments.get("_class_name", classes[0])
         if found not in classes:
             raise DataError(
-                f"{SETTINGS} is that of a {excerpt(str(found), 60)}, not of diffusers' {classes[0]}; name the "
+                f"{SETTINGS} is that of a {excerpt(str(found), 60)}, not of diffusers' {classes[0]}; name "
+                "the "
                 "importer of that, or give another folder"
             )
 
@@ -54,7 +55,9 @@ class Settings:
         """
         value = self._left.pop(name, default)
         if type(value) is not int or value < 1:
-            raise DataError(f"{SETTINGS} states {name} = {excerpt(repr(value), 60)}, which is no positive integer")
+            raise DataError(
+                f"{SETTINGS} states {name} = {excerpt(repr(value), 60)}, which is no positive integer"
+            )
         return value
 
     def number(self, name: str, default: float) -> float:
@@ -65,7 +68,9 @@ class Settings:
         """
         value = self._left.pop(name, default)
         if type(value) not in (int, float) or not 0 < value < float("inf"):
-            raise DataError(f"{SETTINGS} states {name} = {excerpt(repr(value), 60)}, which is no positive number")
+            raise DataError(
+                f"{SETTINGS} states {name} = {excerpt(repr(value), 60)}, which is no positive number"
+            )
         return float(value)
 
     def other(self, name: str, default: Any) -> Any:
@@ -86,7 +91,8 @@ class Settings:
             value = self._left.pop(name, wanted)
             if value != wanted:
                 raise DataError(
-                    f"{SETTINGS} states {name} = {excerpt(repr(value), 60)}, for which backbone {backbone} has no "
+                    f"{SETTINGS} states {name} = {excerpt(repr(value), 60)}, for which backbone {backbone} "
+                    "has no "
                     f"counterpart; only networks with {wanted!r} can be imported"
                 )
 
@@ -103,7 +109,8 @@ class Settings:
         """
         if self._left:
             raise DataError(
-                f"{SETTINGS} states {', '.join(sorted(self._left)[:5])}, which is not understood; its architecture "
+                f"{SETTINGS} states {', '.join(sorted(self._left)[:5])}, which is not understood; its "
+                "architecture "
                 "differs from the released ones"
             )
 
@@ -157,7 +164,9 @@ def patches(tensors: Tensors, ours: dict[str, Tensor]) -> tuple[int, int, int]:
     name = "pos_embed.proj.weight"
     weight = tensors.take(name)
     if weight.dim() != 4 or weight.shape[2] != weight.shape[3] or not weight.numel():
-        raise DataError(f"'{name}' has the shape {tuple(weight.shape)}; a convolution of square patches is expected")
+        raise DataError(
+            f"'{name}' has the shape {tuple(weight.shape)}; a convolution of square patches is expected"
+        )
     ours["backbone.patches.projection.weight"] = weight.flatten(1)
     ours["backbone.patches.projection.bias"] = tensors.take("pos_embed.proj.bias")
     width, channels, patch = weight.shape[:3]

@@ -61,7 +61,8 @@ def read_diffusers_sd3(state_dict: Mapping[str, Tensor], options: ImportOptions)
     normed = settings.other("qk_norm", None)
     if normed not in (None, "rms_norm"):
         raise DataError(
-            f"{SETTINGS} states qk_norm = {excerpt(repr(normed), 60)}, for which backbone mmdit has no counterpart; "
+            f"{SETTINGS} states qk_norm = {excerpt(repr(normed), 60)}, for which backbone mmdit has no "
+            "counterpart; "
             "only networks with 'rms_norm' or none can be imported"
         )
     dual = _dual(settings.other("dual_attention_layers", ()), depth)
@@ -159,7 +160,8 @@ def _sizes(settings: Settings, sizes: tuple[int, int, int, int], context: int, p
     outputs = settings.other("out_channels", None) or channels
     if outputs != channels:
         raise DataError(
-            f"{SETTINGS} states out_channels = {excerpt(repr(outputs), 60)} and in_channels = {channels}, and a "
+            f"{SETTINGS} states out_channels = {excerpt(repr(outputs), 60)} and in_channels = {channels}, "
+            "and a "
             "velocity has as many as what it moves; only such networks can be imported"
         )
     stated = {
@@ -172,10 +174,13 @@ def _sizes(settings: Settings, sizes: tuple[int, int, int, int], context: int, p
     }
     for name, (found, usual) in stated.items():
         if settings.count(name, usual) != found:
-            raise DataError(f"the tensors have {found} where {SETTINGS} states another {name}; check the folder")
+            raise DataError(
+                f"the tensors have {found} where {SETTINGS} states another {name}; check the folder"
+            )
     if pooled > context:
         raise DataError(
-            f"pooled_projection_dim is {pooled}, more than the {context} numbers of a token, so that no token of "
+            f"pooled_projection_dim is {pooled}, more than the {context} numbers of a token, so that no "
+            "token of "
             "backbone mmdit can hold the pooled embedding; such a network cannot be imported"
         )
     side = settings.count("sample_size", 128)

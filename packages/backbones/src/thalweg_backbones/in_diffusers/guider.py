@@ -1,9 +1,9 @@
 """Internal guidance as a guider of diffusers: a fitted head of one of its own transformers, in one pass.
 
-A guider of diffusers may change a model around each call (``prepare_models``, ``cleanup_models``) and combines
-what the calls predicted (``forward``). That is enough: a hook on the block after which the head stands keeps
-its tokens and the vector that modulates it, the head reads them, and the prediction is led away from what it
-reads. The model is called once for each half of classifier-free guidance, and never for the head.
+A guider of diffusers may change a model around each call (``prepare_models``, ``cleanup_models``) and
+combines what the calls predicted (``forward``). That is enough: a hook on the block after which the head
+stands keeps its tokens and the vector that modulates it, the head reads them, and the prediction is led away
+from what it reads. The model is called once for each half of classifier-free guidance, and never for the head.
 """
 
 from collections.abc import Callable
@@ -39,8 +39,8 @@ class InternalGuidance(BaseGuidance):  # type: ignore[misc]  # some of diffusers
         network: the saved network whose head it is: the model, imported by ``thalweg import``, with a head
             that ``thalweg fit-head`` fitted; a folder, a run or a URL.
         after: number of blocks after which the head stands; None for the only one.
-        scale: w; a number, points (t, w) of a curve that is linear between them, or ``"calibrated"``: what was
-            measured on training data.
+        scale: w; a number, points (t, w) of a curve that is linear between them, or ``"calibrated"``: what
+            was measured on training data.
         strength: of a calibrated scale.
         guidance_scale: of classifier-free guidance around it; 1 is none.
         start: the share of steps before which nothing is guided.
@@ -93,7 +93,9 @@ class InternalGuidance(BaseGuidance):  # type: ignore[misc]  # some of diffusers
             return
         kind = type(denoiser).__name__
         if kind not in _SUPPORTED:
-            raise ConfigError(f"internal guidance knows {' and '.join(_SUPPORTED)}, not {kind}; use another guider")
+            raise ConfigError(
+                f"internal guidance knows {' and '.join(_SUPPORTED)}, not {kind}; use another guider"
+            )
         blocks: Any = denoiser.transformer_blocks
         if not self._after < len(blocks):
             raise ConfigError(f"the head stands after {self._after} blocks, and the {kind} has {len(blocks)}")
@@ -158,8 +160,17 @@ class InternalGuidance(BaseGuidance):  # type: ignore[misc]  # some of diffusers
 
     def _led(self, prediction: Tensor, seen: "_Seen") -> Tensor:
         """Away from what the head says; learned variances, the last channels, stay."""
-        step = torch.as_tensor(seen.timestep, device=seen.tokens.device).reshape(-1).expand(len(seen.tokens)).float()
-        t = step / _FLOW_TIME if self._noise is None else self._noise.to(step.device).time_of(step, self._path)
+        step = (
+            torch.as_tensor(seen.timestep, device=seen.tokens.device)
+            .reshape(-1)
+            .expand(len(seen.tokens))
+            .float()
+        )
+        t = (
+            step / _FLOW_TIME
+            if self._noise is None
+            else self._noise.to(step.device).time_of(step, self._path)
+        )
         head = self._head.to(seen.tokens)
         weak: Tensor = head(seen.tokens, seen.c)
         if self._noise is not None:
@@ -217,11 +228,17 @@ def _depth(network: FlowNetwork, after: int | None) -> int:
         ConfigError: there is no such head, or it is unknown which of several is meant.
     """
     depths = network.facts.head_depths
-    known = f"it has heads after {', '.join(map(str, depths))}" if depths else "it has none; thalweg fit-head fits one"
+    known = (
+        f"it has heads after {', '.join(map(str, depths))}"
+        if depths
+        else "it has none; thalweg fit-head fits one"
+    )
     if after is None and len(depths) == 1:
         return depths[0]
     if after not in depths:
-        raise ConfigError(f"the network has no head after {'some' if after is None else after} blocks: {known}")
+        raise ConfigError(
+            f"the network has no head after {'some' if after is None else after} blocks: {known}"
+        )
     return int(after)
 
 
@@ -233,7 +250,9 @@ def _curve(network: FlowNetwork, after: int, scale: Any, strength: float) -> Tim
     """
     if scale == "calibrated":
         if network.calibration is None:
-            raise ConfigError("scale is 'calibrated', and this network's heads were not measured; state a number")
+            raise ConfigError(
+                "scale is 'calibrated', and this network's heads were not measured; state a number"
+            )
         found: TimeCurve = network.calibration.scale(Head(after), strength)
         return found
     points = [[0.0, scale]] if isinstance(scale, int | float) and not isinstance(scale, bool) else scale
