@@ -234,10 +234,11 @@ class MMDiT(nn.Module):
         if self.pooled is not None:
             caption_NLE, mask_NL = _shown(condition)
             if self._pooled_width is not None:
-                return c + self.pooled(caption_NLE[:, -1, : self._pooled_width].to(c.dtype))
-            weight_NL1 = mask_NL.unsqueeze(-1).to(c.dtype)
-            mean_NE = (caption_NLE.to(c.dtype) * weight_NL1).sum(1) / weight_NL1.sum(1).clamp_min(1)
-            c = c + self.pooled(mean_NE)
+                pooled_NE = caption_NLE[:, -1, : self._pooled_width].to(c.dtype)
+            else:
+                weight_NL1 = mask_NL.unsqueeze(-1).to(c.dtype)
+                pooled_NE = (caption_NLE.to(c.dtype) * weight_NL1).sum(1) / weight_NL1.sum(1).clamp_min(1)
+            c = c + self.pooled(pooled_NE)
         return c
 
     def run(self, stream: Stream, c: Float[Tensor, "N D"], start: int, stop: int) -> Stream:

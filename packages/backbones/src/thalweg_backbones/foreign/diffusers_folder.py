@@ -61,14 +61,14 @@ def read_folder(folder: Location) -> tuple[ForeignWeights, str]:
             "the whole pipeline"
         )
     arguments = {**_table(model / SETTINGS), **arguments}
-    place, files = _files(model)
+    variant, files = _files(model)
     tensors: dict[str, Tensor] = {}
     digest = hashlib.sha256()
     for name, expected in sorted(files.items()):
         with local_copy(model / name) as path:
             own, found = sha256(path), read_tensors(path)
         if len(files) == 1:
-            return ForeignWeights(found, place, (), arguments), own
+            return ForeignWeights(found, variant, (), arguments), own
         digest.update(bytes.fromhex(own))
         missing = [one for one in expected if one not in found]
         if missing:
@@ -76,7 +76,7 @@ def read_folder(folder: Location) -> tuple[ForeignWeights, str]:
                 f"{model / name} has no tensor '{missing[0]}', which its index names; copy it again"
             )
         tensors |= {one: found[one] for one in expected}
-    return ForeignWeights(tensors, place, (), arguments), digest.hexdigest()
+    return ForeignWeights(tensors, variant, (), arguments), digest.hexdigest()
 
 
 def _files(model: Location) -> tuple[str, Mapping[str, tuple[str, ...]]]:

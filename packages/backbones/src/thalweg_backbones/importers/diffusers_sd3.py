@@ -202,5 +202,5 @@ def _cropped(settings: Settings, table: Tensor, rows: int, width: int) -> Tensor
             f"pos_embed_max_size = {most} for images of {rows} patches a side; check the folder"
         )
     first = (most - rows) // 2
-    middle = table.unflatten(1, (most, most))[:, first : first + rows, first : first + rows]
+    middle: Tensor = table.unflatten(1, (most, most))[:, first : first + rows, first : first + rows]
     return middle.flatten(1, 2).contiguous()

@@ -3,7 +3,8 @@
 A guider of diffusers may change a model around each call (``prepare_models``, ``cleanup_models``) and
 combines what the calls predicted (``forward``). That is enough: a hook on the block after which the head
 stands keeps its tokens and the vector that modulates it, the head reads them, and the prediction is led away
-from what it reads. The model is called once for each half of classifier-free guidance, and never for the head.
+from what it reads. The model is called once for each half of classifier-free guidance, and never for the
+head.
 """
 
 from collections.abc import Callable
@@ -22,7 +23,16 @@ from thalweg.network import FlowNetwork
 from thalweg.types import Head
 
 _FLOW_TIME = 1000.0
-_SUPPORTED = {"SD3Transformer2DModel": "temb", "DiTTransformer2DModel": "timestep"}
+_SUPPORTED: dict[str, tuple[str, ...]] = {
+    "SD3Transformer2DModel": (
+        "hidden_states",
+        "encoder_hidden_states",
+        "pooled_projections",
+        "timestep",
+    ),
+    "DiTTransformer2DModel": ("hidden_states", "timestep"),
+}
+"""Models of diffusers whose blocks are known, with the first arguments of each."""
 
 
 class InternalGuidance(BaseGuidance):  # type: ignore[misc]  # some of diffusers bears no types
@@ -204,9 +214,7 @@ class _Seen:
 
     def asked(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Of the whole model, before it runs."""
-        names = ("hidden_states", "encoder_hidden_states", "pooled_projections", "timestep")
-        if type(module).__name__ == "DiTTransformer2DModel":
-            names = ("hidden_states", "timestep")
+        names = _SUPPORTED[type(module).__name__]
         given = {**dict(zip(names, args, strict=False)), **kwargs}
         self.x, self.timestep = given["hidden_states"], given["timestep"]
 

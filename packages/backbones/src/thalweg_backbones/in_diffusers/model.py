@@ -29,14 +29,14 @@ class NetworkModel(ModelMixin, ConfigMixin):  # type: ignore[misc]  # some of di
     ) -> "NetworkModel":
         """Open a saved network; of the options only ``torch_dtype`` and ``subfolder`` mean anything here."""
         folder = Path(pretrained_model_name_or_path) / (options.get("subfolder") or "")
-        model = cls(thalweg.load(folder)).eval()
+        model: NetworkModel = cls(thalweg.load(folder)).eval()
         dtype = options.get("torch_dtype")
         return model if dtype is None else model.to(dtype)
 
     def save_pretrained(self, save_directory: str | os.PathLike[str], **_: Any) -> None:
         """Save the network as :func:`thalweg.save` does."""
-        sampling = dict(self.network.sampling)
-        thalweg.save(Path(save_directory), self.network, **({"sampling": sampling} if sampling else {}))
+        more: dict[str, Any] = {"sampling": dict(self.network.sampling)} if self.network.sampling else {}
+        thalweg.save(Path(save_directory), self.network, **more)
 
     def forward(self, x: torch.Tensor, t: torch.Tensor, condition: Condition) -> torch.Tensor:
         """The velocity at x and t.
