@@ -150,7 +150,7 @@ class InternalGuidance(BaseGuidance):  # type: ignore[misc]  # some of diffusers
     @property
     def is_conditional(self) -> bool:
         """Whether the call being prepared is that with the condition."""
-        return self._count_prepared == 1
+        return bool(self._count_prepared == 1)
 
     @property
     def num_conditions(self) -> int:
@@ -163,7 +163,7 @@ class InternalGuidance(BaseGuidance):  # type: ignore[misc]  # some of diffusers
         if self._num_inference_steps is None or self._step is None:
             return True
         first, last = (int(share * self._num_inference_steps) for share in (self._start, self._stop))
-        return first <= self._step < last
+        return bool(first <= self._step < last)
 
     def _is_guided(self) -> bool:
         return self._is_within() and any(value != 1 for value in self._curve.values)
