@@ -14,6 +14,7 @@ from thalweg.errors import ConfigError, DataError
 from thalweg.import_options import ImportOptions
 from thalweg.storage import Location
 from thalweg.types import Condition, Text
+from thalweg_backbones import import_weights, read_diffusers
 from thalweg_backbones.foreign.diffusers_folder import read_folder
 from thalweg_backbones.importers.importing import import_checkpoint
 
@@ -132,6 +133,16 @@ def test_shards_and_variants_are_read(tmp_path, size, variant):
     assert len(digest) == 64
     assert weights.keys() == model.state_dict().keys()
     assert all(torch.equal(weights[name], one) for name, one in model.state_dict().items())
+
+
+def test_the_files_of_former_years_are_read(tmp_path):
+    model = dit()
+    model.save_pretrained(tmp_path, safe_serialization=False)
+    assert (tmp_path / "diffusion_pytorch_model.bin").is_file()
+    weights = read_diffusers(tmp_path)
+    assert all(torch.equal(weights[name], one) for name, one in model.state_dict().items())
+    network = import_weights("diffusers-dit", weights, prediction="velocity", path="linear")
+    assert network.facts.classes == 10
 
 
 def test_the_variant_without_a_name_is_preferred(tmp_path):

@@ -169,6 +169,12 @@ def test_another_scheduler_of_diffusers_may_step(tmp_path):
     assert relative_error(found, exact) < 2e-3
 
 
+def test_another_dtype_is_refused(tmp_path):
+    export_network(made(), tmp_path / "pipe", "diffusers-pipeline")
+    with pytest.raises(ConfigError, match=r"run in float32, not in torch\.float16; leave the dtype out"):
+        opened(tmp_path / "pipe", dtype=torch.float16)
+
+
 def test_images_of_one_seed_are_the_same(tmp_path):
     export_network(made(), tmp_path / "pipe", "diffusers-pipeline")
     pipe = opened(tmp_path / "pipe")

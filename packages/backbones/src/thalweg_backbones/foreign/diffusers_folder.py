@@ -9,6 +9,7 @@ of each of its models, of which ``transformer`` is read here, and ``scheduler``.
 import hashlib
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -19,20 +20,33 @@ from thalweg.regular import parse_json
 from thalweg.storage import Location, local_copy
 from thalweg.suggestions import one_line
 from thalweg.tensor_files import read_tensors
-from thalweg_backbones.foreign.checkpoints import ForeignWeights
+from thalweg_backbones.foreign.checkpoints import ForeignWeights, read_foreign
 
 SETTINGS, SCHEDULER = "config.json", "scheduler"
 """A model's settings, and the argument under which those of a pipeline's scheduler are kept."""
 
 STEM = "diffusion_pytorch_model"
 _PIPELINE, _TRANSFORMER, _SCHEDULER_SETTINGS = "model_index.json", "transformer", "scheduler_config.json"
+_OLD = f"{STEM}.bin"  # what diffusers wrote before safetensors; read without executing anything
 _LARGEST = 2**24  # bytes of settings or of an index; published ones take at most some hundred kB
 _VARIANT = re.compile(rf"{STEM}\.(?:((?![\w-]*-\d{{5}}-of-\d{{5}})[\w-]+)\.)?safetensors")
 _INDEX = re.compile(rf"{STEM}\.safetensors\.index\.(?:([\w-]+)\.)?json")
 
 
+def read_diffusers(folder: Path | str) -> ForeignWeights:
+    """The tensors of a transformer in a folder of diffusers, with its settings as their arguments.
+
+    Args:
+        folder: of a model as ``save_pretrained`` leaves it, or of a pipeline; a path or a URL.
+
+    Raises:
+        DataError: a file is missing or damaged, or it is unknown which variant is meant.
+    """
+    return read_folder(Location(folder))[0]
+
+
 def read_folder(folder: Location) -> tuple[ForeignWeights, str]:
-    """The tensors of a model, with its settings as their arguments, and the SHA-256 of their files.
+    """As :func:`read_diffusers`, and the SHA-256 of the files of tensors.
 
     Of several variants the one without a name is taken, else the only one. Of several files the digest is
     that of their digests, in the order of their names.
@@ -66,7 +80,7 @@ def read_folder(folder: Location) -> tuple[ForeignWeights, str]:
     digest = hashlib.sha256()
     for name, expected in sorted(files.items()):
         with local_copy(model / name) as path:
-            own, found = sha256(path), read_tensors(path)
+            own, found = sha256(path), dict(read_foreign(path)) if name == _OLD else read_tensors(path)
         if len(files) == 1:
             return ForeignWeights(found, variant, (), arguments), own
         digest.update(bytes.fromhex(own))
@@ -85,11 +99,10 @@ def _files(model: Location) -> tuple[str, Mapping[str, tuple[str, ...]]]:
     indices = {found[1] or "": found[0] for found in map(_INDEX.fullmatch, names) if found}
     whole = {found[1] or "": found[0] for found in map(_VARIANT.fullmatch, names) if found}
     variants = {*indices, *whole}
+    if not variants and _OLD in names:
+        return "", {_OLD: ()}
     if not variants:
-        other = (
-            f"; {STEM}.bin is there, which may execute code: save it again" if f"{STEM}.bin" in names else ""
-        )
-        raise DataError(f"{model} has no {STEM}.safetensors and no index of several such files{other}")
+        raise DataError(f"{model} has no {STEM}.safetensors and no index of several such files")
     if len(variants) > 1 and "" not in variants:
         raise DataError(
             f"{model} holds the variants {', '.join(sorted(variants))} and none without a name; leave one "

@@ -58,7 +58,8 @@ def command(source: str, file: str, out: Path, as_json: bool, **others: Any) -> 
 
     check_place(out)
     where = Location(file)
-    if where.is_dir():
+    # Of a file on the web nobody asks what is below it.
+    if where.suffix not in (".pt", ".pth", ".safetensors") and where.is_dir():
         weights, digest = read_folder(where)
     else:
         with local_copy(where) as path:

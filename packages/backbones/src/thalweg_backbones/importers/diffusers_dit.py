@@ -210,7 +210,7 @@ def _predicted(settings: Settings, resolver: OptionResolver, backbone: dict[str,
             "the network predicts the score by --prediction; only noise and velocity can be imported"
         )
     if predicted != "noise":
-        backbone["time_scale"] = FLOW_TIME
+        backbone["time_scale"] = _noisiest(scheduler) if flow else FLOW_TIME
         straight = ("linear", where) if flow else (None, "")
         path = resolver.resolve("path", argument=straight, ask="linear or cosine")
         if path not in (None, "linear", "cosine"):
@@ -237,6 +237,21 @@ def _predicted(settings: Settings, resolver: OptionResolver, backbone: dict[str,
         backbone["diffusion_steps"],
     )
     return "linear"
+
+
+def _noisiest(scheduler: Mapping[str, Any]) -> float:
+    """The time at which a flow is asked for noise.
+
+    Raises:
+        DataError: the scheduler states none.
+    """
+    steps = scheduler.get("num_train_timesteps", int(FLOW_TIME))
+    if type(steps) is not int or steps < 1:
+        raise DataError(
+            f"the scheduler states num_train_timesteps = {excerpt(repr(steps), 30)}, which is no positive "
+            "integer; check its file"
+        )
+    return float(steps)
 
 
 def _schedule(scheduler: Mapping[str, Any]) -> dict[str, Any]:

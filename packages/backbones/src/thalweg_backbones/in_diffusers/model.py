@@ -8,6 +8,7 @@ import torch
 from diffusers import ConfigMixin, ModelMixin
 
 import thalweg
+from thalweg.errors import ConfigError
 from thalweg.network import FlowNetwork
 from thalweg.types import Condition
 
@@ -27,11 +28,20 @@ class NetworkModel(ModelMixin, ConfigMixin):  # type: ignore[misc]  # some of di
     def from_pretrained(
         cls, pretrained_model_name_or_path: str | os.PathLike[str], **options: Any
     ) -> "NetworkModel":
-        """Open a saved network; of the options only ``torch_dtype`` and ``subfolder`` mean anything here."""
+        """Open a saved network; of the options only ``torch_dtype`` and ``subfolder`` mean anything here.
+
+        Raises:
+            ConfigError: another type than float32 is requested, in which states of samplers are kept.
+        """
         folder = Path(pretrained_model_name_or_path) / (options.get("subfolder") or "")
         model: NetworkModel = cls(thalweg.load(folder)).eval()
-        dtype = options.get("torch_dtype")
-        return model if dtype is None else model.to(dtype)
+        if options.get("torch_dtype") not in (None, torch.float32):
+            raise ConfigError(
+                f"a network of Thalweg is run in float32, not in {options['torch_dtype']}; leave the dtype "
+                "out, and "
+                "call the pipeline under torch.autocast"
+            )
+        return model
 
     def save_pretrained(self, save_directory: str | os.PathLike[str], **_: Any) -> None:
         """Save the network as :func:`thalweg.save` does."""
