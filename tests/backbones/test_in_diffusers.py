@@ -2,6 +2,7 @@
 
 import json
 import math
+import types
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from golden_files import relative_error
 from text_makers import ENCODERS, every_encoder
 from thalweg.added_heads import add_heads
 from thalweg.errors import ConfigError, DataError
-from thalweg.guidance import ConditionedField, composed
+from thalweg.guidance import composed
 from thalweg.import_options import ImportOptions
 from thalweg.network_field import NetworkField
 from thalweg.storage import Location
@@ -227,6 +228,9 @@ def guided(network, scale, cfg, x, t, condition):
 @pytest.mark.parametrize("cfg", [1.0, 2.5])
 @pytest.mark.parametrize("scale", [1.4, [[0.0, 1.0], [1.0, 2.0]]])
 def test_a_guider_leads_an_sd3_as_our_guidance_does(tmp_path, scale, cfg):
+    from diffusers.modular_pipelines.modular_pipeline import BlockState
+    from diffusers.modular_pipelines.stable_diffusion_3.denoise import StableDiffusion3LoopDenoiser
+
     from thalweg_backbones.in_diffusers.guider import InternalGuidance
 
     model = diffusers_makers.sd3(qk_norm="rms_norm")
@@ -237,30 +241,21 @@ def test_a_guider_leads_an_sd3_as_our_guidance_does(tmp_path, scale, cfg):
     x = torch.randn(2, 4, 8, 8, generator=draw)
     tokens, pooled = torch.randn(3, TOKENS, 24, generator=draw), torch.randn(3, 12, generator=draw)
     t = torch.tensor(0.6)
-    # As StableDiffusion3's modular loop asks a guider.
-    guider.set_state(step=1, num_inference_steps=4, timestep=1000 * t)
     shown, empty = [0, 1], [2, 2]
-    batches = guider.prepare_inputs(
-        {
-            "hidden_states": (x, x),
-            "encoder_hidden_states": (tokens[shown], tokens[empty]),
-            "text_embeds": (pooled[shown], pooled[empty]),
-        }
+    state = BlockState(
+        latents=x,
+        prompt_embeds=tokens[shown],
+        pooled_prompt_embeds=pooled[shown],
+        negative_prompt_embeds=tokens[empty],
+        negative_pooled_prompt_embeds=pooled[empty],
+        num_inference_steps=4,
+        joint_attention_kwargs=None,
     )
-    assert len(batches) == (1 if cfg == 1 else 2)
-    for batch in batches:
-        guider.prepare_models(model)
-        with torch.no_grad():
-            batch.noise_pred = model(
-                hidden_states=batch.hidden_states,
-                timestep=(1000 * t).expand(2),
-                encoder_hidden_states=batch.encoder_hidden_states,
-                pooled_projections=batch.text_embeds,
-                return_dict=False,
-            )[0]
-        guider.cleanup_models(model)
-    with torch.no_grad():
-        found = guider(batches).pred
+    asked = []
+    model.register_forward_hook(lambda *_: asked.append(1))
+    parts = types.SimpleNamespace(guider=guider, transformer=model)
+    found = StableDiffusion3LoopDenoiser()(parts, state, 1, 1000 * t)[1].noise_pred
+    assert len(asked) == (1 if cfg == 1 else 2)
     whole = torch.cat([tokens, torch.nn.functional.pad(pooled, (0, 12))[:, None]], dim=1)
     mask = torch.ones(3, TOKENS + 1, dtype=torch.bool)
     condition = Condition(text=Text(whole[shown], mask[shown], whole[2], mask[2]))
@@ -324,6 +319,39 @@ def test_a_guider_that_guides_nothing_changes_nothing(tmp_path):
         assert {name: again.config[name] for name in options} == options
 
 
+def test_a_head_is_fitted_to_a_dit_of_diffusers_and_guides_it(tmp_path):
+    from thalweg_backbones.in_diffusers.guider import InternalGuidance
+    from tiny_runs import recipe
+
+    model = diffusers_makers.dit(in_channels=1, out_channels=2)
+    network = imported("diffusers-dit", diffusers_makers.pipeline(tmp_path / "p", model))
+    thalweg.fit_heads(
+        network,
+        tmp_path / "run",
+        after=[2],
+        data=recipe(tmp_path),
+        settings=["training.steps=4", "training.batch_size=16", "training.precision=32-true"],
+        accelerator="cpu",
+        quiet=True,
+    )
+    fitted = thalweg.load(tmp_path / "run")
+    before = network.state_dict()
+    assert all(torch.equal(one, before[name]) for name, one in fitted.state_dict().items() if name in before)
+    assert float(fitted.velocity_heads["2"].projection.weight.detach().abs().max()) > 0
+    guider = InternalGuidance(str(tmp_path / "run"), scale="calibrated", strength=2.0)
+    x, steps = torch.randn(1, 1, 8, 8), torch.tensor([500])
+    guider.set_state(step=0, num_inference_steps=1, timestep=steps)
+    [batch] = guider.prepare_inputs({"hidden_states": x})
+    guider.prepare_models(model)
+    with torch.no_grad():
+        batch.noise_pred = model(x, steps, torch.tensor([3])).sample
+    guider.cleanup_models(model)
+    with torch.no_grad():
+        found = guider([batch]).pred
+    assert found.isfinite().all()
+    assert not torch.equal(found, batch.noise_pred)
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -367,15 +395,3 @@ def test_the_folder_names_its_parts(tmp_path):
         "scheduler",
     ]
     thalweg.load(tmp_path / "pipe" / "network")
-
-
-def test_conditioned_fields_are_what_the_pipeline_steps(tmp_path):
-    # The pipeline works on the public field of ours, so whatever guides it guides the pipeline.
-    network = made()
-    field = ConditionedField(
-        NetworkField(network, torch.device("cpu"), mixed=False), Condition(torch.tensor([1]))
-    )
-    x = torch.randn(1, 4, 8, 8)
-    with torch.no_grad():
-        ours = network.velocity(x, torch.tensor([0.5]), Condition(torch.tensor([1])))
-        assert torch.equal(field(x, torch.tensor([0.5], dtype=torch.float64)), ours)
