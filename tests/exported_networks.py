@@ -27,8 +27,16 @@ def made(
     return network.eval()
 
 
+def captioned(qk_norm: bool = True, **more: Any) -> FlowNetwork:
+    """An MMDiT as REPA's text-to-image models are."""
+    backbone = {"type": "mmdit", "qk_norm": qk_norm, "mask_padding": False, **more}
+    return made(backbone, facts=Facts(shape=(4, 8, 8), text=(77, 12)))
+
+
 def taken_by(name: str) -> FlowNetwork:
     """One that an exporter takes."""
+    if name == "repa-t2i":
+        return captioned()
     if name == "deepflow":
         return made(**BRANCHED)
     return made(CLOSED if name == "diffusers-dit" else None)

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 import diffusers_makers
 import thalweg
 from diffusers_makers import TOKENS
-from exported_networks import BRANCHED, CLOSED, FACTS, made, taken_by
+from exported_networks import BRANCHED, CLOSED, FACTS, captioned, made, taken_by
 from golden_files import golden, relative_error
 from thalweg.cli.main import main
 from thalweg.errors import ConfigError, ThalwegError
@@ -83,6 +83,14 @@ def test_a_network_comes_back_to_the_bit(tmp_path, name, suffix):
     check_same(back(target, path), network)
 
 
+@pytest.mark.parametrize("qk_norm", [False, True])
+def test_a_captioned_network_comes_back_to_the_bit(tmp_path, qk_norm):
+    network = captioned(qk_norm)
+    tensors = export_network(network, tmp_path / "net.pt", "repa-t2i").tensors
+    check_same(back("repa-t2i", tmp_path / "net.pt"), network)
+    assert ("joint_blocks.3.context_block.attn.ln_q.weight" in tensors) == qk_norm
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_the_flip_of_time_comes_back_to_the_bit_at_a_released_width(seed):
     from thalweg_backbones.importers.layout import flip_time, flipped_time
@@ -94,7 +102,8 @@ def test_the_flip_of_time_comes_back_to_the_bit_at_a_released_width(seed):
 
 
 @pytest.mark.parametrize(
-    ("source", "file"), [("sit", "sit"), ("repa", "repa_sit"), ("deepflow", "deepflow_2t")]
+    ("source", "file"),
+    [("sit", "sit"), ("repa", "repa_sit"), ("repa-t2i", "repa_mmdit"), ("deepflow", "deepflow_2t")],
 )
 def test_what_was_imported_is_exported_to_the_same_tensors(tmp_path, source, file):
     weights = golden(file).weights
@@ -237,9 +246,14 @@ def test_other_backbones_are_named(tmp_path):
     points = thalweg.compose(backbone="mlp", facts=thalweg.Facts(shape=(2,)))
     with pytest.raises(ConfigError, match="sit has no counterpart of backbone mlp; export it to safetensors"):
         export_network(points, tmp_path / "net.pt", "sit")
-    captioned = back("diffusers-sd3", _sd3(tmp_path), tokens=TOKENS)
+    others = back("diffusers-sd3", _sd3(tmp_path), tokens=TOKENS)
     with pytest.raises(ConfigError, match="diffusers-dit has no counterpart of backbone mmdit"):
-        export_network(captioned, tmp_path / "net", "diffusers-dit")
+        export_network(others, tmp_path / "net", "diffusers-dit")
+    words = r"backbone\.pooled_width = 12 and .*time_scale = 1000\.0 and captions of 6"
+    with pytest.raises(ConfigError, match=words):
+        export_network(others, tmp_path / "net.pt", "repa-t2i")
+    with pytest.raises(ConfigError, match="repa-t2i has no counterpart of backbone dit"):
+        export_network(made(), tmp_path / "net.pt", "repa-t2i")
 
 
 def _sd3(folder):

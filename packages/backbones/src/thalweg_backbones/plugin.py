@@ -38,6 +38,7 @@ def thalweg_components(register: Register) -> None:
     )
     register("exporter", "sit", "thalweg_backbones.exporters.sit:SiTExporterConfig")
     register("exporter", "repa", "thalweg_backbones.exporters.repa:REPAExporterConfig")
+    register("exporter", "repa-t2i", "thalweg_backbones.exporters.repa_t2i:REPATextExporterConfig")
     register("exporter", "deepflow", "thalweg_backbones.exporters.deepflow:DeepFlowExporterConfig")
     register("exporter", "safetensors", "thalweg_backbones.exporters.plain:PlainExporterConfig")
     register(

@@ -34,16 +34,18 @@ def dit_config(network: FlowNetwork, target: str) -> DiTConfig:
         ConfigError: the backbone is another, or made in Python.
     """
     stated: Any = network.composition["backbone"]
-    kind = (
-        f"a backbone made in Python ({stated['object']})"
-        if is_object(stated)
-        else f"backbone {stated['type']}"
-    )
     config = None if is_object(stated) else component("backbone", stated)
     if not isinstance(config, DiTConfig):
-        refuse(target, [kind])
+        refuse(target, [named(stated)])
         raise AssertionError
     return config
+
+
+def named(stated: Any) -> str:
+    """A backbone, as a composition states it."""
+    if is_object(stated):
+        return f"a backbone made in Python ({stated['object']})"
+    return f"backbone {stated['type']}"
 
 
 def odd_settings(config: DiTConfig, *, but: tuple[str, ...] = ()) -> list[str]:

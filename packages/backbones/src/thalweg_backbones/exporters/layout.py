@@ -5,7 +5,7 @@ from typing import Any
 from torch import Tensor
 
 from thalweg.network import FlowNetwork
-from thalweg_backbones.dit import SIZES, DiTConfig, Size
+from thalweg_backbones.dit import SIZES, DiTConfig
 from thalweg_backbones.importers.layout import BLOCK
 
 
@@ -20,11 +20,11 @@ def owned(network: FlowNetwork) -> dict[str, Tensor]:
     return {name: tensor.detach().to("cpu", copy=True) for name, tensor in network.state_dict().items()}
 
 
-def dit(network: FlowNetwork, ours: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Embeddings and blocks of a DiT; positions as the network adds them.
+def embeddings(network: FlowNetwork, ours: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Patches, positions as the network adds them, and times.
 
     Args:
-        network: of backbone dit.
+        network: of backbone dit or mmdit.
         ours: its tensors.
     """
     backbone: Any = network.backbone
@@ -34,11 +34,17 @@ def dit(network: FlowNetwork, ours: dict[str, Tensor]) -> dict[str, Tensor]:
         "pos_embed": backbone.patches.positions.detach().to("cpu", copy=True),
         "x_embedder.proj.weight": projection.unflatten(1, (channels, patch, patch)),
         "x_embedder.proj.bias": ours["backbone.patches.projection.bias"],
-        "y_embedder.embedding_table.weight": ours["backbone.classes.weight"],
     }
     linear(tensors, "t_embedder.mlp.0", ours, "backbone.time.mlp.layers.0")
     linear(tensors, "t_embedder.mlp.2", ours, "backbone.time.mlp.layers.1")
-    for index in range(backbone.depth):
+    return tensors
+
+
+def dit(network: FlowNetwork, ours: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Embeddings and blocks of a DiT; arguments as of :func:`embeddings`."""
+    tensors = embeddings(network, ours)
+    tensors["y_embedder.embedding_table.weight"] = ours["backbone.classes.weight"]
+    for index in range(network.facts.depth):
         for name, public in BLOCK.items():
             linear(tensors, f"blocks.{index}.{public}", ours, f"backbone.blocks.{index}.{name}")
     return tensors
@@ -51,7 +57,7 @@ def readout(tensors: dict[str, Tensor], target: str, ours: dict[str, Tensor], na
 
 
 def arguments(network: FlowNetwork, config: DiTConfig, program: str) -> dict[str, Any]:
-    """What the training scripts keep of a network beside its tensors.
+    """What the training scripts keep of a DiT beside its tensors.
 
     Args:
         network: the network.
@@ -59,12 +65,11 @@ def arguments(network: FlowNetwork, config: DiTConfig, program: str) -> dict[str
         program: whose models' names are used, such as SiT.
     """
     size = config.dimensions
-    named = next(
-        (name for name, one in SIZES.items() if one == Size(size.width, size.depth, size.heads)), None
-    )
-    found: dict[str, Any] = {"num_heads": size.heads, "num_classes": network.facts.classes}
-    if named is not None:
-        found["model"] = f"{program}-{named}/{config.patch}"
-    if not network.facts.condition_dropout:
-        found["cfg_prob"] = 0.0
-    return found
+    named = next((name for name, one in SIZES.items() if one == size), None)
+    found: dict[str, Any] = {"num_heads": size.heads, "num_classes": network.facts.classes, **hidden(network)}
+    return found if named is None else {**found, "model": f"{program}-{named}/{config.patch}"}
+
+
+def hidden(network: FlowNetwork) -> dict[str, Any]:
+    """That conditions were never hidden in training, where they were not; hiding some is the rule."""
+    return {} if network.facts.condition_dropout else {"cfg_prob": 0.0}
