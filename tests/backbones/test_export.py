@@ -91,6 +91,18 @@ def test_a_captioned_network_comes_back_to_the_bit(tmp_path, qk_norm):
     assert ("joint_blocks.3.context_block.attn.ln_q.weight" in tensors) == qk_norm
 
 
+def test_what_rounding_changes_is_said(tmp_path):
+    network = made()
+    with torch.no_grad():
+        network.backbone.time.mlp.layers[0].weight[:, :128] = 0
+    [note] = export_network(network, tmp_path / "net.pt", "sit").notes
+    found = back("sit", tmp_path / "net.pt").backbone.time.mlp.layers[0].weight
+    changed = int((found != network.backbone.time.mlp.layers[0].weight).sum())
+    assert note == f"{changed} numbers of 't_embedder.mlp.0.weight' come back changed by rounding"
+    assert 0 < changed <= 32 * 128
+    assert float(found[:, :128].detach().abs().max()) < 1e-15
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_the_flip_of_time_comes_back_to_the_bit_at_a_released_width(seed):
     from thalweg_backbones.importers.layout import flip_time, flipped_time

@@ -10,7 +10,7 @@ from thalweg.exported import Exported
 from thalweg.facts import Facts
 from thalweg_backbones.exporters import fitting
 from thalweg_backbones.exporters.layout import arguments, dit, owned, readout
-from thalweg_backbones.importers.layout import flipped_time
+from thalweg_backbones.importers.layout import flip_time, flipped_time
 
 _TARGET = "sit"
 _PATHS = {"linear": "Linear", "cosine": "GVP"}
@@ -45,7 +45,11 @@ class SiTExporter:
         fitting.refuse(_TARGET, [*odd, *fitting.not_square(network), *fitting.path(network)])
         ours = owned(network)
         tensors = dit(network, ours)
-        tensors[_TIME] = flipped_time(tensors[_TIME])
+        own = tensors[_TIME]
+        tensors[_TIME] = flipped_time(own)
+        # Zeros beside numbers of ordinary size may come back as 1e-18.
+        changed = int((flip_time(tensors[_TIME]) != own).sum())
+        notes = (f"{changed} numbers of '{_TIME}' come back changed by rounding",) if changed else ()
         readout(tensors, "final_layer", ours, "velocity_readout")
         pixels = config.patch**2
         for part in ("weight", "bias"):
@@ -53,7 +57,7 @@ class SiTExporter:
             tensors[name] = _with_variances(-tensors[name], pixels)
         stated = arguments(network, config, "SiT")
         stated |= {"path_type": _PATHS[str(network.interpolant.name)], "prediction": "velocity"}
-        return Exported(tensors, arguments=stated, left=fitting.left_heads(network))
+        return Exported(tensors, arguments=stated, left=fitting.left_heads(network), notes=notes)
 
 
 def _with_variances(projection: Tensor, pixels: int) -> Tensor:
