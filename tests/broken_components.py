@@ -47,10 +47,15 @@ def thalweg_components(register):
 """
 
 
+def exported():
+    """What the template's exporter takes."""
+    backbone = {"type": "dit", "width": 32, "heads": 4, "depth": 2, "patch": 2}
+    return thalweg.compose(backbone=backbone, facts=Facts(shape=(4, 32, 32), classes=10))
+
+
 def prefixed():
     """What the template's importer reads."""
-    backbone = {"type": "dit", "width": 32, "heads": 4, "depth": 2, "patch": 2}
-    network = thalweg.compose(backbone=backbone, facts=Facts(shape=(4, 32, 32), classes=10))
+    network = exported()
     return {f"model.{name}": tensor for name, tensor in network.state_dict().items()}, ImportOptions(heads=4)
 
 
@@ -77,7 +82,10 @@ def main(folder: Path) -> None:
         thalweg.plugins.block()  # forget what was registered before
         for number, one in enumerate(ALL):
             checkpoint = prefixed if one.kind == "importer" else None
-            subject = Subject(one.kind, f"mine_{number}", folder=folder / "run", checkpoint=checkpoint)
+            network = exported if one.kind == "exporter" else None
+            subject = Subject(
+                one.kind, f"mine_{number}", folder=folder / "run", checkpoint=checkpoint, network=network
+            )
             [found] = outcomes(subject, only=[one.rule])
             print(json.dumps([found.result, found.message]), flush=True)
 

@@ -28,6 +28,7 @@ TITLES = {
     "source": "Sources",
     "metric": "Metrics",
     "importer": "Importers",
+    "exporter": "Exporters",
     "logger": "Loggers",
     "autoencoder": "Autoencoders",
     "text_encoder": "Text encoders",

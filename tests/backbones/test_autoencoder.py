@@ -68,6 +68,47 @@ def test_posteriors_are_those_of_diffusers(twins):
 
 
 @torch.no_grad()
+def test_latents_of_later_models_are_shifted_and_have_no_convolutions_around(tmp_path):
+    from diffusers import AutoencoderKL
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        theirs = AutoencoderKL(
+            down_block_types=("DownEncoderBlock2D",) * 2,
+            up_block_types=("UpDecoderBlock2D",) * 2,
+            block_out_channels=(16, 32),
+            latent_channels=16,
+            norm_num_groups=8,
+            scaling_factor=1.5305,
+            shift_factor=0.0609,
+            use_quant_conv=False,
+            use_post_quant_conv=False,
+        ).eval()
+    theirs.save_pretrained(tmp_path)
+    ours, images = sd_vae(tmp_path), photographs()
+    assert ours.shape(3, 64, 64) == (16, 32, 32)
+    mean, std = ours.encode(images)
+    posterior = theirs.encode(images.float() / 127.5 - 1).latent_dist
+    assert same(mean * ours.scale, (posterior.mean - 0.0609) * 1.5305)
+    assert same(std, posterior.std)
+    x = torch.randn(2, 16, 8, 8, generator=torch.Generator().manual_seed(5))
+    expected = theirs.decode(x / 1.5305 + 0.0609).sample
+    rounded = ((expected.clamp(-1, 1) + 1) * 127.5).round()
+    differ = (ours.decode(x).float() - rounded).abs()
+    assert float(differ.max()) <= 1
+    assert float(differ.mean()) < 1e-3
+    # What is stored depends on it, whatever the file.
+    assert ours.identity["shift"] == 0.0609
+    unshifted = sd_vae(tmp_path, shift=0.0)
+    assert "shift" not in unshifted.identity
+    assert same(unshifted.encode(images)[0], posterior.mean)
+    settings = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**settings, "use_quant_conv": True}))
+    with pytest.raises(DataError, match=r"has no 'quant_conv\.weight'"):
+        sd_vae(tmp_path)
+
+
+@torch.no_grad()
 def test_decoded_images_are_those_of_diffusers(twins):
     _, theirs, ours = twins
     x = torch.randn(2, *ours.shape(3, 64, 64), generator=torch.Generator().manual_seed(5))
@@ -208,7 +249,11 @@ def test_keys_of_storage_are_not_written(tmp_path):
     ("settings", "message"),
     [
         ({"_class_name": "AutoencoderTiny"}, "_class_name = 'AutoencoderTiny'"),
-        ({"shift_factor": 0.1}, "shift_factor = 0.1"),
+        ({"shift_factor": "0.1"}, "shift_factor = '0.1', which is no number"),
+        (
+            {"use_quant_conv": False},
+            "has a 'quant_conv.weight', and its config.json states use_quant_conv = False",
+        ),
         ({"act_fn": "gelu"}, "act_fn = 'gelu'"),
         ({"norm_num_groups": "many"}, "norm_num_groups = 'many'"),
         ({"norm_num_groups": 3}, "cannot be normalised in 3 groups"),

@@ -15,6 +15,8 @@ import pytest
 from torch import Tensor
 
 from autoencoder_makers import write_sd_vae
+from diffusers_makers import checkpoint as diffusers_checkpoint
+from exported_networks import taken_by
 from golden_files import golden
 from image_makers import every_source
 from shard_makers import make_shards
@@ -65,6 +67,7 @@ SMALL: dict[tuple[str, str], dict[str, Any]] = {
     ("autoencoder", "sd-vae"): {"weights": "sd-vae", "precision": "32-true"},
 }
 CHECKPOINTS = {"sit": "sit", "repa": "repa_sit", "repa-t2i": "repa_mmdit", "deepflow": "deepflow_2t"}
+CHECKPOINTS |= {name: name for name in ("diffusers-dit", "diffusers-sd3")}
 VARIATIONS: dict[tuple[str, str], list[dict[str, Any]]] = {
     ("objective", "conflict_velocity"): [{"every": 1}],
     ("backbone", "dit"): [
@@ -72,8 +75,12 @@ VARIATIONS: dict[tuple[str, str], list[dict[str, Any]]] = {
         {"checkpointing": True},
         {"patch": 1},
         {"stored_positions": True},
+        {"time_scale": 1000.0, "closed_frequencies": True, "mlp_norm_eps": 1e-5},
     ],
     ("backbone", "mmdit"): [
+        {"time_scale": 1000.0},
+        {"dual_attention": (0, 3)},
+        {"pooled_width": 3},
         {"stored_positions": True},
         {"qk_norm": True},
         {"checkpointing": True},
@@ -115,8 +122,9 @@ def small(kind: str, name: str, **options: Any) -> dict[str, Any]:
 def subject(kind: str, name: str, folder: Path | None = None, **options: Any) -> Subject:
     """A small component as its conformance is checked."""
     small = {**SMALL.get((kind, name), {}), **options}
-    checkpoint = partial(_checkpoint, CHECKPOINTS[name]) if kind == "importer" else None
-    return Subject(kind, name, small, FACTS, folder=folder, checkpoint=checkpoint)
+    checkpoint = partial(checkpoint_of, CHECKPOINTS[name]) if kind == "importer" else None
+    network = partial(taken_by, name) if kind == "exporter" else None
+    return Subject(kind, name, small, FACTS, folder=folder, checkpoint=checkpoint, network=network)
 
 
 def variations() -> list[Any]:
@@ -139,7 +147,9 @@ def everything(folder: Path) -> None:
     every_encoder(folder / "text_encoder")
 
 
-def _checkpoint(name: str) -> tuple[Mapping[str, Tensor], ImportOptions]:
+def checkpoint_of(name: str) -> tuple[Mapping[str, Tensor], ImportOptions]:
+    if name.startswith("diffusers"):
+        return diffusers_checkpoint(name)
     file = golden(name)
     return dict(file.weights), file.stated
 

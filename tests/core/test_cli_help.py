@@ -16,7 +16,7 @@ from thalweg.cli.main import COMMANDS, cli, main
 from thalweg_eval.plugin import _COMMANDS as OF_EVAL
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "cli"
-OF_PLUGINS = sorted([*OF_EVAL, "encode", "import", "init"])
+OF_PLUGINS = sorted([*OF_EVAL, "encode", "export", "import", "init"])
 WRITE = bool(os.environ.get("THALWEG_WRITE_GOLDEN"))
 
 

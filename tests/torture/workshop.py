@@ -291,6 +291,7 @@ def preload() -> None:
         "thalweg_eval.report.run_page",
         "thalweg_eval.ablation.running",
         "thalweg_backbones.importers.importing",
+        "thalweg_backbones.exporters.exporting",
         "thalweg.saved_network",
         "thalweg_eval.quickstart.flow",
         "scipy.linalg",

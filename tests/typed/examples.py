@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from thalweg import protocols
+from thalweg.exported import Exported
 from thalweg.facts import Facts, image_shape
 from thalweg.import_options import Imported, ImportOptions
 from thalweg.interpolant import Interpolant, Schedule
@@ -243,6 +244,13 @@ class Importer:
         return Imported({"backbone": "dit"}, Facts(shape=(1, 2, 2)), state_dict, {})
 
 
+class Exporter:
+    suffixes: tuple[str, ...] = (".safetensors",)
+
+    def __call__(self, network: nn.Module) -> Exported:
+        return Exported(network.state_dict())
+
+
 class Optimizer:
     def __call__(self, parameters: Mapping[str, nn.Parameter], fused: bool) -> torch.optim.Optimizer:
         return torch.optim.SGD(list(parameters.values()), lr=0.1)
@@ -313,6 +321,7 @@ statistic: protocols.Statistic = Statistic()
 metric: protocols.Metric = Metric()
 logger: protocols.Logger = Logger()
 importer: protocols.Importer = Importer()
+exporter: protocols.Exporter = Exporter()
 config: protocols.Config = RefinerConfig()
 EXAMPLES: dict[type, object] = {
     protocols.Backbone: backbone,
@@ -339,4 +348,5 @@ EXAMPLES: dict[type, object] = {
     protocols.Metric: metric,
     protocols.Logger: logger,
     protocols.Importer: importer,
+    protocols.Exporter: exporter,
 }

@@ -11,8 +11,9 @@ from thalweg.config import component
 from thalweg.errors import ConfigError
 from thalweg.facts import Facts
 from thalweg.import_options import ImportOptions
+from thalweg.network import FlowNetwork
 from thalweg.plugins import build_component, registry
-from thalweg.plugins.catalogue import UNINFORMED
+from thalweg.plugins.catalogue import FACTLESS, UNINFORMED
 from thalweg_authoring.numbers import FACTS
 
 SHAPES = ((4, 8, 8), (1, 6, 10), (3, 16, 4))
@@ -32,6 +33,7 @@ class Subject:
         folder: an empty folder, for those that write; each rule gets one of its own unless it is stated.
         checkpoint: makes the tensors of a checkpoint that an importer reads, and what has to be stated beside
             them; None where none is at hand.
+        network: makes a small network that an exporter takes; None where none is at hand.
     """
 
     kind: str
@@ -42,6 +44,7 @@ class Subject:
     backend: str = "aot_eager"
     folder: Path | None = None
     checkpoint: Callable[[], tuple[Mapping[str, Tensor], ImportOptions]] | None = None
+    network: Callable[[], FlowNetwork] | None = None
 
     def __str__(self) -> str:
         origin = registry().origin(self.kind, self.name)
@@ -114,4 +117,4 @@ def built(config: Any, kind: str, facts: Facts | None, folder: Path | None = Non
         return build_component(config)
     if kind == "logger":
         return build_component(config, folder)
-    return build_component(config, None if kind == "importer" else facts)
+    return build_component(config, None if kind in FACTLESS else facts)

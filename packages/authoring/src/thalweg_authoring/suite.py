@@ -9,6 +9,7 @@ from torch import Tensor
 
 from thalweg.facts import Facts
 from thalweg.import_options import ImportOptions
+from thalweg.network import FlowNetwork
 from thalweg_authoring.numbers import FACTS
 from thalweg_authoring.rules import BrokenRuleError, NotApplicableError, rules_of
 from thalweg_authoring.running import run_rule
@@ -45,6 +46,13 @@ class ConformanceSuite:
         """
         raise NotApplicableError("no checkpoint is at hand; override the suite's method checkpoint")
 
+    def network(self) -> FlowNetwork:
+        """A small network that an exporter takes.
+
+        To be overridden by the suites of exporters.
+        """
+        raise NotApplicableError("no network is at hand; override the suite's method network")
+
     def subject(self, folder: Path) -> Subject:
         """The component; ``folder`` is empty, and another one for each rule."""
         return Subject(
@@ -56,6 +64,7 @@ class ConformanceSuite:
             backend=self.backend,
             folder=folder,
             checkpoint=self.checkpoint,
+            network=self.network,
         )
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:

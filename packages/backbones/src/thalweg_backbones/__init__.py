@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from thalweg_backbones.autoencoder.sd_vae import SDVAEConfig as SDVAEConfig
     from thalweg_backbones.dit import DiT as DiT
     from thalweg_backbones.dit import DiTConfig as DiTConfig
+    from thalweg_backbones.exporters.exporting import export_network as export_network
     from thalweg_backbones.foreign.checkpoints import read_foreign as read_foreign
+    from thalweg_backbones.foreign.diffusers_folder import read_diffusers as read_diffusers
     from thalweg_backbones.importers.importing import import_weights as import_weights
     from thalweg_backbones.mlp import MLPBackbone as MLPBackbone
     from thalweg_backbones.mlp import MLPConfig as MLPConfig
@@ -22,7 +24,9 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {
+        "thalweg_backbones.exporters.exporting": "export_network",
         "thalweg_backbones.foreign.checkpoints": "read_foreign",
+        "thalweg_backbones.foreign.diffusers_folder": "read_diffusers",
         "thalweg_backbones.autoencoder.sd_vae": "SDVAE SDVAEConfig",
         "thalweg_backbones.dit": "DiT DiTConfig",
         "thalweg_backbones.importers.importing": "import_weights",

@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal
 
 import attrs
 import torch
-from attrs.validators import and_, ge, in_, le, optional
+from attrs.validators import and_, ge, gt, in_, le, optional
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
@@ -13,7 +13,8 @@ from torch.utils.checkpoint import checkpoint
 
 from thalweg.errors import ConfigError
 from thalweg.facts import Facts
-from thalweg.layers import MLP, TimeEmbedding, layer_norm, modulate, zero_linear
+from thalweg.layers import MLP, NORM_EPS, TimeEmbedding, layer_norm, modulate, zero_linear
+from thalweg.noise_prediction import NoisePrediction
 from thalweg.types import Condition, Stream
 from thalweg_backbones.layers import (
     DEEPEST,
@@ -28,6 +29,7 @@ from thalweg_backbones.layers import (
 )
 
 _MLP_RATIO = 4
+_MOST_STEPS = 100_000
 
 
 @attrs.frozen
@@ -65,6 +67,14 @@ class DiTConfig:
         checkpointing: recompute each block in the backward pass, for memory.
         stored_positions: save the table of positions with the weights; released networks whose averages
             took it along are imported with the table that they have.
+        time_scale: what times are multiplied by before they are embedded.
+        closed_frequencies: whether the slowest sinusoid of the time has the frequency 1 / 10,000, as in
+            diffusers' DiT; in the DiT itself the sequence ends one before it.
+        mlp_norm_eps: eps of the normalisation before each MLP.
+        betas: the first and last beta of a DDPM. Given them, the last read-out predicts the noise of that
+            diffusion, and the network turns it into a velocity; None predicts velocities.
+        beta_schedule: how betas rise from the first to the last.
+        diffusion_steps: number of the diffusion's steps.
     """
 
     small: ClassVar[Mapping[str, Any]] = {"width": 32, "heads": 4, "depth": 4, "patch": 2}
@@ -80,6 +90,19 @@ class DiTConfig:
     qk_norm: bool = False
     checkpointing: bool = False
     stored_positions: bool = False
+    time_scale: float = attrs.field(default=1.0, validator=gt(0.0))
+    closed_frequencies: bool = False
+    mlp_norm_eps: float = attrs.field(default=NORM_EPS, validator=and_(gt(0.0), le(1.0)))
+    betas: tuple[float, float] | None = attrs.field(default=None)
+    beta_schedule: Literal["linear", "scaled_linear"] = attrs.field(
+        default="linear", validator=in_(("linear", "scaled_linear"))
+    )
+    diffusion_steps: int = attrs.field(default=1000, validator=and_(ge(2), le(_MOST_STEPS)))
+
+    @betas.validator
+    def _rises(self, _: object, betas: tuple[float, float] | None) -> None:
+        if betas is not None and not (0 < betas[0] <= betas[1] < 1):
+            raise ConfigError(f"must rise from the first to the last, both between 0 and 1, got {betas}")
 
     @size.validator
     def _decides(self, _: object, size: str | None) -> None:
@@ -128,8 +151,9 @@ class DiTConfig:
 class Block(nn.Module):
     """Attention and MLP, each shifted, scaled and gated by the condition; starts as the identity."""
 
-    def __init__(self, width: int, heads: int, qk_norm: bool) -> None:
+    def __init__(self, width: int, heads: int, qk_norm: bool, mlp_norm_eps: float = NORM_EPS) -> None:
         super().__init__()
+        self._mlp_norm_eps = mlp_norm_eps
         self.modulation = zero_linear(width, 6 * width)
         self.attention = SelfAttention(width, heads, qk_norm)
         self.mlp = MLP([width, _MLP_RATIO * width, width])
@@ -140,7 +164,7 @@ class Block(nn.Module):
         attention_shift, attention_scale, attention_gate, mlp_shift, mlp_scale, mlp_gate = modulation
         attended = self.attention(modulate(layer_norm(tokens), attention_shift, attention_scale))
         tokens = tokens + attention_gate.unsqueeze(1) * attended
-        transformed = self.mlp(modulate(layer_norm(tokens), mlp_shift, mlp_scale))
+        transformed = self.mlp(modulate(layer_norm(tokens, self._mlp_norm_eps), mlp_shift, mlp_scale))
         gated: Tensor = tokens + mlp_gate.unsqueeze(1) * transformed
         return gated
 
@@ -158,9 +182,16 @@ class DiT(nn.Module):
         self.patches = PatchEmbedding(
             facts.shape[0], config.patch, self.grid, size.width, config.stored_positions
         )
-        self.time = TimeEmbedding(size.width)
+        self.time = TimeEmbedding(size.width, config.time_scale, config.closed_frequencies)
         self.classes = class_table(facts.classes, size.width)
-        self.blocks = nn.ModuleList(Block(size.width, size.heads, config.qk_norm) for _ in range(size.depth))
+        self.blocks = nn.ModuleList(
+            Block(size.width, size.heads, config.qk_norm, config.mlp_norm_eps) for _ in range(size.depth)
+        )
+        self.noise = (
+            None
+            if config.betas is None
+            else NoisePrediction(*config.betas, config.diffusion_steps, config.beta_schedule)
+        )
 
     def embed(self, x_t: Float[Tensor, "N C H W"], condition: Condition) -> Stream:  # noqa: ARG002
         """Patch tokens with positions."""

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import attrs
 import torch
-from attrs.validators import and_, ge, in_, le
+from attrs.validators import and_, ge, gt, in_, le, optional
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
@@ -25,6 +25,7 @@ from thalweg_backbones.layers import (
     PatchEmbedding,
     Projections,
     Readout,
+    SelfAttention,
     class_labels,
     class_table,
     grid_of,
@@ -47,10 +48,16 @@ class MMDiTConfig:
         patch: side of a patch in pixels of the latent.
         qk_norm: RMS-normalise queries and keys per head and stream.
         pooled: add an MLP of the caption's mean token to the condition.
+        pooled_width: of captions whose last token is none but holds, in its first numbers, this many, a
+            pooled embedding of the whole caption: an MLP of it is added to the condition, and the blocks do
+            not see it. So Stable Diffusion 3 takes captions.
+        dual_attention: numbers of blocks, from 0, whose image stream attends to itself besides, with weights
+            of its own, as in Stable Diffusion 3.5 medium.
         mask_padding: hide the padding of short captions from attention; REPA's models attend to it.
         checkpointing: recompute each block in the backward pass, for memory.
         stored_positions: save the table of positions with the weights; released networks whose averages
             took it along are imported with the table that they have.
+        time_scale: what times are multiplied by before they are embedded.
     """
 
     small: ClassVar[Mapping[str, Any]] = {"width": 32, "heads": 4, "depth": 4, "patch": 2}
@@ -62,9 +69,22 @@ class MMDiTConfig:
     patch: int = attrs.field(default=2, validator=in_((1, 2, 4, 8)))
     qk_norm: bool = False
     pooled: bool = False
+    pooled_width: int | None = attrs.field(default=None, validator=optional(and_(ge(1), le(WIDEST))))
+    dual_attention: tuple[int, ...] = attrs.field(default=())
     mask_padding: bool = True
     checkpointing: bool = False
     stored_positions: bool = False
+    time_scale: float = attrs.field(default=1.0, validator=gt(0.0))
+
+    @pooled_width.validator
+    def _one_of_both(self, _: object, width: int | None) -> None:
+        if self.pooled and width is not None:
+            raise ConfigError("captions bring a pooled embedding of their own; leave pooled out")
+
+    @dual_attention.validator
+    def _are_blocks(self, _: object, blocks: tuple[int, ...]) -> None:
+        if len(set(blocks)) < len(blocks) or not all(0 <= one < self.depth for one in blocks):
+            raise ConfigError(f"must be different numbers from 0 to {self.depth - 1}, got {blocks}")
 
     @width.validator
     def _divides(self, _: object, width: int) -> None:
@@ -81,14 +101,15 @@ class MMDiTConfig:
 
 
 class StreamLayers(nn.Module):
-    """One stream's half of a joint block."""
+    """One stream's half of a joint block; of ``dual`` ones, with a second attention to itself alone."""
 
-    def __init__(self, width: int, heads: int, qk_norm: bool) -> None:
+    def __init__(self, width: int, heads: int, qk_norm: bool, dual: bool = False) -> None:
         super().__init__()
-        self.modulation = zero_linear(width, 6 * width)
+        self.modulation = zero_linear(width, (9 if dual else 6) * width)
         self.projections = Projections(width, heads, qk_norm)
         self.out = linear(width, width)
         self.mlp = MLP([width, _MLP_RATIO * width, width])
+        self.dual = SelfAttention(width, heads, qk_norm) if dual else None
 
     def after(
         self,
@@ -97,8 +118,13 @@ class StreamLayers(nn.Module):
         modulation: tuple[Tensor, ...],
     ) -> Float[Tensor, "N T D"]:
         """What the stream makes of what it saw."""
-        gate, mlp_shift, mlp_scale, mlp_gate = modulation
+        gate, mlp_shift, mlp_scale, mlp_gate, *dual = modulation
+        before = tokens
         tokens = tokens + gate.unsqueeze(1) * self.out(attended)
+        if self.dual is not None:
+            dual_shift, dual_scale, dual_gate = dual
+            itself = self.dual(modulate(layer_norm(before), dual_shift, dual_scale))
+            tokens = tokens + dual_gate.unsqueeze(1) * itself
         transformed = self.mlp(modulate(layer_norm(tokens), mlp_shift, mlp_scale))
         gated: Tensor = tokens + mlp_gate.unsqueeze(1) * transformed
         return gated
@@ -118,10 +144,10 @@ class ReadOnlyLayers(nn.Module):
 class JointBlock(nn.Module):
     """Both streams, each with its own adaLN-Zero, in one attention, the context first."""
 
-    def __init__(self, width: int, heads: int, qk_norm: bool, last: bool) -> None:
+    def __init__(self, width: int, heads: int, qk_norm: bool, last: bool, dual: bool = False) -> None:
         super().__init__()
         self.heads = heads
-        self.image = StreamLayers(width, heads, qk_norm)
+        self.image = StreamLayers(width, heads, qk_norm, dual)
         self.context: StreamLayers | ReadOnlyLayers
         self.context = (ReadOnlyLayers if last else StreamLayers)(width, heads, qk_norm)
 
@@ -141,7 +167,8 @@ class JointBlock(nn.Module):
             c: the condition.
         """
         activated = functional.silu(c)
-        shift, scale, *image_rest = self.image.modulation(activated).chunk(6, dim=-1)
+        image_parts = self.image.modulation(activated).unflatten(-1, (-1, c.shape[-1])).unbind(-2)
+        shift, scale, *image_rest = image_parts
         context_parts = self.context.modulation(activated).unflatten(-1, (-1, c.shape[-1])).unbind(-2)
         image_qkv = self.image.projections.project(modulate(layer_norm(tokens), shift, scale))
         context_qkv = self.context.projections.project(modulate(layer_norm(context), *context_parts[:2]))
@@ -170,12 +197,21 @@ class MMDiT(nn.Module):
         self.patches = PatchEmbedding(
             facts.shape[0], config.patch, self.grid, config.width, config.stored_positions
         )
-        self.time = TimeEmbedding(config.width)
+        self.time = TimeEmbedding(config.width, config.time_scale)
         self.classes = class_table(facts.classes, config.width)
         self.context = linear(facts.text[1], config.width)
-        self.pooled = MLP([facts.text[1], config.width, config.width], "silu") if config.pooled else None
+        self._pooled_width = config.pooled_width
+        _check_pooled(config.pooled_width, facts.text)
+        pooled = facts.text[1] if config.pooled else config.pooled_width
+        self.pooled = None if pooled is None else MLP([pooled, config.width, config.width], "silu")
         self.blocks = nn.ModuleList(
-            JointBlock(config.width, config.heads, config.qk_norm, last=index == config.depth - 1)
+            JointBlock(
+                config.width,
+                config.heads,
+                config.qk_norm,
+                last=index == config.depth - 1,
+                dual=index in config.dual_attention,
+            )
             for index in range(config.depth)
         )
 
@@ -186,6 +222,8 @@ class MMDiT(nn.Module):
             DataError: if there are no captions; a hidden one is given with ``dropped``.
         """
         caption_NLE, mask_NL = _shown(condition)
+        if self._pooled_width is not None:
+            caption_NLE, mask_NL = caption_NLE[:, :-1], mask_NL[:, :-1]
         return Stream(self.patches(x_t), self.context(caption_NLE.to(x_t.dtype)), mask_NL)
 
     def condition(self, t: Float[Tensor, " N"], condition: Condition) -> Float[Tensor, "N D"]:
@@ -195,9 +233,12 @@ class MMDiT(nn.Module):
             c = c + self.classes(class_labels(condition, self.classes, t))
         if self.pooled is not None:
             caption_NLE, mask_NL = _shown(condition)
-            weight_NL1 = mask_NL.unsqueeze(-1).to(c.dtype)
-            mean_NE = (caption_NLE.to(c.dtype) * weight_NL1).sum(1) / weight_NL1.sum(1).clamp_min(1)
-            c = c + self.pooled(mean_NE)
+            if self._pooled_width is not None:
+                pooled_NE = caption_NLE[:, -1, : self._pooled_width].to(c.dtype)
+            else:
+                weight_NL1 = mask_NL.unsqueeze(-1).to(c.dtype)
+                pooled_NE = (caption_NLE.to(c.dtype) * weight_NL1).sum(1) / weight_NL1.sum(1).clamp_min(1)
+            c = c + self.pooled(pooled_NE)
         return c
 
     def run(self, stream: Stream, c: Float[Tensor, "N D"], start: int, stop: int) -> Stream:
@@ -217,6 +258,20 @@ class MMDiT(nn.Module):
     def readout(self) -> nn.Module:
         """A velocity or acceleration layer."""
         return Readout(self._channels, self._patch, self.grid, self.width)
+
+
+def _check_pooled(width: int | None, text: tuple[int, int]) -> None:
+    """A caption has room for its pooled embedding, and a token besides.
+
+    Raises:
+        ConfigError: if it has not.
+    """
+    if width is not None and (text[0] < 2 or width > text[1]):
+        raise ConfigError(
+            f"backbone.pooled_width is {width}, and captions are {text[0]} tokens of {text[1]}; the last "
+            "of at "
+            "least two holds the pooled embedding, so it must be as wide"
+        )
 
 
 def _shown(condition: Condition) -> tuple[Float[Tensor, "N L E"], Bool[Tensor, "N L"]]:

@@ -14,6 +14,7 @@ api_version = 1
 _COMMANDS = (
     ("encode", "encoding.command", "Encode images into shards through an autoencoder."),
     ("import", "importers.command", "Turn a released checkpoint into a network of ours."),
+    ("export", "exporters.command", "Write a network as another program reads it."),
 )
 
 
@@ -32,6 +33,25 @@ def thalweg_components(register: Register) -> None:
     register("importer", "repa", "thalweg_backbones.importers.repa:REPAImporterConfig")
     register("importer", "repa-t2i", "thalweg_backbones.importers.repa_t2i:REPATextImporterConfig")
     register("importer", "deepflow", "thalweg_backbones.importers.deepflow:DeepFlowImporterConfig")
+    register(
+        "importer", "diffusers-dit", "thalweg_backbones.importers.diffusers_dit:DiffusersDiTImporterConfig"
+    )
+    register(
+        "importer", "diffusers-sd3", "thalweg_backbones.importers.diffusers_sd3:DiffusersSD3ImporterConfig"
+    )
+    register("exporter", "sit", "thalweg_backbones.exporters.sit:SiTExporterConfig")
+    register("exporter", "repa", "thalweg_backbones.exporters.repa:REPAExporterConfig")
+    register("exporter", "repa-t2i", "thalweg_backbones.exporters.repa_t2i:REPATextExporterConfig")
+    register("exporter", "deepflow", "thalweg_backbones.exporters.deepflow:DeepFlowExporterConfig")
+    register("exporter", "safetensors", "thalweg_backbones.exporters.plain:PlainExporterConfig")
+    register(
+        "exporter", "diffusers-dit", "thalweg_backbones.exporters.diffusers_dit:DiffusersDiTExporterConfig"
+    )
+    register(
+        "exporter",
+        "diffusers-pipeline",
+        "thalweg_backbones.exporters.diffusers_pipeline:DiffusersPipelineExporterConfig",
+    )
     register("vision_encoder", "dinov2", "thalweg_backbones.vision.dinov2:DinoV2Config")
     register("vision_encoder", "dinov1", "thalweg_backbones.vision.dinov1:DinoV1Config")
     register("vision_encoder", "mae", "thalweg_backbones.vision.mae:MAEConfig")

@@ -25,6 +25,7 @@ OPTIONS = {
     "prediction": "--prediction",
     "clamp": "--clamp or --no-clamp",
     "classes": "--classes",
+    "tokens": "--tokens",
 }
 """What may be stated, and the option of the command line that states it."""
 
@@ -71,6 +72,7 @@ class ImportOptions:
         prediction: ``velocity``, ``noise`` or ``score``.
         clamp: whether the time gap's scale is bounded.
         classes: number of classes, without the null class.
+        tokens: of a caption.
         arguments: those that the file itself keeps, under their names there.
 
     Raises:
@@ -83,6 +85,7 @@ class ImportOptions:
     prediction: str | None = _option(partial(_named, PREDICTIONS, "prediction"))
     clamp: bool | None = attrs.field(default=None, validator=_switch)
     classes: int | None = _option(partial(_COUNT.check, "classes"))
+    tokens: int | None = _option(partial(_COUNT.check, "tokens"))
     arguments: Mapping[str, Any] = attrs.field(factory=lambda: MappingProxyType({}), eq=False)
 
     def argument(self, *names: str) -> tuple[Any, str]:

@@ -36,9 +36,9 @@ def zero_linear(inputs: int, outputs: int) -> nn.Linear:
     return layer
 
 
-def layer_norm(x: Float[Tensor, "*shape D"]) -> Float[Tensor, "*shape D"]:
-    """LayerNorm over the last axis without affine parameters, eps 1e-6."""
-    return functional.layer_norm(x, x.shape[-1:], eps=NORM_EPS)
+def layer_norm(x: Float[Tensor, "*shape D"], eps: float = NORM_EPS) -> Float[Tensor, "*shape D"]:
+    """LayerNorm over the last axis without affine parameters."""
+    return functional.layer_norm(x, x.shape[-1:], eps=eps)
 
 
 def modulate(
@@ -100,6 +100,13 @@ class TokenConvolution(nn.Module):
         return found.flatten(2).transpose(1, 2)
 
 
+def time_frequencies(closed: bool = False) -> Float[Tensor, " 128"]:
+    """The frequencies of a time embedding's sinusoids: 10,000^(-i / 128), or / 127 if ``closed``."""
+    half = _SINUSOIDS // 2
+    exponents = -math.log(_MAX_PERIOD) * torch.arange(half, dtype=torch.float32)
+    return torch.exp(exponents / (half - closed))
+
+
 class TimeEmbedding(nn.Module):
     """256 sinusoids of t (cosines first, max period 10,000), then Linear, SiLU, Linear.
 
@@ -107,15 +114,17 @@ class TimeEmbedding(nn.Module):
 
     Args:
         width: width of the embedding.
+        scale: what times are multiplied by before.
+        closed: whether the slowest sinusoid has the frequency 1 / 10,000, as in diffusers' DiT; in the DiT
+            itself the geometric sequence ends one before it.
     """
 
     frequencies: Tensor
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, scale: float = 1.0, closed: bool = False) -> None:
         super().__init__()
-        half = _SINUSOIDS // 2
-        frequencies = torch.exp(-math.log(_MAX_PERIOD) * torch.arange(half, dtype=torch.float32) / half)
-        self.register_buffer("frequencies", frequencies, persistent=False)
+        self._scale = scale
+        self.register_buffer("frequencies", time_frequencies(closed), persistent=False)
         self.mlp = MLP([_SINUSOIDS, width, width], "silu")
         for layer in self.mlp.layers:
             nn.init.normal_(layer.weight, std=0.02)  # type: ignore[arg-type]
@@ -123,7 +132,7 @@ class TimeEmbedding(nn.Module):
     def forward(self, t: Float[Tensor, " N"]) -> Float[Tensor, "N D"]:
         """Embed times (or time gaps)."""
         with _full_precision(t.device.type):
-            angles = t.to(self.frequencies.dtype)[:, None] * self.frequencies
+            angles = (self._scale * t.to(self.frequencies.dtype))[:, None] * self.frequencies
             embedded: Tensor = self.mlp(torch.cat([angles.cos(), angles.sin()], dim=-1))
         return embedded
 

@@ -70,6 +70,8 @@ class FlowNetwork(nn.Module):
         super().__init__()
         check_parts(backbone, facts)
         ends = ends_of(branches, backbone.depth, refined=refiner is not None)
+        if len(ends) > 1 and getattr(backbone, "noise", None) is not None:
+            raise ConfigError("a backbone that predicts noise has one branch; set branches to 1")
         names = () if refiner is None else names_of(refiner)
         depths = head_depths(heads, ends)
         self.facts = attrs.evolve(

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from thalweg.broadcasting import like
 from thalweg.errors import PluginError
+from thalweg.noise_prediction import NoisePrediction
 from thalweg.types import Boundary, Condition, Head, Refinement, Stream
 
 
@@ -39,6 +40,12 @@ class Pass:
     ) -> None:
         self._network, self._x_t, self._times_kN = network, x_t, times_kN
         self._condition, self._skipped = condition, skipped
+        # What the backbone is asked at: of one that predicts noise, the step of its own diffusion.
+        self._noise: NoisePrediction | None = getattr(network.backbone, "noise", None)
+        self._asked_x, self._asked_kN = x_t, times_kN
+        if self._noise is not None:
+            self._asked_x, step = self._noise.level(x_t, times_kN[0].to(x_t.device), network.interpolant)
+            self._asked_kN = step.to(times_kN.dtype)[None]
 
     def through(
         self, wanted: tuple[Head, ...], readouts: tuple[str, ...] = (), hidden: tuple[int, ...] = ()
@@ -56,10 +63,10 @@ class Pass:
         facts, passed = self._network.facts, Passed({}, {name: [] for name in readouts}, {})
         deepest = max(head.after for head in wanted)
         own = {head.after for head in wanted if head.after in facts.head_depths}
-        stream = self._network.backbone.embed(self._x_t, self._condition)
+        stream = self._network.backbone.embed(self._asked_x, self._condition)
         patch_tokens = stream.tokens
         for branch, end in enumerate(facts.ends):
-            c = self._network.backbone.condition(self._times_kN[branch], self._condition)
+            c = self._network.backbone.condition(self._asked_kN[branch], self._condition)
             for passing, depth in self._run(stream, c, branch, min(end, deepest), {*own, *hidden}):
                 stream = passing
                 if depth in own:
@@ -129,12 +136,13 @@ class Pass:
     def _velocity(self, branch: int, tokens: Tensor, c: Tensor) -> Tensor:
         network = self._network
         if branch == network.branches - 1:
-            layer = network.velocity_readout
-        elif network.intermediate_velocities is not None:
-            layer = network.intermediate_velocities[branch]
-        else:
-            layer = network.intermediate_velocity
-        return self._read(layer, tokens, c)
+            found = self._read(network.velocity_readout, tokens, c)
+            if self._noise is None:
+                return found
+            return self._noise.velocity(found, self._x_t, self._times_kN[branch], network.interpolant)
+        if network.intermediate_velocities is not None:
+            return self._read(network.intermediate_velocities[branch], tokens, c)
+        return self._read(network.intermediate_velocity, tokens, c)
 
     def _own_velocity(self, depth: int, tokens: Tensor, c: Tensor) -> Tensor:
         if self._network.detach_heads:

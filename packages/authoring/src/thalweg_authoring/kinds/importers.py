@@ -101,9 +101,10 @@ def every_option_counts(subject: Subject) -> None:
         "heads": 1 if options.heads != 1 else 2,
         "branches_at": (1,) if options.branches_at != (1,) else (2,),
         "path": "vp",
-        "prediction": "noise",
+        "prediction": "score",
         "clamp": not options.clamp,
         "classes": 7 if options.classes != 7 else 8,
+        "tokens": 7 if options.tokens != 7 else 8,
     }
     for name, value in others.items():
         try:

@@ -25,6 +25,8 @@ class Architecture:
         widths: channels of each level, the finest first; each level but the last halves the image.
         residuals: residual blocks of a level of the encoder; the decoder has one more.
         groups: of every normalisation.
+        quant_conv: whether a 1x1 convolution stands behind the encoder; later models have none.
+        post_quant_conv: whether one stands before the decoder.
     """
 
     channels: int
@@ -32,6 +34,8 @@ class Architecture:
     widths: tuple[int, ...]
     residuals: int
     groups: int
+    quant_conv: bool = True
+    post_quant_conv: bool = True
 
     @property
     def factor(self) -> int:
@@ -70,6 +74,8 @@ def architecture_of(shapes: Mapping[str, Shape], groups: int, where: str) -> Arc
         widths=widths,
         residuals=residuals,
         groups=groups,
+        quant_conv="quant_conv.weight" in shapes,
+        post_quant_conv="post_quant_conv.weight" in shapes,
     )
 
 

@@ -33,7 +33,6 @@ _EXPECTED = {
     "_class_name": "AutoencoderKL",
     "act_fn": "silu",
     "mid_block_add_attention": True,
-    "shift_factor": None,
     "latents_mean": None,
     "latents_std": None,
 }
@@ -51,6 +50,7 @@ class Weights:
         sha256: of the file.
         architecture: the sizes.
         scaling: the factor to unit variance that its settings state, if any.
+        shift: what they state is subtracted before, if any.
         tensors: in float32, under the newer names.
     """
 
@@ -58,6 +58,7 @@ class Weights:
     sha256: str
     architecture: Architecture
     scaling: float | None
+    shift: float | None
     tensors: Mapping[str, Tensor]
 
 
@@ -79,11 +80,13 @@ def read_weights(location: Location) -> Weights:
     content = file.read()
     tensors = _tensors(content, str(file))
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    _check_convolutions(settings, shapes, str(file))
     return Weights(
         where=str(file),
         sha256=hashlib.sha256(content).hexdigest(),
         architecture=architecture_of(shapes, settings.get("norm_num_groups", GROUPS), str(file)),
         scaling=settings.get("scaling_factor"),
+        shift=settings.get("shift_factor"),
         tensors=tensors,
     )
 
@@ -114,7 +117,25 @@ def _settings(file: Location) -> dict[str, Any]:
         raise DataError(
             f"{file} states scaling_factor = {scaling!r}, which is no positive number; correct it"
         )
+    shift = settings.get("shift_factor")
+    if shift is not None and (type(shift) not in (int, float) or not abs(shift) < float("inf")):
+        raise DataError(f"{file} states shift_factor = {shift!r}, which is no number; correct it")
     return settings
+
+
+def _check_convolutions(settings: Mapping[str, Any], shapes: Mapping[str, Any], where: str) -> None:
+    """The tensors have the 1x1 convolutions that the settings state.
+
+    Raises:
+        DataError: if they do not.
+    """
+    for name in ("quant_conv", "post_quant_conv") if settings else ():
+        stated, found = settings.get(f"use_{name}", True), f"{name}.weight" in shapes
+        if bool(stated) != found:
+            raise DataError(
+                f"{where} has {'a' if found else 'no'} '{name}.weight', and its {SETTINGS} states "
+                f"use_{name} = {stated!r}; they are of different autoencoders"
+            )
 
 
 def _tensors(content: bytes, where: str) -> dict[str, Tensor]:

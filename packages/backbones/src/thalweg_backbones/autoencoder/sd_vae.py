@@ -30,11 +30,15 @@ _SHOWN = 3
 class SDVAEConfig:
     """The autoencoder of Stable Diffusion (diffusers' AutoencoderKL): 8 pixels a side to one of 4 channels.
 
+    Those of Stable Diffusion 3 and Flux, of 16 channels, with a shift and without convolutions around the
+    latents, are read as well.
+
     Attributes:
         weights: the folder with config.json and diffusion_pytorch_model.safetensors, or that file alone;
             a path, a URL or ``weights:NAME``; by default the fetched ``weights:sd-vae-ft-ema``.
         storage_options: what its storage needs, such as keys; never written anywhere.
         scale: factor that brings latents to unit variance; None: what config.json states, else 0.18215.
+        shift: what is subtracted from latents before that; None: what config.json states, else 0.
         precision: bf16-mixed evaluates under bfloat16 autocast, 32-true in float32; auto is the former
             where the device computes in bfloat16 itself.
         rounding: of decoded images to bytes: nearest, as SiT has it, or down, as REPA and DeepFlow do.
@@ -43,6 +47,7 @@ class SDVAEConfig:
     weights: str = url_field(default="weights:sd-vae-ft-ema")
     storage_options: dict[str, Any] = secret_field()
     scale: float | None = attrs.field(default=None, validator=optional(gt(0.0)))
+    shift: float | None = None
     precision: SamplingPrecision = "auto"
     rounding: Rounding = attrs.field(default="nearest", validator=in_(get_args(Rounding)))
 
@@ -58,6 +63,7 @@ class SDVAEConfig:
             autoencoder = SDVAE(
                 weights.architecture,
                 scale=self.scale or weights.scaling or _SCALE,
+                shift=(weights.shift or 0.0) if self.shift is None else self.shift,
                 sha256=weights.sha256,
                 precision=self.precision,
                 rounding=self.rounding,
@@ -73,6 +79,7 @@ class SDVAE(nn.Module):
     Args:
         architecture: the sizes.
         scale: factor that brings latents to unit variance.
+        shift: what is subtracted from them before.
         sha256: of the file of weights.
         precision: as the config has it.
         rounding: as the config has it.
@@ -83,29 +90,32 @@ class SDVAE(nn.Module):
         architecture: Architecture,
         *,
         scale: float,
+        shift: float = 0.0,
         sha256: str,
         precision: SamplingPrecision,
         rounding: Rounding,
     ) -> None:
         super().__init__()
         self.architecture = architecture
-        self.scale = scale
+        self.scale, self._shift = scale, shift
         self._sha256, self._precision, self._rounding = sha256, precision, rounding
         channels = architecture.latent_channels
         self.encoder = Encoder(architecture)
         self.decoder = Decoder(architecture)
-        self.quant_conv = nn.Conv2d(2 * channels, 2 * channels, 1)
-        self.post_quant_conv = nn.Conv2d(channels, channels, 1)
+        self.quant_conv = nn.Conv2d(2 * channels, 2 * channels, 1) if architecture.quant_conv else None
+        self.post_quant_conv = nn.Conv2d(channels, channels, 1) if architecture.post_quant_conv else None
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """Type, SHA-256 of the weights' file, precision on the device that it is on, and rounding."""
-        return {
+        """Type, SHA-256 of the weights' file, precision on the device that it is on, rounding, and the shift
+        where there is one."""
+        found = {
             "type": "sd-vae",
             "sha256": self._sha256,
             "precision": self._resolved(),
             "rounding": self._rounding,
         }
+        return {**found, "shift": self._shift} if self._shift else found
 
     def shape(self, channels: int, height: int, width: int) -> tuple[int, int, int]:
         """The latents' shape for images of this one.
@@ -129,7 +139,7 @@ class SDVAE(nn.Module):
     def encode(
         self, images: UInt8[Tensor, "N channels height width"]
     ) -> tuple[Float[Tensor, "N C H W"], Float[Tensor, "N C H W"]]:
-        """Mean and standard deviation of the posterior in float32, before ``scale``.
+        """Mean, less the shift, and standard deviation of the posterior in float32, before ``scale``.
 
         Raises:
             ConfigError: if images of this shape cannot be encoded.
@@ -137,9 +147,10 @@ class SDVAE(nn.Module):
         self.shape(*images.shape[1:])
         pixels = from_images(images.to(self._device)).contiguous(memory_format=torch.channels_last)
         with self._autocast():
-            moments = self.quant_conv(self.encoder(pixels))
+            moments = self.encoder(pixels)
+            moments = moments if self.quant_conv is None else self.quant_conv(moments)
         mean, log_variance = moments.float().chunk(2, dim=1)
-        return mean, (0.5 * log_variance.clamp(*_LOG_VARIANCE)).exp()
+        return mean - self._shift, (0.5 * log_variance.clamp(*_LOG_VARIANCE)).exp()
 
     @torch.inference_mode()
     def decode(self, x: Float[Tensor, "N C H W"]) -> UInt8[Tensor, "N channels height width"]:
@@ -148,16 +159,16 @@ class SDVAE(nn.Module):
         Raises:
             ThalwegError: if a sample is not finite.
         """
-        latents = (x.to(self._device, torch.float32) / self.scale).contiguous(
-            memory_format=torch.channels_last
-        )
+        latents = x.to(self._device, torch.float32) / self.scale + self._shift
+        latents = latents.contiguous(memory_format=torch.channels_last)
         with self._autocast():
-            images = self.decoder(self.post_quant_conv(latents))
+            latents = latents if self.post_quant_conv is None else self.post_quant_conv(latents)
+            images = self.decoder(latents)
         return to_images(images.float(), self._rounding)
 
     @property
     def _device(self) -> torch.device:
-        return self.quant_conv.weight.device
+        return self.encoder.conv_in.weight.device
 
     def _resolved(self) -> str:
         return native_precision(self._device.type) if self._precision == "auto" else self._precision

@@ -15,11 +15,14 @@ import torch
 from torch import Tensor
 
 from thalweg.errors import DataError
-from thalweg.regular import opened
+from thalweg.regular import opened, parse_json
 from thalweg.storage.redaction import excerpt
 from thalweg.suggestions import one_line
-from thalweg.tensor_files import read_tensors
+from thalweg.tensor_files import open_tensors, read_tensors
 from thalweg_backbones.foreign.locating import arguments_in, weights_in
+
+ARGUMENTS = "args"
+"""Where arguments of the training script stand beside the tensors."""
 
 _BEGIN, _PIECE = b"PK\x03\x04", 2**20
 _REPEATED = 8 * 2**30  # bytes that tensors may have beyond the file's, by repeating values
@@ -50,8 +53,9 @@ class ForeignWeights(dict[str, Tensor]):
 def read_foreign(path: Path) -> ForeignWeights:
     """The EMA weights of a foreign checkpoint, else its only weights.
 
-    Reads ``.safetensors``, and ``.pt`` / ``.pth`` with ``weights_only=True``, which executes nothing. Of
-    archives, which is what torch writes since 1.6, the checksums are compared first.
+    Reads ``.safetensors``, whose header may hold arguments as JSON under ``args``, and ``.pt`` / ``.pth``
+    with ``weights_only=True``, which executes nothing. Of archives, which is what torch writes since 1.6, the
+    checksums are compared first.
 
     Raises:
         DataError: if the file is missing, damaged or holds no tensors, or more than its length.
@@ -64,7 +68,7 @@ def read_foreign(path: Path) -> ForeignWeights:
             _check_start(file)
             if path.suffix != ".safetensors":
                 _check_archive(file, size)
-        content: Any = read_tensors(path) if path.suffix == ".safetensors" else _plain(path)
+        content: Any = _tensors(path) if path.suffix == ".safetensors" else _plain(path)
     except Exception as fault:  # torch raises a dozen kinds of errors on a damaged file
         raise DataError(f"{path} cannot be read as plain tensors: {_reason(fault)}") from fault
     if not isinstance(content, dict):
@@ -131,6 +135,13 @@ def _check_archive(file: BinaryIO, size: int) -> None:
                         pass
             except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
                 raise ValueError(f"{name} within it is damaged") from error
+
+
+def _tensors(path: Path) -> dict[str, Any]:
+    """Tensors, with the arguments that the header holds."""
+    texts = open_tensors(path).metadata() or {}
+    stated = parse_json(texts[ARGUMENTS]) if ARGUMENTS in texts else {}
+    return {**read_tensors(path), **({ARGUMENTS: stated} if isinstance(stated, dict) and stated else {})}
 
 
 def _plain(path: Path) -> Any:

@@ -35,28 +35,36 @@ def _depths(_: click.Context, __: click.Parameter, value: str | None) -> tuple[i
     help="What it was trained to predict.",
 )
 @click.option("--classes", type=click.IntRange(min=1), help="Classes, without the null class.")
+@click.option("--tokens", type=click.IntRange(min=1), help="Tokens of a caption of Stable Diffusion 3.")
 @click.option("--branches-at", callback=_depths, metavar="DEPTHS", help="Where branches end, such as 4,8.")
 @click.option("--clamp/--no-clamp", default=None, help="Whether the time gap's scale is bounded.")
 @options.as_json
 def command(source: str, file: str, out: Path, as_json: bool, **others: Any) -> None:
-    """Read FILE, a checkpoint of SOURCE (sit, repa, repa-t2i, deepflow), and write the network to OUT.
+    """Read FILE, a checkpoint of SOURCE (sit, repa, repa-t2i, deepflow, diffusers-dit, diffusers-sd3), and
+    write the network to OUT.
 
-    FILE, a path or a URL, is .pt (read without executing anything) or .safetensors; the EMA weights
-    (EMA) are taken where there are any. The options state what neither the tensors nor arguments in the file
-    do; what is missing is reported. OUT is a folder that thalweg.load and thalweg sample open.
+    FILE, a path or a URL, is .pt (read without executing anything) or .safetensors, or a folder as diffusers
+    saves a transformer or a pipeline; the EMA weights are taken where there are any. The options state what
+    neither the tensors nor arguments in the file do; what is missing is reported. OUT is a folder that
+    thalweg.load and thalweg sample open.
     """
     from thalweg.files import sha256
     from thalweg.import_options import ImportOptions
     from thalweg.saved_network import check_place, save
     from thalweg.storage import Location, local_copy
     from thalweg_backbones.foreign.checkpoints import read_foreign
+    from thalweg_backbones.foreign.diffusers_folder import read_folder
     from thalweg_backbones.importers.importing import import_checkpoint
 
     check_place(out)
     where = Location(file)
-    with local_copy(where) as path:
-        weights = read_foreign(path)
-        digest = sha256(path)
+    # Of a file on the web nobody asks what is below it.
+    if where.suffix not in (".pt", ".pth", ".safetensors") and where.is_dir():
+        weights, digest = read_folder(where)
+    else:
+        with local_copy(where) as path:
+            weights = read_foreign(path)
+            digest = sha256(path)
     imported = import_checkpoint(source, weights, ImportOptions(**others, arguments=weights.arguments))
     network = imported.network
     origin = {

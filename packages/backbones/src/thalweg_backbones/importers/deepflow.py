@@ -12,9 +12,17 @@ from thalweg.protocols import Importer
 from thalweg_backbones.importers import arguments as stated
 from thalweg_backbones.importers.layout import Tensors, channels_of, dit, place, readout
 
-_NAME, _READOUTS = "DeepFlow", ("final_layer.0", "final_layer.1", "final_acc_layer")
-# The bound of the time gap's scale, where there is one.
-_CLAMP = 5.0
+_NAME = "DeepFlow"
+
+READOUTS = {
+    "final_layer.0": "intermediate_velocity",
+    "final_layer.1": "velocity_readout",
+    "final_acc_layer": "acceleration_readout",
+}
+"""Read-outs, the public ones and ours."""
+
+CLAMP = 5.0
+"""The bound of the time gap's scale, where there is one."""
 
 
 @attrs.frozen
@@ -36,11 +44,9 @@ def read_deepflow(state_dict: Mapping[str, Tensor], options: ImportOptions) -> I
     tensors, resolver = Tensors(_NAME, state_dict), OptionResolver(_NAME, options)
     backbone, facts, ours = dit(tensors, resolver)
     boundaries = tensors.count("df_blocks")
-    for name in _READOUTS:
+    for name in READOUTS:
         channels_of(tensors, name, backbone["patch"], _NAME, (facts.shape[0],))
-    for name, target in zip(
-        _READOUTS, ("intermediate_velocity", "velocity_readout", "acceleration_readout"), strict=True
-    ):
+    for name, target in READOUTS.items():
         readout(tensors, name, ours, target)
     place(ours, "refiner.time_gap.mlp.layers.0", tensors.linear("dt_embedder.mlp.0"))
     place(ours, "refiner.time_gap.mlp.layers.1", tensors.linear("dt_embedder.mlp.2"))
@@ -52,7 +58,7 @@ def read_deepflow(state_dict: Mapping[str, Tensor], options: ImportOptions) -> I
     refiner: dict[str, Any] = {"type": "vera", "channels": channels}
     stated.equal_branches(resolver, backbone["depth"], boundaries)
     if stated.clamp(resolver, aligned=aligned):
-        refiner["clamp_scale"] = _CLAMP
+        refiner["clamp_scale"] = CLAMP
     path = stated.path(resolver)
     stated.prediction(resolver, sure=True)
     resolver.finish()

@@ -41,6 +41,7 @@ def import_weights(
     prediction: str | None = None,
     clamp: bool | None = None,
     classes: int | None = None,
+    tokens: int | None = None,
     args: Mapping[str, Any] | argparse.Namespace | None = None,
 ) -> FlowNetwork:
     """Read a released checkpoint's tensors as a network of ours.
@@ -49,14 +50,16 @@ def import_weights(
     neither the tensors nor ``args`` state has to be given; nothing is guessed.
 
     Args:
-        source: an importer's name: ``deepflow``, ``sit``, ``repa`` or ``repa-t2i``.
+        source: an importer's name: ``deepflow``, ``sit``, ``repa``, ``repa-t2i``, ``diffusers-dit`` or
+            ``diffusers-sd3``.
         state_dict: the tensors under their public names, or what :func:`read_foreign` gives.
         heads: attention heads.
         branches_at: depths after which DeepFlow's branches end, all but the last.
         path: ``linear`` or ``cosine``, which SiT calls GVP.
-        prediction: what the network was trained to predict; only ``velocity`` can be imported.
+        prediction: what the network was trained to predict: ``velocity``, or ``noise`` of a DiT of diffusers.
         clamp: whether DeepFlow bounds the time gap's scale (``legacy_scaling``).
         classes: number of classes, without the null class.
+        tokens: of a caption of Stable Diffusion 3.
         args: arguments of the script that trained it; those of :func:`read_foreign` unless given.
 
     Raises:
@@ -66,7 +69,7 @@ def import_weights(
     found = getattr(state_dict, "arguments", {}) if args is None else args
     found = vars(found) if isinstance(found, argparse.Namespace) else found
     check_instance("args", found, Mapping, "a mapping or an argparse.Namespace of the script's arguments")
-    options = ImportOptions(heads, branches_at, path, prediction, clamp, classes, found)
+    options = ImportOptions(heads, branches_at, path, prediction, clamp, classes, tokens, found)
     return import_checkpoint(source, state_dict, options).network
 
 

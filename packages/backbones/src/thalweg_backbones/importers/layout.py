@@ -170,7 +170,7 @@ def dit(tensors: Tensors, resolver: OptionResolver) -> tuple[dict[str, Any], Fac
         normed = tensors.has(f"blocks.{index}.attn.q_norm.weight")
         kind = "LayerNorm" if tensors.has(f"blocks.{index}.attn.q_norm.bias") else "a norm"
         arguments.refuse_qk_norm(resolver, normed, kind)
-        for target, name in _BLOCK.items():
+        for target, name in BLOCK.items():
             place(ours, f"backbone.blocks.{index}.{target}", tensors.linear(f"blocks.{index}.{name}"))
     facts = Facts(
         shape=embedded.shape,
@@ -187,13 +187,14 @@ def dit(tensors: Tensors, resolver: OptionResolver) -> tuple[dict[str, Any], Fac
     return backbone, facts, ours
 
 
-_BLOCK = {
+BLOCK = {
     "modulation": "adaLN_modulation.1",
     "attention.qkv": "attn.qkv",
     "attention.out": "attn.proj",
     "mlp.layers.0": "mlp.fc1",
     "mlp.layers.1": "mlp.fc2",
 }
+"""Layers of a block, ours and the public ones."""
 
 
 def channels_of(tensors: Tensors, name: str, patch: int, source: str, allowed: tuple[int, ...]) -> int:
@@ -237,11 +238,16 @@ def flip_time(first_layer: Tensor) -> Tensor:
     """The first layer of a time embedding that reads 1 - t, as one that reads t.
 
     cos((1-t) w) = cos w cos tw + sin w sin tw and sin((1-t) w) = sin w cos tw - cos w sin tw, so the
-    flip is a rotation of the sinusoids, which the layer's weight absorbs exactly. In float32 whatever the
+    flip is a reflection of the sinusoids, which the layer's weight absorbs exactly. In float32 whatever the
     file's precision, since it is in float32 that the source would compute with what the file holds.
     """
+    return flipped_time(first_layer).float()
+
+
+def flipped_time(first_layer: Tensor) -> Tensor:
+    """The same in float64; flipped back and rounded to float32, it is what it was."""
     half = first_layer.shape[1] // 2
     omega = 10_000.0 ** (-torch.arange(half, dtype=torch.float64) / half)
     cosine, sine = first_layer.double().split(half, dim=1)
     flipped = [omega.cos() * cosine + omega.sin() * sine, omega.sin() * cosine - omega.cos() * sine]
-    return torch.cat(flipped, dim=1).float()
+    return torch.cat(flipped, dim=1)

@@ -18,18 +18,30 @@ from thalweg_backbones.importers.layout import (
 )
 
 _NAME = "REPA's text-to-image"
-_STREAMS = {"image": "x_block", "context": "context_block"}
-_LAYERS = {
+
+STREAMS = {"image": "x_block", "context": "context_block"}
+"""Streams of a block, ours and the public ones."""
+
+LAYERS = {
     "modulation": "adaLN_modulation.1",
     "projections.qkv": "attn.qkv",
     "out": "attn.proj",
     "mlp.layers.0": "mlp.fc1",
     "mlp.layers.1": "mlp.fc2",
 }
-_READ_ONLY = ("modulation", "projections.qkv")
-_NORMS = {"projections.q_norm.weight": "attn.ln_q.weight", "projections.k_norm.weight": "attn.ln_k.weight"}
-_UNREAD = "projections.q_norm.weight"
-_CLIP_TOKENS = 77
+"""Layers of a stream, ours and the public ones."""
+
+READ_ONLY = ("modulation", "projections.qkv")
+"""Those of the last context, which goes no further."""
+
+NORMS = {"projections.q_norm.weight": "attn.ln_q.weight", "projections.k_norm.weight": "attn.ln_k.weight"}
+"""Norms of queries and keys."""
+
+UNREAD = "projections.q_norm.weight"
+"""The norm of the last context that nobody reads, and ours does not have."""
+
+CLIP_TOKENS = 77
+"""Of a caption."""
 
 
 @attrs.frozen
@@ -55,14 +67,14 @@ def read_repa_text(state_dict: Mapping[str, Tensor], options: ImportOptions) -> 
     place(ours, "backbone.context", tensors.linear("context_embedder"))
     normed = tensors.has("joint_blocks.0.x_block.attn.ln_q.weight")
     for index in range(depth):
-        for stream, theirs in _STREAMS.items():
+        for stream, theirs in STREAMS.items():
             last = stream == "context" and index == depth - 1
             source, target = f"joint_blocks.{index}.{theirs}", f"backbone.blocks.{index}.{stream}"
-            for layer in _READ_ONLY if last else _LAYERS:
-                place(ours, f"{target}.{layer}", tensors.linear(f"{source}.{_LAYERS[layer]}"))
-            for norm, name in _NORMS.items() if normed else ():
+            for layer in READ_ONLY if last else LAYERS:
+                place(ours, f"{target}.{layer}", tensors.linear(f"{source}.{LAYERS[layer]}"))
+            for norm, name in NORMS.items() if normed else ():
                 weight = tensors.take(f"{source}.{name}")
-                if not (last and norm == _UNREAD):
+                if not (last and norm == UNREAD):
                     ours[f"{target}.{norm}"] = weight
     channels_of(tensors, "final_layer", embedded.options["patch"], _NAME, (embedded.shape[0],))
     readout(tensors, "final_layer", ours, "velocity_readout")
@@ -84,7 +96,7 @@ def read_repa_text(state_dict: Mapping[str, Tensor], options: ImportOptions) -> 
     resolver.finish()
     facts = Facts(
         shape=embedded.shape,
-        text=(_CLIP_TOKENS, ours["backbone.context.weight"].shape[1]),
+        text=(CLIP_TOKENS, ours["backbone.context.weight"].shape[1]),
         condition_dropout=stated.hidden(resolver),
     )
     composition = {"backbone": backbone, "branches": 1, "interpolant": path}

@@ -31,7 +31,7 @@ from thalweg.errors import ConfigError
 from thalweg.facts import Facts
 from thalweg.objects import is_object, lacking, made_in_python
 from thalweg.plugins import build_component, is_config, registry
-from thalweg.plugins.catalogue import UNINFORMED
+from thalweg.plugins.catalogue import FACTLESS, UNINFORMED
 from thalweg.storage.redaction import register_secrets
 from thalweg.suggestions import article, did_you_mean, known_words
 
@@ -140,7 +140,7 @@ def build(kind: str, part: Any, facts: Facts | None = None) -> Any:
         part: its name, ``{"type": name, **fields}``, a config, or one that is built, which is returned as
             it is.
         facts: of the data and the network, such as ``network.facts``; none for data sets, sources,
-            autoencoders, text encoders and importers, which state them or do without.
+            autoencoders, text encoders, importers and exporters, which state them or do without.
 
     Raises:
         ConfigError: there is no such component, a field is wrong, or facts are missing.
@@ -151,7 +151,7 @@ def build(kind: str, part: Any, facts: Facts | None = None) -> Any:
     config = component(kind, part)
     if kind in UNINFORMED:
         return build_component(config)
-    if kind == "importer":
+    if kind in FACTLESS:
         return build_component(config, None)
     if not isinstance(facts, Facts):
         raise ConfigError(

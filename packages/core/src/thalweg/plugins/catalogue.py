@@ -30,6 +30,7 @@ KINDS = (
     "source",
     "metric",
     "importer",
+    "exporter",
     "logger",
     "autoencoder",
     "text_encoder",
@@ -38,8 +39,11 @@ KINDS = (
 """Everything that can be registered, in the order of ``thalweg plugins list``."""
 
 UNINFORMED = ("dataset", "source", "autoencoder", "text_encoder")
-"""Kinds whose ``build`` takes nothing: they state the facts, or do without. An importer's is given None in
-their place, and a logger's the run directory."""
+"""Kinds whose ``build`` takes nothing: they state the facts, or do without."""
+
+FACTLESS = ("importer", "exporter")
+"""Kinds whose ``build`` is given None in place of facts, as they are of no data set. A logger's is given the
+run directory."""
 
 
 @attrs.frozen

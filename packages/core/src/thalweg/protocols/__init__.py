@@ -3,8 +3,8 @@
 Third parties inherit from nothing but ``torch.nn.Module``: whatever has these methods is a component.
 A component is registered through its *config*: a frozen attrs class that holds the hyperparameters and
 whose ``build(facts)`` returns the component. Some kinds are built from something else: the ``build()`` of
-a data set, source, autoencoder or text encoder takes nothing, an importer's is given None, and a logger's
-takes the run directory.
+a data set, source, autoencoder or text encoder takes nothing, importers' and exporters' are given None, and a
+logger's takes the run directory.
 
 The protocol of a path, the kind ``interpolant``, is :class:`thalweg.interpolant.Schedule`.
 """
@@ -13,7 +13,7 @@ from thalweg.protocols.configs import Config
 from thalweg.protocols.data import Dataset, Record, Source, Split, View
 from thalweg.protocols.encoders import Autoencoder, PatchEncoder, PooledEncoder, TextEncoder, VisionEncoder
 from thalweg.protocols.metrics import Better, Metric, Statistic
-from thalweg.protocols.networks import Backbone, Importer, Refiner
+from thalweg.protocols.networks import Backbone, Exporter, Importer, Refiner
 from thalweg.protocols.sampling import Guidance, Sampler
 from thalweg.protocols.training import (
     Average,
@@ -34,6 +34,7 @@ __all__ = [
     "Better",
     "Config",
     "Dataset",
+    "Exporter",
     "Guidance",
     "Importer",
     "Logger",

@@ -1,11 +1,12 @@
-"""What networks are made of, and read from released checkpoints by."""
+"""What networks are made of, and are read from and written for other programs by."""
 
 from collections.abc import Mapping
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from thalweg.exported import Exported
 from thalweg.import_options import Imported, ImportOptions
 from thalweg.types import (
     Boundary,
@@ -18,6 +19,10 @@ from thalweg.types import (
 @runtime_checkable
 class Backbone(Protocol):
     """A transformer that can be run by ranges of its blocks; it knows nothing of branches.
+
+    It may have an attribute ``noise``, a :class:`thalweg.noise_prediction.NoisePrediction`: then it is asked
+    at steps of that diffusion, and its last read-out predicts noise, which the network turns into a velocity.
+    Heads that end no branch read velocities all the same.
 
     Attributes:
         depth: number of blocks.
@@ -86,5 +91,27 @@ class Importer(Protocol):
         Raises:
             DataError: the tensors are of another source, or of a network that cannot be represented.
             ConfigError: something is needed and not stated, or is of no use.
+        """
+        ...
+
+
+@runtime_checkable
+class Exporter(Protocol):
+    """Turns a network of ours into what another program reads; nothing is written by it.
+
+    Attributes:
+        suffixes: endings of the file that it makes, the usual one first; empty where it makes a folder.
+    """
+
+    suffixes: tuple[str, ...]
+
+    def __call__(self, network: Any) -> Exported:
+        """Rename the tensors and state what has to be known beside them.
+
+        Args:
+            network: a :class:`thalweg.network.FlowNetwork`, which is left as it is.
+
+        Raises:
+            ConfigError: the other program has no counterpart of something in the network, which is named.
         """
         ...

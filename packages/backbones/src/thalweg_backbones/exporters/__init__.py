@@ -1,0 +1,1 @@
+"""Writers of networks for other programs, one target a file."""

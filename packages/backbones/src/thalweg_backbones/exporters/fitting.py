@@ -1,0 +1,91 @@
+"""What of a network has no counterpart in another program, said by name."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from thalweg.config import component
+from thalweg.errors import ConfigError
+from thalweg.network import FlowNetwork
+from thalweg.objects import is_object
+from thalweg_backbones.dit import DiTConfig
+
+_ELSEWHERE = "export it to safetensors or diffusers-pipeline, which take every network"
+
+
+def refuse(target: str, what: Iterable[str]) -> None:
+    """Make sure that nothing is without a counterpart.
+
+    Args:
+        target: the exporter's name.
+        what: what is, such as ``branches = 2``.
+
+    Raises:
+        ConfigError: naming it.
+    """
+    listed = list(what)
+    if listed:
+        raise ConfigError(f"{target} has no counterpart of {' and '.join(listed)}; {_ELSEWHERE}")
+
+
+def dit_config(network: FlowNetwork, target: str) -> DiTConfig:
+    """The config of a network's DiT.
+
+    Raises:
+        ConfigError: the backbone is another, or made in Python.
+    """
+    stated: Any = network.composition["backbone"]
+    config = None if is_object(stated) else component("backbone", stated)
+    if not isinstance(config, DiTConfig):
+        refuse(target, [named(stated)])
+        raise AssertionError
+    return config
+
+
+def named(stated: Any) -> str:
+    """A backbone, as a composition states it."""
+    if is_object(stated):
+        return f"a backbone made in Python ({stated['object']})"
+    return f"backbone {stated['type']}"
+
+
+def odd_settings(config: DiTConfig, *, but: tuple[str, ...] = ()) -> list[str]:
+    """Settings of a DiT that the public layouts have no place for.
+
+    Args:
+        config: of the backbone.
+        but: those that the target has a place for.
+    """
+    usual = DiTConfig()
+    names = ("qk_norm", "time_scale", "closed_frequencies", "mlp_norm_eps", "betas")
+    return [
+        f"backbone.{name} = {getattr(config, name)!r}"
+        for name in names
+        if name not in but and getattr(config, name) != getattr(usual, name)
+    ]
+
+
+def unclassed(network: FlowNetwork) -> list[str]:
+    """A network without classes, where the target has a table of them."""
+    return [] if network.facts.classes is not None else ["data without classes"]
+
+
+def not_square(network: FlowNetwork) -> list[str]:
+    """Images that are no squares, where the target knows one side alone."""
+    rows, columns = network.facts.grid
+    return [] if rows == columns else [f"images of {network.facts.shape[1]}x{network.facts.shape[2]}"]
+
+
+def unbranched(network: FlowNetwork) -> list[str]:
+    """Branches and a refiner, where the target knows none."""
+    refined = "" if network.refiner is None else " with a refiner between them"
+    return [] if network.branches == 1 else [f"{network.branches} branches{refined}"]
+
+
+def path(network: FlowNetwork, known: tuple[str, ...] = ("linear", "cosine")) -> list[str]:
+    """A path between data and noise that the target does not know."""
+    return [] if network.interpolant.name in known else [f"the interpolant {network.interpolant}"]
+
+
+def left_heads(network: FlowNetwork) -> tuple[str, ...]:
+    """Heads that end no branch, for which no public layout has a place."""
+    return tuple(f"the head after {depth} blocks" for depth in network.facts.head_depths)

@@ -1,0 +1,43 @@
+"""Checkpoints as REPA's training script leaves them, without the alignment projectors."""
+
+from typing import Any
+
+import attrs
+
+from thalweg.exported import Exported
+from thalweg.facts import Facts
+from thalweg_backbones.exporters import fitting
+from thalweg_backbones.exporters.layout import arguments, dit, owned, readout
+
+_TARGET = "repa"
+
+
+@attrs.frozen
+class REPAExporterConfig:
+    """REPA's layout on SiT; it has no alignment projectors, which its code leaves unused in sampling."""
+
+    def build(self, _: Facts | None = None) -> "REPAExporter":
+        """Build it."""
+        return REPAExporter()
+
+
+class REPAExporter:
+    """See :class:`REPAExporterConfig`. Fulfils :class:`thalweg.protocols.Exporter`."""
+
+    suffixes: tuple[str, ...] = (".pt", ".safetensors")
+
+    def __call__(self, network: Any) -> Exported:
+        """Rename; the direction of time is ours.
+
+        Raises:
+            ConfigError: the network is no plain DiT.
+        """
+        config = fitting.dit_config(network, _TARGET)
+        odd = [*fitting.unbranched(network), *fitting.odd_settings(config), *fitting.unclassed(network)]
+        fitting.refuse(_TARGET, [*odd, *fitting.not_square(network), *fitting.path(network)])
+        ours = owned(network)
+        tensors = dit(network, ours)
+        readout(tensors, "final_layer", ours, "velocity_readout")
+        stated = arguments(network, config, "SiT")
+        stated |= {"path_type": network.interpolant.name, "prediction": "v"}
+        return Exported(tensors, arguments=stated, left=fitting.left_heads(network))
