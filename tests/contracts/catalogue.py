@@ -14,8 +14,9 @@ import attrs
 import pytest
 from torch import Tensor
 
+import released
 from autoencoder_makers import write_sd_vae
-from golden_files import golden
+from golden_files import Golden, golden
 from image_makers import every_source
 from shard_makers import make_shards
 from text_makers import ENCODERS, every_encoder
@@ -68,12 +69,22 @@ SMALL: dict[tuple[str, str], dict[str, Any]] = {
     ("autoencoder", "sd-vae"): {"weights": "sd-vae", "precision": "32-true"},
 }
 CHECKPOINTS = {"sit": "sit", "repa": "repa_sit", "repa-t2i": "repa_mmdit", "deepflow": "deepflow_2t"}
+"""Reference files; what has none is a layout of random weights in ``released``."""
 VARIATIONS: dict[tuple[str, str], list[dict[str, Any]]] = {
     ("objective", "conflict_velocity"): [{"every": 1}],
     ("backbone", "dit"): [
         {"qk_norm": True},
         {"checkpointing": True},
         {"patch": 1},
+        {"stored_positions": True},
+    ],
+    ("backbone", "lightningdit"): [
+        {"qk_norm": False},
+        {"conditioning": "context"},
+        {"conditioning": "both", "class_tokens": 3},
+        {"value_residual": True},
+        {"value_residual": True, "conditioning": "both", "checkpointing": True},
+        {"head_width": 48},
         {"stored_positions": True},
     ],
     ("backbone", "mmdit"): [
@@ -118,7 +129,7 @@ def small(kind: str, name: str, **options: Any) -> dict[str, Any]:
 def subject(kind: str, name: str, folder: Path | None = None, **options: Any) -> Subject:
     """A small component as its conformance is checked."""
     small = {**SMALL.get((kind, name), {}), **options}
-    checkpoint = partial(_checkpoint, CHECKPOINTS[name]) if kind == "importer" else None
+    checkpoint = partial(_checkpoint, name) if kind == "importer" else None
     return Subject(kind, name, small, FACTS, folder=folder, checkpoint=checkpoint)
 
 
@@ -142,8 +153,16 @@ def everything(folder: Path) -> None:
     every_encoder(folder / "text_encoder")
 
 
-def _checkpoint(name: str) -> tuple[Mapping[str, Tensor], ImportOptions]:
-    file = golden(name)
+def foreign(importer: str) -> Golden:
+    """A small checkpoint that an importer reads."""
+    if importer in CHECKPOINTS:
+        return golden(CHECKPOINTS[importer])
+    weights = {f"weights.{name}": one for name, one in released.lightning_layout().items()}
+    return Golden({"num_heads": released.HEADS, "num_classes": released.ROWS - 1}, weights)
+
+
+def _checkpoint(importer: str) -> tuple[Mapping[str, Tensor], ImportOptions]:
+    file = foreign(importer)
     return dict(file.weights), file.stated
 
 

@@ -16,7 +16,7 @@ TAKEN = ("data", "plan", "training", "sampling", "seed", "name")
 
 _FIXED = (
     *("backbone", "refiner", "branches", "intermediate_readouts", "interpolant"),
-    *("heads", "detach_heads", "objectives"),
+    *("heads", "detach_heads", "prediction", "objectives"),
 )
 _BATCH, _DROPOUT = 128, 0.1
 TRAINING: Mapping[str, Any] = {

@@ -38,6 +38,11 @@ class FlowNetwork(nn.Module):
         heads: numbers of blocks after which velocities are read besides, each by a read-out of its own.
         detach_heads: whether these read detached tokens and conditions: then the rest is trained as it would
             be without them. Else they supervise it.
+        prediction: what the read-outs of velocities give: a ``velocity``, or the ``clean`` data, from which
+            the velocity follows (x-prediction; JiT, 2025). On the linear path that is
+            (x_t - x) / max(t, 0.05), and on any path what
+            :meth:`thalweg.interpolant.Interpolant.velocity_of_clean` says. All that reads the network's
+            velocities reads velocities in either case.
         composition: what :func:`thalweg.compose` takes to build it again; of a network that was put together
             by hand, what its parts are.
 
@@ -65,10 +70,12 @@ class FlowNetwork(nn.Module):
         intermediate_readouts: str = "shared",
         heads: Sequence[int] = (),
         detach_heads: bool = True,
+        prediction: str = "velocity",
         composition: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         check_parts(backbone, facts)
+        network_parts.check_prediction(prediction)
         ends = ends_of(branches, backbone.depth, refined=refiner is not None)
         names = () if refiner is None else names_of(refiner)
         depths = head_depths(heads, ends)
@@ -93,6 +100,7 @@ class FlowNetwork(nn.Module):
             intermediate_readouts,
             depths,
             detach_heads,
+            prediction,
         )
         self.composition: dict[str, Any] = by_hand if composition is None else dict(composition)
         check_whole(self.composition)
@@ -116,6 +124,7 @@ class FlowNetwork(nn.Module):
         # The last ones, so that all others begin with the weights that they would have without them.
         self.velocity_heads = nn.ModuleDict({str(depth): backbone.readout() for depth in depths})
         self.detach_heads = detach_heads
+        self.prediction = prediction
 
     def load_state_dict(self, *args: Any, **options: Any) -> Any:
         """As of any module; what was measured of the heads was measured of other weights."""

@@ -7,6 +7,8 @@ from torch import Tensor
 
 from thalweg.broadcasting import like
 from thalweg.errors import PluginError
+from thalweg.layers import read
+from thalweg.network_parts import LEAST_SIGMA
 from thalweg.types import Boundary, Condition, Head, Refinement, Stream
 
 
@@ -63,7 +65,7 @@ class Pass:
             for passing, depth in self._run(stream, c, branch, min(end, deepest), {*own, *hidden}):
                 stream = passing
                 if depth in own:
-                    passed.velocities[Head(depth)] = self._own_velocity(depth, stream.tokens, c)
+                    passed.velocities[Head(depth)] = self._own_velocity(branch, depth, stream.tokens, c)
                 if depth in hidden and depth < end:
                     passed.hidden[depth] = stream.tokens
             if deepest < end:
@@ -74,7 +76,8 @@ class Pass:
             if end < deepest or refined in wanted or corrected in wanted:
                 refinement = self._refine(stream, branch, patch_tokens, c)
                 for name, found in passed.readouts.items():
-                    found.append(self._network.readout(name)(refinement.features[name], c))
+                    layer = self._network.readout(name)
+                    found.append(read(layer, refinement.features[name], c, self._x_t))
                 if corrected in wanted:
                     passed.velocities[corrected] = self._corrected(
                         passed.velocities[plain], refinement, branch, c
@@ -123,7 +126,7 @@ class Pass:
     def _corrected(self, velocity: Tensor, refinement: Refinement, branch: int, c: Tensor) -> Tensor:
         """v - t a / 2, the velocity to which the branch's acceleration corrects its own."""
         layer = self._network.readout("acceleration")
-        a: Tensor = layer(refinement.features["acceleration"], c)
+        a = read(layer, refinement.features["acceleration"], c, self._x_t)
         return velocity - like(self._times_kN[branch], velocity) * a / 2
 
     def _velocity(self, branch: int, tokens: Tensor, c: Tensor) -> Tensor:
@@ -134,16 +137,24 @@ class Pass:
             layer = network.intermediate_velocities[branch]
         else:
             layer = network.intermediate_velocity
-        return self._read(layer, tokens, c)
+        return self._read(layer, branch, tokens, c)
 
-    def _own_velocity(self, depth: int, tokens: Tensor, c: Tensor) -> Tensor:
+    def _own_velocity(self, branch: int, depth: int, tokens: Tensor, c: Tensor) -> Tensor:
         if self._network.detach_heads:
             tokens, c = tokens.detach(), c.detach()
-        return self._read(self._network.velocity_heads[str(depth)], tokens, c)
+        return self._read(self._network.velocity_heads[str(depth)], branch, tokens, c)
 
-    def _read(self, layer: Any, tokens: Tensor, c: Tensor) -> Tensor:
-        velocity: Tensor = layer(tokens, c)
-        self._require_shape("backbone", "a velocity", velocity, self._x_t)
+    def _read(self, layer: Any, branch: int, tokens: Tensor, c: Tensor) -> Tensor:
+        """The velocity that a read-out gives, or that follows from the clean data which it gives.
+
+        x_t is that of the first branch's time whatever the branch, so the noise follows from the two there.
+        """
+        found = read(layer, tokens, c, self._x_t)
+        self._require_shape("backbone", "a velocity", found, self._x_t)
+        if self._network.prediction == "velocity":
+            return found
+        first, own, path = self._times_kN[0], self._times_kN[branch], self._network.interpolant
+        velocity: Tensor = path.velocity_of_clean(self._x_t, found, first, at=own, least=LEAST_SIGMA)
         return velocity
 
     def _require_shape(self, kind: str, what: str, found: Tensor, like: Tensor) -> None:

@@ -253,6 +253,7 @@ def check_given(
         "text": (facts.text, network.facts.text),
         "ends of branches": (ends, network.facts.ends),
         "interpolant": (composition.get("interpolant"), network.composition.get("interpolant")),
+        "prediction": (composition.get("prediction", "velocity"), network.prediction),
     }
     for what, (then, now) in pairs.items():
         if then != now:

@@ -39,11 +39,11 @@ def _depths(_: click.Context, __: click.Parameter, value: str | None) -> tuple[i
 @click.option("--clamp/--no-clamp", default=None, help="Whether the time gap's scale is bounded.")
 @options.as_json
 def command(source: str, file: str, out: Path, as_json: bool, **others: Any) -> None:
-    """Read FILE, a checkpoint of SOURCE (sit, repa, repa-t2i, deepflow), and write the network to OUT.
+    """Read FILE, a checkpoint of SOURCE (sit, repa, repa-t2i, deepflow, lightningdit), and write a network.
 
     FILE, a path or a URL, is .pt (read without executing anything) or .safetensors; the EMA weights
     (EMA) are taken where there are any. The options state what neither the tensors nor arguments in the file
-    do; what is missing is reported. OUT is a folder that thalweg.load and thalweg sample open.
+    do; what is missing is reported. OUT, the network, is a folder that thalweg.load and thalweg sample open.
     """
     from thalweg.files import sha256
     from thalweg.import_options import ImportOptions

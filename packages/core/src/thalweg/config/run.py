@@ -175,6 +175,8 @@ class RunConfig:
             supervise.
         detach_heads: whether these leave the rest of the network as it would be without them; else they
             supervise it.
+        prediction: what the network's read-outs give: a velocity, or the clean data from which one follows
+            (x-prediction).
         data: the data set.
         backbone: the transformer.
         refiner: what stands between the branches; none for one branch.
@@ -192,6 +194,7 @@ class RunConfig:
     intermediate_readouts: Literal["shared", "own"] = "shared"
     heads: tuple[int, ...] = attrs.field(default=(), validator=deep_iterable(ge(1)))
     detach_heads: bool = True
+    prediction: Literal["velocity", "clean"] = "velocity"
     data: Any = component_field("dataset")
     backbone: Any = component_field("backbone")
     refiner: Any = component_field("refiner", None, optional=True)

@@ -44,7 +44,10 @@ class Backbone(Protocol):
         ...
 
     def readout(self) -> nn.Module:
-        """A new layer ``(tokens, c) -> x`` of the data's shape, giving zero at initialisation."""
+        """A new layer ``(tokens, c) -> x`` of the data's shape, giving zero at initialisation.
+
+        One that states ``reads_noisy = True`` is called with the network's input, ``(tokens, c, x_t) -> x``.
+        """
         ...
 
 

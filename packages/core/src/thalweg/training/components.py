@@ -232,6 +232,7 @@ def as_trained(
         given["intermediate_readouts"] = composition.get("intermediate_readouts", "shared")
         given["heads"] = tuple(composition.get("heads", ()))
         given["detach_heads"] = composition.get("detach_heads", True)
+        given["prediction"] = composition.get("prediction", "velocity")
     if dataset is not None:
         given["data"] = dataset
     if objectives is not None:
