@@ -4,9 +4,12 @@ import pytest
 import torch
 
 import released
+import thalweg
 from golden_files import relative_error
 from released import HEADS, ROWS, lightning_layout
+from thalweg.cli.main import main
 from thalweg.errors import ConfigError, DataError
+from thalweg.facts import Normalisation
 from thalweg.import_options import ImportOptions
 from thalweg.types import Condition
 from thalweg_backbones import import_weights, read_foreign
@@ -84,6 +87,16 @@ def test_a_training_checkpoint_in_half_precision_is_read_with_its_configuration(
     assert relative_error(ours(network), theirs(weights)) < 1e-5
     assert network.interpolant.name == "linear"
     assert network.facts.classes == ROWS - 1
+
+
+def test_the_command_records_the_statistics_of_the_latents(tmp_path):
+    torch.save({"ema": lightning_layout(), "config": CONFIG}, tmp_path / "file.pt")
+    mean, std = torch.arange(6.0).view(1, 6, 1, 1), torch.full((1, 6, 1, 1), 2.0)
+    torch.save({"mean": mean, "std": std}, tmp_path / "latents_stats.pt")
+    file, out, statistics = (str(tmp_path / name) for name in ("file.pt", "out", "latents_stats.pt"))
+    assert main(["import", "lightningdit", file, out, "--latent-statistics", statistics]) == 0
+    facts = thalweg.load(out).facts
+    assert facts.normalisation == Normalisation(tuple(map(float, range(6))), (2.0,) * 6)
 
 
 @torch.no_grad()

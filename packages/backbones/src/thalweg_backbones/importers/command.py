@@ -37,8 +37,16 @@ def _depths(_: click.Context, __: click.Parameter, value: str | None) -> tuple[i
 @click.option("--classes", type=click.IntRange(min=1), help="Classes, without the null class.")
 @click.option("--branches-at", callback=_depths, metavar="DEPTHS", help="Where branches end, such as 4,8.")
 @click.option("--clamp/--no-clamp", default=None, help="Whether the time gap's scale is bounded.")
+@click.option(
+    "--latent-statistics",
+    metavar="PATH",
+    type=Place(),
+    help="A file of the tensors mean and std, by which its latents are normalised, as VA-VAE's are.",
+)
 @options.as_json
-def command(source: str, file: str, out: Path, as_json: bool, **others: Any) -> None:
+def command(
+    source: str, file: str, out: Path, latent_statistics: str | None, as_json: bool, **others: Any
+) -> None:
     """Read FILE, a checkpoint of SOURCE (sit, repa, repa-t2i, deepflow, lightningdit), and write a network.
 
     FILE, a path or a URL, is .pt (read without executing anything) or .safetensors; the EMA weights
@@ -51,6 +59,7 @@ def command(source: str, file: str, out: Path, as_json: bool, **others: Any) -> 
     from thalweg.storage import Location, local_copy
     from thalweg_backbones.foreign.checkpoints import read_foreign
     from thalweg_backbones.importers.importing import import_checkpoint
+    from thalweg_backbones.importers.latent_statistics import read_statistics
 
     check_place(out)
     where = Location(file)
@@ -59,6 +68,9 @@ def command(source: str, file: str, out: Path, as_json: bool, **others: Any) -> 
         digest = sha256(path)
     imported = import_checkpoint(source, weights, ImportOptions(**others, arguments=weights.arguments))
     network = imported.network
+    if latent_statistics is not None:
+        with local_copy(Location(latent_statistics)) as path:
+            network.facts = attrs.evolve(network.facts, normalisation=read_statistics(path))
     origin = {
         "file": where.name,
         "sha256": digest,

@@ -148,6 +148,11 @@ def build_components(
             f"the network is built for shape {facts.shape} and {facts.classes} classes, the data have shape "
             f"{dataset.facts.shape} and {dataset.facts.classes} classes; build it with the data set's facts"
         )
+    if facts.normalisation != dataset.facts.normalisation:
+        raise ConfigError(
+            f"the network's samples are normalised by {facts.normalisation} and the data by "
+            f"{dataset.facts.normalisation}; build it with the data set's facts, or change data.normalise"
+        )
     _check_stated(config, network)
     stated = config.objectives if objectives is None else components("objective", objectives)
     # A network that was loaded does not know what this data set stores.
