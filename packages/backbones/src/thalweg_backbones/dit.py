@@ -84,6 +84,8 @@ class Block(nn.Module):
 class DiT(nn.Module):
     """See :class:`DiTConfig`. Fulfils :class:`thalweg.protocols.Backbone`."""
 
+    takes_subsets: ClassVar = True
+
     def __init__(self, config: DiTConfig, facts: Facts) -> None:
         super().__init__()
         size = config.dimensions

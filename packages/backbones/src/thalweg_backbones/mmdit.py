@@ -155,6 +155,8 @@ class JointBlock(nn.Module):
 class MMDiT(nn.Module):
     """See :class:`MMDiTConfig`. Fulfils :class:`thalweg.protocols.Backbone`."""
 
+    takes_subsets: ClassVar = True
+
     def __init__(self, config: MMDiTConfig, facts: Facts) -> None:
         super().__init__()
         if facts.text is None:

@@ -19,7 +19,7 @@ from thalweg.facts import Facts
 from thalweg.interpolant import Interpolant
 from thalweg.network_parts import check_parts, check_whole, made_of, names_of
 from thalweg.network_pass import Pass
-from thalweg.types import Condition, Head, Prediction
+from thalweg.types import Condition, Head, Prediction, Routed
 
 _Answer = TypeVar("_Answer")
 
@@ -154,6 +154,7 @@ class FlowNetwork(nn.Module):
         last_only: bool = False,
         hidden: tuple[int, ...] = (),
         until: int | None = None,
+        routed: Routed | None = None,
     ) -> Prediction:
         """Velocities of all branches, and what the refiner's features read.
 
@@ -165,6 +166,9 @@ class FlowNetwork(nn.Module):
             hidden: depths after which to keep the tokens; at a boundary, what the next branch reads.
             until: the depth of an intermediate head with which the pass ends: what is behind it is not read,
                 and the prediction has the velocities of those branches alone that end by then.
+            routed: blocks that only some of the tokens pass, as in training with token routing. Where
+                something is read among them, refiners included, all tokens are there, those that go round
+                as they were before.
 
         Raises:
             DataError: if a shape or type does not fit, or a label or time on the CPU lies outside its range.
@@ -173,13 +177,14 @@ class FlowNetwork(nn.Module):
         """
         condition = Condition() if condition is None else condition
         if torch.compiler.is_compiling():
-            return self._flow(x_t, self._all(times), condition, last_only, tuple(sorted(set(hidden))), until)
+            depths = tuple(sorted(set(hidden)))
+            return self._flow(x_t, self._all(times), condition, last_only, depths, until, routed)
         network_inputs.check_samples("x_t", x_t, self.facts)
         network_inputs.check_times("times", times, len(x_t), self.branches)
         network_inputs.check_condition(condition, self.facts, x_t)
         depths = network_inputs.check_hidden(hidden, self.facts.depth)
         return self._checked(
-            lambda: self._flow(x_t, self._all(times), condition, last_only, depths, until),
+            lambda: self._flow(x_t, self._all(times), condition, last_only, depths, until, routed),
             x_t,
             times,
             condition,
@@ -286,12 +291,13 @@ class FlowNetwork(nn.Module):
         last_only: bool,
         hidden: tuple[int, ...],
         until: int | None,
+        routed: Routed | None,
     ) -> Prediction:
         last = self.facts.depth if until is None else self._as_heads((until,))[0].after
         depths = () if last_only else tuple(depth for depth in self.facts.weak_heads if depth <= last)
         wanted = tuple(Head(depth) for depth in dict.fromkeys((*depths, last)))
         readouts = () if last_only else self.facts.readouts
-        passed = Pass(self, x_t, times_kN, condition).through(wanted, readouts, hidden)
+        passed = Pass(self, x_t, times_kN, condition, routed=routed).through(wanted, readouts, hidden)
         ends = self.facts.ends[-1:] if last_only else self.facts.ends
         return Prediction(
             tuple(passed.velocities[Head(end)] for end in ends if end <= last),

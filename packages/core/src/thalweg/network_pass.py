@@ -9,7 +9,8 @@ from thalweg.broadcasting import like
 from thalweg.errors import PluginError
 from thalweg.layers import read
 from thalweg.network_parts import LEAST_SIGMA
-from thalweg.types import Boundary, Condition, Head, Refinement, Stream
+from thalweg.token_routing import over_subset
+from thalweg.types import Boundary, Condition, Head, Refinement, Routed, Stream
 
 
 class Passed(NamedTuple):
@@ -29,6 +30,7 @@ class Pass:
         times_kN: a time per branch and sample.
         condition: what the samples are conditioned on.
         skipped: first and behind the last of the blocks that are left out, counted from 0.
+        routed: blocks that only some of the tokens pass.
     """
 
     def __init__(
@@ -38,9 +40,10 @@ class Pass:
         times_kN: Tensor,
         condition: Condition,
         skipped: tuple[int, int] = (0, 0),
+        routed: Routed | None = None,
     ) -> None:
         self._network, self._x_t, self._times_kN = network, x_t, times_kN
-        self._condition, self._skipped = condition, skipped
+        self._condition, self._skipped, self._routed = condition, skipped, routed
 
     def through(
         self, wanted: tuple[Head, ...], readouts: tuple[str, ...] = (), hidden: tuple[int, ...] = ()
@@ -98,9 +101,25 @@ class Pass:
         start = self._network.facts.ends[branch - 1] if branch else 0
         for depth in [*sorted(one for one in pauses if start < one < stop), stop]:
             for first, last in self._left(start, depth):
-                stream = self._network.backbone.run(stream, c, first, last)
+                stream = self._blocks(stream, c, first, last)
             start = depth
             yield stream, depth
+
+    def _blocks(self, stream: Stream, c: Tensor, start: int, stop: int) -> Stream:
+        run, routed = self._network.backbone.run, self._routed
+        if routed is None:
+            whole: Stream = run(stream, c, start, stop)
+            return whole
+        inside = (max(start, routed.start), min(stop, routed.stop))
+        if inside[0] >= inside[1]:
+            inside = (stop, stop)
+        if start < inside[0]:
+            stream = run(stream, c, start, inside[0])
+        if inside[0] < inside[1]:
+            stream = over_subset(lambda some: run(some, c, *inside), stream, routed)
+        if inside[1] < stop:
+            stream = run(stream, c, inside[1], stop)
+        return stream
 
     def _left(self, start: int, stop: int) -> list[tuple[int, int]]:
         """What is left of a range of blocks, first and behind the last of each piece."""

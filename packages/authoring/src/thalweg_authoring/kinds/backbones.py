@@ -190,6 +190,25 @@ def a_sample_does_not_see_its_neighbours(subject: Subject) -> None:
 
 
 @rule("backbone")
+def tokens_are_known_by_their_places(subject: Subject) -> None:
+    """One that takes subsets gives the same for the same tokens in another order, with places that say so."""
+    backbone, labels, x = made(subject), conditioned(subject.facts), samples(subject)
+    if not getattr(backbone, "takes_subsets", False):
+        does_not_apply("it does not state takes_subsets = True")
+    stream, c = backbone.embed(x, labels), backbone.condition(TIMES, labels)
+    count = stream.tokens.shape[1]
+    whole = backbone.run(stream, c, 0, backbone.depth).tokens
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(0))
+    mixed = stream._replace(tokens=stream.tokens[:, order], places=order.expand(len(x), -1))
+    found = backbone.run(mixed, c, 0, backbone.depth).tokens
+    message = "it states takes_subsets, and tokens in another order become others; go by stream.places"
+    require_near(found, whole[:, order], message, rtol=1e-3, atol=1e-4)
+    half = mixed._replace(tokens=mixed.tokens[:, : count // 2], places=order[: count // 2].expand(len(x), -1))
+    some = backbone.run(half, c, 0, backbone.depth).tokens
+    require_shape("run(...).tokens of half of the tokens", some, (len(x), count // 2, backbone.width))
+
+
+@rule("backbone")
 def tokens_in_bfloat16_stay_near_float32(subject: Subject) -> None:
     """Under autocast to bfloat16 the tokens after all blocks stay within a twentieth of those in float32."""
     backbone, labels, x = made(subject), conditioned(subject.facts), samples(subject)

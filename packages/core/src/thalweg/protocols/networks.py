@@ -19,6 +19,10 @@ from thalweg.types import (
 class Backbone(Protocol):
     """A transformer that can be run by ranges of its blocks; it knows nothing of branches.
 
+    One whose blocks may be run on a subset of the tokens states ``takes_subsets = True``; it finds in
+    ``stream.places`` where they stand, if its blocks need to know. Training may then route tokens round
+    blocks (:mod:`thalweg.training.token_routing`).
+
     Attributes:
         depth: number of blocks.
         width: D, the width of its tokens.

@@ -23,6 +23,7 @@ from thalweg.protocols import Average, Dataset, Guidance, Objective, Optimizer, 
 from thalweg.storage.redaction import redacted_plain
 from thalweg.training.batches import Batches
 from thalweg.training.objectives import check_objectives
+from thalweg.training.token_routing import TokenRouting
 
 _OF_NETWORK = ("backbone", "refiner")
 _OF_DATASET = ("facts", "train", "validation", "images")
@@ -153,6 +154,8 @@ def build_components(
             f"the network's samples are normalised by {facts.normalisation} and the data by "
             f"{dataset.facts.normalisation}; build it with the data set's facts, or change data.normalise"
         )
+    if config.training.routing is not None:
+        TokenRouting(config.training.routing, network)  # which refuses what has no such blocks
     _check_stated(config, network)
     stated = config.objectives if objectives is None else components("objective", objectives)
     # A network that was loaded does not know what this data set stores.

@@ -31,6 +31,22 @@ class Stream(NamedTuple):
         return self._replace(tokens=tokens)
 
 
+class Routed(NamedTuple):
+    """A run of blocks that some tokens pass and the others go round.
+
+    Attributes:
+        start: the first of the blocks, counted from 0.
+        stop: behind the last one.
+        kept: the tokens of each sample that pass, counted row by row, ascending.
+        dropped: samples of which none passes.
+    """
+
+    start: int
+    stop: int
+    kept: Int[Tensor, "N K"]
+    dropped: Bool[Tensor, " N"]
+
+
 class Boundary(NamedTuple):
     """Where a refiner stands: between a branch and the next one.
 
