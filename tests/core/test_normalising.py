@@ -5,13 +5,16 @@ import math
 from typing import ClassVar
 
 import attrs
+import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 import thalweg
 from shard_makers import draws, header, make_shards
 from thalweg.cli.main import main
 from thalweg.data.normalising import denormalised, normalised
+from thalweg.data.pixels import to_images
 from thalweg.data.shards import ShardWriter
 from thalweg.data.shards.dataset import ShardsConfig
 from thalweg.data.shards.statistics import channel_statistics
@@ -168,6 +171,19 @@ def test_a_network_says_how_its_samples_are_normalised(tmp_path):
     guidance = {"type": "autoguidance", "network": str(tmp_path / "plain")}
     with pytest.raises(ConfigError, match="second network's normalisation is None"):
         thalweg.sample(network, indices=[0], labels=[1], guidance=guidance)
+
+
+def test_sampled_images_are_of_what_the_autoencoder_made(tmp_path):
+    by = Normalisation((0.5, -0.5, 0.0), (0.1, 0.2, 0.3))
+    facts = Facts(shape=(3, 8, 8), classes=2, normalisation=by)
+    save(tmp_path / "model", thalweg.compose(backbone=DIT, facts=facts))
+    options = ["count=4", "sampler=euler", "sampler.steps=2", "guidance=none"]
+    for out, more in (("tensors", []), ("images.npz", ["autoencoder=identity"])):
+        assert main(["sample", str(tmp_path / "model"), str(tmp_path / out), *options, *more]) == 0
+    x = load_file(tmp_path / "tensors" / "samples.safetensors")["x"]
+    images = torch.from_numpy(np.load(tmp_path / "images.npz")["arr_0"]).permute(0, 3, 1, 2)
+    assert torch.equal(images, to_images(denormalised(x, by)))
+    assert not torch.equal(images, to_images(x))
 
 
 def test_a_network_is_not_trained_on_latents_that_are_normalised_otherwise(tmp_path):
