@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from thalweg_backbones.layers import positions
 
-WIDTH, DEPTH, SIDE, ROWS = 32, 4, 8, 11
+WIDTH, DEPTH, SIDE, ROWS, HEADS = 32, 4, 8, 11, 4
 
 
 def layout(variances=False, projectors=False, rows=ROWS, width=WIDTH, depth=DEPTH, seed=0, patch=2, **more):
@@ -43,6 +43,43 @@ def layout(variances=False, projectors=False, rows=ROWS, width=WIDTH, depth=DEPT
     return found | more
 
 
+def lightning_layout(rows=ROWS, depth=2, seed=0, side=4, channels=6, qk_norm=True, shifts=True):
+    """A random checkpoint in the layout of LightningDiT, of patches of one pixel."""
+    draw = torch.Generator().manual_seed(seed)
+    found, hidden, width = {}, int(2 / 3 * 4 * WIDTH), WIDTH
+
+    def linear(name, out, into):
+        found[f"{name}.weight"] = torch.randn(out, into, generator=draw) / into**0.5
+        found[f"{name}.bias"] = 0.2 * torch.randn(out, generator=draw)
+
+    def norm(name, wide):
+        found[f"{name}.weight"] = 1 + 0.2 * torch.randn(wide, generator=draw)
+
+    found["pos_embed"] = positions((side, side), width)
+    linear("x_embedder.proj", width, channels)
+    found["x_embedder.proj.weight"] = found["x_embedder.proj.weight"].view(width, channels, 1, 1)
+    linear("t_embedder.mlp.0", width, 256)
+    linear("t_embedder.mlp.2", width, width)
+    found["y_embedder.embedding_table.weight"] = torch.randn(rows, width, generator=draw)
+    for index in range(depth):
+        name = f"blocks.{index}"
+        norm(f"{name}.norm1", width)
+        linear(f"{name}.attn.qkv", 3 * width, width)
+        for one in ("q_norm", "k_norm") if qk_norm else ():
+            norm(f"{name}.attn.{one}", width // HEADS)
+        linear(f"{name}.attn.proj", width, width)
+        norm(f"{name}.norm2", width)
+        linear(f"{name}.mlp.w12", 2 * hidden, width)
+        linear(f"{name}.mlp.w3", width, hidden)
+        linear(f"{name}.adaLN_modulation.1", (6 if shifts else 4) * width, width)
+    norm("final_layer.norm_final", width)
+    linear("final_layer.linear", channels, width)
+    linear("final_layer.adaLN_modulation.1", 2 * width, width)
+    turned = _turned(side, width // HEADS)
+    found["feat_rope.freqs_cos"], found["feat_rope.freqs_sin"] = turned.cos(), turned.sin()
+    return found
+
+
 def drifted(tensor: Tensor, updates: int = 5_000) -> Tensor:
     """A constant as an average of it becomes in float32, where 0.9999 + 1e-4 is not 1."""
     average = tensor.clone()
@@ -59,6 +96,58 @@ def sit(weights, x, t, labels, heads):
     for index in range(_count(w, "blocks")):
         tokens = _block(w, f"blocks.{index}", tokens, c, heads)
     return _read_out(w, "final_layer", tokens, c, x)
+
+
+def lightningdit(weights, x, t, labels, heads):
+    """The velocity of a network in the layout of LightningDiT, in its own time and sign."""
+    w = {name: tensor.float() for name, tensor in weights.items()}
+    tokens = _patches(w, x)
+    c = functional.silu(_times(w, "t_embedder", t) + w["y_embedder.embedding_table.weight"][labels])
+    for index in range(_count(w, "blocks")):
+        name = f"blocks.{index}"
+        parts = _linear(w, f"{name}.adaLN_modulation.1", c).unsqueeze(1)
+        if parts.shape[-1] == 4 * WIDTH:
+            scale, gate, mlp_scale, mlp_gate = parts.chunk(4, dim=-1)
+            shift = mlp_shift = 0
+        else:
+            shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = parts.chunk(6, dim=-1)
+        seen = _rms(tokens, w[f"{name}.norm1.weight"]) * (1 + scale) + shift
+        tokens = tokens + gate * _turning_attention(w, f"{name}.attn", seen, heads)
+        seen = _rms(tokens, w[f"{name}.norm2.weight"]) * (1 + mlp_scale) + mlp_shift
+        left, right = _linear(w, f"{name}.mlp.w12", seen).chunk(2, dim=-1)
+        tokens = tokens + mlp_gate * _linear(w, f"{name}.mlp.w3", left / (1 + torch.exp(-left)) * right)
+    shift, scale = _linear(w, "final_layer.adaLN_modulation.1", c).unsqueeze(1).chunk(2, dim=-1)
+    normed = _rms(tokens, w["final_layer.norm_final.weight"])
+    out = _linear(w, "final_layer.linear", normed * (1 + scale) + shift)
+    return out.transpose(1, 2).reshape(x.shape)
+
+
+def _turning_attention(w, name, x, heads):
+    samples, length, width = x.shape
+    q, k, v = _linear(w, f"{name}.qkv", x).reshape(samples, length, 3, heads, -1).permute(2, 0, 3, 1, 4)
+    if f"{name}.q_norm.weight" in w:
+        q, k = _rms(q, w[f"{name}.q_norm.weight"]), _rms(k, w[f"{name}.k_norm.weight"])
+    angle = _turned(round(length**0.5), width // heads)[:, ::2]
+    turn = torch.polar(torch.ones_like(angle), angle)
+    q, k = (
+        torch.view_as_real(torch.view_as_complex(one.unflatten(-1, (-1, 2)).contiguous()) * turn).flatten(-2)
+        for one in (q, k)
+    )
+    seen = (q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5).softmax(-1) @ v
+    return _linear(w, f"{name}.proj", seen.transpose(1, 2).reshape(samples, length, width))
+
+
+def _turned(side, wide):
+    """The angles of 2-D rotary positions, each twice: of the row, then of the column."""
+    omega = 10_000.0 ** (-torch.arange(0, wide // 2, 2) / (wide // 2))
+    place = torch.arange(side)
+    row = (place[:, None] * omega).repeat_interleave(2, dim=1)
+    both = [row[:, None].expand(-1, side, -1), row[None].expand(side, -1, -1)]
+    return torch.cat(both, dim=-1).flatten(0, 1)
+
+
+def _rms(x, weight):
+    return x / (x.square().mean(-1, keepdim=True) + 1e-6).sqrt() * weight
 
 
 def deepflow(weights, x, times, labels, heads, clamp=None, ends=None):

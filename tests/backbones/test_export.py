@@ -17,6 +17,7 @@ from exported_networks import BRANCHED, CLOSED, FACTS, captioned, made, taken_by
 from golden_files import golden, relative_error
 from thalweg.cli.main import main
 from thalweg.errors import ConfigError, ThalwegError
+from thalweg.facts import Normalisation
 from thalweg.import_options import ImportOptions
 from thalweg.storage import Location
 from thalweg.types import Condition
@@ -210,7 +211,18 @@ def test_heads_beside_branches_are_left_out_with_a_warning(tmp_path, target, cap
     assert torch.equal(one, other)
 
 
+def test_the_normalisation_of_latents_is_left_out_with_a_warning(tmp_path, caplog):
+    latents = attrs.evolve(FACTS, normalisation=Normalisation((0.0,) * 4, (2.0,) * 4))
+    exported = export_network(made(facts=latents), tmp_path / "net.pt", "sit")
+    assert exported.left == ("the normalisation of its latents",)
+    assert "the normalisation of its latents is left out" in caplog.text
+
+
 ODD = [
+    ("sit", {"prediction": "clean"}, "sit has no counterpart of prediction = clean"),
+    ("repa", {"prediction": "clean"}, "prediction = clean"),
+    ("deepflow", {**BRANCHED, "prediction": "clean"}, "prediction = clean"),
+    ("diffusers-dit", {"backbone": CLOSED, "prediction": "clean"}, "prediction = clean"),
     ("sit", {"backbone": {"qk_norm": True}}, "sit has no counterpart of backbone.qk_norm = True"),
     ("sit", BRANCHED, "2 branches with a refiner between them"),
     ("sit", {"backbone": CLOSED}, r"backbone.time_scale = 1000.0 and backbone.closed_frequencies = True"),

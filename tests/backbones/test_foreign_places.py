@@ -220,7 +220,7 @@ def test_plain_arguments_are_read(tmp_path, key, kind):
     options = {"path_type": "Linear", "num_heads": 12, "df_idxs": [2, 4], "qk_norm": False, "ckpt": None}
     odd = {"nested": {"a": 1}, "tensor": torch.ones(2), "deep": [[1]]}
     found = read(tmp_path, {"ema": NETWORK, key: kind(**options, **odd)})
-    assert found.arguments == options
+    assert found.arguments == {**options, "nested.a": 1}
 
 
 def test_arguments_with_objects_are_refused_by_the_objects_name(tmp_path):

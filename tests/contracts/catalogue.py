@@ -14,6 +14,7 @@ import attrs
 import pytest
 from torch import Tensor
 
+import released
 from autoencoder_makers import write_sd_vae
 from diffusers_makers import checkpoint as diffusers_checkpoint
 from exported_networks import taken_by
@@ -67,7 +68,7 @@ SMALL: dict[tuple[str, str], dict[str, Any]] = {
     ("autoencoder", "sd-vae"): {"weights": "sd-vae", "precision": "32-true"},
 }
 CHECKPOINTS = {"sit": "sit", "repa": "repa_sit", "repa-t2i": "repa_mmdit", "deepflow": "deepflow_2t"}
-CHECKPOINTS |= {name: name for name in ("diffusers-dit", "diffusers-sd3")}
+"""Reference files; what has none is a layout of random weights."""
 VARIATIONS: dict[tuple[str, str], list[dict[str, Any]]] = {
     ("objective", "conflict_velocity"): [{"every": 1}],
     ("backbone", "dit"): [
@@ -76,6 +77,15 @@ VARIATIONS: dict[tuple[str, str], list[dict[str, Any]]] = {
         {"patch": 1},
         {"stored_positions": True},
         {"time_scale": 1000.0, "closed_frequencies": True, "mlp_norm_eps": 1e-5},
+    ],
+    ("backbone", "lightningdit"): [
+        {"qk_norm": False},
+        {"conditioning": "context"},
+        {"conditioning": "both", "class_tokens": 3},
+        {"value_residual": True},
+        {"value_residual": True, "conditioning": "both", "checkpointing": True},
+        {"head_width": 48},
+        {"stored_positions": True},
     ],
     ("backbone", "mmdit"): [
         {"time_scale": 1000.0},
@@ -122,7 +132,7 @@ def small(kind: str, name: str, **options: Any) -> dict[str, Any]:
 def subject(kind: str, name: str, folder: Path | None = None, **options: Any) -> Subject:
     """A small component as its conformance is checked."""
     small = {**SMALL.get((kind, name), {}), **options}
-    checkpoint = partial(checkpoint_of, CHECKPOINTS[name]) if kind == "importer" else None
+    checkpoint = partial(checkpoint_of, name) if kind == "importer" else None
     network = partial(taken_by, name) if kind == "exporter" else None
     return Subject(kind, name, small, FACTS, folder=folder, checkpoint=checkpoint, network=network)
 
@@ -147,10 +157,14 @@ def everything(folder: Path) -> None:
     every_encoder(folder / "text_encoder")
 
 
-def checkpoint_of(name: str) -> tuple[Mapping[str, Tensor], ImportOptions]:
-    if name.startswith("diffusers"):
-        return diffusers_checkpoint(name)
-    file = golden(name)
+def checkpoint_of(importer: str) -> tuple[Mapping[str, Tensor], ImportOptions]:
+    """A small checkpoint that an importer reads."""
+    if importer.startswith("diffusers"):
+        return diffusers_checkpoint(importer)
+    if importer == "lightningdit":
+        weights = released.lightning_layout(rows=1001)
+        return weights, ImportOptions(heads=released.HEADS, classes=1000)
+    file = golden(CHECKPOINTS[importer])
     return dict(file.weights), file.stated
 
 

@@ -17,6 +17,7 @@ APART_FOLDERS = ("text_encoder",)  # whose weights bear names that others' do
 NOT_APPLICABLE = {
     "it_converges_at_its_order": {"dopri5", "euler_maruyama"},
     "no_parameter_is_left_over": {"plain"},
+    "tokens_are_known_by_their_places": {"mlp"},
     "scale_one_is_the_conditional_field": {"ladder"},
     "a_samples_loss_is_its_own": {"contrastive", "dispersive", "shuffled_velocity"},
     "images_are_bytes_where_there_are_any": {"shards", "two_moons"},

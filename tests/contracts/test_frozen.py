@@ -32,6 +32,15 @@ NETWORKS = {
     "dit": {"backbone": DIT},
     "dit-qk-norm": {"backbone": {**DIT, "qk_norm": True}},
     "dit-unconditional": {"backbone": DIT, "facts": Facts(shape=(4, 8, 8))},
+    "lightningdit": {"backbone": {**DIT, "type": "lightningdit"}},
+    "lightningdit-context": {
+        "backbone": {**DIT, "type": "lightningdit", "conditioning": "both", "value_residual": True},
+    },
+    "lightningdit-wide-vera": {
+        "backbone": {**DIT, "type": "lightningdit", "head_width": 48, "conditioning": "context"},
+        "refiner": VERA,
+        "branches": 2,
+    },
     "mmdit": {"backbone": {**DIT, "type": "mmdit", "qk_norm": True, "pooled": True}, "facts": CAPTIONED},
     "plain": {"backbone": DIT, "refiner": "plain", "branches": 2},
     "gated": {"backbone": DIT, "refiner": "gated", "branches": 2},

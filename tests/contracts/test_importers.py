@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import thalweg
-from contracts.catalogue import CHECKPOINTS, checkpoint_of, names
+from contracts.catalogue import checkpoint_of, names
 from thalweg.config import component
 from thalweg.errors import DataError
 from thalweg.import_options import ImportOptions
@@ -26,7 +26,7 @@ def test_a_foreign_state_dict_is_refused_by_its_first_missing_tensor(name, forei
 
 @EVERY
 def test_every_missing_tensor_is_named(name):
-    weights, stated = checkpoint_of(CHECKPOINTS[name])
+    weights, stated = checkpoint_of(name)
     for key in weights:
         if key.startswith("projectors"):
             continue
@@ -37,7 +37,7 @@ def test_every_missing_tensor_is_named(name):
 
 @EVERY
 def test_a_tensor_of_any_other_shape_is_a_clear_error(name):
-    weights, stated = checkpoint_of(CHECKPOINTS[name])
+    weights, stated = checkpoint_of(name)
     for key, tensor in weights.items():
         for wrong in (tensor[..., :-1], tensor.flatten()[:0], torch.zeros(())):
             if key.startswith("projectors"):

@@ -92,6 +92,8 @@ def test_branches_are_refused_and_heads_read_velocities():
     facts = thalweg.Facts(shape=(2, 4, 4))
     with pytest.raises(ConfigError, match="predicts noise has one branch"):
         thalweg.compose(backbone=backbone, facts=facts, refiner="vera", branches=2)
+    with pytest.raises(ConfigError, match="reads no clean data; set prediction to velocity"):
+        thalweg.compose(backbone=backbone, facts=facts, prediction="clean")
     network = thalweg.compose(backbone=backbone, facts=facts, heads=[1])
     x, t = torch.randn(3, 2, 4, 4), torch.tensor([0.1, 0.5, 0.9])
     prediction = network(x, t)

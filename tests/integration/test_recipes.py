@@ -169,7 +169,7 @@ def test_text_to_image_recipes_are_the_papers():
 
 
 def test_digits_recipes_are_the_runs_of_the_quick_start():
-    recipes = [load_config(path) for path in FOLDER.glob("digits-*.toml")]
+    recipes = [load_config(FOLDER / f"digits-{name}.toml") for name in ("sit", "deepflow-2t")]
     assert {config.name: config for config in recipes} == configs(Settings())
 
 

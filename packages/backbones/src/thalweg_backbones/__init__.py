@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from thalweg_backbones.foreign.checkpoints import read_foreign as read_foreign
     from thalweg_backbones.foreign.diffusers_folder import read_diffusers as read_diffusers
     from thalweg_backbones.importers.importing import import_weights as import_weights
+    from thalweg_backbones.lightningdit import LightningDiT as LightningDiT
+    from thalweg_backbones.lightningdit import LightningDiTConfig as LightningDiTConfig
     from thalweg_backbones.mlp import MLPBackbone as MLPBackbone
     from thalweg_backbones.mlp import MLPConfig as MLPConfig
     from thalweg_backbones.mmdit import MMDiT as MMDiT
@@ -30,6 +32,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "thalweg_backbones.autoencoder.sd_vae": "SDVAE SDVAEConfig",
         "thalweg_backbones.dit": "DiT DiTConfig",
         "thalweg_backbones.importers.importing": "import_weights",
+        "thalweg_backbones.lightningdit": "LightningDiT LightningDiTConfig",
         "thalweg_backbones.mlp": "MLPBackbone MLPConfig",
         "thalweg_backbones.mmdit": "MMDiT MMDiTConfig",
     },

@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal
 
 import attrs
 import torch
-from attrs.validators import and_, ge, gt, in_, le, optional
+from attrs.validators import and_, ge, gt, in_, le
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
@@ -17,9 +17,6 @@ from thalweg.layers import MLP, NORM_EPS, TimeEmbedding, layer_norm, modulate, z
 from thalweg.noise_prediction import NoisePrediction
 from thalweg.types import Condition, Stream
 from thalweg_backbones.layers import (
-    DEEPEST,
-    MOST_HEADS,
-    WIDEST,
     PatchEmbedding,
     Readout,
     SelfAttention,
@@ -27,33 +24,14 @@ from thalweg_backbones.layers import (
     class_table,
     grid_of,
 )
+from thalweg_backbones.sizes import SizedConfig
 
 _MLP_RATIO = 4
 _MOST_STEPS = 100_000
 
 
 @attrs.frozen
-class Size:
-    """Width, depth and heads of a named size."""
-
-    width: int
-    depth: int
-    heads: int
-
-
-SIZES = {
-    "S": Size(384, 12, 6),
-    "B": Size(768, 12, 12),
-    "L": Size(1024, 24, 16),
-    "XL": Size(1152, 28, 16),
-}
-
-
-_DEFAULT = "B"
-
-
-@attrs.frozen
-class DiTConfig:
+class DiTConfig(SizedConfig):
     """A diffusion transformer: self-attention blocks modulated by time and class (adaLN-Zero).
 
     Attributes:
@@ -80,13 +58,7 @@ class DiTConfig:
     small: ClassVar[Mapping[str, Any]] = {"width": 32, "heads": 4, "depth": 4, "patch": 2}
     """What checks build beside the defaults."""
 
-    size: Literal["S", "B", "L", "XL"] | None = attrs.field(
-        default=None, validator=optional(in_(tuple(SIZES)))
-    )
     patch: int = attrs.field(default=2, validator=in_((1, 2, 4, 8)))
-    width: int | None = attrs.field(default=None, validator=optional(and_(ge(4), le(WIDEST))))
-    depth: int | None = attrs.field(default=None, validator=optional(and_(ge(1), le(DEEPEST))))
-    heads: int | None = attrs.field(default=None, validator=optional(and_(ge(1), le(MOST_HEADS))))
     qk_norm: bool = False
     checkpointing: bool = False
     stored_positions: bool = False
@@ -104,26 +76,6 @@ class DiTConfig:
         if betas is not None and not (0 < betas[0] <= betas[1] < 1):
             raise ConfigError(f"must rise from the first to the last, both between 0 and 1, got {betas}")
 
-    @size.validator
-    def _decides(self, _: object, size: str | None) -> None:
-        all_stated = None not in (self.width, self.depth, self.heads)
-        if size is not None and all_stated and self._stated != SIZES[size]:
-            raise ConfigError(
-                f"'{size}' decides nothing beside width, depth and heads; leave out those that are to be its"
-            )
-
-    def __attrs_post_init__(self) -> None:
-        stated = self._stated
-        size = next((name for name, one in SIZES.items() if one == stated), None)
-        object.__setattr__(self, "size", size)
-        for name, value in attrs.asdict(stated).items():
-            object.__setattr__(self, name, value if size is None else None)
-
-    @property
-    def _stated(self) -> Size:
-        named = SIZES[self.size or _DEFAULT]
-        return Size(self.width or named.width, self.depth or named.depth, self.heads or named.heads)
-
     def build(self, facts: Facts) -> "DiT":
         """Build it for images of ``facts.shape``.
 
@@ -131,21 +83,6 @@ class DiTConfig:
             ConfigError: if the data are no images, the patch does not divide them or the heads the width.
         """
         return DiT(self, facts)
-
-    @property
-    def dimensions(self) -> Size:
-        """Width, depth and heads.
-
-        Raises:
-            ConfigError: if they do not go together.
-        """
-        size = self._stated
-        if size.width % size.heads or size.width % 4:
-            raise ConfigError(
-                f"backbone.width is {size.width}; it must be a multiple of 4 and of the {size.heads} heads "
-                f"(set backbone.width or backbone.heads)"
-            )
-        return size
 
 
 class Block(nn.Module):
@@ -171,6 +108,8 @@ class Block(nn.Module):
 
 class DiT(nn.Module):
     """See :class:`DiTConfig`. Fulfils :class:`thalweg.protocols.Backbone`."""
+
+    takes_subsets: ClassVar = True
 
     def __init__(self, config: DiTConfig, facts: Facts) -> None:
         super().__init__()
@@ -210,7 +149,7 @@ class DiT(nn.Module):
                 tokens = checkpoint(block, tokens, c, use_reentrant=False)
             else:
                 tokens = block(tokens, c)
-        return Stream(tokens)
+        return stream.with_tokens(tokens)
 
     def readout(self) -> nn.Module:
         """A velocity or acceleration layer."""

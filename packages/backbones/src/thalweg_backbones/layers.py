@@ -12,9 +12,6 @@ from thalweg.types import Condition
 
 _POSITION_PERIOD = 10_000.0
 
-WIDEST, DEEPEST, MOST_HEADS = 65_536, 1_024, 4_096
-"""What a configuration may ask for: far beyond what anybody trains, and soon refused where it is a slip."""
-
 
 def positions(grid: tuple[int, int], width: int) -> Float[Tensor, "1 T D"]:
     """Fixed 2-D sin-cos positions, row by row.
@@ -77,9 +74,20 @@ class Readout(nn.Module):
         """Read the image that the tokens stand for."""
         shift, scale = self.modulation(functional.silu(c)).chunk(2, dim=-1)
         patches: Tensor = self.projection(modulate(layer_norm(tokens), shift, scale))
-        # N (rows columns) (p q C) -> N C (rows p) (columns q)
-        x: Tensor = patches.unflatten(1, self.grid).unflatten(3, (self.patch, self.patch, -1))
-        return x.permute(0, 5, 1, 3, 2, 4).flatten(4).flatten(2, 3)
+        return unpatched(patches, self.grid, self.patch)
+
+
+def unpatched(patches: Float[Tensor, "N T P"], grid: tuple[int, int], patch: int) -> Float[Tensor, "N C H W"]:
+    """The image whose patches these are, row by row, each ordered (row, column, channel).
+
+    Args:
+        patches: of patch * patch * C numbers.
+        grid: patches per column and per row.
+        patch: side of a patch.
+    """
+    # N (rows columns) (p q C) -> N C (rows p) (columns q)
+    x: Tensor = patches.unflatten(1, grid).unflatten(3, (patch, patch, -1))
+    return x.permute(0, 5, 1, 3, 2, 4).flatten(4).flatten(2, 3)
 
 
 class Projections(nn.Module):

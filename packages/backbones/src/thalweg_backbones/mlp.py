@@ -13,7 +13,8 @@ from torch.nn import functional
 from thalweg.facts import Facts
 from thalweg.layers import MLP, TimeEmbedding, layer_norm, modulate, zero_linear
 from thalweg.types import Condition, Stream
-from thalweg_backbones.layers import DEEPEST, WIDEST, class_labels, class_table
+from thalweg_backbones.layers import class_labels, class_table
+from thalweg_backbones.sizes import DEEPEST, WIDEST
 
 _MLP_RATIO = 4
 

@@ -19,9 +19,6 @@ from thalweg.facts import Facts
 from thalweg.layers import MLP, TimeEmbedding, attend, layer_norm, linear, modulate, zero_linear
 from thalweg.types import Condition, Stream
 from thalweg_backbones.layers import (
-    DEEPEST,
-    MOST_HEADS,
-    WIDEST,
     PatchEmbedding,
     Projections,
     Readout,
@@ -30,6 +27,7 @@ from thalweg_backbones.layers import (
     class_table,
     grid_of,
 )
+from thalweg_backbones.sizes import DEEPEST, MOST_HEADS, WIDEST
 
 _MLP_RATIO = 4
 
@@ -184,6 +182,8 @@ class JointBlock(nn.Module):
 class MMDiT(nn.Module):
     """See :class:`MMDiTConfig`. Fulfils :class:`thalweg.protocols.Backbone`."""
 
+    takes_subsets: ClassVar = True
+
     def __init__(self, config: MMDiTConfig, facts: Facts) -> None:
         super().__init__()
         if facts.text is None:
@@ -243,7 +243,7 @@ class MMDiT(nn.Module):
 
     def run(self, stream: Stream, c: Float[Tensor, "N D"], start: int, stop: int) -> Stream:
         """Blocks start..stop-1."""
-        tokens, context, mask_NL = stream
+        tokens, context, mask_NL = stream.tokens, stream.context, stream.context_mask
         mask_NS = None
         if self._mask_padding and mask_NL is not None:
             everywhere_NT = torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
@@ -253,7 +253,7 @@ class MMDiT(nn.Module):
                 tokens, context = checkpoint(block, tokens, context, mask_NS, c, use_reentrant=False)
             else:
                 tokens, context = block(tokens, context, mask_NS, c)
-        return Stream(tokens, context, mask_NL)
+        return stream._replace(tokens=tokens, context=context)
 
     def readout(self) -> nn.Module:
         """A velocity or acceleration layer."""

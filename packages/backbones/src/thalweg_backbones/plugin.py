@@ -22,6 +22,7 @@ _COMMANDS = (
 def thalweg_components(register: Register) -> None:
     """Register them; nothing is imported until one is used."""
     register("backbone", "dit", "thalweg_backbones.dit:DiTConfig")
+    register("backbone", "lightningdit", "thalweg_backbones.lightningdit:LightningDiTConfig")
     register("backbone", "mmdit", "thalweg_backbones.mmdit:MMDiTConfig")
     register("backbone", "mlp", "thalweg_backbones.mlp:MLPConfig")
     register("autoencoder", "identity", "thalweg_backbones.autoencoder.identity:IdentityConfig")
@@ -32,6 +33,9 @@ def thalweg_components(register: Register) -> None:
     register("importer", "sit", "thalweg_backbones.importers.sit:SiTImporterConfig")
     register("importer", "repa", "thalweg_backbones.importers.repa:REPAImporterConfig")
     register("importer", "repa-t2i", "thalweg_backbones.importers.repa_t2i:REPATextImporterConfig")
+    register(
+        "importer", "lightningdit", "thalweg_backbones.importers.lightningdit:LightningDiTImporterConfig"
+    )
     register("importer", "deepflow", "thalweg_backbones.importers.deepflow:DeepFlowImporterConfig")
     register(
         "importer", "diffusers-dit", "thalweg_backbones.importers.diffusers_dit:DiffusersDiTImporterConfig"

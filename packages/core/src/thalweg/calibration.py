@@ -281,7 +281,7 @@ def check_data(network: FlowNetwork, dataset: Dataset) -> None:
     """Make sure that a network may be measured on these data.
 
     Raises:
-        ConfigError: they are of another shape or other conditions.
+        ConfigError: they are of another shape or normalisation, or other conditions.
     """
     if not callable(getattr(network, "heads", None)) or not isinstance(network.facts, Facts):
         raise ConfigError(
@@ -297,6 +297,11 @@ def check_data(network: FlowNetwork, dataset: Dataset) -> None:
             f"the network is of shape {ours.shape}, {ours.classes} classes and captions {ours.text}, and "
             f"the data of {theirs.shape}, {theirs.classes} and {theirs.text}; give the data that it was "
             "trained on"
+        )
+    if ours.normalisation != theirs.normalisation:
+        raise ConfigError(
+            f"the network's samples are normalised by {ours.normalisation} and the data by "
+            f"{theirs.normalisation}; give the data as it was trained on them (data.normalise)"
         )
 
 

@@ -31,6 +31,7 @@ def compose(
     intermediate_readouts: str = "shared",
     heads: Sequence[int] = (),
     detach_heads: bool = True,
+    prediction: str = "velocity",
     interpolant: Any = "linear",
     device: torch.device | str | None = None,
     seed: int = 0,
@@ -47,6 +48,7 @@ def compose(
         heads: numbers of blocks after which velocities are read besides, each by a read-out of its own.
         detach_heads: whether these read detached tokens and conditions, which leaves the rest as it is;
             else they supervise it.
+        prediction: what read-outs give: a ``velocity``, or the ``clean`` data from which one follows.
         interpolant: the path whose velocity the network predicts, as :func:`interpolant_of` takes it.
         device: where to build it; ``"meta"`` allocates nothing. Parts that are built are moved there, and
             stay where they are if none is given.
@@ -60,6 +62,7 @@ def compose(
     example = "thalweg.Facts(shape=(4, 32, 32), classes=1000)"
     check_instance("facts", facts, Facts, f"those of the data, such as {example}")
     branches, heads = checked(branches), checked_heads(heads)
+    network_parts.check_prediction(prediction)
     facts = attrs.evolve(facts, branches=count_of(branches))
     seed = SEED.check("seed", seed)
     path = interpolant_of(interpolant, facts)
@@ -74,6 +77,7 @@ def compose(
         intermediate_readouts,
         heads,
         detach_heads,
+        prediction,
     )
     network = assemble(
         backbone_config,
@@ -83,6 +87,7 @@ def compose(
         intermediate_readouts=intermediate_readouts,
         heads=heads,
         detach_heads=detach_heads,
+        prediction=prediction,
         interpolant=path,
         composition=composition,
         device=device,
@@ -125,6 +130,7 @@ def assemble(
     intermediate_readouts: str = "shared",
     heads: Sequence[int] = (),
     detach_heads: bool = True,
+    prediction: str = "velocity",
     interpolant: Interpolant | str = "linear",
     composition: Mapping[str, Any] | None = None,
     device: torch.device | str | None = None,
@@ -140,6 +146,7 @@ def assemble(
         intermediate_readouts: the same.
         heads: the same.
         detach_heads: the same.
+        prediction: the same.
         interpolant: the path, or the name of one that core brings.
         composition: what :func:`compose` would build the network from again.
         device: as :func:`compose` takes it.
@@ -177,6 +184,7 @@ def assemble(
             intermediate_readouts=intermediate_readouts,
             heads=heads,
             detach_heads=detach_heads,
+            prediction=prediction,
             composition=composition,
         )
 
@@ -208,6 +216,7 @@ def composition_of(config: RunConfig) -> dict[str, Any]:
         "intermediate_readouts": config.intermediate_readouts,
         "heads": config.heads,
         "detach_heads": config.detach_heads,
+        "prediction": config.prediction,
         "interpolant": config.interpolant,
     }
 

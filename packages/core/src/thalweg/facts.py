@@ -78,6 +78,52 @@ def _check_branches(_: object, __: object, branches: int) -> None:
         )
 
 
+def _floats(values: Any) -> Any:
+    listed = isinstance(values, Iterable) and not isinstance(values, str | bytes | Mapping)
+    return tuple(values) if listed else values
+
+
+def _check_numbers(normalisation: "Normalisation", attribute: Any, values: Any) -> None:
+    lowest = -math.inf if attribute.name == "mean" else 0.0
+    whole = isinstance(values, tuple) and all(
+        isinstance(one, int | float) and not isinstance(one, bool) and math.isfinite(one) and one > lowest
+        for one in values
+    )
+    if not whole or not values:
+        above = "" if attribute.name == "mean" else ", each above 0"
+        raise ConfigError(f"must be a number for each channel{above}, got {_shown(values)}")
+    if attribute.name == "std" and len(values) != len(normalisation.mean):
+        raise ConfigError(f"has {len(values)} numbers and mean has {len(normalisation.mean)}")
+
+
+@attrs.frozen
+class Normalisation:
+    """What brings latents to mean 0 and standard deviation 1, channel by channel: (x - mean) / std.
+
+    Attributes:
+        mean: a number for each channel.
+        std: the same, each above 0.
+    """
+
+    mean: tuple[float, ...] = attrs.field(converter=_floats, validator=_check_numbers)
+    std: tuple[float, ...] = attrs.field(converter=_floats, validator=_check_numbers)
+
+
+def _check_normalisation(facts: "Facts", _: object, normalisation: Normalisation | None) -> None:
+    if normalisation is None:
+        return
+    if not isinstance(normalisation, Normalisation):
+        raise ConfigError(
+            f"facts.normalisation is {_shown(normalisation)}; it must be a thalweg.facts.Normalisation, or "
+            "None"
+        )
+    if len(normalisation.mean) != facts.shape[0]:
+        raise ConfigError(
+            f"the normalisation is of {len(normalisation.mean)} channels, and the data have the shape "
+            f"{facts.shape}; give a mean and a standard deviation for each of the {facts.shape[0]} channels"
+        )
+
+
 @attrs.frozen
 class StoredFeatures:
     """What a data set stores of a teacher.
@@ -97,8 +143,9 @@ class StoredFeatures:
 class Facts:
     """Facts that a component is built with; hyperparameters stay in its own config.
 
-    The data set states the first four, training or an importer the fifth, :func:`thalweg.compose` adds
-    the others once the backbone stands, so a refiner may rely on all but the last.
+    The data set states the first four and the last, training or an importer the fifth,
+    :func:`thalweg.compose` adds the others once the backbone stands, so a refiner may rely on all but
+    ``head_depths``.
 
     Attributes:
         shape: of one sample as the network sees it, of any number of axes; of an image channels, height
@@ -116,6 +163,8 @@ class Facts:
         grid: tokens per column and per row.
         readouts: names of the read-outs that the refiner feeds.
         head_depths: numbers of blocks after which velocities are read by heads that end no branch.
+        normalisation: that samples of the network have had, which is undone before an autoencoder decodes
+            them; None for none.
     """
 
     shape: tuple[int, ...] = attrs.field(converter=_as_shape, validator=_check_shape)
@@ -131,6 +180,7 @@ class Facts:
     grid: tuple[int, int] = (0, 0)
     readouts: tuple[str, ...] = ()
     head_depths: tuple[int, ...] = ()
+    normalisation: Normalisation | None = attrs.field(default=None, validator=_check_normalisation)
 
     @property
     def weak_heads(self) -> tuple[int, ...]:

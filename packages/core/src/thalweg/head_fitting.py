@@ -174,6 +174,7 @@ def _parts(network: FlowNetwork) -> dict[str, Any]:
         "intermediate_readouts": composition.get("intermediate_readouts", "shared"),
         "heads": list(network.facts.head_depths),
         "detach_heads": network.detach_heads,
+        "prediction": network.prediction,
     }
 
 

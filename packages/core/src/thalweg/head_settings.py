@@ -16,11 +16,13 @@ TAKEN = ("data", "plan", "training", "sampling", "seed", "name")
 
 _FIXED = (
     *("backbone", "refiner", "branches", "intermediate_readouts", "interpolant"),
-    *("heads", "detach_heads", "objectives"),
+    *("heads", "detach_heads", "prediction", "objectives"),
 )
 _BATCH, _DROPOUT = 128, 0.1
 TRAINING: Mapping[str, Any] = {
     "steps": 1000,
+    # Heads are read where all tokens passed.
+    "routing": "none",
     "optimizer": {"type": "adamw", "lr": 1e-3},
     "schedule": "constant",
     # Over about the last hundred steps: a linear read-out forgets its beginning soon.

@@ -154,11 +154,31 @@ class Interpolant:
         return (noise * self._determinant(time) + self.schedule.d_alpha(time) * x) / self.schedule.alpha(time)
 
     def velocity_of_clean(
-        self, x: Float[Tensor, "N *shape"], clean: Float[Tensor, "N *shape"], t: Float[Tensor, " N"]
+        self,
+        x: Float[Tensor, "N *shape"],
+        clean: Float[Tensor, "N *shape"],
+        t: Float[Tensor, " N"],
+        at: Float[Tensor, " N"] | None = None,
+        least: float = 0.0,
     ) -> Float[Tensor, "N *shape"]:
-        """The velocity of a clean-data prediction; t > 0."""
+        """The velocity of a clean-data prediction; t > 0 unless ``least`` is.
+
+        alpha'(s) x_0 + sigma'(s) x_1 with x_1 = (x - alpha x_0) / sigma. On the linear path that is
+        (x - x_0) / t at all times s.
+
+        Args:
+            x: on the path at time t.
+            clean: x_0.
+            t: the time of x.
+            at: s, the time of the velocity, on the path through the same data and noise; t by default.
+            least: that sigma(t) is taken for where it is smaller.
+        """
         time = _like(t, x, clean)
-        return (self.schedule.d_sigma(time) * x - clean * self._determinant(time)) / self.schedule.sigma(time)
+        there = time if at is None else _like(at, x)
+        path = self.schedule
+        d_alpha, d_sigma, sigma = path.d_alpha(there), path.d_sigma(there), path.sigma(time)
+        determinant = path.alpha(time) * d_sigma - d_alpha * sigma
+        return (d_sigma * x - clean * determinant) / sigma.clamp(min=least)
 
     def _determinant(self, time: Tensor) -> Tensor:
         path = self.schedule

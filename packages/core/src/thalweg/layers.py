@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import pairwise
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -54,6 +55,24 @@ def gelu(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         # (1 + tanh z) / 2 = sigmoid(2 z), whose exponential vectorises twice as fast as the tanh.
         return x * torch.sigmoid(math.sqrt(8 / math.pi) * (x + 0.044715 * x * x * x))
     return functional.gelu(x, approximate="tanh")
+
+
+def read(
+    layer: Any,
+    tokens: Float[Tensor, "N T D"],
+    c: Float[Tensor, "N D"],
+    x_t: Float[Tensor, "N *shape"],
+) -> Float[Tensor, "N *shape"]:
+    """What a read-out makes of tokens; one that states ``reads_noisy = True`` is given the noisy data too.
+
+    Args:
+        layer: the read-out of a backbone.
+        tokens: what it reads.
+        c: the condition of the branch.
+        x_t: the network's input.
+    """
+    out: Tensor = layer(tokens, c, x_t) if getattr(layer, "reads_noisy", False) else layer(tokens, c)
+    return out
 
 
 class MLP(nn.Module):

@@ -19,7 +19,7 @@ from thalweg.facts import Facts
 from thalweg.interpolant import Interpolant
 from thalweg.network_parts import check_parts, check_whole, made_of, names_of
 from thalweg.network_pass import Pass
-from thalweg.types import Condition, Head, Prediction
+from thalweg.types import Condition, Head, Prediction, Routed
 
 _Answer = TypeVar("_Answer")
 
@@ -38,6 +38,11 @@ class FlowNetwork(nn.Module):
         heads: numbers of blocks after which velocities are read besides, each by a read-out of its own.
         detach_heads: whether these read detached tokens and conditions: then the rest is trained as it would
             be without them. Else they supervise it.
+        prediction: what the read-outs of velocities give: a ``velocity``, or the ``clean`` data, from which
+            the velocity follows (x-prediction; JiT, 2025). On the linear path that is
+            (x_t - x) / max(t, 0.05), and on any path what
+            :meth:`thalweg.interpolant.Interpolant.velocity_of_clean` says. All that reads the network's
+            velocities reads velocities in either case.
         composition: what :func:`thalweg.compose` takes to build it again; of a network that was put together
             by hand, what its parts are.
 
@@ -65,13 +70,19 @@ class FlowNetwork(nn.Module):
         intermediate_readouts: str = "shared",
         heads: Sequence[int] = (),
         detach_heads: bool = True,
+        prediction: str = "velocity",
         composition: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         check_parts(backbone, facts)
+        network_parts.check_prediction(prediction)
         ends = ends_of(branches, backbone.depth, refined=refiner is not None)
         if len(ends) > 1 and getattr(backbone, "noise", None) is not None:
             raise ConfigError("a backbone that predicts noise has one branch; set branches to 1")
+        if prediction != "velocity" and getattr(backbone, "noise", None) is not None:
+            raise ConfigError(
+                f"a backbone that predicts noise reads no {prediction} data; set prediction to velocity"
+            )
         names = () if refiner is None else names_of(refiner)
         depths = head_depths(heads, ends)
         self.facts = attrs.evolve(
@@ -95,6 +106,7 @@ class FlowNetwork(nn.Module):
             intermediate_readouts,
             depths,
             detach_heads,
+            prediction,
         )
         self.composition: dict[str, Any] = by_hand if composition is None else dict(composition)
         check_whole(self.composition)
@@ -118,6 +130,7 @@ class FlowNetwork(nn.Module):
         # The last ones, so that all others begin with the weights that they would have without them.
         self.velocity_heads = nn.ModuleDict({str(depth): backbone.readout() for depth in depths})
         self.detach_heads = detach_heads
+        self.prediction = prediction
 
     def load_state_dict(self, *args: Any, **options: Any) -> Any:
         """As of any module; what was measured of the heads was measured of other weights."""
@@ -147,6 +160,7 @@ class FlowNetwork(nn.Module):
         last_only: bool = False,
         hidden: tuple[int, ...] = (),
         until: int | None = None,
+        routed: Routed | None = None,
     ) -> Prediction:
         """Velocities of all branches, and what the refiner's features read.
 
@@ -158,6 +172,9 @@ class FlowNetwork(nn.Module):
             hidden: depths after which to keep the tokens; at a boundary, what the next branch reads.
             until: the depth of an intermediate head with which the pass ends: what is behind it is not read,
                 and the prediction has the velocities of those branches alone that end by then.
+            routed: blocks that only some of the tokens pass, as in training with token routing. Where
+                something is read among them, refiners included, all tokens are there, those that go round
+                as they were before.
 
         Raises:
             DataError: if a shape or type does not fit, or a label or time on the CPU lies outside its range.
@@ -166,13 +183,14 @@ class FlowNetwork(nn.Module):
         """
         condition = Condition() if condition is None else condition
         if torch.compiler.is_compiling():
-            return self._flow(x_t, self._all(times), condition, last_only, tuple(sorted(set(hidden))), until)
+            depths = tuple(sorted(set(hidden)))
+            return self._flow(x_t, self._all(times), condition, last_only, depths, until, routed)
         network_inputs.check_samples("x_t", x_t, self.facts)
         network_inputs.check_times("times", times, len(x_t), self.branches)
         network_inputs.check_condition(condition, self.facts, x_t)
         depths = network_inputs.check_hidden(hidden, self.facts.depth)
         return self._checked(
-            lambda: self._flow(x_t, self._all(times), condition, last_only, depths, until),
+            lambda: self._flow(x_t, self._all(times), condition, last_only, depths, until, routed),
             x_t,
             times,
             condition,
@@ -279,12 +297,13 @@ class FlowNetwork(nn.Module):
         last_only: bool,
         hidden: tuple[int, ...],
         until: int | None,
+        routed: Routed | None,
     ) -> Prediction:
         last = self.facts.depth if until is None else self._as_heads((until,))[0].after
         depths = () if last_only else tuple(depth for depth in self.facts.weak_heads if depth <= last)
         wanted = tuple(Head(depth) for depth in dict.fromkeys((*depths, last)))
         readouts = () if last_only else self.facts.readouts
-        passed = Pass(self, x_t, times_kN, condition).through(wanted, readouts, hidden)
+        passed = Pass(self, x_t, times_kN, condition, routed=routed).through(wanted, readouts, hidden)
         ends = self.facts.ends[-1:] if last_only else self.facts.ends
         return Prediction(
             tuple(passed.velocities[Head(end)] for end in ends if end <= last),

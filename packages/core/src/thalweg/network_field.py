@@ -167,9 +167,9 @@ def check_alike(network: VelocityNetwork, facts: Facts) -> None:
         facts: of the first.
 
     Raises:
-        ConfigError: shape, classes or captions differ.
+        ConfigError: shape, classes, captions or normalisation differ.
     """
-    for what in ("shape", "classes", "text"):
+    for what in ("shape", "classes", "text", "normalisation"):
         theirs, ours = getattr(network.facts, what), getattr(facts, what)
         if theirs != ours:
             raise ConfigError(

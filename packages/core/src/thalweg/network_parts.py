@@ -1,7 +1,7 @@
 """The parts of a network: whether they are some, and how a composition states them."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
 from thalweg.arguments import check_instance, described
 from thalweg.errors import ConfigError, PluginError
@@ -9,6 +9,12 @@ from thalweg.facts import Facts
 from thalweg.interpolant import Interpolant
 from thalweg.objects import OBJECT, lacking, object_name
 from thalweg.protocols import Backbone
+
+Predicted = Literal["velocity", "clean"]
+"""What read-outs give: a velocity, or the clean data from which one follows (x-prediction)."""
+
+LEAST_SIGMA = 0.05
+"""That the noise's weight is taken for where it is smaller, when a velocity follows from clean data."""
 
 _STATED = ("backbone", "refiner", "branches", "interpolant")
 
@@ -21,6 +27,7 @@ def composition(
     intermediate_readouts: str,
     heads: Sequence[int],
     detach_heads: bool,
+    prediction: str,
 ) -> dict[str, Any]:
     """The table of a composition, of which what is as it mostly is goes without saying.
 
@@ -32,6 +39,7 @@ def composition(
         intermediate_readouts: ``shared`` or ``own``.
         heads: depths of heads that end no branch.
         detach_heads: whether these leave the rest as it is.
+        prediction: what read-outs give.
     """
     found = {
         "backbone": backbone,
@@ -45,7 +53,19 @@ def composition(
         found["heads"] = list(heads)
     if not detach_heads:
         found["detach_heads"] = False
+    if prediction != "velocity":
+        found["prediction"] = prediction
     return found
+
+
+def check_prediction(prediction: Any) -> None:
+    """What read-outs give is known.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    if prediction not in get_args(Predicted):
+        raise ConfigError(f"prediction is {described(prediction)}; it must be 'velocity' or 'clean'")
 
 
 def names_of(refiner: Any) -> tuple[str, ...]:

@@ -7,8 +7,11 @@ from torch import Tensor
 
 from thalweg.broadcasting import like
 from thalweg.errors import PluginError
+from thalweg.layers import read
+from thalweg.network_parts import LEAST_SIGMA
 from thalweg.noise_prediction import NoisePrediction
-from thalweg.types import Boundary, Condition, Head, Refinement, Stream
+from thalweg.token_routing import over_subset
+from thalweg.types import Boundary, Condition, Head, Refinement, Routed, Stream
 
 
 class Passed(NamedTuple):
@@ -28,6 +31,7 @@ class Pass:
         times_kN: a time per branch and sample.
         condition: what the samples are conditioned on.
         skipped: first and behind the last of the blocks that are left out, counted from 0.
+        routed: blocks that only some of the tokens pass.
     """
 
     def __init__(
@@ -37,9 +41,10 @@ class Pass:
         times_kN: Tensor,
         condition: Condition,
         skipped: tuple[int, int] = (0, 0),
+        routed: Routed | None = None,
     ) -> None:
         self._network, self._x_t, self._times_kN = network, x_t, times_kN
-        self._condition, self._skipped = condition, skipped
+        self._condition, self._skipped, self._routed = condition, skipped, routed
         # What the backbone is asked at: of one that predicts noise, the step of its own diffusion.
         self._noise: NoisePrediction | None = getattr(network.backbone, "noise", None)
         self._asked_x, self._asked_kN = x_t, times_kN
@@ -70,7 +75,7 @@ class Pass:
             for passing, depth in self._run(stream, c, branch, min(end, deepest), {*own, *hidden}):
                 stream = passing
                 if depth in own:
-                    passed.velocities[Head(depth)] = self._own_velocity(depth, stream.tokens, c)
+                    passed.velocities[Head(depth)] = self._own_velocity(branch, depth, stream.tokens, c)
                 if depth in hidden and depth < end:
                     passed.hidden[depth] = stream.tokens
             if deepest < end:
@@ -81,7 +86,8 @@ class Pass:
             if end < deepest or refined in wanted or corrected in wanted:
                 refinement = self._refine(stream, branch, patch_tokens, c)
                 for name, found in passed.readouts.items():
-                    found.append(self._network.readout(name)(refinement.features[name], c))
+                    layer = self._network.readout(name)
+                    found.append(read(layer, refinement.features[name], c, self._x_t))
                 if corrected in wanted:
                     passed.velocities[corrected] = self._corrected(
                         passed.velocities[plain], refinement, branch, c
@@ -102,9 +108,25 @@ class Pass:
         start = self._network.facts.ends[branch - 1] if branch else 0
         for depth in [*sorted(one for one in pauses if start < one < stop), stop]:
             for first, last in self._left(start, depth):
-                stream = self._network.backbone.run(stream, c, first, last)
+                stream = self._blocks(stream, c, first, last)
             start = depth
             yield stream, depth
+
+    def _blocks(self, stream: Stream, c: Tensor, start: int, stop: int) -> Stream:
+        run, routed = self._network.backbone.run, self._routed
+        if routed is None:
+            whole: Stream = run(stream, c, start, stop)
+            return whole
+        inside = (max(start, routed.start), min(stop, routed.stop))
+        if inside[0] >= inside[1]:
+            inside = (stop, stop)
+        if start < inside[0]:
+            stream = run(stream, c, start, inside[0])
+        if inside[0] < inside[1]:
+            stream = over_subset(lambda some: run(some, c, *inside), stream, routed)
+        if inside[1] < stop:
+            stream = run(stream, c, inside[1], stop)
+        return stream
 
     def _left(self, start: int, stop: int) -> list[tuple[int, int]]:
         """What is left of a range of blocks, first and behind the last of each piece."""
@@ -130,28 +152,36 @@ class Pass:
     def _corrected(self, velocity: Tensor, refinement: Refinement, branch: int, c: Tensor) -> Tensor:
         """v - t a / 2, the velocity to which the branch's acceleration corrects its own."""
         layer = self._network.readout("acceleration")
-        a: Tensor = layer(refinement.features["acceleration"], c)
+        a = read(layer, refinement.features["acceleration"], c, self._x_t)
         return velocity - like(self._times_kN[branch], velocity) * a / 2
 
     def _velocity(self, branch: int, tokens: Tensor, c: Tensor) -> Tensor:
         network = self._network
         if branch == network.branches - 1:
-            found = self._read(network.velocity_readout, tokens, c)
+            found = self._read(network.velocity_readout, branch, tokens, c)
             if self._noise is None:
                 return found
             return self._noise.velocity(found, self._x_t, self._times_kN[branch], network.interpolant)
         if network.intermediate_velocities is not None:
-            return self._read(network.intermediate_velocities[branch], tokens, c)
-        return self._read(network.intermediate_velocity, tokens, c)
+            return self._read(network.intermediate_velocities[branch], branch, tokens, c)
+        return self._read(network.intermediate_velocity, branch, tokens, c)
 
-    def _own_velocity(self, depth: int, tokens: Tensor, c: Tensor) -> Tensor:
+    def _own_velocity(self, branch: int, depth: int, tokens: Tensor, c: Tensor) -> Tensor:
         if self._network.detach_heads:
             tokens, c = tokens.detach(), c.detach()
-        return self._read(self._network.velocity_heads[str(depth)], tokens, c)
+        return self._read(self._network.velocity_heads[str(depth)], branch, tokens, c)
 
-    def _read(self, layer: Any, tokens: Tensor, c: Tensor) -> Tensor:
-        velocity: Tensor = layer(tokens, c)
-        self._require_shape("backbone", "a velocity", velocity, self._x_t)
+    def _read(self, layer: Any, branch: int, tokens: Tensor, c: Tensor) -> Tensor:
+        """The velocity that a read-out gives, or that follows from the clean data which it gives.
+
+        x_t is that of the first branch's time whatever the branch, so the noise follows from the two there.
+        """
+        found = read(layer, tokens, c, self._x_t)
+        self._require_shape("backbone", "a velocity", found, self._x_t)
+        if self._network.prediction == "velocity":
+            return found
+        first, own, path = self._times_kN[0], self._times_kN[branch], self._network.interpolant
+        velocity: Tensor = path.velocity_of_clean(self._x_t, found, first, at=own, least=LEAST_SIGMA)
         return velocity
 
     def _require_shape(self, kind: str, what: str, found: Tensor, like: Tensor) -> None:

@@ -25,7 +25,7 @@ from thalweg.composition import compose
 from thalweg.config import component
 from thalweg.documents import parse_document, write_document
 from thalweg.errors import ConfigError, DataError, PluginError, ThalwegError
-from thalweg.facts import Facts
+from thalweg.facts import Facts, Normalisation
 from thalweg.files import sync_folder
 from thalweg.folders import make_folders, remove_tree, replace_folder
 from thalweg.network import FlowNetwork
@@ -139,6 +139,9 @@ def described(network: FlowNetwork) -> dict[str, Any]:
     }
     if facts.text is not None:
         stated["text"] = list(facts.text)
+    if facts.normalisation is not None:
+        both = attrs.asdict(facts.normalisation)
+        stated["normalisation"] = {name: list(values) for name, values in both.items()}
     found = {"format": _FORMAT, "composition": composition, "facts": stated}
     files = files_of(network, *_configs_of(composition))
     return {**found, FILES_KEY: files} if files else found
@@ -251,8 +254,10 @@ def check_given(
         "shape": (facts.shape, network.facts.shape),
         "classes": (facts.classes, network.facts.classes),
         "text": (facts.text, network.facts.text),
+        "normalisation": (facts.normalisation, network.facts.normalisation),
         "ends of branches": (ends, network.facts.ends),
         "interpolant": (composition.get("interpolant"), network.composition.get("interpolant")),
+        "prediction": (composition.get("prediction", "velocity"), network.prediction),
     }
     for what, (then, now) in pairs.items():
         if then != now:
@@ -299,13 +304,16 @@ def refuse_objects(composition: Any, path: str) -> None:
 
 def _facts(stated: Any) -> Facts:
     needed = {"shape", "classes", "condition_dropout"}
-    if not isinstance(stated, dict) or not needed <= stated.keys() <= {*needed, "text"}:
+    if not isinstance(stated, dict) or not needed <= stated.keys() <= {*needed, "text", "normalisation"}:
         raise ConfigError(
-            f"its facts must be a table of {', '.join(sorted(needed))}, and text where it is read"
+            f"its facts must be a table of {', '.join(sorted(needed))}, text where it is read, and "
+            "normalisation where samples are normalised"
         )
     facts = dict(stated)
     if isinstance(facts.get("text"), list):
         facts["text"] = tuple(facts["text"])
+    if "normalisation" in facts:
+        facts["normalisation"] = Normalisation(**facts["normalisation"])
     return Facts(**facts)
 
 

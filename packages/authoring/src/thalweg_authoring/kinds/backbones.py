@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from thalweg.composition import seeded
+from thalweg.layers import read
 from thalweg.types import Condition
 from thalweg_authoring.networks import conditioned, network, of_other_shapes
 from thalweg_authoring.numbers import captions, draws, randomised, require_near, require_shape
@@ -57,13 +58,16 @@ def shapes_hold_on_every_rectangle(subject: Subject) -> None:
                 f"grid is {backbone.grid} for samples of {shape[1]}x{shape[2]}; patches must be square, or "
                 "one token stand for all, with the grid (1, 1)",
             )
-            stream = backbone.embed(draws(2, *shape), condition)
+            x = draws(2, *shape)
+            stream = backbone.embed(x, condition)
             require_shape("embed(...).tokens", stream.tokens, (2, tokens, backbone.width))
             c = backbone.condition(torch.tensor([0.0, 1.0]), condition)
             require_shape("condition(...)", c, (2, backbone.width))
             out = backbone.run(stream, c, 0, backbone.depth)
             require_shape("run(...).tokens", out.tokens, (2, tokens, backbone.width), torch.float32)
-            require_shape("readout()(tokens, c)", randomised(readout(backbone))(out.tokens, c), (2, *shape))
+            require_shape(
+                "readout()(tokens, c)", read(randomised(readout(backbone)), out.tokens, c, x), (2, *shape)
+            )
 
 
 @rule("backbone")
@@ -72,9 +76,12 @@ def data_of_any_shape_are_taken_or_refused(subject: Subject) -> None:
     for shape, other, backbone in of_other_shapes(subject, made):
         condition, tokens = conditioned(other.facts), math.prod(backbone.grid)
         c = backbone.condition(TIMES, condition)
-        out = backbone.run(backbone.embed(draws(2, *shape), condition), c, 0, backbone.depth)
+        x = draws(2, *shape)
+        out = backbone.run(backbone.embed(x, condition), c, 0, backbone.depth)
         require_shape("run(...).tokens", out.tokens, (2, tokens, backbone.width), torch.float32)
-        require_shape("readout()(tokens, c)", randomised(readout(backbone))(out.tokens, c), (2, *shape))
+        require_shape(
+            "readout()(tokens, c)", read(randomised(readout(backbone)), out.tokens, c, x), (2, *shape)
+        )
 
 
 @rule("backbone")
@@ -108,15 +115,17 @@ def a_readout_starts_at_zero_and_is_new_each_time(subject: Subject) -> None:
     backbone, condition = made(subject), conditioned(subject.facts)
     first, second = readout(backbone), readout(backbone)
     c = backbone.condition(TIMES, condition)
-    tokens = draws(2, math.prod(backbone.grid), backbone.width)
+    tokens, x = draws(2, math.prod(backbone.grid), backbone.width), samples(subject)
     require(
-        not first(tokens, c).any(),
+        not read(first, tokens, c, x).any(),
         "a new read-out does not give zero; zero its last layer (layers.zero_linear)",
     )
     for other, what in ((second, "two read-outs"), (backbone, "backbone and read-out")):
         shared = {id(p) for p in first.parameters()} & {id(p) for p in other.parameters()}
         require(not shared, f"{what} share parameters; make a new layer in each call of readout")
-    require(randomised(first)(tokens, c).std() > 0, "a read-out gives a constant whatever its weights")
+    require(
+        read(randomised(first), tokens, c, x).std() > 0, "a read-out gives a constant whatever its weights"
+    )
 
 
 @rule("backbone")
@@ -178,6 +187,25 @@ def a_sample_does_not_see_its_neighbours(subject: Subject) -> None:
     require_near(
         both[1:], alone, "a sample is answered otherwise in a batch; mix nothing over the first axis"
     )
+
+
+@rule("backbone")
+def tokens_are_known_by_their_places(subject: Subject) -> None:
+    """One that takes subsets gives the same for the same tokens in another order, with places that say so."""
+    backbone, labels, x = made(subject), conditioned(subject.facts), samples(subject)
+    if not getattr(backbone, "takes_subsets", False):
+        does_not_apply("it does not state takes_subsets = True")
+    stream, c = backbone.embed(x, labels), backbone.condition(TIMES, labels)
+    count = stream.tokens.shape[1]
+    whole = backbone.run(stream, c, 0, backbone.depth).tokens
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(0))
+    mixed = stream._replace(tokens=stream.tokens[:, order], places=order.expand(len(x), -1))
+    found = backbone.run(mixed, c, 0, backbone.depth).tokens
+    message = "it states takes_subsets, and tokens in another order become others; go by stream.places"
+    require_near(found, whole[:, order], message, rtol=1e-3, atol=1e-4)
+    half = mixed._replace(tokens=mixed.tokens[:, : count // 2], places=order[: count // 2].expand(len(x), -1))
+    some = backbone.run(half, c, 0, backbone.depth).tokens
+    require_shape("run(...).tokens of half of the tokens", some, (len(x), count // 2, backbone.width))
 
 
 @rule("backbone")

@@ -55,7 +55,7 @@ class DeepFlowExporter:
             "df_idxs": list(network.facts.ends[:-1]),
             "legacy_scaling": bounded,
         }
-        return Exported(tensors, arguments=stated, left=fitting.left_heads(network))
+        return Exported(tensors, arguments=stated, left=fitting.left(network))
 
 
 def _unlike(network: FlowNetwork) -> list[str]:

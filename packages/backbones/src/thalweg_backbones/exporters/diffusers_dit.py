@@ -73,7 +73,7 @@ class DiffusersDiTExporter:
             _tensors(network, ours),
             place=f"{STEM}.safetensors",
             files={SETTINGS: _json(_settings(network, config)), **_scheduler(network, config)},
-            left=fitting.left_heads(network),
+            left=fitting.left(network),
             notes=tuple(notes),
         )
 

@@ -82,10 +82,12 @@ def unbranched(network: FlowNetwork) -> list[str]:
 
 
 def path(network: FlowNetwork, known: tuple[str, ...] = ("linear", "cosine")) -> list[str]:
-    """A path between data and noise that the target does not know."""
-    return [] if network.interpolant.name in known else [f"the interpolant {network.interpolant}"]
+    """A path between data and noise that the target does not know, and read-outs of clean data."""
+    odd = [] if network.interpolant.name in known else [f"the interpolant {network.interpolant}"]
+    return odd if network.prediction == "velocity" else [*odd, f"prediction = {network.prediction}"]
 
 
-def left_heads(network: FlowNetwork) -> tuple[str, ...]:
-    """Heads that end no branch, for which no public layout has a place."""
-    return tuple(f"the head after {depth} blocks" for depth in network.facts.head_depths)
+def left(network: FlowNetwork) -> tuple[str, ...]:
+    """Heads that end no branch, and how latents were normalised: no public layout has a place for either."""
+    heads = tuple(f"the head after {depth} blocks" for depth in network.facts.head_depths)
+    return heads if network.facts.normalisation is None else (*heads, "the normalisation of its latents")

@@ -5,8 +5,9 @@ from typing import Any
 from torch import Tensor
 
 from thalweg.network import FlowNetwork
-from thalweg_backbones.dit import SIZES, DiTConfig
+from thalweg_backbones.dit import DiTConfig
 from thalweg_backbones.importers.layout import BLOCK
+from thalweg_backbones.sizes import SIZES
 
 
 def linear(tensors: dict[str, Tensor], target: str, ours: dict[str, Tensor], name: str) -> None:

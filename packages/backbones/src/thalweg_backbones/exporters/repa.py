@@ -40,4 +40,4 @@ class REPAExporter:
         readout(tensors, "final_layer", ours, "velocity_readout")
         stated = arguments(network, config, "SiT")
         stated |= {"path_type": network.interpolant.name, "prediction": "v"}
-        return Exported(tensors, arguments=stated, left=fitting.left_heads(network))
+        return Exported(tensors, arguments=stated, left=fitting.left(network))

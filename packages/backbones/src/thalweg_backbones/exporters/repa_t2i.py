@@ -51,7 +51,7 @@ class REPATextExporter:
                 _stream(tensors, ours, (index, stream), normed=config.qk_norm, last=last)
         readout(tensors, "final_layer", ours, "velocity_readout")
         stated = {"num_heads": config.heads, "path_type": network.interpolant.name, "prediction": "v"}
-        left = fitting.left_heads(network)
+        left = fitting.left(network)
         return Exported(tensors, arguments={**stated, **hidden(network)}, left=left)
 
 

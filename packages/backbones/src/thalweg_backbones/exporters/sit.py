@@ -57,7 +57,7 @@ class SiTExporter:
             tensors[name] = _with_variances(-tensors[name], pixels)
         stated = arguments(network, config, "SiT")
         stated |= {"path_type": _PATHS[str(network.interpolant.name)], "prediction": "velocity"}
-        return Exported(tensors, arguments=stated, left=fitting.left_heads(network), notes=notes)
+        return Exported(tensors, arguments=stated, left=fitting.left(network), notes=notes)
 
 
 def _with_variances(projection: Tensor, pixels: int) -> Tensor:

@@ -68,12 +68,21 @@ def weights_in(content: Mapping[Any, Any]) -> FoundWeights:
 
 
 def arguments_in(content: Mapping[Any, Any]) -> dict[str, Any]:
-    """The options that a training script kept beside the weights: plain values alone."""
+    """The options that a training script kept beside the weights: plain values alone.
+
+    Those in tables of one are named with the table's name and a dot in front.
+    """
     for key in _ARGUMENTS:
         stated = content.get(key)
         table = vars(stated) if isinstance(stated, argparse.Namespace) else stated
         if isinstance(table, Mapping) and table:
-            return {name: one for name, one in table.items() if isinstance(name, str) and _plain(one)}
+            tables = [("", table), *((f"{name}.", one) for name, one in table.items() if _filled(one))]
+            return {
+                f"{prefix}{name}": one
+                for prefix, within in tables
+                for name, one in within.items()
+                if isinstance(name, str) and _plain(one)
+            }
     return {}
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from thalweg.errors import ConfigError, DataError
 from thalweg.import_options import PATHS, PREDICTIONS, ImportOptions, OptionResolver
 from thalweg.storage.redaction import excerpt
-from thalweg_backbones.dit import SIZES
+from thalweg_backbones.sizes import SIZES
 
 _SIZE = re.compile(r"(?:^|[-_])(S|B|L|XL)/\d+")
 _WITH_NULL, _IMAGENET = 1001, 1000
@@ -64,10 +64,10 @@ def refuse_another(resolver: OptionResolver, name: str, source: str, *, spelling
     raise DataError(f"the file's args are those of {found}, not of {source}; import it as {found.lower()}")
 
 
-def heads(resolver: OptionResolver, width: int, depth: int) -> int:
-    """Attention heads, by option or the file's arguments."""
+def heads(resolver: OptionResolver, width: int, depth: int, tensors: int | None = None) -> int:
+    """Attention heads, by option, the file's arguments or, where they show them, its tensors."""
     value, where = resolver.options.argument("num_heads", "heads")
-    model = resolver.options.arguments.get("model")
+    model, _ = resolver.options.argument("model", "model.model_type")
     named = _SIZE.search(model) if isinstance(model, str) else None
     if value is None and named is not None:
         size = SIZES[named[1]]
@@ -78,7 +78,7 @@ def heads(resolver: OptionResolver, width: int, depth: int) -> int:
         raise _meaningless(value, where)
     known = next((size.heads for size in SIZES.values() if (size.width, size.depth) == (width, depth)), None)
     ask = f"released models of width {width} and depth {depth} have {known}" if known else ""
-    found = resolver.resolve("heads", argument=(value, where), ask=ask)
+    found = resolver.resolve("heads", argument=(value, where), tensors=tensors, ask=ask)
     if found is not None and width % found:
         wrong = DataError if resolver.options.heads is None else ConfigError
         raise wrong(
@@ -94,7 +94,7 @@ def path(resolver: OptionResolver) -> str:
     Raises:
         DataError: if it is none of ours.
     """
-    stated, where = resolver.options.argument("path_type")
+    stated, where = resolver.options.argument("path_type", "transport.path_type")
     ours = PATHS.get(stated.lower()) if isinstance(stated, str) else None
     if stated is not None and ours is None:
         raise _meaningless(stated, where)
@@ -117,7 +117,7 @@ def prediction(resolver: OptionResolver, *, sure: bool) -> None:
     Raises:
         DataError: if something else is.
     """
-    stated, where = resolver.options.argument("prediction")
+    stated, where = resolver.options.argument("prediction", "transport.prediction")
     ours = PREDICTIONS.get(stated.lower()) if isinstance(stated, str) else None
     if stated is not None and ours is None:
         raise _meaningless(stated, where)
@@ -137,7 +137,7 @@ def classes(resolver: OptionResolver, rows: int) -> int:
     Raises:
         DataError: if it has no null class.
     """
-    stated, where = resolver.options.argument("num_classes")
+    stated, where = resolver.options.argument("num_classes", "data.num_classes")
     given = resolver.options.classes if stated is None else stated
     if given is not None and (not isinstance(given, int) or given < 1):
         raise _meaningless(given, where)

@@ -38,10 +38,18 @@ def _depths(_: click.Context, __: click.Parameter, value: str | None) -> tuple[i
 @click.option("--tokens", type=click.IntRange(min=1), help="Tokens of a caption of Stable Diffusion 3.")
 @click.option("--branches-at", callback=_depths, metavar="DEPTHS", help="Where branches end, such as 4,8.")
 @click.option("--clamp/--no-clamp", default=None, help="Whether the time gap's scale is bounded.")
+@click.option(
+    "--latent-statistics",
+    metavar="PATH",
+    type=Place(),
+    help="A file of the tensors mean and std, by which its latents are normalised, as VA-VAE's are.",
+)
 @options.as_json
-def command(source: str, file: str, out: Path, as_json: bool, **others: Any) -> None:
-    """Read FILE, a checkpoint of SOURCE (sit, repa, repa-t2i, deepflow, diffusers-dit, diffusers-sd3), and
-    write the network to OUT.
+def command(
+    source: str, file: str, out: Path, latent_statistics: str | None, as_json: bool, **others: Any
+) -> None:
+    """Read FILE, a checkpoint of SOURCE (sit, repa, repa-t2i, deepflow, lightningdit, diffusers-dit,
+    diffusers-sd3), and write the network to OUT.
 
     FILE, a path or a URL, is .pt (read without executing anything) or .safetensors, or a folder as diffusers
     saves a transformer or a pipeline; the EMA weights are taken where there are any. The options state what
@@ -55,6 +63,7 @@ def command(source: str, file: str, out: Path, as_json: bool, **others: Any) -> 
     from thalweg_backbones.foreign.checkpoints import read_foreign
     from thalweg_backbones.foreign.diffusers_folder import read_folder
     from thalweg_backbones.importers.importing import import_checkpoint
+    from thalweg_backbones.importers.latent_statistics import read_statistics
 
     check_place(out)
     where = Location(file)
@@ -67,6 +76,9 @@ def command(source: str, file: str, out: Path, as_json: bool, **others: Any) -> 
             digest = sha256(path)
     imported = import_checkpoint(source, weights, ImportOptions(**others, arguments=weights.arguments))
     network = imported.network
+    if latent_statistics is not None:
+        with local_copy(Location(latent_statistics)) as path:
+            network.facts = attrs.evolve(network.facts, normalisation=read_statistics(path))
     origin = {
         "file": where.name,
         "sha256": digest,

@@ -50,8 +50,8 @@ def import_weights(
     neither the tensors nor ``args`` state has to be given; nothing is guessed.
 
     Args:
-        source: an importer's name: ``deepflow``, ``sit``, ``repa``, ``repa-t2i``, ``diffusers-dit`` or
-            ``diffusers-sd3``.
+        source: an importer's name: ``deepflow``, ``sit``, ``repa``, ``repa-t2i``, ``lightningdit``,
+            ``diffusers-dit`` or ``diffusers-sd3``.
         state_dict: the tensors under their public names, or what :func:`read_foreign` gives.
         heads: attention heads.
         branches_at: depths after which DeepFlow's branches end, all but the last.

@@ -40,7 +40,7 @@ class Tensors:
         if name not in self._left:
             raise DataError(
                 f"the checkpoint has no tensor '{name}', so it is no {self._source} checkpoint; "
-                f"name its source (sit, repa or deepflow) or check the file"
+                f"name its source (sit, repa, deepflow or lightningdit) or check the file"
             )
         return self._left.pop(name)
 

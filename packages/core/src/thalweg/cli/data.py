@@ -17,7 +17,7 @@ _SECONDS = 5.0  # between two lines of progress
 
 @click.group("data", cls=Group)
 def command() -> None:
-    """Look into images or shards at a path or URL, or check every byte of them."""
+    """Look into images or shards at a path or URL, check every byte of them, or measure their channels."""
 
 
 _url = click.argument("url", type=Place())
@@ -74,6 +74,29 @@ def verify(ctx: click.Context, url: str, settings: tuple[str, ...], as_json: boo
         console.result(f"{damaged} of {found['checked']} {found['unit']} are damaged" if damaged else whole)
     if found["damaged"]:
         ctx.exit(_DAMAGED)
+
+
+@command.command("statistics")
+@_url
+@options.settings
+@options.as_json
+def statistics(url: str, settings: tuple[str, ...], as_json: bool) -> None:
+    """Mean and standard deviation of each channel of the latents at URL, as data.normalise takes them.
+
+    All shards are read. KEY=VALUE are options of the storage, storage_options.anon=true.
+    """
+    import attrs
+
+    from thalweg.data.shards.statistics import channel_statistics
+    from thalweg.storage import Location
+
+    found = attrs.asdict(channel_statistics(Location(url, _storage(settings)), _Progress()))
+    if as_json:
+        console.result_json(found)
+        return
+    console.result("[data.normalise]")
+    for name, values in found.items():
+        console.result(f"{name} = [{', '.join(f'{one:.8g}' for one in values)}]")
 
 
 def _storage(settings: tuple[str, ...]) -> dict[str, Any]:

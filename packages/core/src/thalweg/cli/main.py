@@ -23,7 +23,10 @@ from thalweg.storage.registration import register_secrets
 from thalweg.suggestions import one_line
 
 COMMANDS = {
-    "data": ("thalweg.cli.data:command", "Look into images or shards, or check every byte of them."),
+    "data": (
+        "thalweg.cli.data:command",
+        "Look into images or shards, check them, or measure their channels.",
+    ),
     "train": ("thalweg.cli.train:command", "Train the network of a recipe, or resume its training."),
     "fit-head": (
         "thalweg.cli.fit_head:command",

@@ -8,6 +8,7 @@ from attrs.validators import and_, deep_iterable, ge, gt, le, optional
 
 from thalweg.arguments import AT_ONCE, SAMPLES, SEED, STEPS, STEPS_OR_NEVER
 from thalweg.config.components import component_field, component_list, component_table
+from thalweg.config.routing import RoutingConfig
 from thalweg.errors import ConfigError
 from thalweg.facts import MOST_BRANCHES
 from thalweg.storage.redaction import excerpt
@@ -64,6 +65,7 @@ class TrainingConfig:
         condition_dropout: share of the samples whose labels and captions are hidden in training, so that
             guidance has an unconditional half.
         accumulate: micro-batches that each process takes a batch in, to fit memory.
+        routing: blocks that only a random subset of the tokens passes in training; none lets all pass.
         optimizer: what moves the weights.
         schedule: the learning rate over the run, as a factor of the optimiser's.
         average: the EMA weights, which samples are generated with.
@@ -89,6 +91,7 @@ class TrainingConfig:
     batch_size: int = attrs.field(validator=AT_ONCE)
     condition_dropout: float = attrs.field(default=0.1, validator=_SHARE)
     accumulate: int = attrs.field(default=1, validator=AT_ONCE)
+    routing: RoutingConfig | None = None
     optimizer: Any = component_field("optimizer", "adamw")
     schedule: Any = component_field("schedule", "constant")
     average: Any = component_field("average", "ema")
@@ -175,6 +178,8 @@ class RunConfig:
             supervise.
         detach_heads: whether these leave the rest of the network as it would be without them; else they
             supervise it.
+        prediction: what the network's read-outs give: a velocity, or the clean data from which one follows
+            (x-prediction).
         data: the data set.
         backbone: the transformer.
         refiner: what stands between the branches; none for one branch.
@@ -192,6 +197,7 @@ class RunConfig:
     intermediate_readouts: Literal["shared", "own"] = "shared"
     heads: tuple[int, ...] = attrs.field(default=(), validator=deep_iterable(ge(1)))
     detach_heads: bool = True
+    prediction: Literal["velocity", "clean"] = "velocity"
     data: Any = component_field("dataset")
     backbone: Any = component_field("backbone")
     refiner: Any = component_field("refiner", None, optional=True)

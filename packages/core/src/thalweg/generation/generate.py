@@ -52,8 +52,9 @@ class SampleTask:
 
     def recorder(self, device: str) -> SampleRecorder:
         """Load the network."""
-        decoder = self.network.decoder(device) if self.form == "images" else None
-        return SampleRecorder(self.network.source(device), decoder, self.folder, self.first)
+        source = self.network.source(device)
+        decoder = self.network.decoder(device, source.facts) if self.form == "images" else None
+        return SampleRecorder(source, decoder, self.folder, self.first)
 
 
 def generate(
@@ -133,7 +134,7 @@ def generate(
     sampling = dict(source.sampling)
     decoder = None
     if target.form == "images":
-        decoder = network.decoder(places[0])
+        decoder = network.decoder(places[0], source.facts)
         decoded = decoder(torch.zeros(1, *source.facts.shape))  # whether it can, before hours of sampling
         sampling["autoencoder"] = decoder.autoencoder
     described = {

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from thalweg.calibration import calibrate
 from thalweg.config import component_field
+from thalweg.data.normalising import denormalised
 from thalweg.errors import ConfigError
-from thalweg.facts import image_shape
+from thalweg.facts import Facts, Normalisation, image_shape
 from thalweg.generation.captions import captions_for
 from thalweg.generation.settings import GenerationConfig
 from thalweg.generation.source import SampleSource
@@ -39,15 +40,22 @@ class ImageDecoder:
         dataset: shows its samples as images, where it can.
         autoencoder: goes before the data set.
         device: where the autoencoder is.
+        normalisation: of the samples, which is undone before the autoencoder decodes them, as the data set
+            does itself; None for none.
 
     Attributes:
         autoencoder: its identity, in plain values.
     """
 
     def __init__(
-        self, dataset: View | None, autoencoder: Autoencoder | None, device: torch.device | str
+        self,
+        dataset: View | None,
+        autoencoder: Autoencoder | None,
+        device: torch.device | str,
+        normalisation: Normalisation | None,
     ) -> None:
         self._dataset, self._autoencoder, self._device = dataset, autoencoder, device
+        self._normalisation = normalisation
         self.autoencoder: Any = "none" if autoencoder is None else dict(autoencoder.identity)
 
     def __call__(self, x: Float[Tensor, "N *shape"]) -> UInt8[Tensor, "N channels height width"]:
@@ -61,7 +69,7 @@ class ImageDecoder:
             image_shape(tuple(x.shape[1:]), "an autoencoder", "leave autoencoder out")
         if self._autoencoder is not None:
             with torch.no_grad():
-                images = self._autoencoder.decode(x.to(self._device))
+                images = self._autoencoder.decode(denormalised(x.to(self._device), self._normalisation))
         elif self._dataset is not None:
             images = self._dataset.images(x)
         if images is None:
@@ -91,10 +99,15 @@ class NetworkSamples:
             network, self.sampling, self.count, classes=self.classes, captions=captions, device=device
         )
 
-    def decoder(self, device: torch.device | str) -> ImageDecoder:
-        """What turns its samples into images; of the run's data no more is opened than that takes."""
+    def decoder(self, device: torch.device | str, facts: Facts) -> ImageDecoder:
+        """What turns its samples into images; of the run's data no more is opened than that takes.
+
+        Args:
+            device: where the autoencoder is.
+            facts: of the network.
+        """
         view = None if self.data is None or self.autoencoder is not None else view_of(self.data)
-        return ImageDecoder(view, built_on(self.autoencoder, device), device)
+        return ImageDecoder(view, built_on(self.autoencoder, device), device, facts.normalisation)
 
 
 @attrs.frozen(kw_only=True)

@@ -24,6 +24,10 @@ class Backbone(Protocol):
     at steps of that diffusion, and its last read-out predicts noise, which the network turns into a velocity.
     Heads that end no branch read velocities all the same.
 
+    One whose blocks may be run on a subset of the tokens states ``takes_subsets = True``; it finds in
+    ``stream.places`` where they stand, if its blocks need to know. Training may then route tokens round
+    blocks (:mod:`thalweg.training.token_routing`).
+
     Attributes:
         depth: number of blocks.
         width: D, the width of its tokens.
@@ -49,7 +53,10 @@ class Backbone(Protocol):
         ...
 
     def readout(self) -> nn.Module:
-        """A new layer ``(tokens, c) -> x`` of the data's shape, giving zero at initialisation."""
+        """A new layer ``(tokens, c) -> x`` of the data's shape, giving zero at initialisation.
+
+        One that states ``reads_noisy = True`` is called with the network's input, ``(tokens, c, x_t) -> x``.
+        """
         ...
 
 

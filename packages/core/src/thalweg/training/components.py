@@ -23,6 +23,7 @@ from thalweg.protocols import Average, Dataset, Guidance, Objective, Optimizer, 
 from thalweg.storage.redaction import redacted_plain
 from thalweg.training.batches import Batches
 from thalweg.training.objectives import check_objectives
+from thalweg.training.token_routing import TokenRouting
 
 _OF_NETWORK = ("backbone", "refiner")
 _OF_DATASET = ("facts", "train", "validation", "images")
@@ -148,6 +149,13 @@ def build_components(
             f"the network is built for shape {facts.shape} and {facts.classes} classes, the data have shape "
             f"{dataset.facts.shape} and {dataset.facts.classes} classes; build it with the data set's facts"
         )
+    if facts.normalisation != dataset.facts.normalisation:
+        raise ConfigError(
+            f"the network's samples are normalised by {facts.normalisation} and the data by "
+            f"{dataset.facts.normalisation}; build it with the data set's facts, or change data.normalise"
+        )
+    if config.training.routing is not None:
+        TokenRouting(config.training.routing, network)  # which refuses what has no such blocks
     _check_stated(config, network)
     stated = config.objectives if objectives is None else components("objective", objectives)
     # A network that was loaded does not know what this data set stores.
@@ -232,6 +240,7 @@ def as_trained(
         given["intermediate_readouts"] = composition.get("intermediate_readouts", "shared")
         given["heads"] = tuple(composition.get("heads", ()))
         given["detach_heads"] = composition.get("detach_heads", True)
+        given["prediction"] = composition.get("prediction", "velocity")
     if dataset is not None:
         given["data"] = dataset
     if objectives is not None:

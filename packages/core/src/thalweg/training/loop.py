@@ -41,6 +41,7 @@ from thalweg.training.progress import (
 from thalweg.training.run_directory import RunDirectory
 from thalweg.training.state import RunState
 from thalweg.training.step import Guard, Losses, TrainingStep, has_unused
+from thalweg.training.token_routing import TokenRouting
 from thalweg.training.validation import SampleGrid, Validation, read_together
 
 
@@ -99,7 +100,10 @@ class TrainingLoop:
         training, dataset, network = config.training, components.dataset, components.network
         self._network, self._dataset, planner = network, dataset, components.planner
         network.calibration = None  # of other weights than those that are trained from here on
-        losses = Losses(network, components.objectives, frames_of(dataset), steps=training.steps)
+        routing = None if training.routing is None else TokenRouting(training.routing, network)
+        losses = Losses(
+            network, components.objectives, frames_of(dataset), steps=training.steps, routing=routing
+        )
         unused = fabric.world_size > 1 and has_unused(
             losses, planner, dataset.train, config.seed, training.steps
         )

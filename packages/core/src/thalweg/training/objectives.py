@@ -16,7 +16,7 @@ from thalweg.errors import ConfigError, DataError, PluginError
 from thalweg.network import FlowNetwork
 from thalweg.network_field import evaluating
 from thalweg.protocols import Averages, Objective
-from thalweg.types import Condition, Prediction, Step
+from thalweg.types import Condition, Prediction, Routed, Step
 
 Precision = Callable[[], AbstractContextManager[object]]
 
@@ -119,11 +119,14 @@ def mean_loss(name: str, objective: Objective, value: Any, like: Tensor) -> Tens
 class StepNetwork:
     """The network that is trained, as an objective may evaluate it within a step.
 
-    It is evaluated in the precision of the step's own forward pass, since objectives compute in float32.
+    It is evaluated in the precision of the step's own forward pass, since objectives compute in float32, and
+    with all tokens, whichever are routed round blocks in that pass.
     """
 
-    def __init__(self, network: FlowNetwork, precision: Precision = nullcontext) -> None:
-        self._network, self._precision = network, precision
+    def __init__(
+        self, network: FlowNetwork, precision: Precision = nullcontext, routed: Routed | None = None
+    ) -> None:
+        self._network, self._precision, self._routed = network, precision, routed
 
     def __call__(self, *question: Any, **options: Any) -> Prediction:
         """As :meth:`thalweg.network.FlowNetwork.forward`, with gradients."""
@@ -200,7 +203,7 @@ class StepNetwork:
         if any(one._compiled_call_impl is not None for one in self._network.modules()):
             # Compiled backward passes write into what was saved for them, so that they run but once.
             with torch.compiler.set_stance("force_eager"):
-                prediction = self(step.plan.x_t, step.plan.times, step.batch.condition)
+                prediction = self(step.plan.x_t, step.plan.times, step.batch.condition, routed=self._routed)
         for loss in losses(prediction):
             found = torch.autograd.grad(loss, tuple(trained.values()), retain_graph=True, allow_unused=True)
             yield {name: one for name, one in zip(trained, found, strict=True) if one is not None}

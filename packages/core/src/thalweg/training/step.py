@@ -19,6 +19,7 @@ from thalweg.training.launch.distributed import whole
 from thalweg.training.launch.signals import Interruption
 from thalweg.training.objectives import StepNetwork, check_objectives, mean_loss
 from thalweg.training.optimizer import LearningRates
+from thalweg.training.token_routing import TokenRouting
 from thalweg.types import AskedNetwork, Batch, Plan, Step
 
 
@@ -136,6 +137,7 @@ class Losses(nn.Module):
         objectives: by the name that their numbers bear.
         frames: clean samples as images 0..255 for objectives that look at images; None where they are none.
         steps: of the whole run, which objectives may follow.
+        routing: draws the tokens that go round blocks in training; None lets all pass.
 
     Raises:
         ConfigError: if an objective has the name of another number; when it is called, if none is left.
@@ -154,10 +156,11 @@ class Losses(nn.Module):
         frames: Callable[[Tensor], Tensor | None] = lambda _: None,
         *,
         steps: int = 1,
+        routing: TokenRouting | None = None,
     ) -> None:
         super().__init__()
         check_objectives(objectives)
-        self.network, self._steps = network, steps
+        self.network, self._steps, self._routing = network, steps, routing
         self.averaged: AskedNetwork | None = None
         self.named, self._frames = dict(objectives), frames
         self.objectives = nn.ModuleDict(
@@ -193,10 +196,13 @@ class Losses(nn.Module):
         hidden = {depth for one in active.values() for depth in getattr(one, "hidden", ())}
         depths: list[Any] = [getattr(one, "until", None) for one in active.values()]
         until = None if None in depths else max(depths)
+        routed = None
+        if self._routing is not None and self.training:
+            routed = self._routing.draw(len(plan.x_t), plan.seed, plan.x_t.device)
         prediction = self.network(
-            plan.x_t, plan.times, batch.condition, hidden=tuple(sorted(hidden)), until=until
+            plan.x_t, plan.times, batch.condition, hidden=tuple(sorted(hidden)), until=until, routed=routed
         )
-        network = StepNetwork(self.network, _precision(plan.x_t.device.type))
+        network = StepNetwork(self.network, _precision(plan.x_t.device.type), routed)
         # The objectives, in float32 for their sums of squares: bfloat16 keeps three digits.
         with torch.autocast(plan.x_t.device.type, enabled=False):
             if any(getattr(one, "needs_images", False) for one in active.values()):

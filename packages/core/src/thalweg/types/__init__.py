@@ -24,7 +24,7 @@ Time runs from data to noise: t = 0 is data, t = 1 is noise, and the velocity is
 from thalweg.types.conditions import Condition, EncodedCaptions, Text
 from thalweg.types.features import Features
 from thalweg.types.fields import ConditionalField, Increments, Query, VelocityField
-from thalweg.types.networks import Boundary, Head, Prediction, Refinement, Stream
+from thalweg.types.networks import Boundary, Head, Prediction, Refinement, Routed, Stream
 from thalweg.types.training import AskedNetwork, Batch, ObjectiveValue, Plan, Step, TrainedNetwork
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "Prediction",
     "Query",
     "Refinement",
+    "Routed",
     "Step",
     "Stream",
     "Text",

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 
@@ -15,15 +15,36 @@ class Stream(NamedTuple):
         tokens: image tokens.
         context: tokens of a context that runs beside them, for backbones that have one.
         context_mask: True where the context has a token and no padding.
+        places: where on the grid each image token stands, counted row by row; None for all in order.
+        values: of an attention that later blocks mix in, of the context's tokens and the image's, for
+            backbones that do.
     """
 
     tokens: Float[Tensor, "N T D"]
     context: Float[Tensor, "N L D"] | None = None
     context_mask: Bool[Tensor, "N L"] | None = None
+    places: Int[Tensor, "N T"] | None = None
+    values: Float[Tensor, "N S D"] | None = None
 
     def with_tokens(self, tokens: Float[Tensor, "N T D"]) -> "Stream":
         """The same context beside other image tokens."""
         return self._replace(tokens=tokens)
+
+
+class Routed(NamedTuple):
+    """A run of blocks that some tokens pass and the others go round.
+
+    Attributes:
+        start: the first of the blocks, counted from 0.
+        stop: behind the last one.
+        kept: the tokens of each sample that pass, counted row by row, ascending.
+        dropped: samples of which none passes.
+    """
+
+    start: int
+    stop: int
+    kept: Int[Tensor, "N K"]
+    dropped: Bool[Tensor, " N"]
 
 
 class Boundary(NamedTuple):

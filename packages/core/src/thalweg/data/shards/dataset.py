@@ -13,13 +13,14 @@ from torch import Tensor, nn
 
 from thalweg.config import component_field, plain, secret_field, url_field
 from thalweg.data.contents import Contents
+from thalweg.data.normalising import denormalised
 from thalweg.data.pixels import to_images
 from thalweg.data.shards.header import MOST_SAMPLES
 from thalweg.data.shards.index import ShardIndex, read_index
 from thalweg.data.shards.split import ShardSplit
 from thalweg.data.shards.store import ShardStore
 from thalweg.errors import ConfigError, DataError
-from thalweg.facts import Facts, StoredFeatures, check_latent
+from thalweg.facts import Facts, Normalisation, StoredFeatures, check_latent
 from thalweg.plugins import build_component
 from thalweg.plugins.recording import FILES_KEY
 from thalweg.protocols import Autoencoder
@@ -74,9 +75,10 @@ class Expected:
 class ShardsConfig:
     """Latents or pixels that were stored by ``thalweg encode``.
 
-    A latent is (mean + std * eps) * scale with eps ~ N(0, I) drawn at each read; one of the mirrored images
-    and one of the captions is drawn too, where there are any. Every shard is compared with the SHA-256 in
-    the index before it is first used. Local shards are mapped, remote ones fetched whole into a cache.
+    A latent is (mean + std * eps) * scale with eps ~ N(0, I) drawn at each read, and then normalised; one of
+    the mirrored images and one of the captions is drawn too, where there are any. Every shard is compared
+    with the SHA-256 in the index before it is first used. Local shards are mapped, remote ones fetched whole
+    into a cache.
 
     Attributes:
         url: the folder, a path or URL.
@@ -84,6 +86,9 @@ class ShardsConfig:
         validation: number of samples held out, the same ones for every seed. They are read at once when
             they are first needed, and kept in memory.
         cache_gib: what remote shards may take of the local disk.
+        normalise: mean and standard deviation of each channel of the latents, by which they are brought to 0
+            and 1 when they are read, as those of VA-VAE are; undone before they are decoded. None leaves them
+            as they are.
         autoencoder: turns samples into images; of latents that were made with it. None: no images.
         expected: shape, classes and text that the data must have; None takes them as they are. With it, a
             recipe's network can be checked and summed up without the data.
@@ -93,6 +98,7 @@ class ShardsConfig:
     storage_options: dict[str, Any] = secret_field()
     validation: int = attrs.field(default=1024, validator=[ge(1), le(MOST_SAMPLES)])
     cache_gib: float = attrs.field(default=64.0, validator=[gt(0.0), le(2.0**20)])
+    normalise: Normalisation | None = None
     autoencoder: Any = component_field("autoencoder", None, optional=True)
     expected: Expected | None = None
 
@@ -102,8 +108,10 @@ class ShardsConfig:
 
         Raises:
             DataError: if the index is missing or damaged.
+            ConfigError: if the normalisation is of another number of channels.
         """
-        return read_index(self._location).header.facts if self.expected is None else self.expected.facts
+        facts = read_index(self._location).header.facts if self.expected is None else self.expected.facts
+        return attrs.evolve(facts, normalisation=self.normalise)
 
     def build(self) -> "Shards":
         """Read the index.
@@ -111,7 +119,7 @@ class ShardsConfig:
         Raises:
             DataError: if the index is missing or damaged, other facts are expected, or the validation part
                 would leave nothing to train on.
-            ConfigError: if the latents were made with another autoencoder.
+            ConfigError: if the latents were made with another autoencoder, or cannot be normalised so.
         """
         location, index = self._location, read_index(self._location)
         header = index.header
@@ -127,9 +135,9 @@ class ShardsConfig:
         held_M = held_out(header.count, index.shard_samples, self.validation)
         rest_M = np.setdiff1d(np.arange(header.count), held_M, assume_unique=True)
         return Shards(
-            facts=header.facts,
-            train=ShardSplit(store, rest_M),
-            validation=ShardSplit(store, held_M, held=True),
+            facts=attrs.evolve(header.facts, normalisation=self.normalise),
+            train=ShardSplit(store, rest_M, normalisation=self.normalise),
+            validation=ShardSplit(store, held_M, held=True, normalisation=self.normalise),
             view=view,
             text_identity=None if header.text is None else header.text.identity,
             index=index,
@@ -143,7 +151,7 @@ class ShardsConfig:
             ConfigError: if the latents were made with another autoencoder.
         """
         if self.autoencoder is None and self.expected is not None and self.expected.shape[0] not in (1, 3):
-            return ShardView("posterior", self.expected.shape[0], None)
+            return ShardView("posterior", self.expected.shape[0], None, self.normalise)
         return self._view(read_index(self._location))
 
     @property
@@ -159,6 +167,10 @@ class ShardsConfig:
     def _view(self, index: ShardIndex) -> "ShardView":
         """With the autoencoder, if one is named, once it is known to be the one that made the latents."""
         header, built = index.header, None
+        if header.kind == "pixels" and self.normalise is not None:
+            raise ConfigError(
+                f"{self._location} holds pixels, which are read as values in [-1, 1]; leave normalise out"
+            )
         if self.autoencoder is not None:
             built = build_component(self.autoencoder)
             there, here = _lasting(header.autoencoder), _lasting(plain(built.identity))
@@ -167,7 +179,7 @@ class ShardsConfig:
                     f"{self._location} was made with the autoencoder {there} of scale {header.scale}, not "
                     f"{here} of scale {built.scale}; name that one, or none to do without images"
                 )
-        return ShardView(header.kind, header.shape[0], built)
+        return ShardView(header.kind, header.shape[0], built, self.normalise)
 
 
 @attrs.frozen(eq=False)
@@ -178,11 +190,13 @@ class ShardView:
         kind: ``posterior`` or ``pixels``.
         channels: of a sample.
         autoencoder: decodes samples; None where none is named.
+        normalisation: of the samples, which it undoes; None for none.
     """
 
     kind: str
     channels: int
     autoencoder: Autoencoder | None
+    normalisation: Normalisation | None = None
 
     def images(self, x: Float[Tensor, "N C H W"]) -> UInt8[Tensor, "N channels height width"] | None:
         """Samples as images 0..255; None for latents without an autoencoder, and for odd channels."""
@@ -192,7 +206,7 @@ class ShardView:
             return None
         if isinstance(self.autoencoder, nn.Module):
             self.autoencoder.to(x.device)
-        return self.autoencoder.decode(x)
+        return self.autoencoder.decode(denormalised(x, self.normalisation))
 
 
 @attrs.frozen(eq=False)
@@ -217,9 +231,14 @@ class Shards:
 
     @cached_property
     def identity(self) -> str:
-        """A hash of the index, which has those of all shards, and of how many samples are held out."""
+        """A hash of the index, which has those of all shards, how many samples are held out, and a hash of
+        the normalisation if there is one."""
         digest = hashlib.sha256(self.index.to_bytes()).hexdigest()
-        return f"shards:{digest}:{len(self.validation)}"
+        stated = f"shards:{digest}:{len(self.validation)}"
+        normalisation = self.facts.normalisation
+        if normalisation is None:
+            return stated
+        return f"{stated}:{hashlib.sha256(repr(normalisation).encode()).hexdigest()}"
 
     @property
     def contents(self) -> Mapping[str, Contents]:

@@ -8,9 +8,11 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from thalweg.data.normalising import normalised
 from thalweg.data.pixels import from_images
 from thalweg.data.shards.header import ShardHeader, TensorSpec
 from thalweg.data.shards.store import Arrays, ShardStore
+from thalweg.facts import Normalisation
 from thalweg.types import Batch, Condition, Text
 
 _TEACHER = "teacher."
@@ -30,15 +32,24 @@ class ShardSplit:
         store: opens the shards.
         samples: the samples' numbers in the whole set, ascending.
         held: read all samples at the first read, keep them in memory, and never mirror them.
+        normalisation: of the latents; None leaves them as they are.
 
     Attributes:
         blocks: how many of the samples are in each shard.
     """
 
-    def __init__(self, store: ShardStore, samples: Int64[np.ndarray, " M"], *, held: bool = False) -> None:
+    def __init__(
+        self,
+        store: ShardStore,
+        samples: Int64[np.ndarray, " M"],
+        *,
+        held: bool = False,
+        normalisation: Normalisation | None = None,
+    ) -> None:
         self._store, self._header = store, store.index.header
         self._shards, self._rows = np.divmod(samples, store.index.shard_samples)
         self._flips = self._header.flips and not held
+        self._normalisation = normalisation
         self._held, self._lock = held, threading.Lock()
         self._memory: Arrays | None = None
         counts = np.bincount(self._shards, minlength=len(store.index.shards))
@@ -108,7 +119,8 @@ class ShardSplit:
                 pixels_NCHW[mirrored_N] = pixels_NCHW[mirrored_N].flip(-1)
             return from_images(pixels_NCHW)
         eps_NCHW = torch.randn(stored["mean"].shape, generator=generator)
-        return eps_NCHW.mul_(stored["std"]).add_(stored["mean"]).mul_(self._header.scale)
+        latents_NCHW = eps_NCHW.mul_(stored["std"]).add_(stored["mean"]).mul_(self._header.scale)
+        return normalised(latents_NCHW, self._normalisation)
 
     def _text(self, stored: Mapping[str, Tensor]) -> Text | None:
         """The captions that were drawn, and the empty one where there is none."""

@@ -29,7 +29,9 @@ class DatasetImagesConfig:
     def open(self, device: torch.device | str) -> "DatasetImages":
         """Build the data set."""
         dataset = build_component(self.data)
-        decoder = ImageDecoder(dataset, built_on(self.autoencoder, device), device)
+        decoder = ImageDecoder(
+            dataset, built_on(self.autoencoder, device), device, dataset.facts.normalisation
+        )
         # What the data are, not where: equal data have equal statistics, and changed ones others.
         data = {"type": dump(self)["data"]["type"], "identity": dataset.identity}
         identity = {"data": data, "autoencoder": decoder.autoencoder}

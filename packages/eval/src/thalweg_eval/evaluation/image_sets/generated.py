@@ -55,7 +55,7 @@ class GeneratedImages:
         device: torch.device | str,
     ) -> None:
         self.source, self._count = samples.source_of(network, device), samples.count
-        self._decoder = samples.decoder(device)
+        self._decoder = samples.decoder(device, network.facts)
         self.identity: Mapping[str, Any] = self.source.identified(identity)
         self.sampling: Mapping[str, Any] = {**self.source.sampling, "autoencoder": self._decoder.autoencoder}
         facts = self.source.facts
