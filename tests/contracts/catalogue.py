@@ -163,7 +163,9 @@ def checkpoint_of(importer: str) -> tuple[Mapping[str, Tensor], ImportOptions]:
         return diffusers_checkpoint(importer)
     if importer == "lightningdit":
         weights = released.lightning_layout(rows=1001)
-        return weights, ImportOptions(heads=released.HEADS, classes=1000)
+        return weights, ImportOptions(
+            heads=released.HEADS, classes=1000, path="linear", prediction="velocity"
+        )
     file = golden(CHECKPOINTS[importer])
     return dict(file.weights), file.stated
 

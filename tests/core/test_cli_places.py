@@ -47,6 +47,7 @@ WORDS = {
         "dtype",
         "precision",
         "equal",
+        *("target", "average"),
         "protocol",
         "over",
         "branches_at",
@@ -61,6 +62,7 @@ REQUIRED = {
     "sample": ["run", "out"],
     "fit-head": ["run", "--after", "1", "--run-dir", "out"],
     "ablate": ["r.toml", "--axis", "seed=1,2"],
+    "export": ["run", "out", "--to", "safetensors"],
 }
 NETWORK = thalweg.compose(
     backbone={"type": "dit", "width": 8, "heads": 2, "depth": 1}, facts=Facts(shape=(1, 8, 8))
@@ -109,7 +111,7 @@ def called(words: str, parameter: click.Parameter, place: str) -> "list[str]":
 
 NAMED = {
     *("folder", "recipe", "url", "source", "out", "model", "file", "subject", "passports", "runs", "name"),
-    *("shell", "kind", "what"),
+    *("shell", "kind", "what", "dest"),
 }
 
 

@@ -37,10 +37,10 @@ def opened_once(monkeypatch):
     for name in ("source", "decoder"):
         once = cache(getattr(SavedNetworkSamples, name))
 
-        def opening(self, device, once=once, name=name):
+        def opening(self, device, *facts, once=once, name=name):
             key = (name, repr(self), device)
             if key not in opened:
-                opened[key] = once.__wrapped__(self, device)
+                opened[key] = once.__wrapped__(self, device, *facts)
             return opened[key]
 
         monkeypatch.setattr(SavedNetworkSamples, name, opening)
