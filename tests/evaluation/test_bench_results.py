@@ -1,12 +1,14 @@
 """Benches that were run: their pages tell what the command wrote, of the bench as it is shipped."""
 
 import json
+import re
 import tarfile
 from pathlib import Path
 
 import pytest
 
 from thalweg_eval.ablation.page import markdown
+from thalweg_eval.ablation.spread import paired
 from thalweg_eval.ablation.tables import difference_rows, rows
 from thalweg_eval.bench.config import read_bench
 
@@ -56,3 +58,25 @@ def test_every_number_has_its_passport(name, data):
             for scored in run["scored"]:
                 numbers = passports[scored["passport"]]["numbers"]
                 assert {key: one["value"] for key, one in numbers.items()} == scored["numbers"]
+
+
+@pytest.mark.parametrize("name", sorted({name for name, _ in RUN}))
+def test_differences_that_a_page_states_follow_from_the_runs(name):
+    told = (RESULTS / f"{name}.md").read_text()
+    stated = re.findall(r"^\| ([\w-]+): (.+?) minus (.+?) \| (.+) \|$", told, re.MULTILINE)
+    assert stated
+    for data, one, other, texts in stated:
+        cells = json.loads((RESULTS / name / data / "results.json").read_text())["cells"]
+        runs = {
+            cell["name"]: {run["seed"]: run["scored"][-1]["numbers"] for run in cell["runs"]}
+            for cell in cells
+        }
+        scores = [
+            next(key for key in runs[one][0] if key.startswith(start))
+            for start in ("fd_", "recall_", "accuracy_")
+        ]
+        differences = [
+            paired(*([numbers[score] for _, numbers in sorted(runs[cell].items())] for cell in (one, other)))
+            for score in scores
+        ]
+        assert texts.split(" | ") == [str(difference) for difference in differences]
