@@ -45,11 +45,9 @@ def compare_cells(cells: Sequence[dict[str, Any]], better: Mapping[str, str | No
         how many comparisons there are in each number.
     """
     by_name = {cell["name"]: _finals(cell) for cell in cells}
-    measured = [numbers for finals in by_name.values() for numbers in finals.values()]
-    names = list(measured[0]) if measured else []
-    compared = [
-        name for name in names if better.get(name) or len({numbers.get(name) for numbers in measured}) > 1
-    ]
+    same = unchanged(cells, better)
+    names = next((list(numbers) for finals in by_name.values() for numbers in finals.values()), [])
+    compared = [name for name in names if name not in same]
     for cell in cells:
         ours, theirs = by_name[cell["name"]], by_name.get(cell["compared_with"], {})
         shared = [seed for seed in ours if seed in theirs]
@@ -61,6 +59,19 @@ def compare_cells(cells: Sequence[dict[str, Any]], better: Mapping[str, str | No
             if shared
         }
     return max((correct(of_number(cells, name)) for name in compared), default=0)
+
+
+def unchanged(cells: Sequence[Mapping[str, Any]], better: Mapping[str, str | None]) -> dict[str, float]:
+    """Numbers without a direction that are the same in all runs, as those of the reference alone are.
+
+    Args:
+        cells: as of :func:`compare_cells`.
+        better: the same.
+    """
+    measured = [numbers for cell in cells for numbers in _finals(cell).values()]
+    names = [name for name in (measured[0] if measured else ()) if not better.get(name)]
+    values = {name: {numbers.get(name) for numbers in measured} for name in names}
+    return {name: measured[0][name] for name, found in values.items() if len(found) == 1}
 
 
 def of_number(cells: Sequence[Mapping[str, Any]], name: str | None) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from thalweg_eval.ablation.significance import LEVEL, verdict
+from thalweg_eval.ablation.significance import LEVEL, unchanged, verdict
 from thalweg_eval.ablation.spread import Difference, Spread
 from thalweg_eval.report.numbers import MISSING
 
@@ -58,30 +58,15 @@ def difference_text(difference: Difference) -> str:
 
 def names_of(found: Mapping[str, Any]) -> list[str]:
     """Of the numbers, without those that are the same in all runs."""
-    same = the_same(found)
-    return [name for name in _all_names(found) if name not in same]
+    same = _the_same(found)
+    names = next((list(cell["numbers"]) for cell in found["cells"] if cell["numbers"]), [])
+    return [name for name in names if name not in same]
 
 
-def _all_names(found: Mapping[str, Any]) -> list[str]:
-    return list(next((cell["numbers"] for cell in found["cells"] if cell["numbers"]), {}))
-
-
-def the_same(found: Mapping[str, Any]) -> dict[str, float]:
-    """Numbers without a direction that are the same in all runs, as those of the reference alone are."""
-    means = [cell["numbers"] for cell in found["cells"] if cell["numbers"]]
-    if len(means) < 2:  # as any number is with one cell
-        return {}
-    values = {
-        name: {
-            scored["numbers"][name]
-            for cell in found["cells"]
-            for run in cell["runs"]
-            for scored in run["scored"][-1:]
-        }
-        for name in _all_names(found)
-        if not found["better"].get(name)
-    }
-    return {name: next(iter(one)) for name, one in values.items() if len(one) == 1}
+def _the_same(found: Mapping[str, Any]) -> dict[str, float]:
+    """Numbers that no run changes; nothing while one cell alone is scored, as any number is the same then."""
+    scored = [cell for cell in found["cells"] if cell["numbers"]]
+    return unchanged(scored, found["better"]) if len(scored) > 1 else {}
 
 
 def compared_names(found: Mapping[str, Any]) -> list[str]:
@@ -95,7 +80,7 @@ def caption(found: Mapping[str, Any]) -> str:
     so_far = (
         "" if found["complete"] else f" So far {sum(counts)} of {len(counts) * found['seeds']} runs are done."
     )
-    same = ", ".join(f"{name} {Spread(one, None, 1)}" for name, one in the_same(found).items())
+    same = ", ".join(f"{name} {Spread(one, None, 1)}" for name, one in _the_same(found).items())
     same = f" The same in all runs: {same}." if same else ""
     if found["seeds"] == 1:
         return f"One seed, so nothing is known of the spread.{same}{so_far}"
