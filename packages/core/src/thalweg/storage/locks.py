@@ -151,9 +151,17 @@ def locked(path: Path, *, shared: bool = False, wait: bool = True, create: bool 
 
 
 @contextlib.contextmanager
-def holding(path: Path) -> Iterator[None]:
-    """Hold the lock that a file of this name stands for, waiting for it; its folder must be there."""
-    lock = locked(path, create=True)
+def holding(path: Path, waiting: str = "") -> Iterator[None]:
+    """Hold the lock that a file of this name stands for, waiting for it; its folder must be there.
+
+    Args:
+        path: of the file.
+        waiting: warned of if another process has it; empty says nothing.
+    """
+    lock = locked(path, wait=not waiting, create=True)
+    if lock is None:
+        _log.warning("%s", waiting)
+        lock = locked(path, create=True)
     assert lock is not None  # noqa: S101 - it waits and creates
     try:
         yield

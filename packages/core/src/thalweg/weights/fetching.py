@@ -3,13 +3,13 @@
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from thalweg.errors import DataError, ThalwegError
 from thalweg.folders import check_room, make_folders
 from thalweg.storage.location import Location
-from thalweg.storage.locks import locked
+from thalweg.storage.locks import holding
 from thalweg.weights.arrivals import Arrival, read_arrivals, write_arrivals
 from thalweg.weights.entry import WeightsEntry, WeightsFile
 from thalweg.weights.here import LOCK, VARIABLE, check_file, checked, folder_of, place_of, tell_unknown
@@ -51,27 +51,14 @@ def _fetched(entry: WeightsEntry, progress: Progress) -> Path:
     folder = folder_of(entry)
     try:
         make_folders(folder)
-        with _alone(entry):
+        waiting = f"another process is fetching the weights '{entry.name}'; waiting for it"
+        with holding(folder / LOCK, waiting):
             check_room(folder, entry.about, VARIABLE)
             for file in entry.files:
                 _arrive(entry, file, progress)
     except OSError as error:
         raise _unwritable(folder, error) from error
     return place_of(entry)
-
-
-@contextlib.contextmanager
-def _alone(entry: WeightsEntry) -> Iterator[None]:
-    path = folder_of(entry) / LOCK
-    lock = locked(path, wait=False, create=True)
-    if lock is None:
-        _log.warning("another process is fetching the weights '%s'; waiting for it", entry.name)
-        lock = locked(path, create=True)
-    assert lock is not None  # noqa: S101 - it waits and creates
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _arrive(entry: WeightsEntry, file: WeightsFile, progress: Progress) -> None:
