@@ -232,13 +232,16 @@ class Location:
         """
         return self._pieces(start, None, version=version, size=size)
 
-    def copy_into(self, file: BinaryIO, *, sha256: str | None = None, size: int | None = None) -> None:
+    def copy_into(
+        self, file: BinaryIO, *, sha256: str | None = None, size: int | None = None, version: str = ""
+    ) -> None:
         """Stream the whole file into an open one, and verify it.
 
         Args:
             file: open for writing; what it holds after an error is of no use.
             sha256: what it must be, in hexadecimal.
             size: bytes that it must have.
+            version: raise if it is another one, as :meth:`version` returns it.
 
         Raises:
             DataError: as :meth:`read`, or it is not what it must be.
@@ -246,7 +249,7 @@ class Location:
         """
         digest = hashlib.sha256()
         written = 0
-        with closing(self._pieces(0, None, size=size)) as arriving:
+        with closing(self._pieces(0, None, size=size, version=version)) as arriving:
             for piece in arriving:
                 try:
                     file.write(piece)
