@@ -8,6 +8,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
+import attrs
+
 from thalweg.errors import DataError, ThalwegError
 from thalweg.files import whole
 from thalweg.folders import make_folders
@@ -97,6 +99,19 @@ class Location:
     def suffix(self) -> str:
         """What follows the last dot of the name, with it."""
         return posixpath.splitext(self.name)[1]
+
+    @property
+    def parent(self) -> "Location | None":
+        """The folder that it is in; None of what has none, or a query of its own."""
+        folder, slash, _ = self._address.path.rpartition("/")
+        if self._address.scheme == "file":
+            return self._at(attrs.evolve(self._address, path=folder or slash or "."))
+        return None if self._address.query or not folder else self._at(attrs.evolve(self._address, path=folder))
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the URL, its query and all, to know by what is kept of it; not of how it is accessed."""
+        return hashlib.sha256(self._address.url.encode(errors="surrogatepass")).hexdigest()
 
     @property
     def local(self) -> Path | None:
