@@ -7,6 +7,7 @@ from typing import Any
 import attrs
 
 from thalweg.config import component
+from thalweg.data.huggingface.opening import SAVED, SAVED_SPLITS
 from thalweg.data.sources.braces import is_pattern
 from thalweg.data.sources.captions import COCO
 from thalweg.data.sources.listed import LIST
@@ -57,6 +58,8 @@ def type_of(url: str, storage_options: Mapping[str, Any] | None = None) -> str:
     if is_tar(location):
         return "tar"
     names = [name for name in location.children() if not is_hidden(name)] if location.is_dir() else []
+    if SAVED in names or SAVED_SPLITS in names or any(name.lower().endswith(".parquet") for name in names):
+        return "huggingface"
     if any(_IDX.fullmatch(name) for name in names):
         return "idx"
     if any(name.lower().endswith(".tar") for name in names):
