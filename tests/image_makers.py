@@ -93,9 +93,21 @@ def captioned_folder(folder: Path, count: int = 3, layout: str = "txt") -> Path:
     return folder
 
 
+def saved_rows(folder: Path, count: int = 12) -> Path:
+    """What the library ``datasets`` saves."""
+    import datasets
+
+    rows = {"image": [{"bytes": encoded(pixels(number)), "path": None} for number in range(count)]}
+    features = datasets.Features({"image": datasets.Image()})
+    datasets.disable_progress_bars()
+    datasets.Dataset.from_dict(rows, features=features, split="train").save_to_disk(folder)
+    return folder
+
+
 def every_source(folder: Path) -> None:
     """One of each, under the names that the contract tests know."""
     image_folder(folder / "images")
     image_tars(folder / "tars")
     idx_folder(folder / "idx")
     captioned_folder(folder / "captioned")
+    saved_rows(folder / "saved")

@@ -1,8 +1,9 @@
-"""Runs that stream tar files from a server, one of them killed on the way; started by test_sources_streamed.py.
+"""Runs that stream tar files from a server, one of them killed on the way; started by
+test_sources_streamed.py.
 
-``python streamed_runs.py FOLDER URL`` trains one run without interruption, then another that is killed by SIGKILL
-within its fourth step and resumed by a process whose cache is empty. Prints how they ended, as JSON. Processes are
-forked, so none imports torch again.
+``python streamed_runs.py FOLDER URL`` trains one run without interruption, then another that is killed by
+SIGKILL within its fourth step and resumed by a process whose cache is empty. Prints how they ended, as JSON.
+Processes are forked, so none imports torch again.
 """
 
 import json

@@ -80,12 +80,21 @@ class WandbServer:
             return {"upsertBucket": {"bucket": self.bucket(run), "inserted": new}}
         if "RunResumeStatus" in query:
             entity = {"id": "e", "name": "me"}
-            return {"model": {"id": "p", "name": "thalweg", "entity": entity, "bucket": self.bucket(given["name"])}}
+            return {
+                "model": {
+                    "id": "p",
+                    "name": "thalweg",
+                    "entity": entity,
+                    "bucket": self.bucket(given["name"]),
+                }
+            }
         if "createRunFiles" in query:
             files = [{"name": name, "uploadUrl": f"{url}/upload/{name}"} for name in given["files"]]
             return {"createRunFiles": {"runID": "r", "uploadHeaders": [], "files": files}}
         if "viewer" in query:
-            return {"viewer": {"id": "v", "entity": "me", "username": "me", "flags": "{}", "teams": {"edges": []}}}
+            return {
+                "viewer": {"id": "v", "entity": "me", "username": "me", "flags": "{}", "teams": {"edges": []}}
+            }
         return {}
 
     def take(self, run: str, body: dict[str, Any]) -> None:

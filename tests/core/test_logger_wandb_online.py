@@ -1,5 +1,5 @@
-"""Weights & Biases while a run is on, against a server on loopback: numbers arrive, a resumed run goes on there, and
-a server that is gone costs the run nothing."""
+"""Weights & Biases while a run is on, against a server on loopback: numbers arrive, a resumed run goes on
+there, and a server that is gone costs the run nothing."""
 
 import logging
 import threading
@@ -99,8 +99,9 @@ def test_a_server_that_goes_away_during_the_run_costs_no_more_than_the_patience(
     with WandbServer(port) as server:
         logger = online(hasty)
         logger.log(1, {"loss": 1.0})
+        logger.log(2, {"loss": 0.5})  # which completes the line of step 1
         assert server.arrived.wait(60)
-    logger.log(2, {"loss": 0.5})
+    logger.log(3, {"loss": 0.25})
     logger.close()
     assert list((hasty / "wandb").glob("run-*/*.wandb"))
 
@@ -109,7 +110,9 @@ def test_without_a_key_it_is_refused_before_the_run(hasty, tmp_path, monkeypatch
     monkeypatch.delenv("WANDB_API_KEY")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("NETRC", raising=False)
-    with pytest.raises(ConfigError, match=r"no API key for it; set WANDB_API_KEY.*or leave loggers\.wandb\.mode"):
+    with pytest.raises(
+        ConfigError, match=r"no API key for it; set WANDB_API_KEY.*or leave loggers\.wandb\.mode"
+    ):
         online(hasty)
 
 

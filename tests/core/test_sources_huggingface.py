@@ -144,17 +144,17 @@ def test_columns_that_are_not_there_or_hold_something_else_are_named(rows, tmp_p
     place = tmp_path / "saved"
     with pytest.raises(DataError, match="has no column 'picture'; it has image, kind, said, text, other"):
         source(place, image="picture")
-    with pytest.raises(DataError, match="column 'text' of train holds .* no images"):
+    with pytest.raises(DataError, match=r"column 'text' of train holds .* no images"):
         source(place, image="text")
-    with pytest.raises(DataError, match="column 'text' of train holds .* class_encode_column"):
+    with pytest.raises(DataError, match=r"column 'text' of train holds .* class_encode_column"):
         source(place, label="text")
-    with pytest.raises(DataError, match="states 3 classes, not 5"):
+    with pytest.raises(DataError, match=r"states 3 classes, not 5"):
         source(place, label="kind", classes=5)
-    with pytest.raises(DataError, match="neither a text nor a list of texts"):
+    with pytest.raises(DataError, match=r"neither a text nor a list of texts"):
         source(place, caption="other").captions(0)
     assert source(place, label="other").classes == COUNT
     files = parquet(rows, tmp_path / "files")
-    with pytest.raises(ConfigError, match="column 'other' .* set the source's 'classes'"):
+    with pytest.raises(ConfigError, match=r"column 'other' .* set the source's 'classes'"):
         source(files, label="other", stream=True)
     assert source(files, label="other", stream=True, classes=COUNT)[7].label == 7
 
@@ -167,11 +167,11 @@ def test_rows_without_an_image_or_with_a_url_in_its_place_reach_for_nothing(tmp_
     )
     one.save_to_disk(tmp_path / "saved")
     found = source(tmp_path / "saved")
-    with pytest.raises(DamagedImageError, match="row 000000000 of train has no image"):
+    with pytest.raises(DamagedImageError, match=r"row 000000000 of train has no image"):
         found[0]
-    with pytest.raises(DataError, match="names a URL"):
+    with pytest.raises(DataError, match=r"names a URL"):
         found[1]
-    with pytest.raises(DamagedImageError, match="row 000000002 of train begins with"):
+    with pytest.raises(DamagedImageError, match=r"row 000000002 of train begins with"):
         found[2]
 
 
@@ -183,22 +183,28 @@ def test_a_name_on_the_hub_is_stated_as_such_and_read_from_the_cache_alone(rows,
     for arrow in kept.glob("parquet-*.arrow"):
         arrow.rename(arrow.with_name(arrow.name.replace("parquet-", "three-animals-")))
     (kept / "dataset_info.json").write_text(
-        (kept / "dataset_info.json").read_text().replace('"dataset_name": "parquet"', '"dataset_name": "three-animals"')
+        (kept / "dataset_info.json")
+        .read_text()
+        .replace('"dataset_name": "parquet"', '"dataset_name": "three-animals"')
     )
     options = {"type": "huggingface", "hub": "zoo/three-animals", **LABELLED}
     check(component("source", options).build())
     check(component("source", {**options, "revision": "a1" * 20}).build())
-    with pytest.raises(DataError, match="holds zoo/three-animals of revision a1a1.*, not b2"):
+    with pytest.raises(DataError, match=r"holds zoo/three-animals of revision a1a1.*, not b2"):
         component("source", {**options, "revision": "b2"}).build()
-    with pytest.raises(DataError, match="zoo/unknown.*cannot be opened.*unless the source's 'download' is set"):
+    with pytest.raises(
+        DataError, match=r"zoo/unknown.*cannot be opened.*unless the source's 'download' is set"
+    ):
         component("source", {**options, "hub": "zoo/unknown"}).build()
-    with pytest.raises(ConfigError, match="set 'download' to allow that"):
+    with pytest.raises(ConfigError, match=r"set 'download' to allow that"):
         component("source", {**options, "stream": True}).build()
-    with pytest.raises(DataError, match="there is no folder .*zoo/three-animals; a data set on the Hub"):
+    with pytest.raises(DataError, match=r"there is no folder .*zoo/three-animals; a data set on the Hub"):
         source("zoo/three-animals")
 
 
-def test_with_download_the_hub_is_asked_for_the_revision_and_split_that_are_stated(rows, tmp_path, monkeypatch):
+def test_with_download_the_hub_is_asked_for_the_revision_and_split_that_are_stated(
+    rows, tmp_path, monkeypatch
+):
     asked = []
     monkeypatch.setattr(datasets, "load_dataset", lambda *one, **more: asked.append((one, more)) or rows)
     options = {"hub": "zoo/three", "download": True, "subset": "small", "revision": "a1", **LABELLED}

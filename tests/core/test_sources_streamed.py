@@ -1,4 +1,4 @@
-"""Tar files that are read as a stream of shards: the same samples, in an order that a killed run finds again."""
+"""Tar files as a stream of shards: the same samples, in an order that a killed run finds again."""
 
 import json
 import logging
@@ -121,11 +121,11 @@ def test_counts_of_img2dataset_are_read_and_wrong_ones_name_the_shard(tars):
 
 
 def test_the_number_of_classes_is_stated_where_there_are_labels_and_nowhere_else(tars, tmp_path):
-    with pytest.raises(ConfigError, match="holds labels, and of a stream.* set the source's 'classes'"):
+    with pytest.raises(ConfigError, match=r"holds labels, and of a stream.* set the source's 'classes'"):
         source(tars, stream=True)
     bare = tar(tmp_path / "bare.tar", {"a.png": encoded(pixels(1))})
     assert source(bare, stream=True).classes is None
-    with pytest.raises(ConfigError, match="holds no labels.* leave out the source's 'classes'"):
+    with pytest.raises(ConfigError, match=r"holds no labels.* leave out the source's 'classes'"):
         streamed(bare)
 
 
@@ -170,7 +170,10 @@ def test_a_run_that_is_killed_resumes_to_the_bit_with_an_empty_cache(tars, web, 
         [*command, f"{web.url}/tars/part-{{00..07}}.tar"],
         capture_output=True,
         text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(streamed_runs.__file__).parent), *sys.path])},
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(Path(streamed_runs.__file__).parent), *sys.path]),
+        },
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1]) == [0, -9, 0], done.stderr
@@ -185,16 +188,16 @@ def test_every_epoch_reads_each_sample_once_over_all_processes(tars, world):
     split = component("dataset", {**data, "validation": 0.125}).build().train
     assert len(split) == 28
     assert sum(split.blocks) == 28
-    step, batch = 0, 4
+    first, batch = 0, 4
     for _ in range(3):
         seen = []
-        for step in range(step, step + 7):
+        for step in range(first, first + 7):
             for rank in range(world):
                 own = indices(0, step, batch, len(split), rank, world, blocks=split.blocks)
                 read = split.batch(own, torch.Generator())
                 seen += [row.numpy().tobytes() for row in read.clean]
         assert len(set(seen)) == len(seen) == 28
-        step += 1
+        first += 7
 
 
 def test_a_batch_opens_the_shards_of_its_window_and_no_others(tmp_path, cache, web):

@@ -1,4 +1,4 @@
-"""Captions of a source in shards, encoded with each batch: there are too many to keep, and most are not here."""
+"""Captions of a source in shards, encoded with each batch: there are too many to keep."""
 
 from functools import cached_property
 from threading import Lock

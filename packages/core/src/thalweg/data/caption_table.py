@@ -39,7 +39,8 @@ def check_captioned(source: Source) -> None:
     """
     if not source.captioned:
         raise DataError(
-            "the data set's source has no captions for its text encoder; give one that has, or leave 'text' out"
+            "the data set's source has no captions for its text encoder; give one that has, or leave 'text' "
+            "out"
         )
 
 

@@ -162,9 +162,7 @@ class Cache:
             self._verified.add(identity)
         return True
 
-    def _made(
-        self, name: str, make: Callable[[BinaryIO], None], what: str, size: int | None
-    ) -> CachedPath:
+    def _made(self, name: str, make: Callable[[BinaryIO], None], what: str, size: int | None) -> CachedPath:
         part, path = self.folder / f"{name}.part", self.folder / name
         try:
             with open_own(part) as file:

@@ -106,7 +106,9 @@ class Location:
         folder, slash, _ = self._address.path.rpartition("/")
         if self._address.scheme == "file":
             return self._at(attrs.evolve(self._address, path=folder or slash or "."))
-        return None if self._address.query or not folder else self._at(attrs.evolve(self._address, path=folder))
+        return (
+            None if self._address.query or not folder else self._at(attrs.evolve(self._address, path=folder))
+        )
 
     @property
     def fingerprint(self) -> str:

@@ -7,9 +7,9 @@ from typing import Any
 import attrs
 
 from thalweg.config import component
-from thalweg.data.huggingface.opening import SAVED, SAVED_SPLITS
 from thalweg.data.sources.braces import is_pattern
 from thalweg.data.sources.captions import COCO
+from thalweg.data.sources.huggingface.opening import SAVED, SAVED_SPLITS
 from thalweg.data.sources.listed import LIST
 from thalweg.data.sources.names import is_hidden, is_image, key_of
 from thalweg.data.sources.refusals import check_place, is_compressed_tar, is_tar

@@ -1,7 +1,7 @@
 """How many samples each shard of a set holds, which is to be known before the first is read.
 
-It is stated beside the shards, as WebDataset's tools (``sizes.json``) and img2dataset (``00000_stats.json``) do,
-or was counted earlier and kept in the user's cache; else every shard is read once.
+It is stated beside the shards, as WebDataset's tools (``sizes.json``) and img2dataset (``00000_stats.json``)
+do, or was counted earlier and kept in the user's cache; else every shard is read once.
 """
 
 import hashlib

@@ -1,7 +1,7 @@
-"""Images that are stored in shards and read shard by shard, so that a set far larger than a disk is trained on.
+"""Images that are stored in shards and read shard by shard; all together may be far larger than the disk.
 
-What makes a resumed run exact is that nothing here has a state: with the number of samples in each shard known,
-a sample has an index, training asks for indices in an order that is a function of seed and step
+What makes a resumed run exact is that nothing here has a state: with the number of samples in each shard
+known, a sample has an index, training asks for indices in an order that is a function of seed and step
 (:mod:`thalweg.data.order`), and whichever shards these lie in are opened.
 """
 

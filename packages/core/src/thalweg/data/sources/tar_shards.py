@@ -51,8 +51,9 @@ class TarShards:
             raise DataError(f"{names[0]}, the first of its set, holds no sample; take it away")
         if first.labelled != (classes is not None):
             raise ConfigError(
-                f"{names[0]} holds {'labels' if first.labelled else 'no labels'}, and of a stream the number of "
-                f"classes cannot be counted: {'set' if first.labelled else 'leave out'} the source's 'classes'"
+                f"{names[0]} holds {'labels' if first.labelled else 'no labels'}, and of a stream the number "
+                f"of classes cannot be counted: {'set' if first.labelled else 'leave out'} the source's "
+                "'classes'"
             )
         locations = [file.location for file in self._files]
         counts = stated_counts(locations)
@@ -87,7 +88,9 @@ class TarShards:
             )
             place = _Copy(path, str(file.location))
         elif file.location.version() != entry.version:
-            raise DataError(f"{file.location} was replaced while the run reads it; begin anew with the new one")
+            raise DataError(
+                f"{file.location} was replaced while the run reads it; begin anew with the new one"
+            )
         samples, _ = samples_of(place)
         prefix = f"{file.name}/" if len(self._files) > 1 else ""
         return TarShard(str(file.location), prefix, samples, path, self._limit_pixels)

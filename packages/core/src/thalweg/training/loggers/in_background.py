@@ -1,4 +1,4 @@
-"""A logger that takes its time, such as one that waits for a server, beside a run that does not wait for it."""
+"""A logger that takes its time, such as one that talks to a server, beside a run that does not wait."""
 
 import logging
 import threading
@@ -14,7 +14,8 @@ _log = logging.getLogger("thalweg")
 class InBackground:
     """Hands what is logged to another logger in a thread. Fulfils :class:`thalweg.protocols.Logger`.
 
-    What the other one raises is raised by the next call here, since whoever logs leaves out a logger that fails.
+    What the other one raises is raised by the next call here, since whoever logs leaves out a logger that
+    fails.
 
     Args:
         logger: it is called by that thread alone.

@@ -31,12 +31,12 @@ _log = logging.getLogger("thalweg")
 class WandbConfig:
     """Writes numbers and sample grids for Weights & Biases; needs the extra ``wandb``.
 
-    ``offline``, nothing is sent anywhere: ``wandb sync`` uploads the folder when you ask it to. What was written
-    offline cannot be taken back, so each session of a run is a run there, and all of them one group.
+    ``offline``, nothing is sent anywhere: ``wandb sync`` uploads the folder when you ask it to. What was
+    written offline cannot be taken back, so each session of a run is a run there, and all of them one group.
 
-    ``online``, numbers are sent while the run is on, to where ``wandb login`` or ``WANDB_BASE_URL`` says, and a
-    resumed run continues the same run there. Training never waits for the server: if it cannot be reached at
-    first, the session is written offline, with a warning; later on wandb keeps what it could not send.
+    ``online``, numbers are sent while the run is on, to where ``wandb login`` or ``WANDB_BASE_URL`` says, and
+    a resumed run continues the same run there. Training never waits for the server: if it cannot be reached
+    at first, the session is written offline, with a warning; later on wandb keeps what it could not send.
 
     Attributes:
         project: the project.
@@ -93,8 +93,8 @@ class WandbConfig:
                 )
             except Exception as error:
                 _log.warning(
-                    "Weights & Biases cannot be reached (%s), so this session is written offline; wandb sync %s "
-                    "uploads it",
+                    "Weights & Biases cannot be reached (%s), so this session is written offline; wandb sync "
+                    "%s uploads it",
                     *(redacted(one_line(error)), run_dir / _FOLDER / "offline-run-*"),
                 )
                 return offline(step)
@@ -136,7 +136,7 @@ class Wandb:
 
 
 def _settings() -> dict[str, Any]:
-    """Neither what the machine does nor what is on the terminal, in the folder or installed is of its concern."""
+    """It gets neither what the machine does nor what is on the terminal, in the folder or installed."""
     return {
         "console": "off",
         "disable_git": True,
@@ -164,8 +164,8 @@ def _check_credentials(wandb: Any) -> None:
         register_field("api_key", os.environ[name])
     if not known and get_netrc_auth(str(settings.base_url)) is None:
         raise ConfigError(
-            f"the logger 'wandb' is to send to {redacted(str(settings.base_url))}, and there is no API key for it; "
-            "set WANDB_API_KEY, call wandb login, or leave loggers.wandb.mode at offline"
+            f"the logger 'wandb' is to send to {redacted(str(settings.base_url))}, and there is no API key "
+            "for it; set WANDB_API_KEY, call wandb login, or leave loggers.wandb.mode at offline"
         )
 
 

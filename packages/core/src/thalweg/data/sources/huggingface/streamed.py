@@ -1,13 +1,20 @@
-"""A data set that is read shard by shard: each is written to an Arrow file in the cache when its turn comes."""
+"""A data set that is read shard by shard, each from an Arrow file in the cache."""
 
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 from thalweg.data.contents import fingerprints
-from thalweg.data.huggingface.opening import builder_of, folder_of, is_saved, named, shown
-from thalweg.data.huggingface.rows import Columns
+from thalweg.data.sources.huggingface.opening import (
+    DataSetPlace,
+    builder_of,
+    folder_of,
+    is_saved,
+    named,
+    shown,
+)
+from thalweg.data.sources.huggingface.rows import Columns
 from thalweg.data.sources.names import SUFFIXES
 from thalweg.data.sources.shard_counts import counted
 from thalweg.data.sources.sharded import ShardedImages
@@ -17,9 +24,6 @@ from thalweg.storage import Cache, Location
 from thalweg.storage.redaction import redacted
 from thalweg.suggestions import one_line
 
-if TYPE_CHECKING:
-    from thalweg.data.sources.huggingface import HuggingFaceConfig
-
 _ROWS = 100  # that are written at once
 _TOGETHER = 1000  # images in files of their own that make up a shard
 
@@ -28,7 +32,7 @@ class RowShards:
     """The shards of a ``datasets.IterableDataset``.
 
     Args:
-        config: the data set.
+        place: of the data set.
         columns: which of its columns are read.
         cache: where shards are kept.
 
@@ -36,42 +40,47 @@ class RowShards:
         DataError: if it cannot be opened, or a column is missing or holds something else.
     """
 
-    def __init__(self, config: "HuggingFaceConfig", columns: Columns, cache: Cache) -> None:
-        self._config, self._columns, self._cache, self._where = config, columns, cache, shown(config)
-        if config.url is not None and is_saved(folder_of(config)):
-            raise ConfigError(f"{self._where} was saved by datasets, and is read by index; leave 'stream' out")
-        if config.hub is not None and not config.download:
+    def __init__(self, place: DataSetPlace, columns: Columns, cache: Cache) -> None:
+        self._place, self._columns, self._cache, self._where = place, columns, cache, shown(place)
+        if place.url is not None and is_saved(folder_of(place)):
             raise ConfigError(
-                f"'stream' reads {self._where} from the Hub: set 'download' to allow that, or leave 'stream' out for "
-                "what datasets' cache holds"
+                f"{self._where} was saved by datasets, and is read by index; leave 'stream' out"
             )
-        with named(config):
-            builder = builder_of(config)
-            rows = builder.as_streaming_dataset(split=config.split)
+        if place.hub is not None and not place.download:
+            raise ConfigError(
+                f"'stream' reads {self._where} from the Hub: set 'download' to allow that, or leave 'stream' "
+                "out for what datasets' cache holds"
+            )
+        with named(place):
+            builder = builder_of(place)
+            rows = builder.as_streaming_dataset(split=place.split)
             if rows.features is None:
                 rows = rows._resolve_features()
-            self._files = [str(one) for one in (builder.config.data_files or {}).get(config.split, [])]
+            self._files = [str(one) for one in (builder.config.data_files or {}).get(place.split, [])]
         self._rows = columns.taken(rows, self._where)
         self._shards = int(self._rows.num_shards)
         if all(one.lower().endswith(SUFFIXES) for one in self._files):
             self._shards = -(-self._shards // _TOGETHER)
 
-    def source(self) -> ShardedImages:
+    def source(self, classes: int | None) -> ShardedImages:
         """All of them as a source.
+
+        Args:
+            classes: number of classes; None for what the column of labels says.
 
         Raises:
             DataError: if a shard that is opened cannot be read.
             ConfigError: if there are labels and no number of classes.
         """
         stated, names = self._columns.classes(self._rows, self._where)
-        classes = self._config.classes or stated
+        if None not in (stated, classes) and stated != classes:
+            raise DataError(f"{self._where} states {stated} classes, not {classes}; leave 'classes' out")
+        classes = classes or stated
         if self._columns.label is not None and classes is None:
             raise ConfigError(
-                f"the column '{self._columns.label}' of {self._where} holds numbers, and of a stream the number of "
-                "classes cannot be counted: set the source's 'classes'"
+                f"the column '{self._columns.label}' of {self._where} holds numbers, and of a stream the "
+                "number of classes cannot be counted: set the source's 'classes'"
             )
-        if None not in (stated, self._config.classes) and stated != self._config.classes:
-            raise DataError(f"{self._where} states {stated} classes, not {classes}; leave 'classes' out")
         keys = [self._key(number) for number in range(self._shards)]
         counts = self._footers()
         if counts is None:
@@ -107,7 +116,7 @@ class RowShards:
             with pa.ipc.new_stream(file, schema) as writer:
                 for table in rows.iter(_ROWS):
                     # Of images that are files of their own, the files.
-                    whole = embed_table_storage(table.cast(schema), remote_files=self._config.download)
+                    whole = embed_table_storage(table.cast(schema), remote_files=self._place.download)
                     writer.write_table(whole.cast(schema))
         except ThalwegError:
             raise
@@ -120,8 +129,8 @@ class RowShards:
 
     def _unreadable(self, number: int, error: Exception) -> DataError:
         return DataError(
-            f"{self._name(number)} cannot be read ({type(error).__name__}: {redacted(one_line(error))}); copy it "
-            "again, or wait for its server"
+            f"{self._name(number)} cannot be read ({type(error).__name__}: {redacted(one_line(error))}); "
+            "copy it again, or wait for its server"
         )
 
     def _name(self, number: int) -> str:
@@ -131,13 +140,13 @@ class RowShards:
 
     def _key(self, number: int) -> str:
         """What a shard is called in the cache: another one if its file is another, or elsewhere."""
-        one = self._config
+        one = self._place
         files = self._files_of(number)
         words = [one.hub, one.subset, one.split, self._columns.names, self._shards, number]
         return repr([*words, *files, *map(self._state, files)])
 
     def _state(self, file: str) -> tuple[int, ...]:
-        if self._config.hub is not None:
+        if self._place.hub is not None:
             return ()  # its URL has the revision in it
         status = Path(file).stat()
         return status.st_size, status.st_mtime_ns
@@ -149,14 +158,17 @@ class RowShards:
     def _identity(self, counts: Sequence[int]) -> str:
         """What the shards hold: of the Hub the files of a revision, of a folder their names, sizes and the
         beginnings of some."""
-        one = self._config
+        one = self._place
         if one.url is None:
             told: list[Any] = list(self._files)
         else:
             folder, places = folder_of(one), list(map(Path, self._files))
             sizes = [place.stat().st_size for place in places]
             files = fingerprints(sizes, lambda index, count: Location(places[index]).read(0, count))
-            told = [(place.relative_to(folder).as_posix(), file) for place, file in zip(places, files, strict=True)]
+            told = [
+                (place.relative_to(folder).as_posix(), file)
+                for place, file in zip(places, files, strict=True)
+            ]
         words = [told, list(counts), one.subset, one.split, self._columns.names]
         return f"huggingface:{hashlib.sha256(repr(words).encode(errors='surrogatepass')).hexdigest()}"
 

@@ -5,8 +5,8 @@ from functools import cached_property
 from typing import Any
 
 from thalweg.data.contents import Contents, contents_of, fingerprints
-from thalweg.data.huggingface.rows import Columns, local_file
 from thalweg.data.sources.classes import classes_of
+from thalweg.data.sources.huggingface.rows import Columns, local_file
 from thalweg.errors import DataError
 from thalweg.protocols import Record
 
@@ -36,7 +36,9 @@ class RowImages:
             self.labels = list(self._rows.select_columns([columns.label]).with_format(None)[columns.label])
             bad = next((n for n, one in enumerate(self.labels) if one is None or one < 0), None)
             if bad is not None:
-                raise DataError(f"row {bad} of {where} has the label {self.labels[bad]}; leave 'label' out, or correct it")
+                raise DataError(
+                    f"row {bad} of {where} has the label {self.labels[bad]}; leave 'label' out, or correct it"
+                )
             self.classes = classes_of(where, self.labels or [0], classes or stated)
             if classes is not None and stated not in (None, classes):
                 raise DataError(f"{where} states {stated} classes, not {classes}; leave 'classes' out")
@@ -106,7 +108,9 @@ class RowImages:
 
         inside = cells.field("bytes") if pa.types.is_struct(cells.type) else cells
         sizes: list[int | None] = pc.binary_length(inside).to_pylist()
-        paths = cells.field("path").to_pylist() if None in sizes and inside is not cells else [None] * len(sizes)
+        paths = (
+            cells.field("path").to_pylist() if None in sizes and inside is not cells else [None] * len(sizes)
+        )
         return [
             self._size_of(path, first + place) if size is None else size
             for place, (size, path) in enumerate(zip(sizes, paths, strict=True))

@@ -4,16 +4,15 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import attrs
 
 from thalweg.data.sources.names import SUFFIXES, is_hidden
 from thalweg.errors import DataError, PluginError, ThalwegError
 from thalweg.storage.places import local_path
 from thalweg.storage.redaction import redacted
 from thalweg.suggestions import one_line
-
-if TYPE_CHECKING:
-    from thalweg.data.sources.huggingface import HuggingFaceConfig
 
 SAVED, SAVED_SPLITS = "state.json", "dataset_dict.json"
 """Files by which a folder of ``save_to_disk`` is known: of one data set, and of several splits."""
@@ -24,6 +23,18 @@ _BUILDERS = {
     "imagefolder": SUFFIXES,
 }
 """What reads a folder, by the files in it; the first of which there are some."""
+
+
+@attrs.frozen
+class DataSetPlace:
+    """Where a data set is, as :class:`thalweg.data.sources.huggingface.config.HuggingFaceConfig` has it."""
+
+    url: str | None
+    hub: str | None
+    download: bool
+    revision: str | None
+    subset: str | None
+    split: str
 
 
 def library() -> Any:
@@ -41,59 +52,57 @@ def library() -> Any:
     return datasets
 
 
-def opened(config: "HuggingFaceConfig") -> Any:
+def opened(place: DataSetPlace) -> Any:
     """The data set, its rows by index: ``datasets.Dataset``.
 
     Raises:
         DataError: if it cannot be opened, or has no such split.
     """
     datasets = library()
-    with named(config):
-        if config.url is not None and is_saved(folder := folder_of(config)):
-            return _saved(datasets, folder, config.split)
-        if config.hub is not None and config.download:
-            return datasets.load_dataset(
-                config.hub, config.subset, split=config.split, revision=config.revision
-            )
-        builder = builder_of(config)
+    with named(place):
+        if place.url is not None and is_saved(folder := folder_of(place)):
+            return _saved(datasets, folder, place.split)
+        if place.hub is not None and place.download:
+            return datasets.load_dataset(place.hub, place.subset, split=place.split, revision=place.revision)
+        builder = builder_of(place)
         builder.download_and_prepare()
-        return builder.as_dataset(split=config.split)
+        return builder.as_dataset(split=place.split)
 
 
-def builder_of(config: "HuggingFaceConfig") -> Any:
+def builder_of(place: DataSetPlace) -> Any:
     """What reads a data set's files: ``datasets.DatasetBuilder``.
 
     Raises:
         DataError: if there are no files that it reads.
     """
     datasets = library()
-    if config.url is not None:
-        folder = folder_of(config)
+    if place.url is not None:
+        folder = folder_of(place)
         # By the name of a reader, so that no README of the folder says where else files are.
         return datasets.load_dataset_builder(_reader(folder), data_dir=str(folder))
-    if config.download:
-        return datasets.load_dataset_builder(config.hub, config.subset, revision=config.revision)
+    if place.download:
+        return datasets.load_dataset_builder(place.hub, place.subset, revision=place.revision)
     from datasets.packaged_modules.cache.cache import Cache
 
     logging.getLogger("datasets.packaged_modules.cache.cache").setLevel(logging.ERROR)
-    assert config.hub is not None  # noqa: S101 - for the type checker
+    assert place.hub is not None  # noqa: S101 - for the type checker
     found = Cache(
-        dataset_name=config.hub.rpartition("/")[2],
-        repo_id=config.hub if "/" in config.hub else None,
-        config_name=config.subset,
+        dataset_name=place.hub.rpartition("/")[2],
+        repo_id=place.hub if "/" in place.hub else None,
+        config_name=place.subset,
         version="auto",
         hash="auto",
     )
-    if config.revision not in (None, found.hash):
+    if place.revision not in (None, found.hash):
         raise DataError(
-            f"datasets' cache holds {config.hub} of revision {found.hash}, not {config.revision}; state that one, "
-            "or set the source's 'download'"
+            f"datasets' cache holds {place.hub} of revision {found.hash}, not {place.revision}; state that "
+            "one, or set the source's 'download'"
         )
     return found
 
 
 @contextmanager
-def named(config: "HuggingFaceConfig") -> Iterator[None]:
+def named(place: DataSetPlace) -> Iterator[None]:
     """Inside, whatever the library raises becomes one sentence that names the data set."""
     try:
         yield
@@ -101,31 +110,33 @@ def named(config: "HuggingFaceConfig") -> Iterator[None]:
         raise
     except Exception as error:
         cure = ""
-        if config.hub is not None and not config.download:
+        if place.hub is not None and not place.download:
             cure = "; nothing is fetched from the Hub unless the source's 'download' is set"
         raise DataError(
-            f"the data set {shown(config)} cannot be opened ({type(error).__name__}: "
+            f"the data set {shown(place)} cannot be opened ({type(error).__name__}: "
             f"{redacted(one_line(error))}){cure}"
         ) from error
 
 
-def shown(config: "HuggingFaceConfig") -> str:
+def shown(place: DataSetPlace) -> str:
     """What the data set is called in errors."""
-    subset = "" if config.subset is None else f" ({config.subset})"
-    return redacted(f"{config.hub or config.url}{subset}, split {config.split}")
+    subset = "" if place.subset is None else f" ({place.subset})"
+    return redacted(f"{place.hub or place.url}{subset}, split {place.split}")
 
 
-def folder_of(config: "HuggingFaceConfig") -> Path:
+def folder_of(place: DataSetPlace) -> Path:
     """The folder of a data set on this machine.
 
     Raises:
         ConfigError: if it is a URL.
         DataError: if there is none.
     """
-    assert config.url is not None  # noqa: S101 - for the type checker
-    folder = local_path(config.url, "the source's url", "download it first").absolute()
+    assert place.url is not None  # noqa: S101 - for the type checker
+    folder = local_path(place.url, "the source's url", "download it first").absolute()
     if not folder.is_dir():
-        raise DataError(f"there is no folder {folder}; a data set on the Hub is named by 'hub' instead of 'url'")
+        raise DataError(
+            f"there is no folder {folder}; a data set on the Hub is named by 'hub' instead of 'url'"
+        )
     return folder
 
 
@@ -142,7 +153,9 @@ def _saved(datasets: Any, folder: Path, split: str) -> Any:
         return found
     splits = datasets.DatasetDict.load_from_disk(str(folder))
     if split not in splits:
-        raise DataError(f"{folder} holds the splits {', '.join(splits)}, and no {split}; set the source's 'split'")
+        raise DataError(
+            f"{folder} holds the splits {', '.join(splits)}, and no {split}; set the source's 'split'"
+        )
     return splits[split]
 
 
