@@ -120,6 +120,18 @@ def test_a_stream_notices_other_files_and_trains_as_the_rows_by_index_do(rows, t
     assert (sum(built.train.blocks), len(built.train), built.facts.shape) == (11, 11, (3, 8, 8))
 
 
+def test_a_stream_reaches_for_no_url_that_stands_in_place_of_an_image(tmp_path):
+    one = datasets.Dataset.from_dict(
+        {"image": [{"bytes": None, "path": "https://example.com/x.png"}]},
+        features=datasets.Features({"image": datasets.Image()}),
+    )
+    (tmp_path / "files").mkdir()
+    one.to_parquet(tmp_path / "files" / "train-00000-of-00001.parquet")
+    found = source(tmp_path / "files", stream=True)
+    with pytest.raises(DataError, match="names a URL"):
+        found[0]
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_folders_of_images_are_read_with_their_classes(tmp_path, stream):
     image_folder(tmp_path / "images" / "train", each=4)

@@ -106,6 +106,22 @@ class Columns:
             raise DataError(f"{name} has a caption that is neither a text nor a list of texts; correct it")
         return stripped(each)
 
+    def check_paths(self, table: Any, where: str, *, hub: bool) -> None:
+        """Make sure that no row of an Arrow table has a URL in place of an image, but for those of the Hub.
+
+        Raises:
+            DataError: if one has.
+        """
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        for cells in table.column(self.image).chunks:
+            if not pa.types.is_struct(cells.type):
+                return
+            for path in pc.filter(cells.field("path"), cells.field("bytes").is_null()).to_pylist():
+                if path and not (hub and path.rpartition("::")[2].startswith("hf://")):
+                    local_file(path, f"a row of {where}")
+
     def file(self, row: Mapping[str, Any], name: str) -> bytes:
         """The file of a row's image.
 

@@ -1,7 +1,7 @@
 """A data set that is read shard by shard, each from an Arrow file in the cache."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -57,6 +57,8 @@ class RowShards:
             if rows.features is None:
                 rows = rows._resolve_features()
             self._files = [str(one) for one in (builder.config.data_files or {}).get(place.split, [])]
+        if not self._files:
+            raise DataError(f"of {self._where} it is not known which files it is in; state a single split")
         self._rows = columns.taken(rows, self._where)
         self._shards = int(self._rows.num_shards)
         if all(one.lower().endswith(SUFFIXES) for one in self._files):
@@ -108,22 +110,24 @@ class RowShards:
 
     def _write(self, number: int, file: BinaryIO) -> None:
         import pyarrow as pa
+
+        with pa.ipc.new_stream(file, self._rows.features.arrow_schema) as writer:
+            for table in self._tables(number):
+                writer.write_table(table)
+
+    def _tables(self, number: int) -> Iterator[Any]:
+        """The rows of a shard, those whose images are files of their own with these files in them."""
         from datasets.table import embed_table_storage
 
-        rows = self._rows.shard(num_shards=self._shards, index=number).with_format("arrow")
         schema = self._rows.features.arrow_schema
         try:
-            with pa.ipc.new_stream(file, schema) as writer:
-                for table in rows.iter(_ROWS):
-                    # Of images that are files of their own, the files.
-                    whole = embed_table_storage(table.cast(schema), remote_files=self._place.download)
-                    writer.write_table(whole.cast(schema))
+            rows = self._rows.shard(num_shards=self._shards, index=number).with_format("arrow")
+            for table in rows.iter(_ROWS):
+                self._columns.check_paths(table, self._name(number), hub=self._place.download)
+                whole = embed_table_storage(table.cast(schema), remote_files=self._place.download)
+                yield whole.cast(schema)
         except ThalwegError:
             raise
-        except OSError as error:
-            if error.errno is not None and error.filename is None:
-                raise  # the cache's
-            raise self._unreadable(number, error) from error
         except Exception as error:
             raise self._unreadable(number, error) from error
 
