@@ -10,6 +10,8 @@ from image_makers import encoded, image_folder, pixels
 from thalweg.config import component
 from thalweg.data.sources import source_of
 from thalweg.errors import ConfigError, DamagedImageError, DataError, PluginError
+from thalweg.training.trainer import Trainer
+from tiny_runs import lines, tensor_files, tiny
 
 datasets = pytest.importorskip("datasets")
 
@@ -118,6 +120,22 @@ def test_a_stream_notices_other_files_and_trains_as_the_rows_by_index_do(rows, t
     data = {"type": "images", "source": {"type": "huggingface", "url": str(place), "stream": True}}
     built = component("dataset", data).build()
     assert (sum(built.train.blocks), len(built.train), built.facts.shape) == (11, 11, (3, 8, 8))
+
+
+def test_a_run_on_a_stream_resumes_to_the_bit_with_an_empty_cache(rows, tmp_path, monkeypatch):
+    stream = {"type": "huggingface", "url": str(parquet(rows, tmp_path / "files")), "stream": True}
+    data = {"type": "images", "source": {**stream, "label": "kind"}, "validation": 0.1}
+
+    def train(run, steps):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / f"{run}-{steps}"))
+        config = tiny(top={"data": data}, steps=steps, batch_size=4, validation_batches=1)
+        Trainer(config, tmp_path / run, accelerator="cpu", quiet=True).train()
+
+    train("whole", 6)  # two epochs of 11 samples
+    train("cut", 4)
+    train("cut", 6)
+    assert tensor_files(tmp_path / "cut") == tensor_files(tmp_path / "whole")
+    assert lines(tmp_path / "cut") == lines(tmp_path / "whole")
 
 
 def test_a_stream_reaches_for_no_url_that_stands_in_place_of_an_image(tmp_path):
