@@ -138,18 +138,6 @@ def test_a_run_on_a_stream_resumes_to_the_bit_with_an_empty_cache(rows, tmp_path
     assert lines(tmp_path / "cut") == lines(tmp_path / "whole")
 
 
-def test_a_stream_reaches_for_no_url_that_stands_in_place_of_an_image(tmp_path):
-    one = datasets.Dataset.from_dict(
-        {"image": [{"bytes": None, "path": "https://example.com/x.png"}]},
-        features=datasets.Features({"image": datasets.Image()}),
-    )
-    (tmp_path / "files").mkdir()
-    one.to_parquet(tmp_path / "files" / "train-00000-of-00001.parquet")
-    found = source(tmp_path / "files", stream=True)
-    with pytest.raises(DataError, match="names a URL"):
-        found[0]
-
-
 @pytest.mark.parametrize("stream", [False, True])
 def test_folders_of_images_are_read_with_their_classes(tmp_path, stream):
     image_folder(tmp_path / "images" / "train", each=4)
@@ -189,20 +177,35 @@ def test_columns_that_are_not_there_or_hold_something_else_are_named(rows, tmp_p
     assert source(files, label="other", stream=True, classes=COUNT)[7].label == 7
 
 
+def without_files(cells, folder):
+    """Rows as somebody else wrote them; datasets itself would fetch what they name."""
+    from pyarrow import parquet
+
+    features = datasets.Features({"image": datasets.Image()})
+    folder.mkdir()
+    rows = datasets.Dataset.from_dict({"image": cells}, features=features)
+    parquet.write_table(rows.data.table, folder / "train-00000-of-00001.parquet")
+    return folder
+
+
+ELSEWHERE = {"bytes": None, "path": "https://example.com/x.png"}
+
+
 def test_rows_without_an_image_or_with_a_url_in_its_place_reach_for_nothing(tmp_path):
-    cells = [None, {"bytes": None, "path": "https://example.com/x.png"}]
-    one = datasets.Dataset.from_dict(
-        {"image": [*cells, {"bytes": b"no image", "path": None}]},
-        features=datasets.Features({"image": datasets.Image()}),
-    )
-    one.save_to_disk(tmp_path / "saved")
-    found = source(tmp_path / "saved")
-    with pytest.raises(DamagedImageError, match=r"row 000000000 of train has no image"):
+    found = source(without_files([None, ELSEWHERE, {"bytes": b"no image", "path": None}], tmp_path / "files"))
+    assert len(found) == 3
+    with pytest.raises(DamagedImageError, match="row 000000000 of train has no image"):
         found[0]
-    with pytest.raises(DataError, match=r"names a URL"):
+    with pytest.raises(DataError, match="names a URL"):
         found[1]
-    with pytest.raises(DamagedImageError, match=r"row 000000002 of train begins with"):
+    with pytest.raises(DamagedImageError, match="row 000000002 of train begins with"):
         found[2]
+
+
+def test_a_stream_reaches_for_no_url_that_stands_in_place_of_an_image(tmp_path):
+    found = source(without_files([None, ELSEWHERE], tmp_path / "files"), stream=True)
+    with pytest.raises(DataError, match="names a URL"):
+        found[0]
 
 
 def test_a_name_on_the_hub_is_stated_as_such_and_read_from_the_cache_alone(rows, tmp_path):
@@ -219,6 +222,7 @@ def test_a_name_on_the_hub_is_stated_as_such_and_read_from_the_cache_alone(rows,
     )
     options = {"type": "huggingface", "hub": "zoo/three-animals", **LABELLED}
     check(component("source", options).build())
+    check(source_of("huggingface", hub="zoo/three-animals", **LABELLED))
     check(component("source", {**options, "revision": "a1" * 20}).build())
     with pytest.raises(DataError, match=r"holds zoo/three-animals of revision a1a1.*, not b2"):
         component("source", {**options, "revision": "b2"}).build()

@@ -86,8 +86,9 @@ def _has_captions(names: Sequence[str]) -> bool:
 
 
 def _is_placeless(what: str) -> bool:
-    """Whether this is the name of a source that has no URL; a folder of that name is ``./NAME``."""
+    """Whether this is the name of a source that can do without a URL; a folder of that name is ``./NAME``."""
     known = registry()
     if what not in known.names("source"):
         return False
-    return "url" not in attrs.fields_dict(known.config_class("source", what))
+    field = attrs.fields_dict(known.config_class("source", what)).get("url")
+    return field is None or field.default is not attrs.NOTHING
