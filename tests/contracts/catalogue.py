@@ -45,7 +45,6 @@ REQUIRED: dict[tuple[str, str], set[str]] = {
     ("source", "tar"): {"url"},
     ("source", "idx"): {"url"},
     ("source", "captioned"): {"url"},
-    ("source", "huggingface"): {"url"},
     ("objective", "alignment"): {"teacher"},
     ("guidance", "autoguidance"): {"network"},
     ("vision_encoder", "timm"): {"model", "weights"},

@@ -265,7 +265,7 @@ def test_a_readme_that_names_files_elsewhere_is_not_followed(tmp_path):
 )
 def test_settings_that_do_not_go_together_are_refused(options, said):
     with pytest.raises(ConfigError, match=said):
-        component("source", {"type": "huggingface", **options})
+        component("source", {"type": "huggingface", **options}).build()
 
 
 def test_places_that_hold_no_data_set_are_refused(tmp_path):

@@ -66,7 +66,7 @@ class TarShards:
             names,
             counts,
             self.open,
-            identity=self._identity(counts),
+            identity=self._identity(counts, classes),
             classes=classes,
             captioned=first.captioned,
         )
@@ -95,10 +95,10 @@ class TarShards:
         prefix = f"{file.name}/" if len(self._files) > 1 else ""
         return TarShard(str(file.location), prefix, samples, path, self._limit_pixels)
 
-    def _identity(self, counts: Sequence[int]) -> str:
+    def _identity(self, counts: Sequence[int], classes: int | None) -> str:
         sizes = [entry.size or 0 for entry in self._entries]
         files = fingerprints(sizes, lambda number, count: self._files[number].location.read(0, count))
-        contents = contents_of([file.name for file in self._files], files=files)
+        contents = contents_of([file.name for file in self._files], files=files, classes=classes)
         digest = hashlib.sha256(repr([contents.identity("tar"), list(counts)]).encode()).hexdigest()
         return f"tar:{digest}"
 

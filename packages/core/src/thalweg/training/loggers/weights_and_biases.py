@@ -113,7 +113,8 @@ class Wandb:
     """
 
     def __init__(self, begin: Callable[[int], Any], picture: Callable[[str], Any]) -> None:
-        self._begin, self._picture, self._run = begin, picture, None
+        self._begin, self._picture = begin, picture
+        self._run: Any = None
 
     def log(self, step: int, numbers: Mapping[str, float]) -> None:
         """The numbers of one step."""

@@ -59,7 +59,24 @@ class HuggingFaceConfig:
     cache_gib: float = attrs.field(default=64.0, validator=[gt(0.0), le(2.0**20)])
     limit_pixels: int = attrs.field(default=LIMIT_PIXELS, validator=[ge(1), le(MOST_PIXELS)])
 
-    def __attrs_post_init__(self) -> None:
+    def build(self) -> RowImages | ShardedImages:
+        """Open the data set.
+
+        Raises:
+            PluginError: if the package datasets is missing.
+            DataError: if there is no such data set, split or column, or one holds something else.
+            ConfigError: if settings do not go together, or a stream has labels of which nobody says how many
+                classes there are.
+        """
+        self._check()
+        place = DataSetPlace(self.url, self.hub, self.download, self.revision, self.subset, self.split)
+        columns = Columns(self.image, self.label, self.caption, self.limit_pixels)
+        if self.stream:
+            cache = default_cache(int(self.cache_gib * _GIB))
+            return RowShards(place, columns, cache).source(self.classes)
+        return RowImages(opened(place), columns, self.split, self.classes)
+
+    def _check(self) -> None:
         if (self.url is None) == (self.hub is None):
             raise ConfigError("give either 'url', a folder of a data set, or 'hub', its name on the Hub")
         if self.url is not None and (self.download or self.revision is not None):
@@ -68,18 +85,3 @@ class HuggingFaceConfig:
             )
         if self.classes is not None and self.label is None:
             raise ConfigError("'classes' counts the labels of a column; name it as 'label'")
-
-    def build(self) -> RowImages | ShardedImages:
-        """Open the data set.
-
-        Raises:
-            PluginError: if the package datasets is missing.
-            DataError: if there is no such data set, split or column, or one holds something else.
-            ConfigError: if a stream has labels of which nobody says how many classes there are.
-        """
-        place = DataSetPlace(self.url, self.hub, self.download, self.revision, self.subset, self.split)
-        columns = Columns(self.image, self.label, self.caption, self.limit_pixels)
-        if self.stream:
-            cache = default_cache(int(self.cache_gib * _GIB))
-            return RowShards(place, columns, cache).source(self.classes)
-        return RowImages(opened(place), columns, self.split, self.classes)

@@ -92,7 +92,7 @@ class RowShards:
             [self._name(number) for number in range(self._shards)],
             counts,
             self.open,
-            identity=self._identity(counts),
+            identity=self._identity([counts, classes, names]),
             classes=classes,
             class_names=names,
             captioned=self._columns.caption is not None,
@@ -159,7 +159,7 @@ class RowShards:
         """The files of a shard; all of them where several make one up."""
         return [self._files[number]] if len(self._files) == self._shards else self._files
 
-    def _identity(self, counts: Sequence[int]) -> str:
+    def _identity(self, stated: Sequence[Any]) -> str:
         """What the shards hold: of the Hub the files of a revision, of a folder their names, sizes and the
         beginnings of some."""
         one = self._place
@@ -173,7 +173,7 @@ class RowShards:
                 (place.relative_to(folder).as_posix(), file)
                 for place, file in zip(places, files, strict=True)
             ]
-        words = [told, list(counts), one.subset, one.split, self._columns.names]
+        words = [told, *stated, one.subset, one.split, self._columns.names]
         return f"huggingface:{hashlib.sha256(repr(words).encode(errors='surrogatepass')).hexdigest()}"
 
     def _footers(self) -> list[int] | None:
