@@ -63,7 +63,7 @@ class TarConfig:
                 or if samples differ in having labels or captions.
             ConfigError: if a stream has labels and the number of classes is not stated.
         """
-        files, passed = _files(self.url, self.storage_options)
+        files, passed = _files(self.url, self.storage_options, counts=self.stream)
         if self.stream:
             passed.report(redacted(self.url))
             cache = default_cache(int(self.cache_gib * _GIB))
@@ -94,8 +94,9 @@ class TarConfig:
         )
 
 
-def _files(url: str, storage_options: dict[str, Any]) -> tuple[list[File], Skipped]:
-    """The tar files in their order, and what is skipped."""
+def _files(url: str, storage_options: dict[str, Any], *, counts: bool) -> tuple[list[File], Skipped]:
+    """The tar files in their order, and what is skipped, which files that state counts are not if these are
+    read."""
     urls = expanded(url)
     if len(urls) > 1:
         places = (Location(one, storage_options) for one in urls)
@@ -114,6 +115,7 @@ def _files(url: str, storage_options: dict[str, Any]) -> tuple[list[File], Skipp
     if not found:
         raise DataError(f"the folder {location} holds no .tar file; put at least one there")
     others = [file.name for file in every if not file.name.lower().endswith(".tar")]
-    others = [name for name in others if not is_statement(name)]
+    if counts:
+        others = [name for name in others if not is_statement(name)]
     passed.add("that are no tar files", others)
     return sorted(found, key=lambda file: file.name), passed

@@ -79,13 +79,14 @@ class WandbConfig:
             )
 
         def online(step: int) -> Any:
+            run = _run_id(run_dir)
             try:
                 return wandb.init(
                     project=self.project,
                     entity=self.entity,
                     group=group,
                     name=group,
-                    id=_run_id(run_dir),
+                    id=run,
                     resume="allow",
                     dir=run_dir,
                     settings=wandb.Settings(mode="online", **_settings()),
