@@ -93,14 +93,15 @@ def captioned_folder(folder: Path, count: int = 3, layout: str = "txt") -> Path:
     return folder
 
 
-def saved_rows(folder: Path, count: int = 12) -> Path:
-    """What the library ``datasets`` saves."""
+def parquet_rows(folder: Path, count: int = 12) -> Path:
+    """Images in a Parquet file, as the library ``datasets`` writes it."""
     import datasets
 
     rows = {"image": [{"bytes": encoded(pixels(number)), "path": None} for number in range(count)]}
     features = datasets.Features({"image": datasets.Image()})
+    folder.mkdir(parents=True, exist_ok=True)
     datasets.disable_progress_bars()
-    datasets.Dataset.from_dict(rows, features=features, split="train").save_to_disk(folder)
+    datasets.Dataset.from_dict(rows, features=features).to_parquet(folder / "train-00000-of-00001.parquet")
     return folder
 
 
@@ -110,4 +111,4 @@ def every_source(folder: Path) -> None:
     image_tars(folder / "tars")
     idx_folder(folder / "idx")
     captioned_folder(folder / "captioned")
-    saved_rows(folder / "saved")
+    parquet_rows(folder / "parquet")

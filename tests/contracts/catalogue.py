@@ -58,7 +58,7 @@ SMALL: dict[tuple[str, str], dict[str, Any]] = {
     ("source", "idx"): {"url": "idx"},
     ("source", "captioned"): {"url": "captioned"},
     ("source", "emoji"): {"part": "test"},
-    ("source", "huggingface"): {"url": "saved"},
+    ("source", "huggingface"): {"url": "parquet"},
     **{("vision_encoder", name): options for name, options in VISION_ENCODERS.items()},
     **{("text_encoder", name): options for name, options in ENCODERS.items()},
     ("objective", "alignment"): {"teacher": "lite0", "after": [1, 2], "channels": [16]},
