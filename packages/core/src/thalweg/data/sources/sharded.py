@@ -5,8 +5,7 @@ known, a sample has an index, training asks for indices in an order that is a fu
 (:mod:`thalweg.data.order`), and whichever shards these lie in are opened.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -14,9 +13,6 @@ import numpy as np
 from thalweg.data.opening import OpenShards
 from thalweg.errors import DataError
 from thalweg.protocols import Record
-
-_FEW = 8  # shards that are opened at once to count their samples
-
 
 class OpenShard(Protocol):
     """A shard that is open: its records in the order in which it stores them."""
@@ -103,10 +99,3 @@ class ShardedImages:
                 "statement beside it, or put the right file there"
             )
         return found
-
-
-def in_batches(numbers: Sequence[int]) -> Iterator[list[int]]:
-    """Numbers of shards, a few at a time."""
-    rest = iter(numbers)
-    while some := list(islice(rest, _FEW)):
-        yield some
