@@ -14,6 +14,7 @@ from thalweg.data.opening import OpenShards
 from thalweg.errors import DataError
 from thalweg.protocols import Record
 
+
 class OpenShard(Protocol):
     """A shard that is open: its records in the order in which it stores them."""
 

@@ -84,6 +84,7 @@ def builder_of(place: DataSetPlace) -> Any:
         return datasets.load_dataset_builder(place.hub, place.subset, revision=place.revision)
     from datasets.packaged_modules.cache.cache import Cache
 
+    # It would warn that it reads the cache, which is what was asked for.
     logging.getLogger("datasets.packaged_modules.cache.cache").setLevel(logging.ERROR)
     assert place.hub is not None  # noqa: S101 - for the type checker
     found = Cache(
