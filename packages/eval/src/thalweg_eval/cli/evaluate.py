@@ -68,9 +68,9 @@ def command(
 
     Interrupted or killed, the same command resumes.
     """
+    from thalweg.passport import Passport
     from thalweg_eval.ablation.axes import cells_of
     from thalweg_eval.evaluation.evaluate import evaluate
-    from thalweg_eval.evaluation.passport import Passport
 
     with ProgressDisplay() as progress:
         found = evaluate(
