@@ -51,12 +51,16 @@ class Repository:
 
     def oid(self, revision):
         revision = revision.removeprefix("refs/heads/")
-        return self.branches.get(revision) or self.tags.get(revision) or (revision in self.commits and revision)
+        return (
+            self.branches.get(revision) or self.tags.get(revision) or (revision in self.commits and revision)
+        )
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     def __init__(self, status, code="", message=""):
-        self.answer = Response(json.dumps({"error": message or code}), status, content_type="application/json")
+        self.answer = Response(
+            json.dumps({"error": message or code}), status, content_type="application/json"
+        )
         if code:
             self.answer.headers["X-Error-Code"] = code
         if message:
@@ -80,7 +84,9 @@ class StandIn:
 
     def repository(self, name, files=None, **how):
         made = self.repositories[name] = Repository(**how)
-        made.commit("main", {".gitattributes": b"*.safetensors filter=lfs\n", **(files or {})}, "initial commit")
+        made.commit(
+            "main", {".gitattributes": b"*.safetensors filter=lfs\n", **(files or {})}, "initial commit"
+        )
         return made
 
     def files(self, name, revision="main"):
@@ -101,7 +107,7 @@ class StandIn:
                     return found
         try:
             return self._answer([unquote(part) for part in path.strip("/").split("/")])
-        except Refused as refused:
+        except RefusedError as refused:
             return refused.answer
 
     def _account(self):
@@ -110,25 +116,25 @@ class StandIn:
             return None
         account = self.accounts.get(stated.removeprefix("Bearer "))
         if account is None:
-            raise Refused(401, "", "Invalid credentials in Authorization header")
+            raise RefusedError(401, "", "Invalid credentials in Authorization header")
         return account
 
     def _readable(self, name):
         account = self._account()
         repository = self.repositories.get(name)
         if repository is None or (repository.private and (account is None or not self._may(account, name))):
-            raise Refused(401 if account is None else 404, "RepoNotFound", "Repository not found")
+            raise RefusedError(401 if account is None else 404, "RepoNotFound", "Repository not found")
         if repository.gated and account is None:
-            raise Refused(401, "GatedRepo", "Access to model is restricted")
+            raise RefusedError(401, "GatedRepo", "Access to model is restricted")
         return repository
 
     def _writable(self, name):
         account = self._account()
         if account is None:
-            raise Refused(401, "", "Invalid username or password.")
+            raise RefusedError(401, "", "Invalid username or password.")
         repository = self._readable(name)
         if not self._may(account, name):
-            raise Refused(403, "", f"You don't have the rights to write to {name}")
+            raise RefusedError(403, "", f"You don't have the rights to write to {name}")
         return repository
 
     @staticmethod
@@ -148,7 +154,7 @@ class StandIn:
             case ["api", "whoami-v2"]:
                 account = self._account()
                 if account is None:
-                    raise Refused(401, "", "Invalid username or password.")
+                    raise RefusedError(401, "", "Invalid username or password.")
                 return {"type": "user", "name": account.name, "orgs": []}
             case ["api", "validate-yaml"]:
                 return {"errors": [], "warnings": []}
@@ -173,12 +179,12 @@ class StandIn:
                 files = self._at(f"{owner}/{name}", revision)
                 found = _tree(files, "/".join(path), request.args.get("recursive", "").lower() == "true")
                 if path and not found:
-                    raise Refused(404, "EntryNotFound", "no such path")
+                    raise RefusedError(404, "EntryNotFound", "no such path")
                 return found
             case ["api", "models", owner, name, "branch", branch]:
                 repository = self._writable(f"{owner}/{name}")
                 if branch in repository.branches:
-                    raise Refused(409, "", "Reference already exists")
+                    raise RefusedError(409, "", "Reference already exists")
                 start = (request.get_json() or {}).get("startingPoint", "main")
                 repository.branches[branch] = repository.oid(start)
                 return {}
@@ -189,16 +195,19 @@ class StandIn:
                 return self._commit(f"{owner}/{name}", revision)
             case [owner, git, "info", "lfs", "objects", "batch"]:
                 self._writable(f"{owner}/{git.removesuffix('.git')}")
-                return {"transfer": "basic", "objects": [self._upload(one) for one in request.get_json()["objects"]]}
+                return {
+                    "transfer": "basic",
+                    "objects": [self._upload(one) for one in request.get_json()["objects"]],
+                }
             case [owner, name, "resolve", revision, *path]:
                 return self._resolve(f"{owner}/{name}", revision, "/".join(path))
-        raise Refused(404, "", f"no such address: {request.path}")
+        raise RefusedError(404, "", f"no such address: {request.path}")
 
     def _at(self, name, revision, allowed=None):
         repository = (allowed or self._readable)(name)
         oid = repository.oid(revision)
         if not oid:
-            raise Refused(404, "RevisionNotFound", f"Invalid rev id: {revision}")
+            raise RefusedError(404, "RevisionNotFound", f"Invalid rev id: {revision}")
         return repository.commits[oid]
 
     def _info(self, name, revision):
@@ -209,13 +218,15 @@ class StandIn:
     def _create(self, asked):
         account = self._account()
         if account is None:
-            raise Refused(401, "", "Invalid username or password.")
+            raise RefusedError(401, "", "Invalid username or password.")
         owner = asked["organization"] or account.name
         name = f"{owner}/{asked['name']}"
         if not self._may(account, name):
-            raise Refused(403, "", f"You don't have the rights to create a model under the namespace {owner!r}")
+            raise RefusedError(
+                403, "", f"You don't have the rights to create a model under the namespace {owner!r}"
+            )
         if name in self.repositories:
-            raise Refused(409, "", "You already created this model repo")
+            raise RefusedError(409, "", "You already created this model repo")
         self.repository(name, private=asked.get("visibility") == "private" or bool(asked.get("private")))
         return {"url": f"{self.url}/{name}"}
 
@@ -228,12 +239,12 @@ class StandIn:
     def _commit(self, name, revision):
         repository = self._writable(name)
         if revision not in repository.branches:
-            raise Refused(404, "RevisionNotFound", f"Invalid rev id: {revision}")
+            raise RefusedError(404, "RevisionNotFound", f"Invalid rev id: {revision}")
         lines = [json.loads(line) for line in request.get_data().splitlines()]
         header = next(one["value"] for one in lines if one["key"] == "header")
         parent = header.get("parentCommit")
         if parent and parent != repository.branches[revision]:
-            raise Refused(412, "", "A commit has happened since. Please refresh and try again.")
+            raise RefusedError(412, "", "A commit has happened since. Please refresh and try again.")
         files = dict(repository.commits[repository.branches[revision]])
         for one in lines:
             value = one["value"]
@@ -249,7 +260,7 @@ class StandIn:
     def _resolve(self, name, revision, path):
         files = self._at(name, revision)
         if path not in files:
-            raise Refused(404, "EntryNotFound", "Entry not found")
+            raise RefusedError(404, "EntryNotFound", "Entry not found")
         content = files[path]
         if not path.endswith(LARGE):
             return self._content(content, blob(content))
@@ -279,7 +290,10 @@ def _tree(files, below, recursive):
             continue
         inner = path.removeprefix(prefix)
         parts = inner.split("/")
-        folders |= {prefix + "/".join(parts[:depth]) for depth in range(1, len(parts) if recursive else min(2, len(parts)))}
+        folders |= {
+            prefix + "/".join(parts[:depth])
+            for depth in range(1, len(parts) if recursive else min(2, len(parts)))
+        }
         if recursive or len(parts) == 1:
             large = {"lfs": {"oid": sha256(content), "size": len(content), "pointerSize": 130}}
             found.append(
@@ -288,7 +302,10 @@ def _tree(files, below, recursive):
                     **(large if path.endswith(LARGE) else {}),
                 }
             )  # fmt: skip
-    return [*found, *({"type": "directory", "path": one, "size": 0, "oid": blob(one.encode())} for one in folders)]
+    return [
+        *found,
+        *({"type": "directory", "path": one, "size": 0, "oid": blob(one.encode())} for one in folders),
+    ]
 
 
 def _mode(files, path):
@@ -303,9 +320,7 @@ def hub_stand_in():
     """The server, running."""
     stand_in, app = StandIn(), Flask("hub")
     app.add_url_rule("/", view_func=stand_in.answer, methods=["GET", "HEAD", "POST", "PUT"], defaults={})
-    app.add_url_rule(
-        "/<path:_>", "any", lambda _: stand_in.answer(), methods=["GET", "HEAD", "POST", "PUT"]
-    )
+    app.add_url_rule("/<path:_>", "any", lambda _: stand_in.answer(), methods=["GET", "HEAD", "POST", "PUT"])
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = make_server("127.0.0.1", 0, app, threaded=True)
     stand_in.port = server.server_port
