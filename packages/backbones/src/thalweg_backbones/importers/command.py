@@ -44,6 +44,7 @@ def _depths(_: click.Context, __: click.Parameter, value: str | None) -> tuple[i
     type=Place(),
     help="A file of the tensors mean and std, by which its latents are normalised, as VA-VAE's are.",
 )
+@options.download
 @options.as_json
 def command(
     source: str, file: str, out: Path, latent_statistics: str | None, as_json: bool, **others: Any

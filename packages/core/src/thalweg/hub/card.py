@@ -104,15 +104,15 @@ def _head(network: _Network) -> list[str]:
         "data set of its run": _data(network.data),
         "training steps": words(run.get("step", "")),
         "batch": words(training.get("batch_size", "")),
-        "weights": _weights(run, training),
+        "average of the weights": _weights(run, training),
         "SHA-256 of the tensors": str(network.content.description.get("sha256")),
     }
     rows = [(what, said) for what, said in found.items() if said]
-    whole = "; [config.toml](config.toml) is its run's configuration" if config else ""
+    whole = ", its run's configuration in [config.toml](config.toml)" if config else ""
     return [
         f"# {network.title}",
         "",
-        "A flow-based generative model, composed with Thalweg. What it is made of stands in "
+        "A flow-based generative model, composed with Thalweg. Its composition is recorded in "
         f"[model.json](model.json){whole}.",
         "",
         table(("", ""), rows),
@@ -139,7 +139,7 @@ def _data(data: Mapping[str, Any]) -> str:
 def _weights(run: Mapping[str, Any], training: Mapping[str, Any]) -> str:
     average = training.get("average")
     kind = average.get("type") if isinstance(average, Mapping) else average
-    return f"average {run['average']} of {kind}" if run.get("average") and kind else ""
+    return f"{kind} {run['average']}" if run.get("average") and kind else ""
 
 
 def _use(network: _Network) -> list[str]:
@@ -209,10 +209,11 @@ def _front_matter(network: _Network, license: str | None) -> str:
             metric_type=name,
             metric_name=f"{name} ({number.get('extractor')}; {protocol_of(one)}; {file})",
             metric_value=number["value"],
-            metric_args=conditions_of(one),
+            metric_args={key: said for key, said in conditions_of(one).items() if key in _STATED},
         )
         for file, one in network.content.passports.items()
         for name, number in one.numbers.items()
+        if number.get("better")  # others are no measure of quality
     ]
     data = ModelCardData(
         model_name=network.title,
@@ -226,6 +227,9 @@ def _front_matter(network: _Network, license: str | None) -> str:
     )
     return f"{data.to_yaml()}\n"
 
+
+_STATED = ("samples", "sampler", "guidance", "NFE of a sample")
+"""Conditions that stand with a number in the front matter; all of them stand below."""
 
 _PIPELINES = ("text-to-image", "unconditional-image-generation")
 

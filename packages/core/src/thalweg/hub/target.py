@@ -55,7 +55,8 @@ def target_of(url: str) -> HubAddress:
     there = hub_address(url.rstrip("/"))
     if there.kind != "model" or there.path:
         raise ConfigError(
-            f"{there} is no repository of a model; write hf://owner/name, or hf://owner/name@branch"
+            f"{there} is no repository of a model; write hf://owner/name, or hf://owner/name@branch with %2F "
+            "for a slash in the branch's name"
         )
     branch = there.revision or MAIN
     if _COMMIT.fullmatch(branch) or branch.startswith("refs/"):
@@ -173,6 +174,8 @@ def _source(content: bytes | Path) -> Any:
 
 def _fault(name: str, repository: str, error: Exception) -> ThalwegError:
     """What went wrong, and what to do."""
+    if isinstance(error, RuntimeError) and isinstance(error.__cause__, Exception):
+        error = error.__cause__  # huggingface_hub puts its own around what a thread of it meets
     if type(error).__name__ == "LocalTokenNotFoundError":
         return DataError(
             "nobody is logged in to the Hub; set HF_TOKEN to a token that may write, or run 'hf auth login'"

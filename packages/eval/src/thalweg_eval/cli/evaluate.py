@@ -32,6 +32,7 @@ WORK = click.option(
     type=LocalPath(),
     help="Where to write the reference's statistics, a .safetensors file.",
 )
+@options.download
 @options.device
 @options.devices
 @options.batch_size(64)
