@@ -54,6 +54,8 @@ def hub(server, tmp_path, monkeypatch):
     for kept in (server.repositories, server.large, server.requests, server.faults):
         kept.clear()
     monkeypatch.setattr(constants, "ENDPOINT", server.url)
+    template = f"{server.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no token"))
     monkeypatch.setattr(retrying, "sleep", lambda _: None)
@@ -148,6 +150,7 @@ def test_a_run_is_pushed_in_one_commit_and_read_again_elsewhere(hub, run, tmp_pa
         "x = sample(net, indices=range(3), labels=[1, 2, 3], device='cpu', precision='32-true').x\n"
         "save_file({'x': x}, sys.argv[1])"
     )
+    (tmp_path / "home").mkdir()
     fresh = {"XDG_CACHE_HOME": str(tmp_path / "empty"), "HF_HOME": str(tmp_path / "home")}
     environment = {**os.environ, **fresh, "HF_ENDPOINT": hub.url, "HF_HUB_DISABLE_XET": "1"}
     subprocess.run([sys.executable, "-c", script, tmp_path / "x"], env=environment, check=True, timeout=240)
@@ -372,7 +375,8 @@ def test_where_nothing_can_be_pushed(hub, run, url, fault, capsys):
     ],
 )
 def test_who_may_not_push(hub, run, monkeypatch, capsys, token, url, fault):
-    hub.repository("ada/public").tags["v1"] = hub.repositories["ada/public"].branches["main"]
+    public = hub.repository("ada/public")
+    public.tags["v1"] = public.branches["main"]
     monkeypatch.setenv("HF_TOKEN", token)
     assert main(["--debug", "push", str(run), url]) == 4
     said = capsys.readouterr()

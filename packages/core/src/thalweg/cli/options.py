@@ -48,6 +48,7 @@ dry_run = click.option(
     "--dry-run", is_flag=True, help="Check everything, show what would be done, and leave nothing behind."
 )
 
+
 def _permit(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     if value and not ctx.resilient_parsing:
         # Of the whole program's context: that of a command is not closed where it cannot be parsed.

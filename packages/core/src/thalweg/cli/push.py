@@ -41,7 +41,7 @@ def command(model: str, target: str, no_card: bool, dry_run: bool, as_json: bool
     FlowNetwork.from_pretrained('OWNER/NAME') read it. Set HF_TOKEN to a token that may write, or log in by
     'hf auth login'.
     """
-    from thalweg.hub.push import push
+    from thalweg.hub.pushing import push
     from thalweg.hub.target import target_of
 
     target_of(target)

@@ -15,6 +15,7 @@ from thalweg.network import FlowNetwork
 from thalweg.saved_network import save
 from thalweg.storage.hub.client import Token, package, register_token
 from thalweg.storage.offline import offline
+from thalweg.storage.options import options_for
 
 CARD = "README.md"
 _OURS = ("config.toml", METRICS)
@@ -49,7 +50,8 @@ def push(
         passports: files with more numbers of these weights than those in the run.
         with_card: whether the card is written; else README.md stays as it is.
         message: of the commit.
-        token: of the user; by default the one that the user is logged in with.
+        token: of the user; by default that of ``THALWEG_STORAGE_OPTIONS``, else the one that the user is
+            logged in with.
         dry_run: only say what would be sent. Where requests are ruled out (``THALWEG_OFFLINE``), the Hub is
             not asked whether it would take it.
         bars: whether huggingface_hub shows bars of what it uploads, on stderr.
@@ -64,6 +66,8 @@ def push(
     check_path("place", place, "a run, a checkpoint or a saved network")
     address = target_of(url)
     package()
+    if token is None:
+        token = options_for("hf", address.name.partition("/")[0], {}, {}).get("token")
     register_token(token)
     with tempfile.TemporaryDirectory() as work:
         content = content_of(place, Path(work), average=average, passports=passports, say=say)
@@ -71,8 +75,9 @@ def push(
             text = card(content, str(address), license).encode()
             check_clean(CARD, text)
             content.files[CARD] = text
+        sizes = _sizes(content)
         if dry_run and offline():
-            return Pushed(str(address), "", "", False, _sizes(content))
+            return Pushed(str(address), "", "", False, sizes)
         target = Target(address, token)
         removed = tuple(
             one
@@ -80,12 +85,12 @@ def push(
             if (one in _OURS or one.startswith(f"{FOLDER}/")) and one not in content.files
         )
         if dry_run:
-            return Pushed(str(address), "", "", not target.exists, _sizes(content), removed)
+            return Pushed(str(address), "", "", not target.exists, sizes, removed)
         created = not target.exists
         with _quiet(bars):
             target.prepare(private=private)
             commit, page = target.commit(content.files, removed, message or f"Push {Path(place).name}")
-    return Pushed(str(address), page, commit, created, _sizes(content), removed)
+    return Pushed(str(address), page, commit, created, sizes, removed)
 
 
 def push_network(network: FlowNetwork, url: str, **options: Any) -> Pushed:
