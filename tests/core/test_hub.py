@@ -71,7 +71,7 @@ def hub(server, tmp_path, monkeypatch):
 def trained(tmp_path_factory):
     """A run with two averages, its model and checkpoints."""
     folder = tmp_path_factory.mktemp("runs") / "tiny"
-    averages = {"average": {"decay": [0.9, 0.5]}}
+    averages = {"average": {"decay": [0.9, 0.5], "warmup": False}}
     Trainer(tiny(steps=2, checkpoint_every=1, validate_every=0, **averages), folder, quiet=True).train()
     return folder
 
@@ -299,7 +299,7 @@ def test_names_that_are_no_names(hub):
 def test_a_repository_that_is_called_like_a_run_has_its_model(hub, run):
     push(run, "hf://ada/model")
     assert torch.equal(samples_of(thalweg.load("hf://ada/model")), samples_of(thalweg.load(run)))
-    with pytest.raises(DataError, match="has no average '0.1'"):
+    with pytest.raises(DataError, match=r"has no average '0.1'"):
         thalweg.load("hf://ada/model", average="0.1")
     thalweg.load("hf://ada/model", average="0.9")
 

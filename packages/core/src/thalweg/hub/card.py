@@ -89,7 +89,8 @@ def _head(network: _Network) -> list[str]:
     run = network.content.description.get("run")
     run = run if isinstance(run, Mapping) else {}
     config, facts = network.content.config, network.facts
-    training = config.get("training") if isinstance(config.get("training"), Mapping) else {}
+    stated = config.get("training")
+    training: Mapping[str, Any] = stated if isinstance(stated, Mapping) else {}
     shape = " x ".join(map(str, facts.shape))
     reads = f", {facts.classes} classes" if facts.classes is not None else ""
     reads += f", captions of {facts.text[0]} x {facts.text[1]}" if facts.text is not None else ""

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from thalweg.hub.passports import FOLDER
 from thalweg.hub.target import Pushed, Target, target_of
 from thalweg.network import FlowNetwork
 from thalweg.saved_network import save
-from thalweg.storage.hub.client import Token, package, register_token
+from thalweg.storage.hub.client import Token, package, register_token, utilities
 from thalweg.storage.offline import offline
 from thalweg.storage.options import options_for
 
@@ -102,7 +103,7 @@ def push_network(network: FlowNetwork, url: str, **options: Any) -> Pushed:
     """
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "model"
-        more = {"sampling": dict(network.sampling)} if network.sampling else {}
+        more: dict[str, Any] = {"sampling": dict(network.sampling)} if network.sampling else {}
         save(place, network, **more)
         return push(place, url, **{"message": f"Push {type(network).__name__}", **options})
 
@@ -115,8 +116,4 @@ def _sizes(content: Content) -> dict[str, int]:
 
 
 def _quiet(bars: bool) -> Any:
-    from contextlib import nullcontext
-
-    from huggingface_hub.utils import disable_progress_bars
-
-    return nullcontext() if bars else disable_progress_bars()
+    return nullcontext() if bars else utilities().disable_progress_bars()

@@ -161,9 +161,9 @@ class Target:
     def _asked(self, call: Callable[[], T], *through: type[Exception]) -> T:
         try:
             return call()
-        except (ThalwegError, *through):
-            raise
         except Exception as error:
+            if isinstance(error, (ThalwegError, *through)):
+                raise
             failure = error
         raise _fault(self._name, self._address.name, failure) from cause_of(failure)
 

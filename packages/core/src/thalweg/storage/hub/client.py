@@ -1,5 +1,6 @@
 """huggingface_hub, imported when it is needed, with the user's token kept out of all that is printed."""
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from thalweg.errors import ConfigError, DataError
@@ -26,6 +27,16 @@ def package() -> Any:
     except ImportError:
         raise ConfigError(MISSING) from None
     return huggingface_hub
+
+
+def utilities() -> Any:
+    """What the package sends its own requests with.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
+    package()
+    return importlib.import_module("huggingface_hub.utils")
 
 
 def register_token(token: Token) -> None:

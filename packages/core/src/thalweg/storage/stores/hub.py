@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from thalweg.storage.hub.address import MAIN, HubAddress, hub_address
-from thalweg.storage.hub.client import Token, client
+from thalweg.storage.hub.client import Token, client, package, utilities
 from thalweg.storage.stores.remote import RemoteStore
 from thalweg.storage.streams import PIECE, ByteStream, Closed, StoredEntry, answered, range_header
 
@@ -130,37 +130,32 @@ class HubStore(RemoteStore):
         return f"{api}/{what}/{quote(revision, safe='')}"
 
     def _asked(self, method: str, url: str, **content: Any) -> Any:
-        from huggingface_hub.utils import get_session, hf_raise_for_status
-
-        response = get_session().request(
+        utils = utilities()
+        response = utils.get_session().request(
             method, url, headers=self._headers({}), timeout=self._timeout(), **content
         )
-        hf_raise_for_status(response)
+        utils.hf_raise_for_status(response)
         return response.json()
 
     @contextlib.contextmanager
     def _streamed(self, there: HubAddress, headers: Mapping[str, str]) -> Iterator[Any]:
-        from huggingface_hub import hf_hub_url
-        from huggingface_hub.utils import get_session, hf_raise_for_status
-
+        utils = utilities()
         api = client(self._token)
-        url = hf_hub_url(
+        url = package().hf_hub_url(
             there.name, there.path, repo_type=there.kind, revision=there.revision, endpoint=api.endpoint
         )
         # Redirected to another host, the session sends no token along.
-        with get_session().stream(
+        with utils.get_session().stream(
             "GET", url, headers=self._headers(headers), timeout=self._timeout()
         ) as response:
             if response.status_code != _UNSATISFIABLE:
                 if response.status_code >= 400:
                     response.read()
-                hf_raise_for_status(response)
+                utils.hf_raise_for_status(response)
             yield response
 
     def _headers(self, more: Mapping[str, str]) -> dict[str, str]:
-        from huggingface_hub.utils import build_hf_headers
-
-        return {**build_hf_headers(token=self._token, library_name="thalweg"), **more}
+        return {**utilities().build_hf_headers(token=self._token, library_name="thalweg"), **more}
 
     def _timeout(self) -> Any:
         import httpx2
