@@ -14,7 +14,7 @@ from thalweg.cli.local import LocalPath, Place
 @click.option(
     "--to", "target", required=True, metavar="NAME", help="What it is written for, an exporter's name."
 )
-@click.option("--average", metavar="NAME", help="EMA weights of this name, where a run keeps several.")
+@options.average
 @options.as_json
 def command(model: str, dest: Path, target: str, average: str | None, as_json: bool) -> None:
     """Write MODEL, a saved network or a run that holds one, to DEST as another program reads it.

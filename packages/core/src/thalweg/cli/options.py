@@ -87,6 +87,17 @@ data_of = click.option(
     metavar="RECIPE|RUN",
     help="Whose data set is meant.  [default: that of the network's own run]",
 )
+average = click.option(
+    "--average", metavar="NAME", help="EMA weights of this name, where a run keeps several."
+)
+passports = click.option(
+    "--passport",
+    "passports",
+    multiple=True,
+    metavar="FILE",
+    type=LocalPath(instead="copy it to this machine first", dir_okay=False),
+    help="An evaluation that is not in the run's folder; may be repeated.",
+)
 protocol = click.option(
     "--protocol",
     metavar="NAME|FILE",

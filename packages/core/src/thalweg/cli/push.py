@@ -7,7 +7,7 @@ import attrs
 import click
 
 from thalweg.cli import console, options
-from thalweg.cli.local import LocalPath, Place
+from thalweg.cli.local import Place
 from thalweg.visible import columns
 
 
@@ -15,16 +15,9 @@ from thalweg.visible import columns
 @click.argument("model", type=Place())
 @click.argument("target", metavar="hf://OWNER/NAME[@BRANCH]")
 @click.option("--private", is_flag=True, help="Make the repository private, if it is made.")
-@click.option("--average", metavar="NAME", help="Push the weights of this average.  [default: the main one]")
+@options.average
 @click.option("--license", metavar="NAME", help="Licence that the card states, such as apache-2.0.")
-@click.option(
-    "--passport",
-    "passports",
-    multiple=True,
-    metavar="FILE",
-    type=LocalPath(instead="copy it to this machine first", exists=True, dir_okay=False),
-    help="A passport of these weights that is not in the run; may be repeated.",
-)
+@options.passports
 @click.option("--no-card", is_flag=True, help="Leave README.md of the repository as it is.")
 @click.option("--message", metavar="TEXT", help="Message of the commit.")
 @options.dry_run

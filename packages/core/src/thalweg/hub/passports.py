@@ -1,5 +1,7 @@
 """The passports that belong to a network: those in its run, beside it, and those that are named."""
 
+import glob
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ from thalweg.passport import Passport, is_passport, read_passport
 FOLDER = "passports"
 """Where they are in a repository."""
 
-_NOT_OF_PEOPLE = frozenset(["checkpoints", "samples"])
+_DEEPEST = 4  # folders below a run in which they are looked for
 
 
 def passports_of(
@@ -50,10 +52,12 @@ def passports_of(
 
 
 def _in_run(run: Path) -> Iterator[Path]:
-    """JSON files of a run, and those that an ablation keeps beside it."""
-    yield from sorted(run.glob("*.json"))
-    yield from (one for one in sorted(run.glob("*/*.json")) if one.parent.name not in _NOT_OF_PEOPLE)
-    yield from sorted(run.parent.glob(f"{run.name}-*.json"))
+    """JSON files of a run, and those that an ablation keeps beside it; links are not followed."""
+    for folder, folders, names in os.walk(run):
+        depth = len(Path(folder).relative_to(run).parts)
+        folders[:] = sorted(folders) if depth < _DEEPEST else []
+        yield from (Path(folder) / name for name in sorted(names) if name.endswith(".json"))
+    yield from sorted(run.parent.glob(f"{glob.escape(run.name)}-*.json"))
 
 
 def _is_of(passport: Passport, checkpoint: str) -> bool:
