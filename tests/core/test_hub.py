@@ -528,6 +528,10 @@ def test_paths_of_this_machine_stay_here(hub, run, tmp_path):
     push(run, URL)
     assert parse_recorded(hub.files(REPOSITORY)["config.toml"])["data"]["source"]["url"] == "pictures"
     thalweg.load(URL)
+    config["data"]["source"]["url"] = "hf://datasets/ada/pictures/train"
+    (run / "config.toml").write_text(recorded_text(config))
+    push(run, URL)
+    assert front_matter(hub.files(REPOSITORY)["README.md"].decode())["datasets"] == ["ada/pictures"]
     config["note"] = f"made in {tmp_path}/run"
     (run / "config.toml").write_text(recorded_text(config))
     with pytest.raises(thalweg.ThalwegError, match=r"config.toml holds the path .* of this machine"):
