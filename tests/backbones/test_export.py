@@ -340,7 +340,7 @@ def test_what_is_refused_is_one_sentence_and_leaves_nothing(
 
 
 @pytest.mark.parametrize("target", ["sit", "safetensors"])
-@pytest.mark.parametrize("suffix", [".pt", ".safetensors", ".dcp"])
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
 def test_a_disk_that_is_full_leaves_nothing(tmp_path, monkeypatch, target, suffix):
     from thalweg import files
 

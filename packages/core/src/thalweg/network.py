@@ -276,6 +276,11 @@ class FlowNetwork(nn.Module):
             if region._compiled_call_impl is None:
                 region.compile()
 
+    @property
+    def is_compiled(self) -> bool:
+        """Whether regions of it are compiled, which rounds otherwise than what is not."""
+        return any(region._compiled_call_impl is not None for region in self._regions())
+
     def _regions(self) -> Iterator[nn.Module]:
         for name, child in self.named_children():
             if isinstance(child, nn.ModuleList | nn.ModuleDict):

@@ -1,4 +1,7 @@
-"""Folders of ``torch.distributed.checkpoint`` under our own names, which sharded training loads."""
+"""Folders of ``torch.distributed.checkpoint`` under our own names, which sharded training loads.
+
+Every tensor stands under ``model`` and our name; ``network.json`` says what the network is.
+"""
 
 from typing import Any
 
@@ -16,8 +19,7 @@ _DESCRIPTION = "network.json"
 
 @attrs.frozen
 class DCPExporterConfig:
-    """A folder that torch.distributed.checkpoint loads: every tensor under model and our name, for a network of
-    ours in a training loop of any number of ranks; network.json says what it is."""
+    """A folder that torch.distributed.checkpoint loads into a network of ours on any number of ranks."""
 
     def build(self, _: Facts | None = None) -> "DCPExporter":
         """Build it."""

@@ -1,8 +1,8 @@
-"""Folders as ``torch.distributed.checkpoint`` saves them, as torchtitan and other sharded training leave them.
+"""Folders as ``torch.distributed.checkpoint`` saves them: what torchtitan and other sharded training leave.
 
-A folder holds ``.metadata`` and files ``__RANK_N.distcp``, in which each rank wrote its chunks of the tensors,
-each as ``torch.save`` writes a tensor. Only the chunks of the weights that are taken are read, never the state
-of an optimiser, and each with ``weights_only=True``, which executes nothing.
+A folder holds ``.metadata`` and files ``__RANK_N.distcp``, in which each rank wrote its chunks of the
+tensors, each as ``torch.save`` writes a tensor. Only the chunks of the weights that are taken are read, never
+the state of an optimiser, and each with ``weights_only=True``, which executes nothing.
 """
 
 import argparse
@@ -35,7 +35,7 @@ _OPTIMISERS = ("optimizer", "optim", "optimizers")
 
 
 def is_dcp(folder: Location) -> bool:
-    """Whether a folder is one of ``torch.distributed.checkpoint``, or holds such, or was meant to become one."""
+    """Whether a folder is one of ``torch.distributed.checkpoint``, holds such, or was to become one."""
     names = folder.children()
     return (folder / METADATA).exists() or any(one.endswith(SUFFIX) or _STEP.fullmatch(one) for one in names)
 
@@ -50,8 +50,8 @@ def read_dcp(folder: Path | str) -> ForeignWeights:
         folder: as ``torch.distributed.checkpoint.save`` leaves it; a path or a URL.
 
     Raises:
-        DataError: a file is missing or damaged, or ``.metadata`` names anything that the format does not need,
-            or it is unknown which weights are meant.
+        DataError: a file is missing or damaged, or ``.metadata`` names anything that the format does not
+            need, or it is unknown which weights are meant.
     """
     return read_dcp_folder(Location(folder))[0]
 
@@ -118,7 +118,8 @@ class _Files:
             assert one.dtype is not None  # noqa: S101 - for the type checker
             if math.prod(chunk.sizes) * one.dtype.itemsize > chunk.length:
                 raise DataError(
-                    f"{self._folder / chunk.file} does not hold '{one.name}' in full; save the checkpoint again"
+                    f"{self._folder / chunk.file} does not hold '{one.name}' in full; save the "
+                    "checkpoint again"
                 )
         most = sum(path.stat().st_size for path in self._paths.values())
         if sum(chunk.length for _, chunk in every) > most:

@@ -1,9 +1,9 @@
 """The ``.metadata`` of a folder of ``torch.distributed.checkpoint``, read without executing anything.
 
-It is a pickle of dataclasses of torch: of every entry its shape and type, the chunks that it was saved in, and
-where in which file each chunk stands. None of these classes is used here. The names that the format needs are
-read as records that hold what was pickled and can do nothing; every other name is refused, and so is every
-reference to an object outside the file.
+It is a pickle of dataclasses of torch: of every entry its shape and type, the chunks that it was saved in,
+and where in which file each chunk stands. None of these classes is used here. The names that the format needs
+are read as records that hold what was pickled and can do nothing; every other name is refused, and so is
+every reference to an object outside the file.
 """
 
 import io
@@ -115,7 +115,7 @@ class _NamedError(Exception):
     """A name that is not admitted."""
 
 
-class _Record:
+class _Pickled:
     """What was pickled of an object: its state, and nothing that acts."""
 
     state: Any = None
@@ -126,12 +126,12 @@ class _Record:
         self.state = state
 
 
-class _Reader(pickle.Unpickler):
-    """Reads records of :data:`_RECORDS` and plain values; classes are its own, so that no file changes others."""
+class _Reader(pickle.Unpickler):  # noqa: S301 - admits none but records and plain values
+    """Reads records and plain values; the classes are its own, so that no file changes those of others."""
 
     def __init__(self, content: bytes) -> None:
         super().__init__(io.BytesIO(content))
-        self._known = {named: type(named[1], (_Record,), {}) for named in _RECORDS}
+        self._known = {named: type(named[1], (_Pickled,), {}) for named in _RECORDS}
 
     def find_class(self, module: str, name: str) -> Any:
         """A record, a plain type, or a type of tensors."""
@@ -143,7 +143,7 @@ class _Reader(pickle.Unpickler):
             raise _NamedError(f"{module}.{name}")
         return found
 
-    def persistent_load(self, pid: Any) -> Any:
+    def persistent_load(self, _: Any) -> Any:
         """Nothing outside the file is referred to."""
         raise _NamedError("an object outside it")
 
@@ -204,7 +204,7 @@ def _stored(table: Any) -> Iterator[tuple[tuple[str, Any], tuple[str, int, int]]
 
 
 def _state(one: Any, kind: str) -> Any:
-    if not isinstance(one, _Record) or type(one).__name__ != kind:
+    if not isinstance(one, _Pickled) or type(one).__name__ != kind:
         raise ValueError(f"a {kind} is missing")
     return one.state
 

@@ -52,9 +52,9 @@ def command(
     diffusers-sd3), and write the network to OUT.
 
     FILE, a path or a URL, is .pt (read without executing anything) or .safetensors, or a folder as diffusers
-    saves a transformer or a pipeline, or one of torch.distributed.checkpoint, as torchtitan leaves it; the EMA
-    weights are taken where there are any. The options state what neither the tensors nor arguments in the file
-    do; what is missing is reported. OUT is a folder that thalweg.load and thalweg sample open.
+    saves a transformer or a pipeline, or one of torch.distributed.checkpoint, as torchtitan leaves it; the
+    EMA weights are taken where there are any. The options state what neither the tensors nor arguments in the
+    file do; what is missing is reported. OUT is a folder that thalweg.load and thalweg sample open.
     """
     from thalweg.files import sha256
     from thalweg.import_options import ImportOptions
