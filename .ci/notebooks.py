@@ -38,9 +38,13 @@ def fault_of(path: Path) -> str:
     notebook = nbformat.read(path, as_version=4)
     with tempfile.TemporaryDirectory() as folder:
         client = NotebookClient(
-            notebook, timeout=LONGEST, kernel_name="python3", resources={"metadata": {"path": folder}},
+            notebook,
+            timeout=LONGEST,
+            startup_timeout=LONGEST,
+            kernel_name="python3",
+            resources={"metadata": {"path": folder}},
             config=Config({"KernelManager": {"transport": "ipc"}}),  # no port of this machine
-        )  # fmt: skip
+        )
         try:
             client.execute()
         except (CellExecutionError, CellTimeoutError) as error:
