@@ -88,7 +88,9 @@ def _write_folder(exported: Exported, path: Path) -> None:
 def _write_dcp(folder: Path, key: str, exported: Exported) -> None:
     """As ``torch.distributed.checkpoint`` saves in one process: the tensors under a key, arguments beside."""
     # Seldom needed, and slow to import.
-    from torch.distributed.checkpoint import CheckpointException, FileSystemWriter, save
+    from torch.distributed.checkpoint.api import CheckpointException
+    from torch.distributed.checkpoint.filesystem import FileSystemWriter
+    from torch.distributed.checkpoint.state_dict_saver import save
 
     content = {key: dict(exported.tensors), ARGUMENTS: dict(exported.arguments)}
     with warnings.catch_warnings():

@@ -118,7 +118,9 @@ class _Controls:
         self._first = viewed.choice
         self._fields: dict[str, tuple[Any, Callable[[Any], Any]]] = {}
         first, facts, heads = viewed.choice, viewed.facts, viewed.heads
-        kinds = ["none", *(["cfg"] if not viewed.unconditional else []), *(["internal"] if heads else [])]
+        kinds: list[GuidanceKind] = ["none"]
+        kinds += [] if viewed.unconditional else ["cfg"]
+        kinds += ["internal"] if heads else []
         kinds += ["both"] if len(kinds) == 3 else []
         kinds += ["run"] if first.guidance == "run" else []
         kind = first.guidance if first.guidance in kinds else "none"
