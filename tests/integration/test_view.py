@@ -209,26 +209,32 @@ def test_nothing_is_loaded_from_other_hosts(browser, shown):
 
 
 @in_a_browser
-@pytest.mark.parametrize("width", [DESKTOP, PHONE])
-def test_nothing_overflows(browser, shown, width):
-    wide(browser, width)
+def test_nothing_overflows(browser, shown):
+    wide(browser, PHONE)
     browser.get(shown[1])
-    first = drawn(browser, "")
+    drawn(browser, "")
     chosen(browser, "guidance", "both")
-    browser.execute_script("document.querySelector('#hold button, button#hold').click()")
+    browser.execute_script("document.querySelector('#hold').click()")
     until(browser, lambda: browser.find_elements(By.CSS_SELECTOR, "#held .cells img"))
-    assert browser.execute_script("return window.innerWidth") == width
-    page = "const page = document.documentElement; return page.scrollWidth - page.clientWidth"
-    assert browser.execute_script(page) == 0
-    outside = browser.execute_script(
-        "return [...document.querySelectorAll('h1, p, figure, figure img, label, input, textarea, button')]"
-        "  .filter(one => one.offsetParent !== null)"
-        "  .filter(one => {const box = one.getBoundingClientRect();"
-        "    return box.width > 0 && (box.left < -1 || box.right > window.innerWidth + 1)})"
-        "  .map(one => one.outerHTML.slice(0, 120))"
-    )
-    assert outside == []
-    assert first
+    for width in (PHONE, DESKTOP):
+        wide(browser, width)
+        until(browser, lambda width=width: browser.execute_script("return window.innerWidth") == width)
+        page = "const page = document.documentElement; return page.scrollWidth - page.clientWidth"
+        assert browser.execute_script(page) == 0
+        outside = browser.execute_script(
+            "return [...document.querySelectorAll('h1, p, figure, figure img, label, input, textarea')]"
+            "  .filter(one => one.offsetParent !== null)"
+            "  .filter(one => {const box = one.getBoundingClientRect();"
+            "    return box.width > 0 && (box.left < -1 || box.right > window.innerWidth + 1)})"
+            "  .map(one => one.outerHTML.slice(0, 120))"
+        )
+        assert outside == []
+        new, held, controls = browser.execute_script(
+            "return ['#new', '#held', '#guidance'].map("
+            "  one => document.querySelector(one).getBoundingClientRect().top)"
+        )
+        assert new == held, "pictures stand side by side"
+        assert (new < controls) == (width == PHONE), "on a phone the pictures come first"
 
 
 def test_other_names_of_this_machine_are_not_answered(shown):
@@ -260,8 +266,11 @@ def test_ctrl_c_ends_it_cleanly(shown):
     assert "Traceback" not in error
     assert error.splitlines()[-1] == "ended"
     assert out == ""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", urlsplit(address).port or 0))
+    with (
+        pytest.raises(ConnectionRefusedError),
+        socket.create_connection(("127.0.0.1", urlsplit(address).port or 0)),
+    ):
+        pass
 
 
 @pytest.mark.parametrize(
@@ -324,6 +333,11 @@ def test_a_network_without_a_calibration_is_measured_where_its_data_are(run, tmp
     choice = Choice(guidance="internal", after=1, calibrated=True, steps=2, count=2)
     command_line = near.draw(choice).command
     assert "calibrated" in command_line
+    # As after many samples, for which the command compiles a network that nobody has used.
+    before = near.draw(choice).images
+    near._network.compile_regions()
+    assert torch.equal(near.draw(choice).images, before)
+    assert not near._network.is_compiled
     assert kept is not None
     with pytest.raises(ConfigError, match="calibrat"):
         away.draw(choice)

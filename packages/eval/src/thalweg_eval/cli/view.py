@@ -1,5 +1,6 @@
 """``thalweg view``: a page in the browser on which a trained network is sampled."""
 
+import importlib.util
 import os
 import threading
 
@@ -7,6 +8,7 @@ import click
 
 from thalweg.cli import console, options, starting
 from thalweg.cli.local import Place
+from thalweg.errors import PluginError
 from thalweg.storage import redacted
 
 
@@ -36,10 +38,11 @@ def command(model: str, settings: tuple[str, ...], port: int, host: str, no_open
 
     Needs the extra view: pip install 'thalweg-eval[view]'.
     """
-    from thalweg_eval.view.page import gradio, page
+    if importlib.util.find_spec("gradio") is None:
+        raise PluginError("'thalweg view' needs the package gradio: pip install 'thalweg-eval[view]'")
+    from thalweg_eval.view.page import page
     from thalweg_eval.view.serving import is_here_alone, listening, opened_in_browser, served
 
-    gradio()
     with listening(host, port) as where:
         from thalweg_eval.view.network import ViewedNetwork
 

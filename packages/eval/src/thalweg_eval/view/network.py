@@ -15,9 +15,11 @@ from thalweg.config import dump
 from thalweg.devices import devices_of
 from thalweg.errors import DataError, ThalwegError
 from thalweg.facts import Facts
+from thalweg.generation.captions import Captions, Prompts, captions_for
 from thalweg.generation.models import model_at
 from thalweg.generation.network_samples import SavedNetworkSamples
 from thalweg.generation.settings import SamplesConfig, check_sample_settings, sample_settings
+from thalweg.generation.source import SampleSource
 from thalweg.jobs import ranges as spans
 from thalweg.loading import load
 from thalweg.network import FlowNetwork
@@ -104,6 +106,7 @@ class ViewedNetwork:
         self._calibration = self._network.calibration
         self.unconditional = self._without_condition()
         self.choice = self._first(chosen_by(dump(config)))
+        self._read: tuple[Any, Captions | None] | None = None
         self._lock = threading.Lock()
 
     @property
@@ -122,7 +125,14 @@ class ViewedNetwork:
             begun = time.perf_counter()
             config = self._config(choice)
             requested = SavedNetworkSamples.requested(self._saved, config, choice.classes or None)
-            source = requested.source_of(self._fresh(), self._device)
+            source = SampleSource(
+                self._fresh(),
+                requested.sampling,
+                requested.count,
+                classes=requested.classes,
+                captions=self._captions(requested),
+                device=self._device,
+            )
             images, labels = list[Tensor](), list[int]()
             for start, stop in spans.batches([(0, config.count)], config.batch_size):
                 found = source(range(start, stop))
@@ -142,6 +152,18 @@ class ViewedNetwork:
         chosen = () if own else choice.settings()
         stated = {**_PRECISION, **choice.stated}
         return sample_settings(stated, (*self._settings, *chosen), self._saved.inherited).config
+
+    def _captions(self, requested: SavedNetworkSamples) -> Captions | None:
+        """The captions, without an encoder or a data set being opened again for each picture."""
+        sampling = requested.sampling
+        key = (sampling.prompts, sampling.captions, sampling.seed)
+        if self._read is None or self._read[0] != key:
+            before = None if self._read is None else self._read[1]
+            if sampling.prompts and isinstance(before, Prompts):
+                self._read = (key, before.again(sampling.prompts))
+            else:
+                self._read = (key, captions_for(self.facts, sampling, requested.data, self._device))
+        return self._read[1]
 
     def _fresh(self) -> FlowNetwork:
         """The network as a command has it: many samples compile it in place, which rounds otherwise."""

@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 import attrs
 
-from thalweg.errors import PluginError, ThalwegError
+from thalweg.errors import ThalwegError
 from thalweg.types import Head
 from thalweg.types.networks import HeadForm
 from thalweg_eval.view.choice import Choice, GuidanceKind, classes_in
@@ -28,19 +28,11 @@ _MONOSPACE = ["ui-monospace", "Consolas", "monospace"]
 
 
 def gradio() -> Any:
-    """The package gradio, which sends nothing to anybody.
-
-    Raises:
-        PluginError: it is not installed.
-    """
+    """The package gradio, which sends nothing to anybody; it takes seconds to import."""
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
-    try:
-        import gradio
-    except ImportError as error:
-        raise PluginError(
-            "'thalweg view' needs the package gradio: pip install 'thalweg-eval[view]'"
-        ) from error
+    import gradio
+
     return gradio
 
 
