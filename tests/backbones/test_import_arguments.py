@@ -2,6 +2,7 @@
 
 import argparse
 
+import numpy as np
 import pytest
 import torch
 
@@ -40,11 +41,24 @@ def asked(rows=ROWS):
 
 
 def velocity_of(kind, weights):
-    """Velocity in our convention, by the file's own formulas; None for what predicts none."""
+    """Velocity in our convention, by the file's own formulas."""
     x, t, labels = asked()
     if kind == "sit":
         return -released.sit(weights, x, 1 - t, labels, HEADS)[:, :4]
-    return released.sit(weights, x, t, labels, HEADS) if kind == "repa" else None
+    if kind == "dit":
+        steps, scale, share = level(t)
+        noise = released.sit(weights, x / scale, steps, labels, HEADS)[:, :4]
+        return (noise - x) / (1 - share)
+    return released.sit(weights, x, t, labels, HEADS)
+
+
+def level(t):
+    """The step of DiT's diffusion that has as much noise, what x_t is divided by, and t by sample."""
+    retained = (1 - torch.linspace(0.0001, 0.02, 1000, dtype=torch.float64)).cumprod(0)
+    log_ratios = 0.5 * ((1 - retained) / retained).log().numpy()
+    steps = np.interp((t.double() / (1 - t.double())).log().numpy(), log_ratios, np.arange(1000))
+    share = t.view(-1, 1, 1, 1)
+    return torch.from_numpy(steps).float(), (share**2 + (1 - share) ** 2).sqrt(), share
 
 
 def given_by(network):
@@ -64,7 +78,7 @@ ARGUMENTS = {"sit": SIT, "repa": REPA, "dit": DIT}
 
 
 @pytest.mark.parametrize("name", FILES)
-@pytest.mark.parametrize("source", ["sit", "repa", "deepflow", "repa-t2i"])
+@pytest.mark.parametrize("source", ["dit", "sit", "repa", "deepflow", "repa-t2i"])
 @pytest.mark.parametrize("options", [{}, {"heads": HEADS}, STATED], ids=["nothing", "heads", "all"])
 @torch.no_grad()
 def test_a_file_with_arguments_gives_its_own_numbers_or_a_sentence(name, source, options):
@@ -73,12 +87,14 @@ def test_a_file_with_arguments_gives_its_own_numbers_or_a_sentence(name, source,
         with pytest.raises(ThalwegError):
             import_weights(source, weights, args=ARGUMENTS[kind], **options)
         return
+    if kind == "dit":
+        options = {"heads": HEADS, "classes": ROWS - 1} if options else {"heads": HEADS}
     network = import_weights(source, weights, args=ARGUMENTS[kind], **options)
     assert relative_error(given_by(network), velocity_of(kind, weights)) < 1e-5
 
 
 @pytest.mark.parametrize("name", FILES)
-@pytest.mark.parametrize("source", ["sit", "repa", "deepflow", "repa-t2i"])
+@pytest.mark.parametrize("source", ["dit", "sit", "repa", "deepflow", "repa-t2i"])
 @pytest.mark.parametrize("left_out", ["heads", "path", "prediction", "classes"])
 @torch.no_grad()
 def test_a_bare_file_is_taken_only_if_all_is_told(name, source, left_out):
@@ -105,6 +121,21 @@ def test_a_bare_file_of_which_all_is_told_is_right_and_doubts_are_said(name, sou
     network = import_weights(source, weights, **STATED)
     assert relative_error(given_by(network), velocity_of(kind, weights)) < 1e-5
     assert doubt in caplog.text if doubt else not caplog.text
+
+
+@torch.no_grad()
+def test_a_bare_dit_is_told_by_its_prediction(caplog):
+    weights = FILES["DiT"][1]
+    told = {"heads": HEADS, "classes": ROWS - 1}
+    with pytest.raises(ConfigError, match=r"give --prediction \(noise; SiT's file has the same tensors"):
+        import_weights("dit", weights, **told)
+    with pytest.raises(DataError, match="predicts the velocity by --prediction, and DiTs predict noise"):
+        import_weights("dit", weights, **told, prediction="velocity")
+    with pytest.raises(ConfigError, match="nothing that --path"):
+        import_weights("dit", weights, **told, prediction="noise", path="linear")
+    network = import_weights("dit", weights, **told, prediction="noise")
+    assert relative_error(given_by(network), velocity_of("dit", weights)) < 1e-5
+    assert "predicts the noise of a DDPM of 1000 steps" in caplog.text
 
 
 @pytest.mark.parametrize("share", [0.1, 0, 0.0, None])
@@ -219,7 +250,7 @@ def test_a_turned_cosine_path_is_the_cosine_path():
             {"model": "DiT-XL/2", "prediction": None, "path_type": None},
             {},
             DataError,
-            "those of a DiT, which predicts noise",
+            "those of DiT, not of SiT; import it as dit",
         ),
         ("repa", {"path_type": "EDM"}, {}, DataError, "'EDM'"),
         ("repa", {"qk_norm": True}, {}, DataError, "queries and keys are normalised"),

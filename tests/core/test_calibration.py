@@ -8,7 +8,8 @@ import pytest
 import torch
 
 import thalweg
-from thalweg.calibration import Calibration, TimeCurve, calibrate
+from thalweg.calibrating import calibrate
+from thalweg.calibration import Calibration, TimeCurve
 from thalweg.errors import ConfigError, DataError
 from thalweg.facts import Facts
 from thalweg.interpolant import Interpolant

@@ -117,7 +117,7 @@ def test_options_are_said_too(checkpoints, tmp_path, capsys):
         (["sit", "nowhere.pt"], 4, "nowhere.pt is no file"),
         (["deepflow", "truncated.pt"], 4, "truncated.pt cannot be read"),
         (["sit", "nan.pt", *BARE], 4, "'blocks.0.attn.qkv.bias' holds numbers that are not finite"),
-        (["sit", "dit.pt", *BARE], 4, "those of a DiT, which predicts noise"),
+        (["sit", "dit.pt", *BARE], 4, "those of DiT, not of SiT; import it as dit"),
     ],
 )
 def test_what_is_refused_leaves_nothing_behind(checkpoints, tmp_path, capsys, arguments, code, message):

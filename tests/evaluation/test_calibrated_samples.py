@@ -6,7 +6,7 @@ import pytest
 import thalweg
 import thalweg_eval
 from evaluated import FAST, run_folder
-from thalweg.calibration import calibrate
+from thalweg.calibrating import calibrate
 from thalweg.errors import ConfigError
 from thalweg.generation.generate import generate
 from thalweg_eval.tuning import tune_guidance

@@ -30,6 +30,7 @@ def thalweg_components(register: Register) -> None:
     register("text_encoder", "minilm", "thalweg_backbones.text.minilm:MiniLMConfig")
     register("text_encoder", "clip", "thalweg_backbones.text.clip:ClipTextConfig")
     register("text_encoder", "t5", "thalweg_backbones.text.t5:T5Config")
+    register("importer", "dit", "thalweg_backbones.importers.dit:DiTImporterConfig")
     register("importer", "sit", "thalweg_backbones.importers.sit:SiTImporterConfig")
     register("importer", "repa", "thalweg_backbones.importers.repa:REPAImporterConfig")
     register("importer", "repa-t2i", "thalweg_backbones.importers.repa_t2i:REPATextImporterConfig")

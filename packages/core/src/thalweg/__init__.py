@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from thalweg.added_heads import add_heads as add_heads
     from thalweg.averages.ema import EMA as EMA
     from thalweg.broadcasting import sample_mean as sample_mean
-    from thalweg.calibration import calibrate as calibrate
+    from thalweg.calibrating import calibrate as calibrate
     from thalweg.composition import compose as compose
     from thalweg.config import RunConfig as RunConfig
     from thalweg.config import component_field as component_field
@@ -76,7 +76,7 @@ _HOMES = {
     "thalweg.added_heads": "add_heads",
     "thalweg.averages.ema": "EMA",
     "thalweg.broadcasting": "sample_mean",
-    "thalweg.calibration": "calibrate",
+    "thalweg.calibrating": "calibrate",
     "thalweg.composition": "compose",
     "thalweg.config": "RunConfig component_field load_config",
     "thalweg.config.components": "build",

@@ -16,7 +16,7 @@ import torch
 from thalweg.added_heads import add_heads
 from thalweg.arguments import check_instance
 from thalweg.branches import checked_heads
-from thalweg.calibration import check_data
+from thalweg.calibrating import check_data
 from thalweg.checkpoint import TensorGroup
 from thalweg.config import CONFIG, read_recorded
 from thalweg.config.recipes import read_recipe

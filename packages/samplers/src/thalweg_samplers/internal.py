@@ -23,7 +23,7 @@ class Internal:
     innermost; classifier-free guidance around it guides both halves.
 
     A calibrated scale is w(t) = 1 + strength (w*(t) - 1), where w* gives the velocity the least squared error
-    on training data (:mod:`thalweg.calibration`).
+    on training data (:mod:`thalweg.calibrating`).
 
     Args:
         scale: 1 leaves the last head's velocity as it is, to the bit; 0 gives the intermediate one's. A

@@ -25,7 +25,7 @@ class Ladder:
     """v = v_f + sum_i a_i(t) (v_f - v_i) while low <= t <= high, v_f elsewhere, all heads in one pass.
 
     Of one head it is internal guidance of scale 1 + a. Without weights they are calibrated: those that give
-    the velocity the least squared error on training data, times ``strength`` (:mod:`thalweg.calibration`).
+    the velocity the least squared error on training data, times ``strength`` (:mod:`thalweg.calibrating`).
 
     Args:
         weights: a_i, one a head, of any sign; None for calibrated ones.

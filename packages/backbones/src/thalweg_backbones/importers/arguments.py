@@ -41,12 +41,11 @@ def whose(options: ImportOptions, *, spelling: bool = True) -> str:
     return ""
 
 
-def refuse_another(resolver: OptionResolver, name: str, source: str, *, spelling: bool = True) -> None:
+def refuse_another(resolver: OptionResolver, source: str, *, spelling: bool = True) -> None:
     """Make sure that the file's arguments are those of the source that is named.
 
     Args:
         resolver: with the file's arguments.
-        name: of the importer.
         source: whose checkpoints it reads.
         spelling: as in :func:`whose`.
 
@@ -56,11 +55,6 @@ def refuse_another(resolver: OptionResolver, name: str, source: str, *, spelling
     found = whose(resolver.options, spelling=spelling)
     if found in ("", source):
         return
-    if found == "DiT":
-        raise DataError(
-            f"the file's args are those of a DiT, which predicts noise; only networks that predict the "
-            f"velocity can be imported, and {name} reads those of {source}"
-        )
     raise DataError(f"the file's args are those of {found}, not of {source}; import it as {found.lower()}")
 
 
@@ -126,8 +120,8 @@ def prediction(resolver: OptionResolver, *, sure: bool) -> None:
     found = resolver.resolve("prediction", argument=(ours, where), tensors=tensors, ask=ask)
     if found not in (None, "velocity"):
         raise DataError(
-            f"the network predicts the {found} by {resolver.found['prediction'].origin}; only those that "
-            f"predict the velocity can be imported"
+            f"the network predicts the {found} by {resolver.found['prediction'].origin}, and "
+            f"{resolver.source}'s predict the velocity; a DiT, which predicts noise, is imported as dit"
         )
 
 

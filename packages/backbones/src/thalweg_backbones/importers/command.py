@@ -48,8 +48,8 @@ def _depths(_: click.Context, __: click.Parameter, value: str | None) -> tuple[i
 def command(
     source: str, file: str, out: Path, latent_statistics: str | None, as_json: bool, **others: Any
 ) -> None:
-    """Read FILE, a checkpoint of SOURCE (sit, repa, repa-t2i, deepflow, lightningdit, diffusers-dit,
-    diffusers-sd3), and write the network to OUT.
+    """Read FILE, a checkpoint of SOURCE (dit, sit, repa, repa-t2i, deepflow, lightningdit,
+    diffusers-dit, diffusers-sd3), and write the network to OUT.
 
     FILE, a path or a URL, is .pt (read without executing anything) or .safetensors, or a folder as diffusers
     saves a transformer or a pipeline, or one of torch.distributed.checkpoint, as torchtitan leaves it; the

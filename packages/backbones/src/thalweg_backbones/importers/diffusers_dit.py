@@ -1,6 +1,5 @@
 """DiTs as diffusers saves them: they predict the noise of a DDPM, or are flows that were saved so."""
 
-import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,6 +21,7 @@ from thalweg_backbones.importers.diffusers_layout import (
     patches,
 )
 from thalweg_backbones.importers.layout import Tensors, place
+from thalweg_backbones.importers.noise import noise_schedule
 
 _NAME = "diffusers' DiT"
 _CLASSES = ("DiTTransformer2DModel", "Transformer2DModel")
@@ -225,17 +225,7 @@ def _predicted(settings: Settings, resolver: OptionResolver, backbone: dict[str,
             "scheduler states; give the pipeline's folder, or put its scheduler_config.json beside "
             "config.json"
         )
-    backbone |= _schedule(scheduler)
-    noted = f"{backbone['beta_schedule']} betas from {backbone['betas'][0]} to {backbone['betas'][1]}"
-    resolver.note("noise_schedule", f"{noted} in {backbone['diffusion_steps']} steps", where)
-    logging.getLogger("thalweg").warning(
-        "the network predicts the noise of a DDPM of %d steps, no velocity: each velocity is computed from "
-        "that, "
-        "exactly at the noise levels of its steps, interpolated between them, and extrapolated before the "
-        "first "
-        "and behind the last; it was trained as a DDPM, not as a flow",
-        backbone["diffusion_steps"],
-    )
+    backbone |= noise_schedule(resolver, *_schedule(scheduler), where)
     return "linear"
 
 
@@ -254,8 +244,8 @@ def _noisiest(scheduler: Mapping[str, Any]) -> float:
     return float(steps)
 
 
-def _schedule(scheduler: Mapping[str, Any]) -> dict[str, Any]:
-    """The betas of a scheduler's settings.
+def _schedule(scheduler: Mapping[str, Any]) -> tuple[tuple[float, float], str, int]:
+    """The betas of a scheduler's settings, how they rise, and in how many steps.
 
     Raises:
         DataError: if they rise in another way, or are none.
@@ -278,4 +268,4 @@ def _schedule(scheduler: Mapping[str, Any]) -> dict[str, Any]:
             f"{excerpt(repr(betas[1]), 30)} in "
             f"{excerpt(repr(steps), 30)} steps, which are no schedule; check its file"
         )
-    return {"betas": betas, "beta_schedule": rises, "diffusion_steps": steps}
+    return betas, rises, steps

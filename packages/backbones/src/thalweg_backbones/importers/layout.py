@@ -40,7 +40,7 @@ class Tensors:
         if name not in self._left:
             raise DataError(
                 f"the checkpoint has no tensor '{name}', so it is no {self._source} checkpoint; "
-                f"name its source (sit, repa, deepflow or lightningdit) or check the file"
+                f"name its source (dit, sit, repa, deepflow or lightningdit) or check the file"
             )
         return self._left.pop(name)
 
@@ -226,6 +226,19 @@ def readout(
     if change is not None:
         projection = {part: change(tensor) for part, tensor in projection.items()}
     place(ours, f"{target}.projection", projection)
+
+
+def without_variances(patch: int, channels: int) -> Callable[[Tensor], Tensor]:
+    """A change of a projection that keeps the outputs of the prediction.
+
+    Outputs are ordered (row, column, channel); learned variances are the last channels, if there are any.
+    """
+
+    def change(projection: Tensor) -> Tensor:
+        per_pixel: Tensor = projection.unflatten(0, (patch * patch, -1))[:, :channels]
+        return per_pixel.flatten(0, 1)
+
+    return change
 
 
 def place(ours: dict[str, Tensor], target: str, parts: Mapping[str, Tensor]) -> None:

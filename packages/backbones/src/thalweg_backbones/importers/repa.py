@@ -34,7 +34,7 @@ def read_repa(state_dict: Mapping[str, Tensor], options: ImportOptions) -> Impor
     tensors, resolver = Tensors(_NAME, state_dict), OptionResolver(_NAME, options)
     aligned = tensors.drop("projectors")
     # With projectors, only arguments that are another's alone speak against it.
-    stated.refuse_another(resolver, "repa", _NAME, spelling=not aligned)
+    stated.refuse_another(resolver, _NAME, spelling=not aligned)
     backbone, facts, ours = dit(tensors, resolver)
     channels_of(tensors, "final_layer", backbone["patch"], _NAME, (facts.shape[0],))
     readout(tensors, "final_layer", ours, "velocity_readout")

@@ -16,6 +16,7 @@ from thalweg_backbones.importers.layout import (
     dit,
     flip_time,
     readout,
+    without_variances,
 )
 
 _NAME = "SiT"
@@ -38,7 +39,7 @@ def read_sit(state_dict: Mapping[str, Tensor], options: ImportOptions) -> Import
         ConfigError: if something has to be stated.
     """
     tensors, resolver = Tensors(_NAME, state_dict), OptionResolver(_NAME, options)
-    stated.refuse_another(resolver, "sit", _NAME)
+    stated.refuse_another(resolver, _NAME)
     backbone, facts, ours = dit(tensors, resolver)
     first = "backbone.time.mlp.layers.0.weight"
     ours[first] = flip_time(ours[first])
@@ -46,12 +47,8 @@ def read_sit(state_dict: Mapping[str, Tensor], options: ImportOptions) -> Import
     found = channels_of(tensors, "final_layer", patch, _NAME, (channels, 2 * channels))
     variances = tensors.seen("final_layer.linear.weight").unflatten(0, (patch * patch, -1))[:, channels:]
 
-    def change(projection: Tensor) -> Tensor:
-        # Outputs are ordered (row, column, channel); learned variances are the last channels.
-        per_pixel: Tensor = projection.unflatten(0, (patch * patch, -1))[:, :channels]
-        return -per_pixel.flatten(0, 1)
-
-    readout(tensors, "final_layer", ours, "velocity_readout", change)
+    kept = without_variances(patch, channels)
+    readout(tensors, "final_layer", ours, "velocity_readout", lambda projection: -kept(projection))
     tensors.finish()
     path = stated.path(resolver)
     stated.prediction(resolver, sure=False)
@@ -68,7 +65,7 @@ def _doubt(variances: bool, trained: bool) -> None:
         # SiT computes variances and drops them, so that they stay at their initial zero.
         logging.getLogger("thalweg").warning(
             "the channels for variances have weights, which SiT never trains and DiT does: make sure that "
-            "this is no DiT, which predicts noise"
+            "this is no DiT, which predicts noise; import that as dit"
         )
     elif not variances:
         logging.getLogger("thalweg").warning(

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from thalweg.calibration import calibrate
+from thalweg.calibrating import calibrate
 from thalweg.config import component_field, structure
 from thalweg.data.normalising import denormalised
 from thalweg.errors import ConfigError

@@ -39,7 +39,7 @@ class Guidance(Protocol):
 
     It may state ``identity``, plain values on which it depends beside its config, such as the SHA-256 of
     weights: they are recorded with what is sampled. And it, and its config, may state ``needs_calibration``:
-    then the network's heads are measured on training data first, :mod:`thalweg.calibration`.
+    then the network's heads are measured first, :mod:`thalweg.calibrating`.
     """
 
     def __call__(self, field: ConditionalField) -> ConditionalField:

@@ -13,7 +13,8 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from thalweg import checkpoint
-from thalweg.calibration import Calibration, calibrate
+from thalweg.calibrating import calibrate
+from thalweg.calibration import Calibration
 from thalweg.config import RunConfig
 from thalweg.errors import InterruptionError, PreemptionError, ThalwegError
 from thalweg.guidance import needs_calibration

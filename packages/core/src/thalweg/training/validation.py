@@ -13,7 +13,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from thalweg.calibration import calibrate
+from thalweg.calibrating import calibrate
 from thalweg.config import RunConfig, SamplingConfig
 from thalweg.data.grid import enlargement, grid, save_png
 from thalweg.errors import ThalwegError

@@ -8,7 +8,8 @@ sqrt(E|c (w* - 1) d|^2 / E|v_f|^2), and the error E|V - v|^2 before and after.
 from collections.abc import Sequence
 from typing import Any
 
-from thalweg.calibration import Calibration, HeadProducts
+from thalweg.calibrating import HeadProducts
+from thalweg.calibration import Calibration
 from thalweg.devices import exact
 from thalweg.types import Head
 from thalweg_eval.analysis.observing import Observed

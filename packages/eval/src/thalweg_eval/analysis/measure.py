@@ -7,7 +7,7 @@ import attrs
 import numpy as np
 import torch
 
-from thalweg.calibration import BINS, calibrate, check_data, measured_heads
+from thalweg.calibrating import BINS, calibrate, check_data, measured_heads
 from thalweg.errors import ConfigError, DataError
 from thalweg.jobs.tasks import Progress
 from thalweg.network import FlowNetwork

@@ -8,7 +8,7 @@ import attrs
 from jaxtyping import Float
 from torch import Tensor
 
-from thalweg.calibration import measured_heads
+from thalweg.calibrating import measured_heads
 from thalweg.errors import DataError
 from thalweg.network import FlowNetwork
 from thalweg.network_pass import Pass

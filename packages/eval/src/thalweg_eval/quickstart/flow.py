@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from thalweg.arguments import SAMPLES, SEED, STEPS, Integers
-from thalweg.calibration import calibrate
+from thalweg.calibrating import calibrate
 from thalweg.cli.progress import ProgressDisplay
 from thalweg.config import RunConfig, load_config
 from thalweg.documents import write_document, write_text

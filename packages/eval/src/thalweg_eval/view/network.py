@@ -10,7 +10,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from thalweg.calibration import calibrate, measured_heads
+from thalweg.calibrating import calibrate, measured_heads
 from thalweg.config import dump
 from thalweg.devices import devices_of
 from thalweg.errors import DataError, ThalwegError
