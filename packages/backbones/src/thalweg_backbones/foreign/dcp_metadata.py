@@ -25,20 +25,16 @@ _RECORDS = {
     *((_METADATA, name) for name in ("Metadata", "MetadataIndex", "StorageMeta", "TensorProperties")),
     *((_METADATA, f"{name}StorageMetadata") for name in ("Tensor", "Bytes", "Chunk")),
     (_STORAGE, "_StorageInfo"),
-    # The folder that it was saved to.
+    # How tensors were laid out, which is deprecated, and the folder that it was saved to.
+    ("torch.serialization", "_get_layout"),
+    (_METADATA, "_MEM_FORMAT_ENCODING"),
     *(
         (module, f"{kind}Path")
         for module in ("pathlib", "pathlib._local")
         for kind in ("", "Posix", "Windows")
     ),
 }
-# What else stands there, as something plain.
-_PLAIN: dict[tuple[str, str], Any] = {
-    ("torch", "Size"): tuple,
-    ("torch.serialization", "_get_layout"): str,
-    (_METADATA, "_MEM_FORMAT_ENCODING"): int,
-    ("collections", "OrderedDict"): OrderedDict,
-}
+_PLAIN: dict[tuple[str, str], Any] = {("torch", "Size"): tuple, ("collections", "OrderedDict"): OrderedDict}
 _MOST_DIMENSIONS, _MOST_BYTES = 64, 2**60
 
 

@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 import attrs
 
-from thalweg.errors import ThalwegError
+from thalweg.errors import ConfigError, ThalwegError
 from thalweg.types import Head
 from thalweg.types.networks import HeadForm
 from thalweg_eval.view.choice import Choice, GuidanceKind, classes_in
@@ -76,10 +76,14 @@ def page(viewed: ViewedNetwork, model: str) -> Any:
                 )  # fmt: skip
         last, kept = gr.State(None), gr.State(None)
 
-        def draw(before: _Shown | None, *values: Any) -> tuple[Any, ...]:
+        def draw(before: _Shown | None, there: _Shown | None, *values: Any) -> tuple[Any, ...]:
             try:
                 choice = controls.choice(values)
-                shown = _Shown(viewed.draw(choice), choice)
+                # Whoever leaves a field as it was has asked for nothing new.
+                if there is not None and there.choice == choice:
+                    shown = there
+                else:
+                    shown = _Shown(viewed.draw(choice), choice)
             except ThalwegError as fault:
                 raise gr.Error(str(fault), duration=None, print_exception=False) from None
             return shown, picture(shown.drawn, choice, "New", _noise(before, shown)), shown.drawn.command
@@ -95,7 +99,7 @@ def page(viewed: ViewedNetwork, model: str) -> Any:
 
         gr.on(
             [blocks.load, *controls.changes()],
-            draw, [kept, *controls.inputs], [last, new, command],
+            draw, [kept, last, *controls.inputs], [last, new, command],
             trigger_mode="always_last", show_progress="minimal", api_visibility="private",
         )  # fmt: skip
         hold.click(keep, [last], [kept, held, let_go], api_visibility="private")
@@ -153,7 +157,7 @@ class _Controls:
                 )
             self._slider(gr, "count", "Images", 1, _MOST_IMAGES, 1)
             self._add(
-                "seed", gr.Number(first.seed, label="Seed", precision=0, minimum=0, elem_id="seed"), int
+                "seed", gr.Number(first.seed, label="Seed", precision=0, minimum=0, elem_id="seed"), _seed
             )
 
         def seen(kind: str) -> list[Any]:
@@ -237,6 +241,12 @@ class _Controls:
             lambda value: [gr.update(visible=value), gr.update(visible=not value)], ways, [strength, scale],
             **_QUIET,
         )  # fmt: skip
+
+
+def _seed(value: Any) -> int:
+    if value is None:
+        raise ConfigError("the seed is empty; give a whole number from 0 on")
+    return int(value)
 
 
 def _head_of(key: str) -> Head:
