@@ -86,6 +86,25 @@ def test_the_command_line_can_be_typed_as_it_is_shown():
     assert command.make_context("sample", words[2:]).params["prompts"] == (quoted,)
 
 
+@pytest.mark.parametrize(
+    ("more", "kept"),
+    [
+        (["autoencoder=sd-vae", "count=3", "guidance.scale=2", "seed=4"], ["autoencoder=sd-vae"]),
+        (["sampler=heun", "sampler.steps=9"], []),
+        (["sampler=dopri5", "sampler.rtol=0.1"], ["sampler=dopri5", "sampler.rtol=0.1"]),
+    ],
+)
+def test_what_the_page_states_anew_is_not_said_twice(more, kept):
+    choice = Choice(guidance="cfg")
+    assert choice.settings(more) == [*kept, *choice.settings()]
+    configs = [
+        sample_settings({}, settings, lambda: Inherited(RUN)).config
+        for settings in (choice.settings(more), [*more, *choice.settings()])
+    ]
+    assert dump(configs[0]) == dump(configs[1])
+    assert Choice(guidance="run").settings(["guidance.scale=2"])[0] == "guidance.scale=2"
+
+
 @pytest.mark.parametrize(("text", "classes"), [("", ()), ("3", (3,)), (" 3, 7 ,", (3, 7))])
 def test_classes_are_read_as_labels_are(text, classes):
     assert classes_in(text) == classes

@@ -55,8 +55,28 @@ class Choice:
     prompt: str = ""
     count: int = 8
 
-    def settings(self) -> list[str]:
-        """``KEY=VALUE`` of ``thalweg sample``; each says all of what it changes, whatever the run states."""
+    def settings(self, more: Sequence[str] = ()) -> list[str]:
+        """``KEY=VALUE`` of ``thalweg sample``; each says all of what it changes, whatever the run states.
+
+        Args:
+            more: settings that hold for the whole page; those that the choice states anew are left out.
+        """
+        return [*self._kept(more), *self._stated()]
+
+    def _kept(self, more: Sequence[str]) -> list[str]:
+        keys = [one.partition("=")[0].strip() for one in more]
+        anew = {"count", "seed"}
+        # Other options of a sampler belong to the one that is named before them.
+        if all(key in ("sampler", "sampler.steps") for key in keys if key.startswith("sampler")):
+            anew |= {"sampler", "sampler.steps"}
+        guided = self.guidance != "run"
+        return [
+            one
+            for one, key in zip(more, keys, strict=True)
+            if key not in anew and not (guided and key.partition(".")[0] == "guidance")
+        ]
+
+    def _stated(self) -> list[str]:
         found = [f"count={self.count}", f"seed={self.seed}", f"sampler={self.sampler}"]
         if self.sampler not in _STEPLESS:
             found.append(f"sampler.steps={self.steps}")
@@ -86,7 +106,7 @@ class Choice:
             words += ["--labels", ",".join(map(str, self.classes))]
         if self.prompt:
             words += ["--prompt", self.prompt]
-        return shlex.join([*words, *device, *more, *self.settings()])
+        return shlex.join([*words, *device, *self.settings(more)])
 
     def _guidances(self) -> list[dict[str, Any]]:
         """From the network outwards."""

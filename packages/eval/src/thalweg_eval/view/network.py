@@ -149,9 +149,9 @@ class ViewedNetwork:
 
     def _config(self, choice: Choice, *, own: bool = False) -> SamplesConfig:
         """All settings; ``own`` for those of the run alone."""
-        chosen = () if own else choice.settings()
+        chosen = self._settings if own else choice.settings(self._settings)
         stated = {**_PRECISION, **choice.stated}
-        return sample_settings(stated, (*self._settings, *chosen), self._saved.inherited).config
+        return sample_settings(stated, chosen, self._saved.inherited).config
 
     def _captions(self, requested: SavedNetworkSamples) -> Captions | None:
         """The captions, without an encoder or a data set being opened again for each picture."""
