@@ -158,6 +158,17 @@ def test_training_is_routed_and_validation_is_not():
     assert torch.equal(routed(plan, batch)["loss"], routed(plan, batch)["loss"])
 
 
+def test_behind_the_last_routed_step_all_tokens_pass():
+    network = composed()
+    route = routing(network, keep=0.25, stop_after=2)
+    x, times, condition = inputs(network)
+    plan = Plan.at(x, torch.randn_like(x), times, network.interpolant)
+    batch, velocity = Batch(x, condition), thalweg.VelocityConfig().build(network.facts)
+    routed, dense = (Losses(network, {"velocity": velocity}, routing=one) for one in (route, None))
+    assert not torch.equal(routed(plan, batch, step=1)["loss"], dense(plan, batch, step=1)["loss"])
+    assert torch.equal(routed(plan, batch, step=2)["loss"], dense(plan, batch, step=2)["loss"])
+
+
 RUN = {
     "branches": 1,
     "refiner": "none",
@@ -212,6 +223,7 @@ def test_all_tokens_pass_the_first_and_the_last_block(blocks, words):
         ({"blocks": [3, 2]}, "first and the last block, counted from 1"),
         ({"keep": 0.0}, "keep"),
         ({"path_drop": 1.0}, "path_drop"),
+        ({"stop_after": 0}, "stop_after"),
     ],
 )
 def test_options_that_make_no_sense_are_named(changes, words):

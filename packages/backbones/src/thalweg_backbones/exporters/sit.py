@@ -40,9 +40,7 @@ class SiTExporter:
         Raises:
             ConfigError: the network is no plain DiT.
         """
-        config = fitting.dit_config(network, _TARGET)
-        odd = [*fitting.unbranched(network), *fitting.odd_settings(config), *fitting.unclassed(network)]
-        fitting.refuse(_TARGET, [*odd, *fitting.not_square(network), *fitting.path(network)])
+        config = fitting.plain_dit(network, _TARGET)
         ours = owned(network)
         tensors = dit(network, ours)
         own = tensors[_TIME]

@@ -71,8 +71,7 @@ def read_folder(folder: Location) -> tuple[ForeignWeights, str]:
     if not (model / SETTINGS).exists():
         raise DataError(
             f"{model} has no {SETTINGS}; give a folder as diffusers' save_pretrained leaves it, or the one "
-            "of "
-            "the whole pipeline"
+            "of the whole pipeline"
         )
     arguments = {**_table(model / SETTINGS), **arguments}
     variant, files = _files(model)

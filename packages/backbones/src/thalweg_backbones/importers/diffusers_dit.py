@@ -106,9 +106,9 @@ def _embeddings(tensors: Tensors, depth: int, ours: dict[str, Tensor]) -> int:
             full = f"transformer_blocks.{index}.{_EMBEDDER}.{name}"
             if not torch.equal(tensors.take(full), first):
                 raise DataError(
-                    f"'{full}' differs from that of block 0, and backbone dit embeds times and classes "
-                    "once for "
-                    "all blocks; only networks whose blocks share them, as released ones do, can be imported"
+                    f"'{full}' differs from that of block 0, and backbone dit embeds times and classes once "
+                    "for all blocks; only networks whose blocks share them, as released ones do, can be "
+                    "imported"
                 )
         ours[target] = first
     return len(ours["backbone.classes.weight"]) if ours["backbone.classes.weight"].dim() else 0
@@ -137,8 +137,8 @@ def _readout(
     if outputs not in (channels, 2 * channels) or (rows,) != wanted or parts["bias"].shape != wanted:
         raise DataError(
             f"'proj_out_2' has {rows} rows and {SETTINGS} states out_channels = "
-            f"{excerpt(repr(outputs), 20)}; "
-            f"{channels} or, with learned variances, {2 * channels} are needed for each of {patch**2} pixels"
+            f"{excerpt(repr(outputs), 20)}; {channels} or, with learned variances, {2 * channels} are needed "
+            f"for each of {patch**2} pixels"
         )
     # Outputs are ordered (row, column, channel); variances are the last channels.
     kept = {
@@ -198,9 +198,8 @@ def _predicted(settings: Settings, resolver: OptionResolver, backbone: dict[str,
     kind = "velocity" if flow else {"epsilon": "noise"}.get(scheduler.get("prediction_type", ""))
     if scheduler and kind is None:
         raise DataError(
-            "the scheduler states prediction_type = "
-            f"{excerpt(repr(scheduler.get('prediction_type')), 60)}; only "
-            f"networks that predict noise ('epsilon') or, of {_FLOW}, the velocity can be imported"
+            f"the scheduler states prediction_type = {excerpt(repr(scheduler.get('prediction_type')), 60)}; "
+            f"only networks that predict noise ('epsilon') or, of {_FLOW}, the velocity can be imported"
         )
     where = "scheduler_config.json"
     ask = "noise for every released DiT, with the pipeline's scheduler, or velocity"
@@ -221,9 +220,8 @@ def _predicted(settings: Settings, resolver: OptionResolver, backbone: dict[str,
     if not scheduler:
         raise ConfigError(
             "a network that predicts noise needs the schedule that it was trained on, which only the "
-            "pipeline's "
-            "scheduler states; give the pipeline's folder, or put its scheduler_config.json beside "
-            "config.json"
+            "pipeline's scheduler states; give the pipeline's folder, or put its scheduler_config.json "
+            "beside config.json"
         )
     backbone |= noise_schedule(resolver, *_schedule(scheduler), where)
     return "linear"
@@ -264,8 +262,7 @@ def _schedule(scheduler: Mapping[str, Any]) -> tuple[tuple[float, float], str, i
     numbers = all(type(one) in (int, float) for one in betas) and type(steps) is int
     if not numbers or not 0 < betas[0] <= betas[1] < 1 or steps < 2:
         raise DataError(
-            f"the scheduler states betas from {excerpt(repr(betas[0]), 30)} to "
-            f"{excerpt(repr(betas[1]), 30)} in "
-            f"{excerpt(repr(steps), 30)} steps, which are no schedule; check its file"
+            f"the scheduler states betas from {excerpt(repr(betas[0]), 30)} to {excerpt(repr(betas[1]), 30)} "
+            f"in {excerpt(repr(steps), 30)} steps, which are no schedule; check its file"
         )
     return betas, rises, steps

@@ -31,8 +31,7 @@ class Settings:
         if found not in classes:
             raise DataError(
                 f"{SETTINGS} is that of a {excerpt(str(found), 60)}, not of diffusers' {classes[0]}; name "
-                "the "
-                "importer of that, or give another folder"
+                "the importer of that, or give another folder"
             )
 
     def check_given(self) -> None:
@@ -92,8 +91,7 @@ class Settings:
             if value != wanted:
                 raise DataError(
                     f"{SETTINGS} states {name} = {excerpt(repr(value), 60)}, for which backbone {backbone} "
-                    "has no "
-                    f"counterpart; only networks with {wanted!r} can be imported"
+                    f"has no counterpart; only networks with {wanted!r} can be imported"
                 )
 
     def ignore(self, *names: str) -> None:
@@ -110,8 +108,7 @@ class Settings:
         if self._left:
             raise DataError(
                 f"{SETTINGS} states {', '.join(sorted(self._left)[:5])}, which is not understood; its "
-                "architecture "
-                "differs from the released ones"
+                "architecture differs from the released ones"
             )
 
 

@@ -62,8 +62,7 @@ def read_diffusers_sd3(state_dict: Mapping[str, Tensor], options: ImportOptions)
     if normed not in (None, "rms_norm"):
         raise DataError(
             f"{SETTINGS} states qk_norm = {excerpt(repr(normed), 60)}, for which backbone mmdit has no "
-            "counterpart; "
-            "only networks with 'rms_norm' or none can be imported"
+            "counterpart; only networks with 'rms_norm' or none can be imported"
         )
     dual = _dual(settings.other("dual_attention_layers", ()), depth)
     for index in range(depth):
@@ -161,8 +160,7 @@ def _sizes(settings: Settings, sizes: tuple[int, int, int, int], context: int, p
     if outputs != channels:
         raise DataError(
             f"{SETTINGS} states out_channels = {excerpt(repr(outputs), 60)} and in_channels = {channels}, "
-            "and a "
-            "velocity has as many as what it moves; only such networks can be imported"
+            "and a velocity has as many as what it moves; only such networks can be imported"
         )
     stated = {
         "in_channels": (channels, 16),
@@ -180,8 +178,7 @@ def _sizes(settings: Settings, sizes: tuple[int, int, int, int], context: int, p
     if pooled > context:
         raise DataError(
             f"pooled_projection_dim is {pooled}, more than the {context} numbers of a token, so that no "
-            "token of "
-            "backbone mmdit can hold the pooled embedding; such a network cannot be imported"
+            "token of backbone mmdit can hold the pooled embedding; such a network cannot be imported"
         )
     side = settings.count("sample_size", 128)
     if side % patch:

@@ -38,8 +38,7 @@ class NetworkModel(ModelMixin, ConfigMixin):  # type: ignore[misc]  # some of di
         if options.get("torch_dtype") not in (None, torch.float32):
             raise ConfigError(
                 f"a network of Thalweg is run in float32, not in {options['torch_dtype']}; leave the dtype "
-                "out, and "
-                "call the pipeline under torch.autocast"
+                "out, and call the pipeline under torch.autocast"
             )
         return model
 

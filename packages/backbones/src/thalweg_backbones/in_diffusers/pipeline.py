@@ -171,9 +171,8 @@ class ThalwegPipeline(DiffusionPipeline):  # type: ignore[misc]  # some of diffu
             raise ConfigError("a prompt and encoded captions were both given; leave one out")
         if self.text_encoder is None:
             raise ConfigError(
-                "a prompt needs the encoder that captions were encoded by in training; set "
-                "pipe.text_encoder = "
-                "thalweg.build('text_encoder', ...), or give captions"
+                "a prompt needs the encoder that captions were encoded by in training; set pipe.text_encoder "
+                "= thalweg.build('text_encoder', ...), or give captions"
             )
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
         return Prompts(prompts, self.text_encoder, "prompt").read(range(len(prompts)))

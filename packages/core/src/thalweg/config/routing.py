@@ -1,7 +1,7 @@
 """Which blocks tokens are routed round in training, as a run's configuration states it."""
 
 import attrs
-from attrs.validators import and_, ge, gt, le, lt
+from attrs.validators import and_, ge, gt, le, lt, optional
 
 from thalweg.errors import ConfigError
 
@@ -19,8 +19,10 @@ class RoutingConfig:
         blocks: first and last of them, counted from 1; neither the network's first block nor its last.
         keep: share of a sample's tokens that pass them, others at each step.
         path_drop: share of the samples of which none does, for path-drop guidance that skips these blocks.
+        stop_after: steps after which all tokens pass; never if unset.
     """
 
     blocks: tuple[int, int] = attrs.field(validator=_check_blocks)
     keep: float = attrs.field(default=0.5, validator=and_(gt(0.0), le(1.0)))
     path_drop: float = attrs.field(default=0.0, validator=and_(ge(0.0), lt(1.0)))
+    stop_after: int | None = attrs.field(default=None, validator=optional(ge(1)))

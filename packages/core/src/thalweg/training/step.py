@@ -197,7 +197,7 @@ class Losses(nn.Module):
         depths: list[Any] = [getattr(one, "until", None) for one in active.values()]
         until = None if None in depths else max(depths)
         routed = None
-        if self._routing is not None and self.training:
+        if self._routing is not None and self.training and not _stopped(self._routing, step):
             routed = self._routing.draw(len(plan.x_t), plan.seed, plan.x_t.device)
         prediction = self.network(
             plan.x_t, plan.times, batch.condition, hidden=tuple(sorted(hidden)), until=until, routed=routed
@@ -308,8 +308,8 @@ def _precision(device: str) -> Callable[[], torch.autocast]:
     return lambda: torch.autocast(device, dtype, enabled=enabled)
 
 
-def _stopped(objective: Objective, step: int) -> bool:
-    stop: int | None = getattr(objective, "stop_after", None)
+def _stopped(what: Objective | TokenRouting, step: int) -> bool:
+    stop: int | None = getattr(what, "stop_after", None)
     return stop is not None and step >= stop
 
 

@@ -22,6 +22,9 @@ class TokenRouting:
         config: which blocks, and how many tokens.
         network: the :class:`thalweg.network.FlowNetwork` that is trained.
 
+    Attributes:
+        stop_after: steps after which all tokens pass; None for never.
+
     Raises:
         ConfigError: if the network has no such blocks, or its backbone needs all tokens.
     """
@@ -47,7 +50,7 @@ class TokenRouting:
         self._start, self._stop = first - 1, last
         self._tokens = facts.grid[0] * facts.grid[1]
         self._kept = max(1, round(config.keep * self._tokens))
-        self._path_drop = config.path_drop
+        self._path_drop, self.stop_after = config.path_drop, config.stop_after
 
     def draw(self, count: int, seed: int, device: torch.device) -> Routed:
         """The tokens of ``count`` samples that pass, on a device; the same on every machine.

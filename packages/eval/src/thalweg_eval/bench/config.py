@@ -30,6 +30,7 @@ class DataSetConfig:
         overrides: ``key.path=value`` for every cell, after the bench's and before the cell's own.
         without: cells that this data set leaves out: their names, or patterns of them as in ``CFG *``.
         seeds: instead of the bench's.
+        equal: the same.
         protocol: instead of the bench's, whose settings are then left out.
         settings: ``key=value`` changes of the protocol, after the bench's.
     """
@@ -38,6 +39,7 @@ class DataSetConfig:
     overrides: tuple[str, ...] = attrs.field(default=(), converter=texts)
     without: tuple[str, ...] = attrs.field(default=(), converter=texts)
     seeds: int | None = attrs.field(default=None, validator=_REPEATS)
+    equal: Equal | None = None
     protocol: str | None = attrs.field(default=None, validator=optional(min_len(1)))
     settings: tuple[str, ...] = attrs.field(default=(), converter=texts)
 
@@ -152,7 +154,7 @@ def _on(bench: BenchConfig, one: DataSetConfig, folder: Path) -> AblationConfig:
         overrides=(*bench.overrides, *one.overrides),
         cells=cells,
         seeds=bench.seeds if one.seeds is None else one.seeds,
-        equal=bench.equal,
+        equal=bench.equal if one.equal is None else one.equal,
         compare={name: other for name, other in bench.compare.items() if name in cells},
         controls={name: what for name, what in bench.controls.items() if name in cells},
         evaluation=attrs.evolve(scoring, protocol=protocol, settings=(*scoring.settings, *one.settings)),
