@@ -277,6 +277,11 @@ class FlowNetwork(OnTheHub, nn.Module):
             if region._compiled_call_impl is None:
                 region.compile()
 
+    @property
+    def is_compiled(self) -> bool:
+        """Whether regions of it are compiled, which rounds otherwise than what is not."""
+        return any(region._compiled_call_impl is not None for region in self._regions())
+
     def _regions(self) -> Iterator[nn.Module]:
         for name, child in self.named_children():
             if isinstance(child, nn.ModuleList | nn.ModuleDict):
