@@ -161,6 +161,14 @@ class Location:
         """What changes when the file is replaced: its ETag, or when it was modified, and its size."""
         return self._file().version
 
+    def pinned(self) -> "Location":
+        """The same place at the commit that its branch or tag has now, on the Hub; anywhere else, itself.
+
+        Raises:
+            MissingError: there is no such repository or revision, or none that may be read.
+        """
+        return self._at(address_of(self._call(lambda store, path: store.pinned(path))))
+
     def children(self) -> list[str]:
         """Names of what is directly in the folder, sorted.
 
