@@ -1,4 +1,4 @@
-"""What is chosen on the page, as settings of ``thalweg sample`` (no torch here)."""
+"""What is chosen on the page, as settings of ``thalweg sample``."""
 
 import json
 import shlex
