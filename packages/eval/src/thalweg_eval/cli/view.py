@@ -27,6 +27,7 @@ from thalweg.storage import redacted
 )
 @click.option("--no-open", is_flag=True, help="Open no browser.")
 @options.device
+@options.download
 def command(model: str, settings: tuple[str, ...], port: int, host: str, no_open: bool, device: str) -> None:
     """Serve a page on which RUN or MODEL is sampled, with its EMA weights, until Ctrl-C.
 
