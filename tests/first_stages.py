@@ -75,9 +75,9 @@ def first_stage(
     return found
 
 
-def posterior(weights: dict[str, Tensor], images: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation for images in [-1, 1]."""
-    w = {name: tensor.float() for name, tensor in weights.items()}
+def moments(weights: dict[str, Tensor], images: Tensor) -> Tensor:
+    """Mean and logarithm of the variance for images in [-1, 1], in their precision."""
+    w = {name: tensor.to(images.dtype) for name, tensor in weights.items()}
     x = _conv(w, "encoder.conv_in", images)
     for level in range(_count(w, "encoder.down")):
         x = _level(w, f"encoder.down.{level}", x)
@@ -86,13 +86,12 @@ def posterior(weights: dict[str, Tensor], images: Tensor) -> tuple[Tensor, Tenso
             padded = functional.pad(x, (0, 1, 0, 1))
             x = functional.conv2d(padded, w[f"{name}.weight"], w[f"{name}.bias"], stride=2)
     x = _conv(w, "encoder.conv_out", _silu(_norm(w, "encoder.norm_out", _middle(w, "encoder", x))))
-    mean, log_variance = _conv(w, "quant_conv", x).chunk(2, dim=1)
-    return mean, torch.exp(0.5 * log_variance.clamp(-30, 20))
+    return _conv(w, "quant_conv", x)
 
 
 def decoded(weights: dict[str, Tensor], latents: Tensor) -> Tensor:
-    """Images in about [-1, 1]."""
-    w = {name: tensor.float() for name, tensor in weights.items()}
+    """Images in about [-1, 1], in the precision of the latents."""
+    w = {name: tensor.to(latents.dtype) for name, tensor in weights.items()}
     x = _middle(w, "decoder", _conv(w, "decoder.conv_in", _conv(w, "post_quant_conv", latents)))
     for level in reversed(range(_count(w, "decoder.up"))):
         x = _level(w, f"decoder.up.{level}", x)
