@@ -13,7 +13,7 @@ DOCUMENTERS := $(VENV)/.installed-documenters
 
 AUDITORS := $(VENV)/.installed-auditors
 
-.PHONY: help venv quickstart test commands examples docs packages sbom audit test-oldest test-siblings torture clean
+.PHONY: help venv quickstart test commands examples notebooks docs packages sbom audit test-oldest test-siblings torture clean
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 
@@ -21,6 +21,7 @@ help:
 	@echo "make quickstart   train a baseline and its DeepFlow twin on digits and compare them, in quickstart/"
 	@echo "make test         lint, format, types, import rules and tests"
 	@echo "make commands     run all commands of the README and the documentation, in the environment that they make"
+	@echo "make notebooks    run the notebooks of the documentation from their first cell to the last"
 	@echo "make docs         the documentation site, in build/site; every link of it is checked"
 	@echo "make packages     wheels and source distributions of all six packages, in dist/"
 	@echo "make sbom         bill of materials and licences of all that Thalweg needs, in build/"
@@ -52,6 +53,9 @@ test: $(DEVELOPERS)
 # Where developers' packages are installed too it says less: the README's environment has none of them.
 commands: $(USERS)
 	$(BIN)/python .ci/docs.py $(VENV)
+
+notebooks: $(DEVELOPERS)
+	$(BIN)/python .ci/notebooks.py
 
 docs: $(DOCUMENTERS)
 	$(BIN)/python -m docs.site

@@ -93,9 +93,22 @@ def captioned_folder(folder: Path, count: int = 3, layout: str = "txt") -> Path:
     return folder
 
 
+def parquet_rows(folder: Path, count: int = 12) -> Path:
+    """Images in a Parquet file, as the library ``datasets`` writes it."""
+    import datasets
+
+    rows = {"image": [{"bytes": encoded(pixels(number)), "path": None} for number in range(count)]}
+    features = datasets.Features({"image": datasets.Image()})
+    folder.mkdir(parents=True, exist_ok=True)
+    datasets.disable_progress_bars()
+    datasets.Dataset.from_dict(rows, features=features).to_parquet(folder / "train-00000-of-00001.parquet")
+    return folder
+
+
 def every_source(folder: Path) -> None:
     """One of each, under the names that the contract tests know."""
     image_folder(folder / "images")
     image_tars(folder / "tars")
     idx_folder(folder / "idx")
     captioned_folder(folder / "captioned")
+    parquet_rows(folder / "parquet")

@@ -9,7 +9,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from thalweg.config import recorded_text
-from thalweg_eval.evaluation.passport import Passport
+from thalweg.passport import Passport
 from thalweg_eval.report import Chart, Curve, Page, Paragraphs, Picture, Section, Table
 
 

@@ -26,6 +26,7 @@ def main(arguments: list[str]) -> int:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text)
     shutil.copytree(ROOT / "docs" / "images", PAGES / "images")
+    shutil.copytree(ROOT / "docs" / "notebooks", PAGES / "notebooks", dirs_exist_ok=True)
     measured = shutil.ignore_patterns("*.md", "*.py")
     shutil.copytree(ROOT / "docs" / "results", PAGES / "results", ignore=measured, dirs_exist_ok=True)
     shutil.copy(ROOT / "docs" / "site" / "site.css", PAGES / "site.css")

@@ -3,7 +3,7 @@
 import functools
 from pathlib import Path
 
-from docs.site import commands, components, python
+from docs.site import commands, components, notebooks, python
 from docs.site.mathml import with_mathml
 
 ROOT = Path(__file__).parents[2]
@@ -16,6 +16,10 @@ def pages() -> dict[str, str]:
     written = {
         str(path.relative_to(docs)): path.read_text()
         for path in [*docs.glob("*.md"), *docs.glob("tutorials/*.md"), *docs.glob("results/*.md")]
+    }
+    written |= {
+        str(path.relative_to(docs).with_suffix(".md")): notebooks.page(path)
+        for path in docs.glob("notebooks/*.ipynb")
     }
     written["changelog.md"] = (ROOT / "CHANGELOG.md").read_text()
     generated = {f"reference/{kind}.md": text for kind, text in components.pages().items()}

@@ -100,6 +100,13 @@ def test_shards_mix_the_classes_and_depend_on_the_seed():
     assert batches(layout, 0) != batches(Layout(1000, 100, 10, seed=1), 0)
 
 
+def test_images_that_are_stored_in_shards_are_read_from_few_of_them_at_a_time():
+    layout = Layout(80, 16, 4, seed=0, blocks=(2,) * 40)
+    shards = [[index // 2 for one in batches(layout, number) for index in one] for number in range(5)]
+    assert [len(set(one)) for one in shards] == [8] * 5
+    assert sorted(number for one in shards for number in one) == sorted([*range(40)] * 2)
+
+
 def test_posteriors_are_those_of_the_cropped_images_and_their_mirror_images(place, reference):
     source = source_of(str(place / "images"))
     autoencoder = component("autoencoder", dict(job(place, "").autoencoder)).build()

@@ -21,7 +21,7 @@ from thalweg.facts import Normalisation
 from thalweg.import_options import ImportOptions
 from thalweg.storage import Location
 from thalweg.types import Condition
-from thalweg_backbones import export_network, import_weights, read_foreign
+from thalweg_backbones import export_network, import_weights, read_dcp, read_foreign
 from thalweg_backbones.foreign.diffusers_folder import read_folder
 from thalweg_backbones.importers.importing import import_checkpoint
 
@@ -34,7 +34,9 @@ def inputs():
 
 
 def back(name, path, **options):
-    if path.is_dir():
+    if path.suffix == ".dcp":
+        weights = read_dcp(path)
+    elif path.is_dir():
         weights, _ = read_folder(Location(path))
     else:
         weights = read_foreign(path)
@@ -71,14 +73,14 @@ NETWORKS = {
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors", ".dcp"])
 def test_a_network_comes_back_to_the_bit(tmp_path, name, suffix):
     target = "diffusers-dit" if name.startswith("diffusers") else name.partition("-")[0]
     network = made(**NETWORKS[name])
     if name == "sit-positions":
         with torch.no_grad():
             network.backbone.patches.positions.mul_(1.001)
-    path = tmp_path / (f"net{suffix}" if target != "diffusers-dit" else f"net{suffix == '.pt'}")
+    path = tmp_path / (f"net{suffix}" if target != "diffusers-dit" else f"net{suffix[1:]}")
     exported = export_network(network, path, target)
     assert exported.left == ()
     check_same(back(target, path), network)
@@ -312,7 +314,7 @@ def test_the_command_takes_ema_weights_or_those_of_another_average(tmp_path, cap
     ("model", "dest", "target", "code", "words"),
     [
         ("net", "out.pt", "sitt", 2, "unknown exporter 'sitt', did you mean 'sit'"),
-        ("net", "out", "sit", 2, "sit makes a file that ends with .pt or .safetensors; "),
+        ("net", "out", "sit", 2, "what sit makes ends with .pt, .safetensors or .dcp; "),
         ("net", "out.pt", "diffusers-dit", 2, "diffusers-dit makes a folder, and "),
         ("net", "net", "safetensors", 2, "exists already; choose another place"),
         ("nowhere", "out.pt", "sit", 4, "nowhere holds no network"),

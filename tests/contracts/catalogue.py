@@ -60,6 +60,7 @@ SMALL: dict[tuple[str, str], dict[str, Any]] = {
     ("source", "idx"): {"url": "idx"},
     ("source", "captioned"): {"url": "captioned"},
     ("source", "emoji"): {"part": "test"},
+    ("source", "huggingface"): {"url": "parquet"},
     **{("vision_encoder", name): options for name, options in VISION_ENCODERS.items()},
     **{("text_encoder", name): options for name, options in ENCODERS.items()},
     ("objective", "alignment"): {"teacher": "lite0", "after": [1, 2], "channels": [16]},
@@ -74,6 +75,7 @@ CHECKPOINTS = {"sit": "sit", "repa": "repa_sit", "repa-t2i": "repa_mmdit", "deep
 """Reference files; what has none is a layout of random weights."""
 VARIATIONS: dict[tuple[str, str], list[dict[str, Any]]] = {
     ("objective", "conflict_velocity"): [{"every": 1}],
+    ("source", "tar"): [{"stream": True, "classes": 3}],
     ("backbone", "dit"): [
         {"qk_norm": True},
         {"checkpointing": True},

@@ -46,7 +46,9 @@ def place(tmp_path_factory):
 
 @pytest.fixture
 def working(place, monkeypatch):
-    """Call it with a kind to go where its data stand."""
+    """Call it with a kind to go where its data stand; what is cached stays there too."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(place / "cache"))
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", place / "cache")
     return lambda kind: monkeypatch.chdir(place / kind if kind in APART_FOLDERS else place)
 
 
@@ -75,7 +77,8 @@ for one in REGISTRY:
         print(one.kind, one.name, found.rule, found.result, found.message)
 """
     arguments = [sys.executable, "-W", "ignore", "-c", script, str(Path(__file__).parents[1]), str(place)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    caches = {name: str(place / "cache") for name in ("XDG_CACHE_HOME", "HF_HOME")}
+    environment = {**os.environ, **caches, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(arguments, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [

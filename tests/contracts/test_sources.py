@@ -13,6 +13,7 @@ EVERY = pytest.mark.parametrize("name", names("source"))
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
     every_source(tmp_path)
 
 

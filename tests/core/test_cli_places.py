@@ -47,7 +47,7 @@ WORDS = {
         "dtype",
         "precision",
         "equal",
-        *("target", "average"),
+        *("target", "average", "license", "message"),
         "protocol",
         "over",
         "branches_at",
@@ -63,6 +63,7 @@ REQUIRED = {
     "fit-head": ["run", "--after", "1", "--run-dir", "out"],
     "ablate": ["r.toml", "--axis", "seed=1,2"],
     "export": ["run", "out", "--to", "safetensors"],
+    "push": ["run", "hf://owner/name"],
 }
 NETWORK = thalweg.compose(
     backbone={"type": "dit", "width": 8, "heads": 2, "depth": 1}, facts=Facts(shape=(1, 8, 8))

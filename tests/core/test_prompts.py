@@ -1,10 +1,12 @@
 """Samples drawn for captions: those of a data set, a file's, one's own words."""
 
 import json
+import shlex
 import shutil
 import tarfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -77,6 +79,26 @@ def drawn(out, *words):
     assert draw(out, *words) == 0
     told = json.loads((out / "samples.json").read_text())
     return load_file(out / "samples.safetensors")["x"], told
+
+
+def test_the_page_shows_for_a_caption_what_the_command_gives(tmp_path, monkeypatch):
+    from PIL import Image
+
+    from thalweg_eval.view.choice import Choice
+    from thalweg_eval.view.network import ViewedNetwork
+
+    viewed = ViewedNetwork("run", ["precision=32-true"], "cpu")
+    pictures = []
+    for prompt in ("", "picture 3", "number 4 again", "picture 3"):
+        found = viewed.draw(Choice(prompt=prompt, count=3, steps=2))
+        shutil.rmtree("samples", ignore_errors=True)
+        assert main(shlex.split(found.command)[1:]) == 0
+        again = [np.asarray(Image.open(path)) for path in sorted(Path("samples/view").glob("*.png"))]
+        assert np.array_equal(np.stack(again), found.images.permute(0, 2, 3, 1).squeeze(3).numpy())
+        assert len(set(found.captions)) == (3 if not prompt else 1)
+        pictures.append(found.images)
+    assert torch.equal(pictures[1], pictures[3])
+    assert not torch.equal(pictures[1], pictures[2])
 
 
 def test_each_prompt_gets_a_sample_that_follows_it(tmp_path):

@@ -165,11 +165,11 @@ def test_each_shard_is_compared_with_its_checksum_once(
 
 
 def test_more_shards_than_are_kept_open_read_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from thalweg.data.shards import store
+    from thalweg.data import opening
 
     make_shards(tmp_path, shard_samples=1)
     expected = values(built(tmp_path).train.batch(range(9), draws()).clean)
-    monkeypatch.setattr(store, "_OPEN", 2)
+    monkeypatch.setattr(opening, "_OPEN", 2)
     train = built(tmp_path).train
     for _ in range(3):
         assert values(train.batch(range(9), draws()).clean) == expected

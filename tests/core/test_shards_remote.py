@@ -56,10 +56,10 @@ def test_remote_shards_read_as_local_ones_do_and_are_fetched_once(
 
 
 def test_the_cache_keeps_within_its_bounds(cache: Path, fetched: list[str], monkeypatch) -> None:
-    from thalweg.data.shards import store
+    from thalweg.data import opening
 
     # One shard open at a time, and room for two: what is open is never evicted.
-    monkeypatch.setattr(store, "_OPEN", 1)
+    monkeypatch.setattr(opening, "_OPEN", 1)
     index = make_shards(URL, shape=(4, 16, 16), shard_samples=3)
     data = ShardsConfig(url=URL, validation=1, cache_gib=2.5 * index.shards[0].bytes / GIB).build()
     for index_ in range(11):

@@ -254,3 +254,42 @@ def test_four_processes_fill_one_cache_and_one_is_killed(tmp_path, limit):
         files.fetch(fresh, 0)
         assert temporary(cache) == []
         assert sum(path.stat().st_size for path in cache.folder.iterdir()) <= limit
+
+
+def test_what_is_kept_by_a_key_is_made_once_and_makes_room_like_the_rest(cache, files):
+    made = []
+
+    def make(file):
+        made.append(file.name)
+        file.write(b"x" * SIZE)
+
+    first = cache.keep("one", make, what="one")
+    assert first.read_bytes() == b"x" * SIZE
+    assert cache.keep("one", make, what="one", size=SIZE) == first
+    assert len(made) == 1
+    second = cache.keep("two", make, what="two", size=SIZE)
+    assert (second != first, len(made)) == (True, 2)
+    del first
+    gc.collect()
+    files.fetch(cache, 0)
+    files.fetch(cache, 1)
+    assert len(held(cache)) == 3
+    assert second.name in held(cache)  # it is in use
+    cache.keep("one", make, what="one")
+    assert len(made) == 3
+
+
+@pytest.mark.parametrize("size", [None, 4 * SIZE])
+def test_what_is_larger_than_the_limit_or_fails_is_not_kept(cache, size):
+    with pytest.raises(ConfigError, match=r"a shard has 40,000 bytes, more than the cache may hold"):
+        cache.keep("one", lambda file: file.write(b"x" * 4 * SIZE), what="a shard", size=size)
+
+    def fail(file):
+        file.write(b"half")
+        raise DataError("it broke off")
+
+    with pytest.raises(DataError, match="it broke off"):
+        cache.keep("one", fail, what="a shard")
+    assert not held(cache)
+    assert not list(cache.folder.glob("*.part"))
+    assert cache.keep("one", lambda file: file.write(b"whole"), what="a shard").read_bytes() == b"whole"

@@ -14,6 +14,7 @@ import pytest
 import thalweg
 from failing_disk import FailingDisk
 from fault_server import Fault
+from hub_stand_in import Account, hub_stand_in
 from plugin_makers import plugins_of_one_test
 from thalweg import ConfigError, DataError, ThalwegError, files
 from thalweg.cli.main import main
@@ -23,7 +24,7 @@ from thalweg.storage.locks import locked
 from thalweg.weights import here
 from thalweg.weights.fetching import get
 from thalweg.weights.here import path_of
-from weights_makers import entry, hub, plugin_file, publishing, sha256
+from weights_makers import entry, plugin_file, publishing, sha256
 
 CONTENT = random.Random(0).randbytes(3_000_000)
 SUM = sha256(CONTENT)
@@ -470,20 +471,22 @@ def test_the_hub_is_asked_through_huggingface_hub_and_its_token_is_nowhere(tmp_p
     file = {"name": "x.bin", "urls": ["hf://ours/encoder/x.bin"]}
     table = {"enc": {"what": "w", "licence": "MIT", "source": "https://example.org", "files": [file]}}
     plugin, path = plugin_file(tmp_path, table), tmp_path / "w/enc/x.bin"
-    with hub("ours/encoder", {"x.bin": content}) as (url, came):
+    with hub_stand_in() as stand_in:
+        stand_in.accounts[token] = Account("ours", ("ours",))
+        stand_in.repository("ours/encoder", {"x.bin": content}, private=True)
         process = start(
             tmp_path / "w",
             plugin,
             "get",
             "enc",
-            HF_ENDPOINT=url,
+            HF_ENDPOINT=stand_in.url,
             HF_TOKEN=token,
             HF_HOME=str(tmp_path / "hf"),
         )
         out, said = process.communicate(timeout=60)
     assert process.returncode == 0, said
     assert path.read_bytes() == content
-    assert ("/ours/encoder/resolve/main/x.bin", f"Bearer {token}") in came
+    assert ("GET", "/ours/encoder/resolve/main/x.bin", f"Bearer {token}") in stand_in.requests
     assert "hf://ours/encoder/x.bin" in (path.parent / "arrived.json").read_text()
     kept = [one.read_bytes() for one in tmp_path.rglob("*") if one.is_file()]
     assert all(token.encode() not in one for one in [*kept, out.encode(), said.encode()])

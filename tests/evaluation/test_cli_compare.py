@@ -5,7 +5,7 @@ import json
 import pytest
 
 from thalweg.cli.main import main
-from thalweg_eval.evaluation.passport import Passport
+from thalweg.passport import Passport
 
 
 def passport(path, *, steps=250, scale=None, count=10, **values):

@@ -12,9 +12,9 @@ from evaluated import FAST, run_folder
 from thalweg.cli.main import main
 from thalweg.errors import ConfigError, DataError
 from thalweg.generation.recording import check_named, recorded, recorded_guidances
+from thalweg.passport import read_passport
 from thalweg_eval.evaluation.compare import compare
 from thalweg_eval.evaluation.image_sets.generated import GeneratedImages
-from thalweg_eval.evaluation.passport import read_passport
 from thalweg_eval.evaluation.variants import variants_of
 
 SETTINGS = (*FAST, "count=40")

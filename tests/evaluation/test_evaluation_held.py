@@ -12,10 +12,10 @@ from thalweg.errors import ConfigError, DataError, ThalwegError
 from thalweg.generation import source as networks
 from thalweg.interpolant import Interpolant
 from thalweg.interpolants.linear import Linear
+from thalweg.passport import read_passport
 from thalweg.saved_network import save
 from thalweg.tensor_files import tensors_sha256
 from thalweg_eval.evaluation.image_sets.generated import GeneratedImages
-from thalweg_eval.evaluation.passport import read_passport
 from thalweg_eval.evaluation.subject import NetworkInMemory
 
 SETTINGS = (*FAST, "count=40")

@@ -12,8 +12,8 @@ import thalweg_eval
 from evaluated import FAST, npz, pictures, run_folder
 from thalweg.errors import ConfigError, DataError
 from thalweg.image_sets.npz import NpzImages
+from thalweg.passport import read_passport
 from thalweg.training.trainer import Trainer
-from thalweg_eval.evaluation.passport import read_passport
 from tiny_runs import tiny
 
 QUICK = {"protocol": "quick", "settings": (*FAST, "count=40")}

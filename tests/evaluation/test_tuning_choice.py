@@ -6,8 +6,8 @@ import pytest
 from report_samples import a_passport
 from thalweg.calibration import Calibration
 from thalweg.errors import ConfigError
+from thalweg.passport import read_passport
 from thalweg.types import Head
-from thalweg_eval.evaluation.passport import read_passport
 from thalweg_eval.report import render
 from thalweg_eval.tuning.fitting import minimised, start_of
 from thalweg_eval.tuning.page import page, reading, rows

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from thalweg_backbones.dit import DiTConfig as DiTConfig
     from thalweg_backbones.exporters.exporting import export_network as export_network
     from thalweg_backbones.foreign.checkpoints import read_foreign as read_foreign
+    from thalweg_backbones.foreign.dcp import read_dcp as read_dcp
     from thalweg_backbones.foreign.diffusers_folder import read_diffusers as read_diffusers
     from thalweg_backbones.importers.importing import import_weights as import_weights
     from thalweg_backbones.lightningdit import LightningDiT as LightningDiT
@@ -29,6 +30,7 @@ __getattr__, __dir__, __all__ = lazy_names(
     {
         "thalweg_backbones.exporters.exporting": "export_network",
         "thalweg_backbones.foreign.checkpoints": "read_foreign",
+        "thalweg_backbones.foreign.dcp": "read_dcp",
         "thalweg_backbones.foreign.diffusers_folder": "read_diffusers",
         "thalweg_backbones.autoencoder.kl_autoencoder": "KLAutoencoder",
         "thalweg_backbones.autoencoder.sd_vae": "SDVAEConfig",

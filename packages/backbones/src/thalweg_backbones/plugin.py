@@ -49,6 +49,7 @@ def thalweg_components(register: Register) -> None:
     register("exporter", "repa", "thalweg_backbones.exporters.repa:REPAExporterConfig")
     register("exporter", "repa-t2i", "thalweg_backbones.exporters.repa_t2i:REPATextExporterConfig")
     register("exporter", "deepflow", "thalweg_backbones.exporters.deepflow:DeepFlowExporterConfig")
+    register("exporter", "dcp", "thalweg_backbones.exporters.dcp:DCPExporterConfig")
     register("exporter", "safetensors", "thalweg_backbones.exporters.plain:PlainExporterConfig")
     register(
         "exporter", "diffusers-dit", "thalweg_backbones.exporters.diffusers_dit:DiffusersDiTExporterConfig"

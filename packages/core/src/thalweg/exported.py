@@ -15,7 +15,8 @@ class Exported:
     Attributes:
         tensors: by the names of that program.
         place: of the file of tensors in the folder that is written, such as ``"model/model.safetensors"``;
-            empty where that file is all that is written.
+            empty where that file is all that is written. A file ``.metadata`` makes its folder one of
+            ``torch.distributed.checkpoint``.
         arguments: what a training script keeps beside the tensors of such a file, as plain values.
         files: texts of the folder's other files, by their places in it.
         left: what of the network the other program has no place for, in words.

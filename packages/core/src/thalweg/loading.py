@@ -13,7 +13,7 @@ from thalweg.calibration import Calibration
 from thalweg.config import CONFIG, read_recorded
 from thalweg.devices import usable_device
 from thalweg.errors import DataError
-from thalweg.fetching import on_this_machine
+from thalweg.fetching import averaged_at, on_this_machine
 from thalweg.files import sha256
 from thalweg.network import FlowNetwork
 from thalweg.plugins.recording import FILES_KEY, check_files
@@ -29,7 +29,7 @@ from thalweg.saved_network import (
     read_description,
     refuse_objects,
 )
-from thalweg.storage import redacted
+from thalweg.storage import MissingError, redacted
 from thalweg.storage.places import is_url
 from thalweg.tensor_files import open_tensors, read_tensors, shapes_of
 
@@ -40,17 +40,20 @@ def load(
     network: FlowNetwork | None = None,
     device: torch.device | str | None = None,
     average: str | None = None,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> FlowNetwork:
     """Open a saved network, ready to sample.
 
     Args:
         path: the folder written by training (its ``model``), by ``thalweg import`` or by :func:`save`; a
             checkpoint of a run, of which the EMA weights are taken; or a run directory: its ``model``
-            if the run is complete, else its latest complete checkpoint. A path or a URL.
+            if the run is complete, else its latest complete checkpoint. A path or a URL, such as
+            ``hf://owner/name`` or ``hf://owner/name@revision`` of the Hugging Face Hub.
         network: takes the weights, in place of one that is composed; needed for one of parts that were made
             in Python, and its tensors must have the names and shapes of those that were saved.
         device: where to put it; one that is given stays where it is if none is.
         average: the name of one that the run keeps, such as ``"0.999"``; the main one by default.
+        storage_options: of a URL, such as ``{"token": ...}``; they go before those of the environment.
 
     Returns:
         The network: the one that was given, if one was.
@@ -64,11 +67,10 @@ def load(
     if network is not None:
         check_instance("network", network, FlowNetwork, "a network like the one that was saved, or None")
     home = None if device is None and network is not None else usable_device(device or "cpu")
-    folder = on_this_machine(path)
+    folder = on_this_machine(path, storage_options)
     if average is not None and is_url(path):
         # Of a run on a store only what is requested is brought here.
-        run = str(path).rstrip("/").removesuffix("/model")
-        folder = on_this_machine(f"{run}/model-{average}") or folder
+        folder = _averaged(str(path), average, storage_options) or folder
     if folder is None:
         raise DataError(f"{redacted(str(path))} holds no network; give a saved one, a run or a checkpoint")
     if not (folder / DESCRIPTION).is_file() and (folder / "model" / DESCRIPTION).is_file():
@@ -104,6 +106,13 @@ def load(
     stated = description.get(CALIBRATION)
     network.calibration = None if stated is None else Calibration.from_plain(stated)
     return (network if home is None else network.to(home)).eval()
+
+
+def _averaged(path: str, average: str, options: Mapping[str, Any] | None) -> Path | None:
+    try:
+        return on_this_machine(averaged_at(path, average), options)
+    except MissingError:
+        return None  # where nothing may be downloaded, the network that is here may be the one
 
 
 def _sampling(folder: Path, description: Mapping[str, Any]) -> Mapping[str, Any]:

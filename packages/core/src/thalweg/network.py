@@ -17,6 +17,7 @@ from thalweg.branches import Branches, as_heads, ends_of, head_depths
 from thalweg.errors import ConfigError
 from thalweg.facts import Facts
 from thalweg.interpolant import Interpolant
+from thalweg.network_hub import OnTheHub
 from thalweg.network_parts import check_parts, check_whole, made_of, names_of
 from thalweg.network_pass import Pass
 from thalweg.types import Condition, Head, Prediction, Routed
@@ -24,7 +25,7 @@ from thalweg.types import Condition, Head, Prediction, Routed
 _Answer = TypeVar("_Answer")
 
 
-class FlowNetwork(nn.Module):
+class FlowNetwork(OnTheHub, nn.Module):
     """Predicts a velocity at the end of each of k branches (DeepFlow, section 3.2).
 
     Args:
@@ -275,6 +276,11 @@ class FlowNetwork(nn.Module):
         for region in self._regions():
             if region._compiled_call_impl is None:
                 region.compile()
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether regions of it are compiled, which rounds otherwise than what is not."""
+        return any(region._compiled_call_impl is not None for region in self._regions())
 
     def _regions(self) -> Iterator[nn.Module]:
         for name, child in self.named_children():

@@ -44,6 +44,7 @@ def thalweg_components(register: Register) -> None:
     register("source", "idx", "thalweg.data.sources.idx:IdxConfig")
     register("source", "captioned", "thalweg.data.sources.captioned:CaptionedConfig")
     register("source", "emoji", "thalweg.data.sources.emoji:EmojiConfig")
+    register("source", "huggingface", "thalweg.data.sources.huggingface.config:HuggingFaceConfig")
     register("logger", "csv", "thalweg.training.loggers.table:CsvConfig")
     register("logger", "wandb", "thalweg.training.loggers.weights_and_biases:WandbConfig")
     register("logger", "tensorboard", "thalweg.training.loggers.tensorboard:TensorBoardConfig")

@@ -214,7 +214,7 @@ def described_network(
     stated = {name: description[name] for name in ("composition", "facts")}
     try:
         check_description(stated, elements)
-        facts = _facts(stated["facts"])
+        facts = facts_of(stated["facts"])
         arguments = dict(stated["composition"])
         # First where nothing is allocated, so that what differs from the tensors costs nothing.
         with at_most(len(shapes), elements), contextlib.suppress(PluginError):
@@ -244,7 +244,7 @@ def check_given(
     check_placed(network.state_dict())
     compare_shapes(network, shapes, str(origin), "the network given")
     try:
-        facts, composition = _facts(description["facts"]), dict(description["composition"])
+        facts, composition = facts_of(description["facts"]), dict(description["composition"])
         ends = ends_of(
             composition.get("branches", 1), network.facts.depth, refined=network.refiner is not None
         )
@@ -302,7 +302,12 @@ def refuse_objects(composition: Any, path: str) -> None:
         )
 
 
-def _facts(stated: Any) -> Facts:
+def facts_of(stated: Any) -> Facts:
+    """The facts that a description states.
+
+    Raises:
+        ConfigError: if they are not what a description holds.
+    """
     needed = {"shape", "classes", "condition_dropout"}
     if not isinstance(stated, dict) or not needed <= stated.keys() <= {*needed, "text", "normalisation"}:
         raise ConfigError(

@@ -45,6 +45,7 @@ _COMMANDS = {
     "analyse": "Measure a trained network inside, depth by depth, on held-out data.",
     "bench": "Compare methods on several data sets by shipped ablations.",
     "tune": "Choose how a trained network is sampled.",
+    "view": "Sample a trained network on a page in the browser.",
     "report": "Show training runs side by side in one HTML file.",
 }
 

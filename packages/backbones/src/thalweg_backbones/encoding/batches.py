@@ -7,9 +7,10 @@ import attrs
 import numpy as np
 import torch
 from jaxtyping import Int, UInt8
-from torch import Tensor, randperm
+from torch import Tensor
 
 from thalweg.data.fitting import center_crop
+from thalweg.data.order import shuffled
 from thalweg.errors import DamagedImageError, DataError
 from thalweg.jobs.ranges import Range
 from thalweg.protocols import Record, Source
@@ -29,12 +30,15 @@ class Layout:
         shard_samples: images of a shard; the last one holds the rest.
         batch_size: images encoded at once; no batch spans two shards.
         seed: of the permutation.
+        blocks: images of each shard of the source, so that few of those are read at a time; None of a source
+            without any.
     """
 
     count: int
     shard_samples: int
     batch_size: int
     seed: int
+    blocks: tuple[int, ...] | None = None
 
     @property
     def shards(self) -> int:
@@ -64,7 +68,7 @@ class Layout:
 
     @cached_property
     def _permutation(self) -> Int[Tensor, " count"]:
-        return randperm(self.count, generator=generator(self.seed, "encode"))
+        return shuffled(generator(self.seed, "encode"), self.blocks or (self.count,))
 
 
 @attrs.frozen(eq=False)

@@ -52,6 +52,7 @@ _TABLES = ("autoencoder", "source", "teacher", "text", "storage_options")
 @options.batch_size(16)
 @click.option("--shard-samples", type=int, help="Images of a shard.  [default: about 64 MiB]")
 @options.seed
+@options.download
 @options.device
 @options.devices
 @options.accept_changed_data

@@ -127,7 +127,7 @@ def prepare(job: EncodingJob, device: str, header: ShardHeader | None = None) ->
     return Prepared(
         target=Location(job.target, job.storage_options),
         header=header,
-        layout=Layout(header.count, samples, job.batch_size, job.seed),
+        layout=Layout(header.count, samples, job.batch_size, job.seed, getattr(source, "blocks", None)),
         reader=ImageReader(source, job.size, channels, pinned=place.type == "cuda"),
         columns=[
             seen,

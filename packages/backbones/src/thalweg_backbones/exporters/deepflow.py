@@ -29,7 +29,7 @@ class DeepFlowExporterConfig:
 class DeepFlowExporter:
     """See :class:`DeepFlowExporterConfig`. Fulfils :class:`thalweg.protocols.Exporter`."""
 
-    suffixes: tuple[str, ...] = (".pt", ".safetensors")
+    suffixes: tuple[str, ...] = (".pt", ".safetensors", ".dcp")
 
     def __call__(self, network: Any) -> Exported:
         """Rename.

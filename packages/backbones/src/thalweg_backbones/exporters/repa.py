@@ -24,7 +24,7 @@ class REPAExporterConfig:
 class REPAExporter:
     """See :class:`REPAExporterConfig`. Fulfils :class:`thalweg.protocols.Exporter`."""
 
-    suffixes: tuple[str, ...] = (".pt", ".safetensors")
+    suffixes: tuple[str, ...] = (".pt", ".safetensors", ".dcp")
 
     def __call__(self, network: Any) -> Exported:
         """Rename; the direction of time is ours.

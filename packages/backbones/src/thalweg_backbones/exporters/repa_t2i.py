@@ -31,7 +31,7 @@ class REPATextExporterConfig:
 class REPATextExporter:
     """See :class:`REPATextExporterConfig`. Fulfils :class:`thalweg.protocols.Exporter`."""
 
-    suffixes: tuple[str, ...] = (".pt", ".safetensors")
+    suffixes: tuple[str, ...] = (".pt", ".safetensors", ".dcp")
 
     def __call__(self, network: Any) -> Exported:
         """Rename.

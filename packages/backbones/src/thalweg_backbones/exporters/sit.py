@@ -29,7 +29,7 @@ class SiTExporterConfig:
 class SiTExporter:
     """See :class:`SiTExporterConfig`. Fulfils :class:`thalweg.protocols.Exporter`."""
 
-    suffixes: tuple[str, ...] = (".pt", ".safetensors")
+    suffixes: tuple[str, ...] = (".pt", ".safetensors", ".dcp")
 
     def __call__(self, network: Any) -> Exported:
         """v_SiT(x, t) = -v(x, 1 - t): two layers absorb both changes, as in importing.

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,10 @@ from thalweg.files import replacing, unwritable, whole
 from thalweg.folders import make_folders, whole_folder
 from thalweg.tensor_files import write_tensors
 from thalweg_backbones.foreign.checkpoints import ARGUMENTS
+from thalweg_backbones.foreign.dcp import METADATA
+
+DCP = ".dcp"
+"""Ending of a folder of ``torch.distributed.checkpoint`` in another program's layout."""
 
 
 def check_place(path: Path, target: str, suffixes: tuple[str, ...]) -> None:
@@ -29,7 +34,9 @@ def check_place(path: Path, target: str, suffixes: tuple[str, ...]) -> None:
     if path.is_symlink() or path.exists():
         raise ConfigError(f"{path} exists already; choose another place, or remove it")
     if suffixes and path.suffix not in suffixes:
-        raise ConfigError(f"{target} makes a file that ends with {' or '.join(suffixes)}; {path} does not")
+        *others, last = suffixes
+        endings = f"{', '.join(others)} or {last}" if others else last
+        raise ConfigError(f"what {target} makes ends with {endings}; {path} does not")
     if not suffixes and path.suffix in (".pt", ".pth", ".safetensors", ".json"):
         raise ConfigError(f"{target} makes a folder, and {path} is called like a file; call it otherwise")
 
@@ -48,6 +55,9 @@ def write(exported: Exported, path: Path) -> None:
         make_folders(path.parent)
         if exported.place:
             _write_folder(exported, path)
+        elif path.suffix == DCP:
+            with whole_folder(path) as folder:
+                _write_dcp(folder, "ema", exported)
         elif path.suffix == ".safetensors":
             metadata = {ARGUMENTS: json.dumps(dict(exported.arguments))} if exported.arguments else None
             with replacing(path) as part:
@@ -66,10 +76,29 @@ def _write_folder(exported: Exported, path: Path) -> None:
     with whole_folder(path) as folder:
         tensors = folder / exported.place
         tensors.parent.mkdir(parents=True, exist_ok=True)
-        write_tensors(tensors, exported.tensors)
+        if tensors.name == METADATA:
+            _write_dcp(tensors.parent, "model", exported)
+        else:
+            write_tensors(tensors, exported.tensors)
         for place, text in exported.files.items():
             (folder / place).parent.mkdir(parents=True, exist_ok=True)
             (folder / place).write_text(text, encoding="utf-8")
+
+
+def _write_dcp(folder: Path, key: str, exported: Exported) -> None:
+    """As ``torch.distributed.checkpoint`` saves in one process: the tensors under a key, arguments beside."""
+    # Seldom needed, and slow to import.
+    from torch.distributed.checkpoint.api import CheckpointException
+    from torch.distributed.checkpoint.filesystem import FileSystemWriter
+    from torch.distributed.checkpoint.state_dict_saver import save
+
+    content = {key: dict(exported.tensors), ARGUMENTS: dict(exported.arguments)}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "torch.distributed is disabled")  # as is meant here
+        try:
+            save(content, storage_writer=FileSystemWriter(folder, sync_files=True), no_dist=True)
+        except CheckpointException as fault:  # which is no Exception, and holds what each rank met
+            raise next(error for error, _ in fault.failures.values()) from fault
 
 
 def _write_checkpoint(exported: Exported, path: Path) -> None:

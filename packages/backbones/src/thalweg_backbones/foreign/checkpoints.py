@@ -74,7 +74,7 @@ def read_foreign(
             size = file.seek(0, 2)
             _check_start(file)
             if path.suffix != ".safetensors":
-                _check_archive(file, size)
+                check_archive(file, size)
         content: Any = _tensors(path) if path.suffix == ".safetensors" else _plain(path)
     except Exception as fault:  # torch raises a dozen kinds of errors on a damaged file
         raise DataError(f"{path} cannot be read as plain tensors: {_reason(fault)}") from fault
@@ -120,7 +120,7 @@ def _check_start(file: BinaryIO) -> None:
         raise ValueError("it is a text")
 
 
-def _check_archive(file: BinaryIO, size: int) -> None:
+def check_archive(file: BinaryIO, size: int) -> None:
     """Compare the checksums of an archive, which torch does not; older files are none and have none.
 
     Raises:

@@ -15,7 +15,9 @@ _AVERAGED = (
     *("params_ema", "ema_params", "net_ema", "ema_net"),
 )
 _PLAIN = ("model", "state_dict", "model_state_dict", "module", "params", "net", "network", "weights")
-_ARGUMENTS = ("args", "config", "cfg", "hparams", "hyper_parameters")
+ARGUMENT_PLACES = ("args", "config", "cfg", "hparams", "hyper_parameters")
+"""Where training scripts keep their options beside the weights."""
+
 # What was trained, beside an average that stands under a plain name, as Lightning keeps it.
 _TRAINED = ("current_model_state",)
 # A list in the order of the parameters, as torch_ema and diffusers keep it.
@@ -72,7 +74,7 @@ def arguments_in(content: Mapping[Any, Any]) -> dict[str, Any]:
 
     Those in tables of one are named with the table's name and a dot in front.
     """
-    for key in _ARGUMENTS:
+    for key in ARGUMENT_PLACES:
         stated = content.get(key)
         table = vars(stated) if isinstance(stated, argparse.Namespace) else stated
         if isinstance(table, Mapping) and table:

@@ -10,7 +10,7 @@ from torch import Tensor
 from thalweg.errors import DataError
 from thalweg.files import sha256
 from thalweg.storage import Location, local_copy
-from thalweg.weights.here import cure, here
+from thalweg.weights.here import cure, downloaded, here
 from thalweg_backbones.foreign.checkpoints import read_foreign
 
 
@@ -67,9 +67,14 @@ def fetched_or_hub(name: str, file: str) -> Location:
         file: what torch.hub calls the file.
 
     Returns:
-        Where they were fetched to; where torch.hub puts the file, there or not, if they were not.
+        Where they were fetched to; where torch.hub puts the file, if it is there or nothing may be
+        downloaded; else where they are downloaded to.
 
     Raises:
-        DataError: what was fetched is damaged.
+        DataError: what was fetched is damaged, or cannot be downloaded.
     """
-    return Location(here(name) or Path(torch.hub.get_dir()) / "checkpoints" / file)
+    of_hub = Path(torch.hub.get_dir()) / "checkpoints" / file
+    found = here(name)
+    if found is None and not of_hub.is_file():
+        found = downloaded(name)
+    return Location(found or of_hub)

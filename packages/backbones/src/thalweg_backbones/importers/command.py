@@ -44,6 +44,7 @@ def _depths(_: click.Context, __: click.Parameter, value: str | None) -> tuple[i
     type=Place(),
     help="A file of the tensors mean and std, by which its latents are normalised, as VA-VAE's are.",
 )
+@options.download
 @options.as_json
 def command(
     source: str, file: str, out: Path, latent_statistics: str | None, as_json: bool, **others: Any
@@ -52,15 +53,16 @@ def command(
     diffusers-dit, diffusers-sd3), and write the network to OUT.
 
     FILE, a path or a URL, is .pt (read without executing anything) or .safetensors, or a folder as diffusers
-    saves a transformer or a pipeline; the EMA weights are taken where there are any. The options state what
-    neither the tensors nor arguments in the file do; what is missing is reported. OUT is a folder that
-    thalweg.load and thalweg sample open.
+    saves a transformer or a pipeline, or one of torch.distributed.checkpoint, as torchtitan leaves it; the
+    EMA weights are taken where there are any. The options state what neither the tensors nor arguments in the
+    file do; what is missing is reported. OUT is a folder that thalweg.load and thalweg sample open.
     """
     from thalweg.files import sha256
     from thalweg.import_options import ImportOptions
     from thalweg.saved_network import check_place, save
     from thalweg.storage import Location, local_copy
     from thalweg_backbones.foreign.checkpoints import read_foreign
+    from thalweg_backbones.foreign.dcp import is_dcp, read_dcp_folder
     from thalweg_backbones.foreign.diffusers_folder import read_folder
     from thalweg_backbones.importers.importing import import_checkpoint
     from thalweg_backbones.importers.latent_statistics import read_statistics
@@ -69,7 +71,7 @@ def command(
     where = Location(file)
     # Of a file on the web nobody asks what is below it.
     if where.suffix not in (".pt", ".pth", ".safetensors") and where.is_dir():
-        weights, digest = read_folder(where)
+        weights, digest = read_dcp_folder(where) if is_dcp(where) else read_folder(where)
     else:
         with local_copy(where) as path:
             weights = read_foreign(path)

@@ -26,6 +26,7 @@ from thalweg.head_settings import check_settings
 @options.data_of
 @options.accept_changed_data
 @options.accept_changed_files
+@options.download
 @options.device
 @options.devices
 @click.option("--quiet", is_flag=True, help="No progress, only warnings.")

@@ -18,7 +18,8 @@ _PATH = re.compile(r"\w[\w.+-]*( \w[\w.+-]*)*")
 _SIBLINGS = {
     **dict.fromkeys(("init", "plugins check", "plugins new"), "thalweg-authoring"),
     **dict.fromkeys(
-        ("quickstart", "evaluate", "compare", "ablate", "analyse", "bench", "tune", "report"), "thalweg-eval"
+        ("quickstart", "evaluate", "compare", "ablate", "analyse", "bench", "tune", "report", "view"),
+        "thalweg-eval",
     ),
     **dict.fromkeys(("encode", "import"), "thalweg-backbones"),
 }

@@ -34,6 +34,7 @@ COMMANDS = {
     ),
     "sample": ("thalweg.cli.sample:command", "Draw samples from a trained network."),
     "summary": ("thalweg.cli.summary:command", "Parameters, computation and memory of a recipe's network."),
+    "push": ("thalweg.cli.push:command", "Push a saved network, with its card, to the Hugging Face Hub."),
     "weights": ("thalweg.cli.weights:command", "List, fetch or find published weights."),
     "config": ("thalweg.cli.config:command", "Show or validate a recipe."),
     "plugins": ("thalweg.cli.plugins:command", "List components, who brought them and what they take."),

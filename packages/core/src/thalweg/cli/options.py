@@ -8,8 +8,10 @@ import click
 
 from thalweg.arguments import PROCESSES
 from thalweg.cli.local import LocalPath, Place
+from thalweg.cli.progress import ProgressDisplay
 from thalweg.errors import ConfigError
 from thalweg.plugins import KINDS
+from thalweg.weights.permission import giving
 
 F = TypeVar("F", bound=Callable[..., Any])
 Decorator = Callable[[F], F]
@@ -45,6 +47,22 @@ seed = click.option("--seed", default=0, show_default=True, help="Of all random 
 dry_run = click.option(
     "--dry-run", is_flag=True, help="Check everything, show what would be done, and leave nothing behind."
 )
+
+
+def _permit(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        # Of the whole program's context: that of a command is not closed where it cannot be parsed.
+        ctx.find_root().with_resource(giving(ProgressDisplay()))
+
+
+download = click.option(
+    "--download",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_permit,
+    help="Fetch published weights that are named or used and not here, as 'thalweg weights get' does.",
+)
 accept_changed_data = click.option(
     "--accept-changed-data",
     is_flag=True,
@@ -68,6 +86,17 @@ data_of = click.option(
     type=Place(),
     metavar="RECIPE|RUN",
     help="Whose data set is meant.  [default: that of the network's own run]",
+)
+average = click.option(
+    "--average", metavar="NAME", help="EMA weights of this name, where a run keeps several."
+)
+passports = click.option(
+    "--passport",
+    "passports",
+    multiple=True,
+    metavar="FILE",
+    type=LocalPath(instead="copy it to this machine first", dir_okay=False),
+    help="An evaluation that is not in the run's folder; may be repeated.",
 )
 protocol = click.option(
     "--protocol",

@@ -39,6 +39,7 @@ from thalweg.errors import ConfigError
     show_default=True,
     help="Of the network's evaluations.",
 )
+@options.download
 @options.device
 @options.devices
 @options.as_json

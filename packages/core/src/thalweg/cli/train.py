@@ -30,6 +30,7 @@ from thalweg.plugins.recording import FILES_KEY
 )
 @options.accept_changed_data
 @options.accept_changed_files
+@options.download
 @options.device
 @options.devices
 @click.option("--nodes", type=click.IntRange(min=1), default=1, show_default=True, help="How many machines.")

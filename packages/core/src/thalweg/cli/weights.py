@@ -22,7 +22,7 @@ def command() -> None:
     """List, fetch or find published weights.
 
     Wherever weights or reference statistics are read, weights:NAME stands for the file or folder. Nothing is
-    downloaded but by 'thalweg weights get'.
+    downloaded but by 'thalweg weights get', and by commands with --download.
     """
 
 

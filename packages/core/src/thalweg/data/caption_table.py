@@ -31,6 +31,24 @@ class _Encoded(NamedTuple):
     rows: tuple[Int[np.ndarray, " _"], ...]
 
 
+def check_captioned(source: Source) -> None:
+    """Refuse a source without captions.
+
+    Raises:
+        DataError: if it has none.
+    """
+    if not source.captioned:
+        raise DataError(
+            "the data set's source has no captions for its text encoder; give one that has, or leave 'text' "
+            "out"
+        )
+
+
+def chosen(draw: float, count: int) -> int:
+    """Which of so many captions a draw in [0, 1) picks."""
+    return min(int(draw * count), count - 1)
+
+
 class CaptionTable:
     """Encoded captions by the images' places in a source.
 
@@ -46,11 +64,7 @@ class CaptionTable:
     """
 
     def __init__(self, source: Source, encoder: Any) -> None:
-        if not source.captioned:
-            raise DataError(
-                "the data set's source has no captions for its text encoder; give one that has, or leave "
-                "'text' out"
-            )
+        check_captioned(source)
         self._source, self._encoder, self._lock = source, encoder, Lock()
 
     def read(self, places_N: Int[np.ndarray, " N"], draws_N: Float[Tensor, " N"]) -> Text:
@@ -66,7 +80,7 @@ class CaptionTable:
         with self._lock:  # several threads read ahead, and one of them encodes
             table = self._encoded
         drawn = zip((table.rows[place] for place in places_N), draws_N.tolist(), strict=True)
-        rows_N = torch.tensor([rows[self._drawn(draw, len(rows))] for rows, draw in drawn])
+        rows_N = torch.tensor([rows[chosen(draw, len(rows))] for rows, draw in drawn])
         tokens_NLE, empty_LE = table.tokens[rows_N].float(), table.tokens[0].float()
         return Text(tokens_NLE, table.mask[rows_N], empty_LE, table.mask[0])
 
@@ -74,11 +88,7 @@ class CaptionTable:
         """The captions that :meth:`read` gives, as they are written; empty where there is none."""
         captions = (self._captions[place] or ("",) for place in places_N.tolist())
         drawn = zip(captions, draws_N.tolist(), strict=True)
-        return [several[self._drawn(draw, len(several))] for several, draw in drawn]
-
-    @staticmethod
-    def _drawn(draw: float, count: int) -> int:
-        return min(int(draw * count), count - 1)
+        return [several[chosen(draw, len(several))] for several, draw in drawn]
 
     @cached_property
     def _captions(self) -> list[tuple[str, ...]]:

@@ -9,16 +9,17 @@ import attrs
 import numpy as np
 import torch
 from attrs.validators import and_, ge, gt, in_, le, lt, optional
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from thalweg.config import component_field
+from thalweg.data.caption_reader import CaptionReader
 from thalweg.data.caption_table import CaptionTable
 from thalweg.data.contents import Contents
 from thalweg.data.fitting import Fitting
-from thalweg.data.pictures import MOST_IN_A_ROW, Pictures, PictureSplit
+from thalweg.data.pictures import MOST_IN_A_ROW, Captions, Pictures, PictureSplit
 from thalweg.data.pixels import PixelView, to_images
-from thalweg.data.split import held_out
+from thalweg.data.split import held_out, held_out_in_shards
 from thalweg.errors import ConfigError, DamagedImageError, DataError
 from thalweg.facts import LONGEST_SIDE, Facts
 from thalweg.plugins import build_component
@@ -40,8 +41,8 @@ class ImagesConfig:
         flip: mirror each training image left to right at each read with probability 1/2.
         pad: edge of the square that images are then padded to; none for no padding.
         pad_value: 0..255, of the padding.
-        validation: share of each class that is held out, evenly spaced, at least one sample; without
-            effect where there is a ``validation_source``.
+        validation: share of each class that is held out, evenly spaced, at least one sample; of a source in
+            shards, share of all, from a few of them. Without effect where there is a ``validation_source``.
         validation_source: another source, held out as a whole.
         text: encoder of the source's captions; none leaves them out.
         on_damaged: what a damaged image does: ``stop`` ends the run, its state saved; ``skip`` reads the next
@@ -92,7 +93,7 @@ class ImagesConfig:
         fitting, other = self._fitting(source), None
         pictures = self._pictures(source, fitting, source.classes)
         if self.validation_source is None:
-            mask_N = held_out(_labels(source), self.validation).numpy()
+            mask_N = _held_out(source, self.validation)
             train = PictureSplit(pictures, np.flatnonzero(~mask_N), flip=self.flip)
             validation = PictureSplit(pictures, np.flatnonzero(mask_N))
         else:
@@ -108,7 +109,10 @@ class ImagesConfig:
         return Facts(shape=fitting.shape, classes=source.classes, text=text)
 
     def _pictures(self, source: Source, fitting: Fitting, classes: int | None) -> Pictures:
-        captions = None if self.text is None else CaptionTable(source, self.text)
+        captions: Captions | None = None
+        if self.text is not None:
+            streamed = getattr(source, "blocks", None) is not None
+            captions = (CaptionReader if streamed else CaptionTable)(source, self.text)
         return Pictures(source, fitting, classes, captions, skip=self.on_damaged == "skip")
 
     def _fitting(self, source: Source) -> Fitting:
@@ -192,10 +196,15 @@ class ImageDataset:
         return PixelView((self.fitting.height, self.fitting.width)).images(x)
 
 
-def _labels(source: Source) -> Tensor:
-    """The classes that samples are held out by; of a source that does not list them, one for all."""
+def _held_out(source: Source, share: float) -> Bool[np.ndarray, " N"]:
+    """What is held out: a share of each class, where the source lists the classes and is at hand as a whole;
+    else of all images."""
+    blocks = getattr(source, "blocks", None)
+    if blocks is not None:
+        return held_out_in_shards(blocks, share).numpy()
     labels = getattr(source, "labels", None)
-    return torch.zeros(len(source), dtype=torch.int64) if labels is None else torch.tensor(labels)
+    labels_N = torch.zeros(len(source), dtype=torch.int64) if labels is None else torch.tensor(labels)
+    return held_out(labels_N, share).numpy()
 
 
 def _same_classes(source: Source, other: Source) -> None:

@@ -80,10 +80,20 @@ def _permutation(seed: int, epoch: int, size: int, blocks: tuple[int, ...]) -> I
     if sum(blocks) != size or min(blocks) < 0:
         raise ValueError(f"blocks of {sum(blocks)} samples do not make up {size}")
     draws = generator(seed, "order", epoch)
+    return shuffled(draws, blocks)
+
+
+def shuffled(draws: torch.Generator, blocks: Sequence[int]) -> Int[Tensor, " N"]:
+    """Samples that are stored in shards of these sizes, as one epoch reads them.
+
+    Args:
+        draws: what is drawn from.
+        blocks: samples of each shard.
+    """
     if len(blocks) == 1:
-        return torch.randperm(size, generator=draws)
-    pieces = torch.arange(size).split(list(blocks))
-    shuffled = torch.randperm(len(blocks), generator=draws).tolist()
-    windows = [shuffled[first : first + WINDOW] for first in range(0, len(shuffled), WINDOW)]
+        return torch.randperm(blocks[0], generator=draws)
+    pieces = torch.arange(sum(blocks)).split(list(blocks))
+    order = torch.randperm(len(blocks), generator=draws).tolist()
+    windows = [order[first : first + WINDOW] for first in range(0, len(order), WINDOW)]
     together = [torch.cat([pieces[number] for number in window]) for window in windows]
     return torch.cat([part[torch.randperm(len(part), generator=draws)] for part in together])

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Bool, Int, UInt8
 from torch import Tensor
 
+from thalweg.data.caption_reader import CaptionReader
 from thalweg.data.caption_table import CaptionTable
 from thalweg.data.fitting import Fitting
 from thalweg.data.pixels import from_images
@@ -27,6 +28,7 @@ MOST_IN_A_ROW = 64
 
 Places = Int[np.ndarray, " _"]
 After = Callable[[Places], Places]
+Captions = CaptionTable | CaptionReader
 
 _TOLD = 20  # damaged images that are named; of more, their number is
 _THREADS = 8  # decoders let go of the interpreter, and remote files are waited for
@@ -87,7 +89,7 @@ class Pictures:
         source: Source,
         fitting: Fitting,
         classes: int | None,
-        captions: CaptionTable | None,
+        captions: Captions | None,
         *,
         skip: bool,
     ) -> None:
@@ -103,6 +105,17 @@ class Pictures:
 
     def __len__(self) -> int:
         return len(self._source)
+
+    @property
+    def blocks(self) -> tuple[int, ...] | None:
+        """Images of each shard; None of a source without any."""
+        return getattr(self._source, "blocks", None)
+
+    def upcoming(self, places: Places) -> None:
+        """Let the source know that these will be read before long."""
+        announce = getattr(self._source, "upcoming", None)
+        if announce is not None:
+            announce(places.tolist())
 
     def read(self, places: Places, after: After) -> tuple[UInt8[Tensor, "N C H W"], Places]:
         """The images at these places, in this order, 0..255, and which they are.
@@ -182,6 +195,9 @@ class PictureSplit:
 
     Raises:
         DataError: if the part is empty.
+
+    Attributes:
+        blocks: how many of the part are in each shard; None of a source without any.
     """
 
     def __init__(self, pictures: Pictures, places: Places, *, flip: bool = False) -> None:
@@ -191,6 +207,10 @@ class PictureSplit:
                 "another share for validation"
             )
         self._pictures, self._places, self._flip = pictures, places, flip
+        self.blocks: tuple[int, ...] | None = None
+        if pictures.blocks is not None:
+            ends = np.searchsorted(places, np.cumsum(pictures.blocks))
+            self.blocks = tuple(np.diff(ends, prepend=0).tolist())
 
     def __len__(self) -> int:
         return len(self._places)
@@ -217,6 +237,10 @@ class PictureSplit:
         if self._pictures.captions is not None:
             text = self._pictures.captions.read(places_N, torch.rand(len(places_N), generator=generator))
         return Batch(clean_NCHW, Condition(self._pictures.labels(places_N), text=text), replaced=replaced)
+
+    def upcoming(self, indices: Sequence[int]) -> None:
+        """Let the source know that these will be read before long."""
+        self._pictures.upcoming(self._places[np.asarray(indices, np.int64)])
 
     def captions(self, indices: Sequence[int], generator: torch.Generator) -> list[str]:
         """The words of the captions that :meth:`batch` gives with this generator."""

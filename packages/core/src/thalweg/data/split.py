@@ -29,6 +29,28 @@ def held_out(labels: Int[Tensor, " N"], share: float) -> Bool[Tensor, " N"]:
     return mask_N
 
 
+def held_out_in_shards(blocks: Sequence[int], share: float) -> Bool[Tensor, " N"]:
+    """A mask that picks about ``share`` of samples in shards of these sizes, from no more shards than hold
+    twice as many, so that a remote set need not be read as a whole to be validated on.
+
+    The same for every seed; the shards are evenly spaced, and so are the samples among theirs.
+    """
+    sizes = torch.tensor(blocks)
+    total = int(sizes.sum())
+    mask_N = torch.zeros(total, dtype=torch.bool)
+    count = min(max(round(share * total), 1), total - 1)
+    wanted = min(2 * count, total)
+    for several in range(1, len(blocks) + 1):
+        numbers = [(2 * i + 1) * len(blocks) // (2 * several) for i in range(several)]
+        if int(sizes[numbers].sum()) >= wanted:
+            break
+    ends = sizes.cumsum(0)
+    places = torch.cat([torch.arange(int(ends[one] - sizes[one]), int(ends[one])) for one in numbers])
+    picks = [(2 * i + 1) * len(places) // (2 * count) for i in range(count)]
+    mask_N[places[picks]] = True
+    return mask_N
+
+
 class TensorSplit:
     """Samples and labels in memory, addressed by index.
 

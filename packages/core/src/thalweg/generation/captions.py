@@ -182,6 +182,10 @@ class Prompts:
         tokens_NLE = torch.cat([one.tokens.half().float().cpu() for one in found])
         return Text(tokens_NLE, torch.cat([one.mask.cpu() for one in found]), empty_LE, empty_L)
 
+    def again(self, prompts: Sequence[str]) -> "Prompts":
+        """Other ones, read by the same encoder."""
+        return Prompts(prompts, self._encoder, "prompts")
+
     def words(self, indices: Sequence[int]) -> list[str]:
         """The captions as they are written."""
         return [self._prompts[index % len(self._prompts)] for index in indices]

@@ -11,7 +11,6 @@ import attrs
 import torch
 
 from thalweg.arguments import INDEX, Integers
-from thalweg.config import structure
 from thalweg.devices import devices_of
 from thalweg.errors import DataError, ThalwegError
 from thalweg.folders import check_room, check_writable
@@ -119,17 +118,7 @@ def generate(
     request = sample_settings(stated, settings, saved.inherited)
     config = request.config
     Integers(0, INDEX.high - config.count).check("start", first)
-    network = structure(
-        SavedNetworkSamples,
-        {
-            "model": saved.path,
-            "count": config.count,
-            "sampling": config.generation,
-            "classes": None if classes is None else list(classes),
-            "data": saved.data,
-            "autoencoder": config.autoencoder,
-        },
-    )
+    network = SavedNetworkSamples.requested(saved, config, classes)
     source = network.source(places[0])
     sampling = dict(source.sampling)
     decoder = None

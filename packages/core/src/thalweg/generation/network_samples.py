@@ -1,5 +1,6 @@
 """Samples of a network, stated in plain values so that any process can generate them, and their images."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,13 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from thalweg.calibrating import calibrate
-from thalweg.config import component_field
+from thalweg.config import component_field, structure
 from thalweg.data.normalising import denormalised
 from thalweg.errors import ConfigError
 from thalweg.facts import Facts, Normalisation, image_shape
 from thalweg.generation.captions import captions_for
-from thalweg.generation.settings import GenerationConfig
+from thalweg.generation.models import SavedModel
+from thalweg.generation.settings import GenerationConfig, SamplesConfig
 from thalweg.generation.source import SampleSource
 from thalweg.guidance import needs_calibration
 from thalweg.loading import load
@@ -115,6 +117,33 @@ class SavedNetworkSamples(NetworkSamples):
     """Samples of a saved network."""
 
     model: Path
+
+    @classmethod
+    def requested(
+        cls, saved: SavedModel, config: SamplesConfig, classes: Sequence[int] | None = None
+    ) -> "SavedNetworkSamples":
+        """Those that ``thalweg sample`` generates of a network.
+
+        Args:
+            saved: the network.
+            config: how, and how many.
+            classes: those to generate; all by default.
+
+        Raises:
+            FaultyConfigError: its data set cannot be read as one.
+            PluginError: it cannot be imported.
+        """
+        return structure(
+            cls,
+            {
+                "model": saved.path,
+                "count": config.count,
+                "sampling": config.generation,
+                "classes": None if classes is None else list(classes),
+                "data": saved.data,
+                "autoencoder": config.autoencoder,
+            },
+        )
 
     def source(self, device: torch.device | str) -> SampleSource:
         """Load the network, ready to be sampled; its heads are measured if its guidance needs that."""

@@ -105,6 +105,10 @@ class Source(Protocol):
     a difference can be named. ``skipped`` counts what is there and is not read, by the reason why;
     listings state it.
 
+    One that is stored in shards, of which few are at hand at a time, offers ``blocks`` and
+    ``upcoming(indices)`` as a :class:`Split` does, and ``captions`` if it has some; training then reads shard
+    by shard. Such a one does not list ``labels``.
+
     Attributes:
         classes: number of classes; None where images bear no labels.
         class_names: their names in the order of labels; empty where they have none.

@@ -7,8 +7,9 @@ import os
 import re
 import tempfile
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path, PosixPath
+from typing import BinaryIO
 
 import attrs
 
@@ -34,9 +35,9 @@ class CachedPath(PosixPath):
 class Cache:
     """A bounded folder of files by their SHA-256, safe for any number of processes and threads.
 
-    What is there is what was requested: contents are verified on arrival and once more by each process
-    that uses them. A process that is killed leaves no lock behind, and what it had begun is cleared by
-    the next one that fetches.
+    What was fetched is what was requested: contents are verified on arrival and once more by each process
+    that uses them. What is kept under a key is known by that alone. A process that is killed leaves no lock
+    behind, and what it had begun is cleared by the next one that fetches.
 
     Attributes:
         folder: where; made when needed.
@@ -63,21 +64,60 @@ class Cache:
         name = sha256.lower()
         if not _SHA256.fullmatch(name):
             raise DataError(f"{location} is to have the SHA-256 '{sha256}', which is none")
-        if size > self.limit_bytes:
-            raise ConfigError(
-                f"{location} has {size:,} bytes, more than the cache may hold; raise its limit of "
-                f"{self.limit_bytes:,}"
-            )
+        path = self._found_or_made(
+            name,
+            lambda descriptor: self._is_whole(descriptor, name, size),
+            lambda file: location.copy_into(file, sha256=name, size=size),
+            what=str(location),
+            size=size,
+        )
+        status = path.stat()
+        self._verified.add((status.st_dev, status.st_ino))
+        return path
+
+    def keep(
+        self, key: str, make: Callable[[BinaryIO], None], *, what: str, size: int | None = None
+    ) -> CachedPath:
+        """A file that no checksum is known of, made by one process if it is not there.
+
+        Args:
+            key: what it is; another for other contents.
+            make: writes it into an open file.
+            what: what it is called in errors.
+            size: its bytes; None where that is not known before it is made.
+
+        Raises:
+            ConfigError: it is larger than the limit.
+            ThalwegError: the folder cannot be written.
+        """
+        return self._found_or_made(
+            hashlib.sha256(key.encode()).hexdigest(),
+            lambda descriptor: size is None or os.fstat(descriptor).st_size == size,
+            make,
+            what=what,
+            size=size,
+        )
+
+    def _found_or_made(
+        self,
+        name: str,
+        is_whole: Callable[[int], bool],
+        make: Callable[[BinaryIO], None],
+        *,
+        what: str,
+        size: int | None,
+    ) -> CachedPath:
+        self._check_fits(what, size or 0)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            found = self._leased(name, size)
+            found = self._leased(name, is_whole)
             if found is not None:
                 return found
             lock = self.folder / f"{name}.lock"
             with holding(lock):
                 try:
                     # Another process may have been quicker.
-                    return self._leased(name, size) or self._downloaded(location, name, size)
+                    return self._leased(name, is_whole) or self._made(name, make, what, size)
                 finally:
                     lock.unlink(missing_ok=True)
         except OSError as error:
@@ -86,14 +126,21 @@ class Cache:
                 f"the cache {self.folder} cannot be used ({reason}); choose another"
             ) from error
 
-    def _leased(self, name: str, size: int) -> CachedPath | None:
+    def _check_fits(self, what: str, size: int) -> None:
+        if size > self.limit_bytes:
+            raise ConfigError(
+                f"{what} has {size:,} bytes, more than the cache may hold; raise its limit of "
+                f"{self.limit_bytes:,}"
+            )
+
+    def _leased(self, name: str, is_whole: Callable[[int], bool]) -> CachedPath | None:
         """The file if it is there and whole, marked as used now."""
         path = self.folder / name
         lease = locked(path, shared=True)
         if lease is None:
             return None
         try:
-            if self._is_whole(lease.descriptor, name, size):
+            if is_whole(lease.descriptor):
                 os.utime(lease.descriptor)
                 return _held(path, lease)
         except BaseException:
@@ -115,15 +162,16 @@ class Cache:
             self._verified.add(identity)
         return True
 
-    def _downloaded(self, location: Location, name: str, size: int) -> CachedPath:
+    def _made(self, name: str, make: Callable[[BinaryIO], None], what: str, size: int | None) -> CachedPath:
         part, path = self.folder / f"{name}.part", self.folder / name
         try:
             with open_own(part) as file:
-                with holding(self.folder / "space.lock"):
-                    self._make_room(size, but=part)
-                    file.truncate(size)  # counts from now on, for those who make room meanwhile
-                location.copy_into(file, sha256=name, size=size)
-                status = os.fstat(file.fileno())
+                self._reserve(file, part, size or 0)  # counts from now on, for those who make room meanwhile
+                make(file)
+                if size is None:
+                    file.flush()
+                    self._check_fits(what, file.tell())
+                    self._reserve(file, part, file.tell())
             # Before the file has its name, so that nobody evicts it before it is used.
             lease = locked(part, shared=True)
             if lease is None:
@@ -132,8 +180,12 @@ class Cache:
         except BaseException:
             part.unlink(missing_ok=True)
             raise
-        self._verified.add((status.st_dev, status.st_ino))
         return _held(path, lease)
+
+    def _reserve(self, file: BinaryIO, part: Path, size: int) -> None:
+        with holding(self.folder / "space.lock"):
+            self._make_room(size, but=part)
+            file.truncate(size)
 
     def _make_room(self, size: int, but: Path) -> None:
         """Clear what killed processes left, then evict the least recently used; space.lock is held."""

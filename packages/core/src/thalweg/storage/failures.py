@@ -22,6 +22,7 @@ _TRANSIENT = frozenset(
         "botocore.exceptions.IncompleteReadError",
         "botocore.exceptions.ResponseStreamingError",
         "botocore.parsers.ResponseParserError",
+        "httpx2.TransportError",
         "requests.exceptions.RequestException",
         "urllib3.exceptions.HTTPError",
     ]
@@ -37,6 +38,19 @@ _NO_CREDENTIALS = frozenset(
         "google.auth.exceptions.DefaultCredentialsError",
     ]
 )
+_HUB = {
+    "huggingface_hub.errors.GatedRepoError": (
+        "may not be read before its owner has granted access; ask on its page, and set HF_TOKEN"
+    ),
+    "huggingface_hub.errors.RepositoryNotFoundError": (
+        "does not exist, or is private and may not be read; check the name, and set HF_TOKEN to a token that "
+        "may read it"
+    ),
+    "huggingface_hub.errors.RevisionNotFoundError": (
+        "does not exist: the repository has no such branch, tag or commit"
+    ),
+}
+"""What errors of the Hub mean, the narrower ones first."""
 
 
 class MissingError(DataError):
@@ -74,6 +88,8 @@ def classify(error: BaseException) -> Failure:
             f"needs credentials ({redacted(one_line(error))}); set them in storage_options or in the "
             "environment, or anon = true for public data"
         )
+    if of_hub := next((reason for name, reason in _HUB.items() if name in names), ""):
+        return Failure(of_hub, kind=MissingError if of_hub.startswith("does not") else DataError)
     if status == 404 or (status is None and _any(chain, FileNotFoundError)):
         return Failure("does not exist", kind=MissingError)
     if status in (401, 403) or (status is None and _forbidden(chain)):
@@ -86,7 +102,7 @@ def classify(error: BaseException) -> Failure:
         )
     if names & _CERTIFICATE:
         return Failure(f"the server's certificate is not accepted ({redacted(one_line(error))})")
-    if _any(chain, TimeoutError):
+    if _any(chain, TimeoutError) or "httpx2.TimeoutException" in names:
         return Failure("the server went silent", transient=True)
     reason = redacted(one_line(error))
     return Failure(reason, transient=_any(chain, ConnectionError) or bool(names & _TRANSIENT))
@@ -110,14 +126,14 @@ def _forbidden(chain: list[BaseException]) -> bool:
 
 
 def _status(error: BaseException) -> int | None:
-    """The status of an answer: as botocore, aiohttp or gcsfs keep it."""
+    """The status of an answer: as botocore, aiohttp, gcsfs or httpx keep it."""
     response: Any = getattr(error, "response", None)
     if isinstance(response, dict):
         found = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
     else:
         # aiohttp gives a cut body the code 400, which no server answered.
         named = "code" if type(error).__module__.startswith("gcsfs") else "status"
-        found = getattr(error, named, None)
+        found = getattr(error, named, None) or getattr(response, "status_code", None)
     text = str(found)
     return int(text) if re.fullmatch(r"[1-5]\d\d", text) else None
 

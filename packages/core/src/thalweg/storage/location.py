@@ -8,6 +8,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
+import attrs
+
 from thalweg.errors import DataError, ThalwegError
 from thalweg.files import whole
 from thalweg.folders import make_folders
@@ -99,6 +101,21 @@ class Location:
         return posixpath.splitext(self.name)[1]
 
     @property
+    def parent(self) -> "Location | None":
+        """The folder that it is in; None of what has none, or a query of its own."""
+        folder, slash, _ = self._address.path.rpartition("/")
+        if self._address.scheme == "file":
+            return self._at(attrs.evolve(self._address, path=folder or slash or "."))
+        return (
+            None if self._address.query or not folder else self._at(attrs.evolve(self._address, path=folder))
+        )
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the URL, its query and all, to know by what is kept of it; not of how it is accessed."""
+        return hashlib.sha256(self._address.url.encode(errors="surrogatepass")).hexdigest()
+
+    @property
     def local(self) -> Path | None:
         """The path, if it is one."""
         return Path(self._address.path) if self._address.scheme == "file" else None
@@ -143,6 +160,14 @@ class Location:
     def version(self) -> str:
         """What changes when the file is replaced: its ETag, or when it was modified, and its size."""
         return self._file().version
+
+    def pinned(self) -> "Location":
+        """The same place at the commit that its branch or tag has now, on the Hub; anywhere else, itself.
+
+        Raises:
+            MissingError: there is no such repository or revision, or none that may be read.
+        """
+        return self._at(address_of(self._call(lambda store, path: store.pinned(path))))
 
     def children(self) -> list[str]:
         """Names of what is directly in the folder, sorted.
@@ -232,13 +257,16 @@ class Location:
         """
         return self._pieces(start, None, version=version, size=size)
 
-    def copy_into(self, file: BinaryIO, *, sha256: str | None = None, size: int | None = None) -> None:
+    def copy_into(
+        self, file: BinaryIO, *, sha256: str | None = None, size: int | None = None, version: str = ""
+    ) -> None:
         """Stream the whole file into an open one, and verify it.
 
         Args:
             file: open for writing; what it holds after an error is of no use.
             sha256: what it must be, in hexadecimal.
             size: bytes that it must have.
+            version: raise if it is another one, as :meth:`version` returns it.
 
         Raises:
             DataError: as :meth:`read`, or it is not what it must be.
@@ -246,7 +274,7 @@ class Location:
         """
         digest = hashlib.sha256()
         written = 0
-        with closing(self._pieces(0, None, size=size)) as arriving:
+        with closing(self._pieces(0, None, size=size, version=version)) as arriving:
             for piece in arriving:
                 try:
                     file.write(piece)

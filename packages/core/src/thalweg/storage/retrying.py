@@ -9,7 +9,7 @@ from time import sleep
 from typing import TypeVar
 
 from thalweg.errors import DataError, ThalwegError
-from thalweg.storage.failures import TransientError, classify
+from thalweg.storage.failures import Failure, TransientError, classify
 from thalweg.storage.redaction import redacted
 from thalweg.storage.streams import ByteStream
 
@@ -20,7 +20,7 @@ ATTEMPTS = 8
 
 _FIRST = 0.5
 _LONGEST = 30.0
-_VERBS = ("does not ", "may not ", "needs ")
+_VERBS = ("does not ", "may not ", "needs ")  # with which a reason goes on with the sentence
 
 _log = logging.getLogger("thalweg")
 
@@ -132,15 +132,23 @@ class _Attempts:
         self._failures += 1
         if not failure.transient or self._failures >= ATTEMPTS:
             tried = f" (tried {self._failures} times)" if failure.transient else ""
-            separator = " " if failure.reason.startswith(_VERBS) else ": "
-            # Not the error itself: its text may hold what is masked here.
-            cause = OSError(redacted(f"{type(error).__name__}: {error}")).with_traceback(error.__traceback__)
-            raise failure.kind(f"{self._name}{separator}{failure.reason}{tried}") from cause
+            raise told(self._name, failure, tried) from cause_of(error)
         wait = pause(self._name, self._failures)
         if not self._told:
             self._told = True
             _log.warning("%s: %s; trying again", self._name, failure.reason)
         sleep(wait)
+
+
+def told(name: str, failure: Failure, more: str = "") -> DataError:
+    """What is raised of a failure: the place, and what became of it."""
+    separator = " " if failure.reason.startswith(_VERBS) else ": "
+    return failure.kind(f"{name}{separator}{failure.reason}{more}")
+
+
+def cause_of(error: Exception) -> OSError:
+    """An error as the cause of another: not itself, as its text may hold what is masked here."""
+    return OSError(redacted(f"{type(error).__name__}: {error}")).with_traceback(error.__traceback__)
 
 
 def pause(name: str, failures: int) -> float:

@@ -12,6 +12,7 @@ import attrs
 
 from thalweg.errors import ConfigError, DataError
 from thalweg.storage.gate import ALIASES, check_protocol, is_host
+from thalweg.storage.hub.address import hub_address
 from thalweg.storage.named import named_path
 from thalweg.storage.redaction import redacted, register_url
 from thalweg.storage.url_texts import MASK
@@ -107,6 +108,8 @@ def address_of(url: "str | os.PathLike[str]") -> Address:
             raise _hidden(text)
     if not rest.partition("/")[0] and scheme != "memory":
         raise ConfigError(f"{redacted(text)} names no {'host' if scheme in WEB else 'bucket'}")
+    if scheme == "hf":
+        hub_address(f"hf://{rest.rstrip('/')}")
     # Whatever else reads the URL must see the same host, as secrets are bound to it.
     host = rest.partition("/")[0]
     if scheme in WEB and not (is_host(host) and "\\" not in match.group(2).partition("/")[0]):

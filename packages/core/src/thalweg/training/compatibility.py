@@ -22,6 +22,8 @@ _FREE = (
     # Where nothing is damaged it changes nothing, and where something is, the run ends without it.
     "data.on_damaged",
     "data.cache_gib",
+    "data.source.cache_gib",
+    "data.validation_source.cache_gib",
     "training.steps",
     "training.log_every",
     "training.validate_every",

@@ -24,6 +24,7 @@ from thalweg.training.run_directory import Resume, RunDirectory
 from thalweg.training.trainer import Trainer
 
 _SOURCES = ("source", "validation_source")
+_PLACES = ("url", "hub")
 
 
 def dry_run(
@@ -124,8 +125,7 @@ def _data(config: RunConfig, dataset: Dataset) -> dict[str, str]:
     shape, count, held = "x".join(map(str, facts.shape)), len(dataset.train), len(dataset.validation)
     # Where they are stored, as the recipe has it, without secrets.
     sources = [data[key] for key in _SOURCES if isinstance(data.get(key), Mapping)] or [data]
-    named = [(str(one.get("type", one.get(OBJECT))), one) for one in sources]
-    origin = " and ".join(f"{name} {one['url']}" if "url" in one else name for name, one in named)
+    origin = " and ".join(map(_origin, sources))
     if facts.classes is not None:
         classes = classes_in_words(facts.classes, getattr(dataset, "class_names", ()))
     else:
@@ -140,6 +140,12 @@ def _data(config: RunConfig, dataset: Dataset) -> dict[str, str]:
         "classes": classes,
         "captions": captions,
     }
+
+
+def _origin(source: Mapping[str, Any]) -> str:
+    """What a source or data set is called, and where it is, if it says so."""
+    places = [source[key] for key in _PLACES if source.get(key) not in (None, "none")]
+    return " ".join(map(str, [source.get("type", source.get(OBJECT)), *places[:1]]))
 
 
 def _memory(trainer: Trainer) -> str:

@@ -15,10 +15,8 @@ from thalweg.weights.entry import WeightsEntry, WeightsFile
 from thalweg.weights.here import LOCK, VARIABLE, check_file, checked, folder_of, place_of, tell_unknown
 from thalweg.weights.offline import check_online
 from thalweg.weights.partial import PartialFile, Version
+from thalweg.weights.permission import Progress
 from thalweg.weights.tables import find
-
-Progress = Callable[[str, int, int], None]
-"""Is called with what is done, how much of it is, and how much there is, in MB."""
 
 _MB = 10**6
 _PAGES = (b"<!doctype html", b"<html")

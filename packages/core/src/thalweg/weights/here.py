@@ -1,6 +1,7 @@
 """Weights that are here: where, whether whole, and compared with their checksums before they are used."""
 
 import hashlib
+import importlib
 import logging
 import os
 from pathlib import Path
@@ -12,6 +13,7 @@ from thalweg.storage.failures import MissingError
 from thalweg.storage.locks import holding
 from thalweg.storage.places import local_path
 from thalweg.suggestions import one_line
+from thalweg.weights import permission
 from thalweg.weights.arrivals import BY_HAND, Arrival, read_arrivals, write_arrivals
 from thalweg.weights.entry import WeightsEntry, WeightsFile
 from thalweg.weights.tables import entries, find
@@ -50,15 +52,15 @@ def place_of(entry: WeightsEntry) -> Path:
 
 
 def path_of(name: str) -> Path:
-    """The file or folder of a name.
+    """The file or folder of a name, downloaded if it is not here and that is permitted.
 
     Raises:
         ConfigError: there are no weights of this name.
         MissingError: they are not here.
-        DataError: they are damaged.
+        DataError: they are damaged, or cannot be downloaded.
     """
     entry = find(name)
-    path = checked(entry)
+    path = checked(entry) or downloaded(name)
     if path is None:
         raise MissingError(f"the weights '{name}' are not here ({place_of(entry)}); {cure(name)}")
     return path
@@ -74,10 +76,24 @@ def here(name: str) -> Path | None:
     return None if entry is None else checked(entry)
 
 
+def downloaded(name: str) -> Path | None:
+    """The same, downloaded where that is permitted; None where it is not, or there are no such weights.
+
+    Raises:
+        DataError: it cannot be downloaded.
+    """
+    if not permission.given() or name not in entries():
+        return None
+    # It stands above this module, and is needed with the permission alone.
+    get = importlib.import_module("thalweg.weights.fetching").get
+    found: dict[str, Path] = get([name], permission.progress())
+    return found[name]
+
+
 def cure(name: str, source: str = "") -> str:
     """What fetches weights that are not here, for messages; perhaps with the place that they are from."""
     place = f" from {source}" if source else ""
-    return f"'thalweg weights get {name}' fetches them{place}, and nothing is downloaded by itself"
+    return f"'thalweg weights get {name}' fetches them{place}, and so does a command with --download"
 
 
 def there(entry: WeightsEntry) -> list[WeightsFile]:

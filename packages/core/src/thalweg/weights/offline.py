@@ -1,17 +1,12 @@
 """Where nothing may be downloaded: what to copy instead, and where to."""
 
-import os
 from collections.abc import Sequence
 
 from thalweg.errors import DataError
+from thalweg.storage.offline import offline
 from thalweg.storage.redaction import redacted
 from thalweg.weights.entry import WeightsEntry, WeightsFile
 from thalweg.weights.here import folder_of, there
-
-VARIABLES = ("THALWEG_OFFLINE", "HF_HUB_OFFLINE")
-"""Environment variables that rule it out."""
-
-_YES = frozenset(["1", "on", "yes", "true"])
 
 
 def check_online(entries: Sequence[WeightsEntry]) -> None:
@@ -20,7 +15,7 @@ def check_online(entries: Sequence[WeightsEntry]) -> None:
     Raises:
         DataError: saying which files to copy to which places, and their checksums.
     """
-    stated = next((one for one in VARIABLES if os.environ.get(one, "").strip().lower() in _YES), "")
+    stated = offline()
     missing = [(entry, one) for entry in entries for one in entry.files if one not in there(entry)]
     if stated and missing:
         lines = [

@@ -17,7 +17,7 @@ from thalweg.training.loop import TrainingLoop
 from thalweg.training.trainer import Trainer
 from thalweg_eval.ablation.pace import Pace, PacedCell, Phase
 from thalweg_eval.ablation.planning import Planned
-from thalweg_eval.evaluation.passport import machine
+from thalweg_eval.evaluation.provenance import machine
 from thalweg_eval.report.sections import machine_in_words
 
 ROUNDS = 6

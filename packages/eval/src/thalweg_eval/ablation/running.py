@@ -7,6 +7,7 @@ from typing import Any
 from thalweg.documents import read_document, write_document, write_text
 from thalweg.errors import DataError, DivergenceError
 from thalweg.folders import clear_leftovers, refuse_links, remove_tree
+from thalweg.passport import Passport, read_passport
 from thalweg.storage.places import check_folder, local_path
 from thalweg.storage.redaction import redacted, redacted_plain
 from thalweg.training.trainer import Trainer
@@ -19,7 +20,7 @@ from thalweg_eval.ablation.planning import Planned, plan
 from thalweg_eval.ablation.results import RunOutcome, StepScore, results
 from thalweg_eval.ablation.timing import keep_times, times, times_path
 from thalweg_eval.evaluation.evaluate import evaluate
-from thalweg_eval.evaluation.passport import Passport, read_passport, software
+from thalweg_eval.evaluation.provenance import software
 from thalweg_eval.report import render
 from thalweg_eval.report.run_files import read_picture, reason_of
 from thalweg_eval.report.sections import machine_in_words

@@ -28,7 +28,7 @@ from thalweg.tensor_files import tensors_sha256
 from thalweg_eval.analysis.measure import AnalysisSettings, measure
 from thalweg_eval.analysis.page import page
 from thalweg_eval.analysis.similarity import FEWEST
-from thalweg_eval.evaluation.passport import machine, software
+from thalweg_eval.evaluation.provenance import machine, software
 from thalweg_eval.report import write
 
 RESULTS, REPORT = "results.json", "report.html"

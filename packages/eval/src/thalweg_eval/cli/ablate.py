@@ -31,6 +31,7 @@ EQUAL = click.option(
 @options.protocol
 @click.option("--times", type=click.IntRange(1), help="How often in training a run is evaluated.")
 @options.out("the folder of the ablation; ablations/NAME unless stated")
+@options.download
 @options.dry_run
 @options.as_json
 @click.pass_context

@@ -21,6 +21,7 @@ from thalweg.visible import visible_line
     help="Held-out samples, and as many training samples to fit linear maps on.",
 )
 @options.seed
+@options.download
 @options.device
 @options.batch_size(32)
 @options.as_json

@@ -23,6 +23,7 @@ _LIST = "list"
 @click.option("--seeds", type=click.IntRange(1), help="Runs of every cell.  [default: the file's, or 3]")
 @EQUAL
 @options.out("the folder of the bench; benches/NAME unless stated")
+@options.download
 @options.dry_run
 @options.as_json
 @click.pass_context

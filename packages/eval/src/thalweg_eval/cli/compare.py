@@ -26,8 +26,8 @@ def command(passports: tuple[str, ...], over: tuple[str, ...], as_json: bool) ->
     Numbers that were made under different conditions are not ranked: what differs is listed, and the exit
     code is 1. With --over, guidances and samplers are: the best says which one suits the network.
     """
+    from thalweg.passport import read_passport
     from thalweg_eval.evaluation.compare import compare, rows
-    from thalweg_eval.evaluation.passport import read_passport
 
     if len(passports) < 2:
         raise click.UsageError("give at least two passports")

@@ -32,6 +32,7 @@ WORK = click.option(
     type=LocalPath(),
     help="Where to write the reference's statistics, a .safetensors file.",
 )
+@options.download
 @options.device
 @options.devices
 @options.batch_size(64)
@@ -68,9 +69,9 @@ def command(
 
     Interrupted or killed, the same command resumes.
     """
+    from thalweg.passport import Passport
     from thalweg_eval.ablation.axes import cells_of
     from thalweg_eval.evaluation.evaluate import evaluate
-    from thalweg_eval.evaluation.passport import Passport
 
     with ProgressDisplay() as progress:
         found = evaluate(

@@ -12,13 +12,7 @@ from thalweg.visible import visible_line
 @click.command("report")
 @click.argument("runs", nargs=-1, required=True, type=LocalPath(instead="copy it to this machine first"))
 @options.out("an HTML file; one that is there is replaced", folder=False, default=Path("report.html"))
-@click.option(
-    "--passport",
-    "passports",
-    multiple=True,
-    type=LocalPath(instead="copy it to this machine first", dir_okay=False),
-    help="An evaluation of one of the runs that is not in its folder.",
-)
+@options.passports
 def command(runs: tuple[Path, ...], out: Path, passports: tuple[Path, ...]) -> None:
     """Show the training runs in the folders RUNS: curves, samples, scores, and the time to reach them.
 

@@ -63,6 +63,7 @@ def command() -> None:
 @click.option(
     "--reference", type=Place(), help="What samples are compared with.  [default: what the protocol says]"
 )
+@options.download
 @options.device
 @options.devices
 @options.batch_size(64)

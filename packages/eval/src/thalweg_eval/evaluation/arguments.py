@@ -11,8 +11,8 @@ from thalweg.arguments import check_instance, check_path, described
 from thalweg.errors import ConfigError
 from thalweg.image_sets.images import Images
 from thalweg.network_field import VelocityNetwork
+from thalweg.passport import is_passport
 from thalweg.storage.places import check_folder, is_url, plain_place
-from thalweg_eval.evaluation.passport import is_passport
 from thalweg_eval.evaluation.reference_statistics import is_reference
 from thalweg_eval.evaluation.variants import Variant
 

@@ -7,9 +7,9 @@ import attrs
 
 from thalweg.config import flat
 from thalweg.errors import ConfigError
+from thalweg.passport import Passport
 from thalweg.suggestions import did_you_mean, known_words
 from thalweg.visible import columns
-from thalweg_eval.evaluation.passport import Passport
 
 _STUDIED, _NFE = "sampling", "nfe"
 

@@ -17,6 +17,7 @@ from thalweg.generation.recording import check_named
 from thalweg.inherited import Inherited, origin_in_words, settings_in_words
 from thalweg.jobs.pool import check_alone
 from thalweg.jobs.tasks import Progress
+from thalweg.passport import Passport
 from thalweg.storage import cache_folder
 from thalweg.storage.places import local_path, plain_place
 from thalweg_eval.evaluation.accumulate import SAVE_SECONDS, Execution
@@ -30,7 +31,6 @@ from thalweg_eval.evaluation.arguments import (
 from thalweg_eval.evaluation.compare import Passports
 from thalweg_eval.evaluation.evaluator import Evaluator
 from thalweg_eval.evaluation.image_sets.tensor import TensorImages
-from thalweg_eval.evaluation.passport import Passport
 from thalweg_eval.evaluation.protocol import check_protocol, features_for, read_protocol
 from thalweg_eval.evaluation.subject import Named, NetworkInMemory, local, network_of
 from thalweg_eval.evaluation.variants import variants_of

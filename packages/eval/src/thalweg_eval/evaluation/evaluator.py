@@ -10,10 +10,10 @@ import attrs
 from thalweg.folders import check_room
 from thalweg.generation.models import SavedModel
 from thalweg.network_field import VelocityNetwork
+from thalweg.passport import Passport
 from thalweg_eval.evaluation.accumulate import Accumulator, Execution
 from thalweg_eval.evaluation.features import rehearse
 from thalweg_eval.evaluation.partial_statistics import Statistics
-from thalweg_eval.evaluation.passport import Passport
 from thalweg_eval.evaluation.protocol import Protocol
 from thalweg_eval.evaluation.reference_set import ReferenceComputation, open_reference
 from thalweg_eval.evaluation.scoring import score

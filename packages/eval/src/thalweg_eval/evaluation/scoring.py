@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from thalweg.config import dump_component
+from thalweg.passport import Passport
 from thalweg.storage.redaction import redacted
 from thalweg_eval.evaluation.accumulate import Accumulator
 from thalweg_eval.evaluation.image_sets.generated import GeneratedImages
 from thalweg_eval.evaluation.partial_statistics import Statistics
-from thalweg_eval.evaluation.passport import Passport, machine, software
 from thalweg_eval.evaluation.protocol import Protocol
+from thalweg_eval.evaluation.provenance import machine, software
 from thalweg_eval.evaluation.reference_set import Reference
 from thalweg_eval.evaluation.subject import EvaluatedSamples, Named
 from thalweg_eval.statistics.nfe import NFE, NfeCounter

@@ -17,13 +17,13 @@ from thalweg.documents import write_document, write_text
 from thalweg.folders import clear_leftovers, refuse_links
 from thalweg.loading import load
 from thalweg.network import FlowNetwork
+from thalweg.passport import Passport
 from thalweg.sampling import sample
 from thalweg.storage.places import check_folder, local_path
 from thalweg.training.trainer import Trainer
 from thalweg_eval.ablation.config import read_ablation
 from thalweg_eval.evaluation.evaluate import evaluate
 from thalweg_eval.evaluation.image_sets.tensor import TensorImages
-from thalweg_eval.evaluation.passport import Passport
 from thalweg_eval.quickstart.page import CLASSES, REAL, SHOWN, page
 from thalweg_eval.quickstart.ways import SCALES, GuidedNetwork, cfg, ways
 from thalweg_eval.report import render

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from thalweg.config import flat
-from thalweg_eval.evaluation.passport import Passport
+from thalweg.passport import Passport
 from thalweg_eval.report.model import Best, Cell, Chart, Curve, Page, Part, Picture, Table
 from thalweg_eval.report.numbers import MISSING, readable
 from thalweg_eval.report.runs import Run

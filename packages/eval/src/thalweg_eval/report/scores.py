@@ -7,8 +7,8 @@ from typing import Any
 import attrs
 
 from thalweg.errors import DataError, ThalwegError
+from thalweg.passport import Passport, is_passport, read_passport
 from thalweg.regular import check_regular, parse_json
-from thalweg_eval.evaluation.passport import Passport, is_passport, read_passport
 from thalweg_eval.report.run_files import check_depth, files_inside, read_inside, shortened
 from thalweg_eval.report.runs import Run
 

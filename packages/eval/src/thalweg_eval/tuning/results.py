@@ -6,9 +6,9 @@ from typing import Any
 import attrs
 
 from thalweg.errors import ConfigError
+from thalweg.passport import Passport
 from thalweg.suggestions import did_you_mean, known_words
 from thalweg_eval.ablation.spread import Spread, spread
-from thalweg_eval.evaluation.passport import Passport
 from thalweg_eval.tuning.grids import text_of
 from thalweg_eval.tuning.points import UNGUIDED, Point
 from thalweg_eval.tuning.scorer import Scored

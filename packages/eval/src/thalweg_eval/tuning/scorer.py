@@ -9,9 +9,9 @@ import attrs
 from thalweg.errors import DataError
 from thalweg.folders import make_folders, refuse_links
 from thalweg.jobs.workspace import digest
+from thalweg.passport import Passport, read_passport
 from thalweg_eval.evaluation.compare import compare
 from thalweg_eval.evaluation.evaluator import Evaluator, Way
-from thalweg_eval.evaluation.passport import Passport, read_passport
 from thalweg_eval.evaluation.protocol import Protocol
 from thalweg_eval.tuning.folder import POINTS
 from thalweg_eval.tuning.points import Point

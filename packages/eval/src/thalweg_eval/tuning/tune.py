@@ -13,13 +13,14 @@ from thalweg.folders import refuse_links
 from thalweg.jobs.pool import check_alone
 from thalweg.jobs.tasks import Progress
 from thalweg.network_field import VelocityNetwork
+from thalweg.passport import Passport
 from thalweg.storage import cache_folder, redacted
 from thalweg.storage.places import check_folder, local_path, plain_place
 from thalweg.storage.redaction import redacted_plain
 from thalweg_eval.ablation.folder import alone
 from thalweg_eval.evaluation.accumulate import SAVE_SECONDS, Execution
 from thalweg_eval.evaluation.arguments import check_shared, check_types
-from thalweg_eval.evaluation.passport import Passport, software
+from thalweg_eval.evaluation.provenance import software
 from thalweg_eval.evaluation.subject import Named, NetworkInMemory, local, network_of
 from thalweg_eval.report import render
 from thalweg_eval.report.sections import machine_in_words

@@ -9,6 +9,7 @@ import attrs
 from thalweg.config import component
 from thalweg.data.sources.braces import is_pattern
 from thalweg.data.sources.captions import COCO
+from thalweg.data.sources.huggingface.opening import SAVED, SAVED_SPLITS
 from thalweg.data.sources.listed import LIST
 from thalweg.data.sources.names import is_hidden, is_image, key_of
 from thalweg.data.sources.refusals import check_place, is_compressed_tar, is_tar
@@ -57,6 +58,8 @@ def type_of(url: str, storage_options: Mapping[str, Any] | None = None) -> str:
     if is_tar(location):
         return "tar"
     names = [name for name in location.children() if not is_hidden(name)] if location.is_dir() else []
+    if SAVED in names or SAVED_SPLITS in names or any(name.lower().endswith(".parquet") for name in names):
+        return "huggingface"
     if any(_IDX.fullmatch(name) for name in names):
         return "idx"
     if any(name.lower().endswith(".tar") for name in names):
@@ -83,8 +86,9 @@ def _has_captions(names: Sequence[str]) -> bool:
 
 
 def _is_placeless(what: str) -> bool:
-    """Whether this is the name of a source that has no URL; a folder of that name is ``./NAME``."""
+    """Whether this is the name of a source that can do without a URL; a folder of that name is ``./NAME``."""
     known = registry()
     if what not in known.names("source"):
         return False
-    return "url" not in attrs.fields_dict(known.config_class("source", what))
+    field = attrs.fields_dict(known.config_class("source", what)).get("url")
+    return field is None or field.default is not attrs.NOTHING

@@ -28,6 +28,10 @@ def store_for(scheme: str, options: Mapping[str, Any]) -> "Store":
         from thalweg.storage.stores.s3 import S3Store
 
         return S3Store(files)
+    if scheme == "hf":
+        from thalweg.storage.stores.hub import HubStore
+
+        return HubStore(files, options)
     if scheme in ("http", "https"):
         from thalweg.storage.stores.web import WebStore
 

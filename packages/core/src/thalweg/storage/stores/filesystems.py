@@ -17,8 +17,7 @@ _CONNECT = 10.0
 _SILENCE = 30.0
 _CONNECTIONS = 32
 
-_EXTRAS = {"s3": "s3", "gs": "gcs", "http": "http", "https": "http"}
-_OTHERS = {"hf": "pip install huggingface_hub"}
+_EXTRAS = {"s3": "s3", "gs": "gcs", "http": "http", "https": "http", "hf": "hub"}
 
 _lock = threading.Lock()
 # By process too: after a fork the parent's have no thread that would run them, and stay untouched, since
@@ -51,7 +50,7 @@ def _constructed(scheme: str, options: Mapping[str, Any]) -> Any:
         raise ConfigError(f"{scheme}:// is nothing that fsspec knows; take another protocol") from None
     except ImportError:
         extra = _EXTRAS.get(scheme)
-        cure = f"pip install 'thalweg-core[{extra}]'" if extra else _OTHERS.get(scheme, "install its package")
+        cure = f"pip install 'thalweg-core[{extra}]'" if extra else "install its package"
         raise ConfigError(f"{scheme}:// needs a package that is not installed: {cure}") from None
     try:
         opened = _made(made, scheme, _arguments(scheme, options))

@@ -31,6 +31,10 @@ class LocalStore:
             pieces = _pieces(file, (status.st_size if stop is None else stop) - start)
             yield ByteStream(start, status.st_size, _entry(status).version, pieces)
 
+    def pinned(self, path: str) -> str:
+        """The same: nothing keeps versions here."""
+        return path
+
     def entry(self, path: str) -> StoredEntry:
         """What is stored there, links followed; an error if it is neither file nor folder."""
         status = Path(path).stat()

@@ -58,6 +58,10 @@ class RemoteStore:
         if self._version(self._files.info(path)) != version:
             raise TransientError("it changed while it was read")
 
+    def pinned(self, path: str) -> str:
+        """The URL of the version that is there now, where versions have URLs; else the same."""
+        return path
+
     def entry(self, path: str) -> StoredEntry:
         """What is stored there."""
         found = self._files.info(path)

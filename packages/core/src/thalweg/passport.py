@@ -1,8 +1,6 @@
-"""Passports: the provenance of numbers, as JSON that travels with them (no torch until one is made)."""
+"""Passports: the provenance of numbers, as JSON that travels with them (no torch here)."""
 
-import platform
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +8,11 @@ import attrs
 
 from thalweg.documents import parse_document, write_document
 from thalweg.errors import DataError
-from thalweg.plugins import files as plugin_files
-from thalweg.plugins import registry
 from thalweg.regular import read_json
 from thalweg.storage.places import read_place
 
 _FORMAT, _VERSION = "thalweg-passport", 1
 _LARGEST = 64 * 2**20  # bytes
-_PACKAGES = ("torch", "torchvision", "numpy", "pillow", "torch-fidelity", "timm", "transformers")
 
 
 @attrs.frozen(kw_only=True)
@@ -109,34 +104,3 @@ def read_passport(path: str | Path) -> Passport:
     except (TypeError, KeyError, ValueError, AttributeError) as error:
         raise DataError(f"{path} is damaged: {error}; evaluate again") from error
     return passport
-
-
-def software() -> dict[str, Any]:
-    """Versions of Python, of packages that numbers depend on, and of plugins; SHA-256s of plugin files."""
-    packages = {}
-    for name in _PACKAGES:
-        try:
-            packages[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    named = {file.name: file.sha256 for file in plugin_files()}
-    plugins = {
-        plugin.origin.distribution: plugin.origin.version
-        for plugin in registry().plugins
-        if plugin.origin.distribution and plugin.origin.distribution not in named
-    }
-    found = {"python": platform.python_version(), "packages": packages, "plugins": plugins}
-    return {**found, "files": named} if named else found
-
-
-def machine(device: str, processes: int, seconds: float) -> dict[str, Any]:
-    """What numbers were computed on, and how long it took."""
-    import torch  # who reads passports has no need of it
-
-    return {
-        "device": device,
-        "processes": processes,
-        "threads": torch.get_num_threads(),
-        "platform": platform.platform(),
-        "seconds": round(seconds, 2),
-    }

@@ -1,0 +1,1 @@
+"""The Hugging Face Hub: addresses of repositories, and requests by huggingface_hub, an optional package."""
