@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 
 from thalweg.config import component
 from thalweg_backbones.autoencoder.architecture import Architecture
-from thalweg_backbones.autoencoder.sd_vae import SDVAE
+from thalweg_backbones.autoencoder.kl_autoencoder import KLAutoencoder
 from thalweg_backbones.encoding import EncodingJob, encode
 from thalweg_backbones.encoding.preparing import prepare
 
@@ -33,7 +33,9 @@ def write_weights(folder: Path) -> None:
     folder.mkdir()
     draws = torch.Generator().manual_seed(0)
     with torch.device("meta"):
-        shapes = SDVAE(PUBLISHED, scale=1.0, sha256="", precision="auto", rounding="nearest").state_dict()
+        shapes = KLAutoencoder(
+            "sd-vae", PUBLISHED, scale=1.0, sha256="", precision="auto", rounding="nearest"
+        ).state_dict()
     tensors = {
         name: torch.randn(one.shape, generator=draws) * 0.02 + float("norm" in name and "weight" in name)
         for name, one in shapes.items()

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from thalweg_backbones.autoencoder.architecture import Architecture
-from thalweg_backbones.autoencoder.sd_vae import SDVAE
+from thalweg_backbones.autoencoder.kl_autoencoder import KLAutoencoder
 
 SMALL = Architecture(channels=3, latent_channels=4, widths=(8, 16), residuals=1, groups=4)
 
@@ -17,7 +17,9 @@ SMALL = Architecture(channels=3, latent_channels=4, widths=(8, 16), residuals=1,
 def sd_vae_tensors(sizes: Architecture = SMALL, seed: int = 0) -> dict[str, Tensor]:
     """Random weights of a small sd-vae that halves images once."""
     with torch.device("meta"):
-        shapes = SDVAE(sizes, scale=1.0, sha256="", precision="32-true", rounding="nearest").state_dict()
+        shapes = KLAutoencoder(
+            "sd-vae", sizes, scale=1.0, sha256="", precision="32-true", rounding="nearest"
+        ).state_dict()
     draws = torch.Generator().manual_seed(seed)
     return {
         name: (torch.randn(one.shape, generator=draws) * 0.1 + float("norm" in name and "weight" in name))

@@ -11,6 +11,7 @@ from autoencoder_makers import SMALL, sd_vae_tensors, write_sd_vae
 from thalweg.config import component, dump
 from thalweg.errors import ConfigError, DataError
 from thalweg_backbones.autoencoder.architecture import architecture_of
+from thalweg_backbones.autoencoder.layouts import DIFFUSERS
 from thalweg_backbones.autoencoder.loading import FILE
 from thalweg_backbones.autoencoder.sd_vae import SDVAEConfig
 
@@ -278,7 +279,7 @@ def test_a_file_that_is_cut_off_is_refused(tmp_path, length):
     folder = write_sd_vae(tmp_path)
     content = (folder / FILE).read_bytes()
     (folder / FILE).write_bytes(content[:length])
-    with pytest.raises(DataError, match="not a whole safetensors file"):
+    with pytest.raises(DataError, match="cannot be read as plain tensors"):
         sd_vae(folder)
 
 
@@ -314,6 +315,6 @@ def test_tensors_that_do_not_fit_are_named(tmp_path, change, message):
 
 def test_sizes_are_read_off_the_tensors():
     shapes = {name: tuple(tensor.shape) for name, tensor in sd_vae_tensors().items()}
-    assert architecture_of(shapes, SMALL.groups, "weights") == SMALL
+    assert architecture_of(shapes, DIFFUSERS, SMALL.groups, "weights") == SMALL
     with pytest.raises(DataError, match="weights has no convolution"):
-        architecture_of({}, 32, "weights")
+        architecture_of({}, DIFFUSERS, 32, "weights")

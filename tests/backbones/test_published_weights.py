@@ -8,6 +8,7 @@ from PIL import Image
 from transformers import CLIPTokenizer
 
 from autoencoder_makers import write_sd_vae
+from first_stages import first_stage
 from released import layout
 from text_makers import random_t5
 from thalweg import DataError
@@ -17,6 +18,7 @@ from thalweg.storage.url_texts import scheme_of
 from thalweg.weights.entry import WHOLE
 from thalweg.weights.tables import entries
 from thalweg_backbones.autoencoder.sd_vae import SDVAEConfig
+from thalweg_backbones.autoencoder.va_vae import VAVAEConfig
 from thalweg_backbones.text.clip import ClipTextConfig
 from thalweg_backbones.text.t5 import T5Config
 from thalweg_backbones.vision import inception
@@ -77,6 +79,7 @@ def test_every_entry_is_complete(name):
 def test_what_must_be_there_is():
     others = {"inception", "sit-xl-2-256", "repa-sit-xl-2-256", "deepflow-xl-2-3t-256", "dit-xl-2-256"}
     others |= {"imagenet-256-reference", "imagenet-512-reference"}
+    others |= {"va-vae-f16d32", "va-vae-f16d32-statistics", "lightningdit-xl-1-256"}
     assert ENTRIES.keys() >= {*FOLDERS, *others, *(config.name for config in VISION)}
 
 
@@ -112,6 +115,7 @@ def test_folders_hold_what_is_read_of_them(name):
         (ClipTextConfig(), "clip-vit-large-patch14"),
         (T5Config(), "t5-v1_1-xxl"),
         (SDVAEConfig(), "sd-vae-ft-ema"),
+        (VAVAEConfig(), "va-vae-f16d32"),
     ],
     ids=lambda one: one if isinstance(one, str) else type(one).__name__,
 )
@@ -171,6 +175,13 @@ def test_the_autoencoder_takes_what_was_fetched(weights):
     by_default = SDVAEConfig().build().identity
     assert by_default == SDVAEConfig(weights=str(weights / "sd-vae-ft-ema")).build().identity
     assert by_default != SDVAEConfig(weights="weights:sd-vae-ft-mse").build().identity
+
+
+def test_the_autoencoder_of_lightningdit_is_a_single_file(weights):
+    (weights / "va-vae-f16d32").mkdir()
+    file = weights / "va-vae-f16d32/vavae-imagenet256-f16d32-dinov2.pt"
+    torch.save({"state_dict": first_stage()}, file)
+    assert VAVAEConfig().build().identity == VAVAEConfig(weights=str(file)).build().identity
 
 
 def test_import_takes_a_name(weights, tmp_path, capsys):

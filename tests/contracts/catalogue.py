@@ -12,12 +12,14 @@ from typing import Any
 
 import attrs
 import pytest
+import torch
 from torch import Tensor
 
 import released
 from autoencoder_makers import write_sd_vae
 from diffusers_makers import checkpoint as diffusers_checkpoint
 from exported_networks import taken_by
+from first_stages import first_stage
 from golden_files import golden
 from image_makers import every_source
 from shard_makers import make_shards
@@ -67,6 +69,7 @@ SMALL: dict[tuple[str, str], dict[str, Any]] = {
     ("guidance", "autoguidance"): {"network": "weak"},
     ("metric", "kid"): {"subset_size": 10, "subsets": 5},
     ("autoencoder", "sd-vae"): {"weights": "sd-vae", "precision": "32-true"},
+    ("autoencoder", "va-vae"): {"weights": "va-vae.pt", "precision": "32-true"},
 }
 CHECKPOINTS = {"sit": "sit", "repa": "repa_sit", "repa-t2i": "repa_mmdit", "deepflow": "deepflow_2t"}
 """Reference files; what has none is a layout of random weights."""
@@ -183,3 +186,4 @@ def weak_network(folder: Path) -> None:
 def autoencoder_weights(folder: Any) -> None:
     """Weights of every autoencoder that needs some."""
     write_sd_vae(folder / "sd-vae")
+    torch.save({"state_dict": first_stage(latent=6, attention=(1,))}, folder / "va-vae.pt")

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from thalweg.lazy_names import lazy_names
 
 if TYPE_CHECKING:
-    from thalweg_backbones.autoencoder.sd_vae import SDVAE as SDVAE
+    from thalweg_backbones.autoencoder.kl_autoencoder import KLAutoencoder as KLAutoencoder
     from thalweg_backbones.autoencoder.sd_vae import SDVAEConfig as SDVAEConfig
+    from thalweg_backbones.autoencoder.va_vae import VAVAEConfig as VAVAEConfig
     from thalweg_backbones.dit import DiT as DiT
     from thalweg_backbones.dit import DiTConfig as DiTConfig
     from thalweg_backbones.exporters.exporting import export_network as export_network
@@ -31,7 +32,9 @@ __getattr__, __dir__, __all__ = lazy_names(
         "thalweg_backbones.foreign.checkpoints": "read_foreign",
         "thalweg_backbones.foreign.dcp": "read_dcp",
         "thalweg_backbones.foreign.diffusers_folder": "read_diffusers",
-        "thalweg_backbones.autoencoder.sd_vae": "SDVAE SDVAEConfig",
+        "thalweg_backbones.autoencoder.kl_autoencoder": "KLAutoencoder",
+        "thalweg_backbones.autoencoder.sd_vae": "SDVAEConfig",
+        "thalweg_backbones.autoencoder.va_vae": "VAVAEConfig",
         "thalweg_backbones.dit": "DiT DiTConfig",
         "thalweg_backbones.importers.importing": "import_weights",
         "thalweg_backbones.lightningdit": "LightningDiT LightningDiTConfig",

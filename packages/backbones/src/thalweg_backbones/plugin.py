@@ -27,6 +27,7 @@ def thalweg_components(register: Register) -> None:
     register("backbone", "mlp", "thalweg_backbones.mlp:MLPConfig")
     register("autoencoder", "identity", "thalweg_backbones.autoencoder.identity:IdentityConfig")
     register("autoencoder", "sd-vae", "thalweg_backbones.autoencoder.sd_vae:SDVAEConfig")
+    register("autoencoder", "va-vae", "thalweg_backbones.autoencoder.va_vae:VAVAEConfig")
     register("text_encoder", "minilm", "thalweg_backbones.text.minilm:MiniLMConfig")
     register("text_encoder", "clip", "thalweg_backbones.text.clip:ClipTextConfig")
     register("text_encoder", "t5", "thalweg_backbones.text.t5:T5Config")

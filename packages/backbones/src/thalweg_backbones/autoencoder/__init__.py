@@ -1,1 +1,1 @@
-"""The autoencoder of Stable Diffusion, in the layout in which its weights are published."""
+"""Autoencoders of latent diffusion, in the layouts in which their weights are published."""

@@ -1,6 +1,6 @@
 """What encoder and decoder are made of.
 
-Modules are called as in published files, so that weights load without being renamed.
+Modules are called as in files of diffusers.
 """
 
 from jaxtyping import Float
@@ -100,11 +100,31 @@ class Middle(nn.Module):
         return refined
 
 
-def residuals(inputs: int, outputs: int, count: int, groups: int) -> nn.ModuleList:
-    """A level's residual blocks, the first of which changes the width."""
-    return nn.ModuleList(
-        [Residual(inputs if place == 0 else outputs, outputs, groups) for place in range(count)]
-    )
+class Level(nn.Module):
+    """Residual blocks, the first of which changes the width; behind each one attention, where there is any.
+
+    Args:
+        inputs: channels before it.
+        outputs: channels behind it.
+        count: of residual blocks.
+        groups: of every normalisation.
+        attention: whether attention stands behind each of them.
+    """
+
+    def __init__(self, inputs: int, outputs: int, count: int, groups: int, *, attention: bool) -> None:
+        super().__init__()
+        self.resnets = nn.ModuleList(
+            [Residual(inputs if place == 0 else outputs, outputs, groups) for place in range(count)]
+        )
+        self.attentions = nn.ModuleList([Attention(outputs, groups) for _ in range(count * attention)])
+
+    def forward(self, x: Float[Tensor, "N inputs H W"]) -> Float[Tensor, "N outputs H W"]:
+        """The blocks, at one size."""
+        for place, residual in enumerate(self.resnets):
+            x = residual(x)
+            if self.attentions:
+                x = self.attentions[place](x)
+        return x
 
 
 def through(layers: nn.ModuleList, x: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from thalweg_backbones.autoencoder.architecture import Architecture
-from thalweg_backbones.autoencoder.blocks import Middle, Upsample, conv, norm, residuals, through
+from thalweg_backbones.autoencoder.blocks import Level, Middle, Upsample, conv, norm, through
 
 
 class Decoder(nn.Module):
@@ -19,12 +19,12 @@ class Decoder(nn.Module):
         super().__init__()
         widths = sizes.widths[::-1]
         coarsest, finest = widths[0], widths[-1]
-        self.conv_in = conv(sizes.latent_channels, coarsest)
+        self.conv_in = conv(sizes.inner_channels, coarsest)
         self.mid_block = Middle(sizes)
         self.up_blocks = nn.ModuleList(
             [
-                _UpLevel(before, width, sizes, doubled=level < len(widths) - 1)
-                for level, (before, width) in enumerate(zip((coarsest, *widths), widths, strict=False))
+                _UpLevel(before, width, sizes, len(widths) - 1 - place)
+                for place, (before, width) in enumerate(zip((coarsest, *widths), widths, strict=False))
             ]
         )
         self.conv_norm_out = norm(finest, sizes.groups)
@@ -37,11 +37,11 @@ class Decoder(nn.Module):
         return images
 
 
-class _UpLevel(nn.Module):
-    def __init__(self, inputs: int, outputs: int, sizes: Architecture, *, doubled: bool) -> None:
-        super().__init__()
-        self.resnets = residuals(inputs, outputs, sizes.residuals + 1, sizes.groups)
-        self.upsamplers = nn.ModuleList([Upsample(outputs)] if doubled else [])
+class _UpLevel(Level):
+    def __init__(self, inputs: int, outputs: int, sizes: Architecture, level: int) -> None:
+        attention = level in sizes.decoder_attention
+        super().__init__(inputs, outputs, sizes.residuals + 1, sizes.groups, attention=attention)
+        self.upsamplers = nn.ModuleList([Upsample(outputs)] if level > 0 else [])
 
     def forward(self, x: Float[Tensor, "N inputs h w"]) -> Float[Tensor, "N outputs H W"]:
-        return through(self.upsamplers, through(self.resnets, x))
+        return through(self.upsamplers, super().forward(x))

@@ -6,7 +6,7 @@ import re
 import warnings
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, BinaryIO
@@ -19,11 +19,12 @@ from thalweg.regular import opened, parse_json
 from thalweg.storage.redaction import excerpt
 from thalweg.suggestions import one_line
 from thalweg.tensor_files import open_tensors, read_tensors
-from thalweg_backbones.foreign.locating import arguments_in, weights_in
+from thalweg_backbones.foreign.locating import FoundWeights, arguments_in, weights_in
 
 ARGUMENTS = "args"
 """Where arguments of the training script stand beside the tensors."""
 
+_CALLBACK = "pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint"
 _BEGIN, _PIECE = b"PK\x03\x04", 2**20
 _REPEATED = 8 * 2**30  # bytes that tensors may have beyond the file's, by repeating values
 _START, _POINTER = 64, b"version https://git-lfs"
@@ -50,12 +51,18 @@ class ForeignWeights(dict[str, Tensor]):
         self.place, self.left, self.arguments = place, left, dict(arguments)
 
 
-def read_foreign(path: Path) -> ForeignWeights:
+def read_foreign(
+    path: Path, located: Callable[[Mapping[Any, Any]], FoundWeights] = weights_in
+) -> ForeignWeights:
     """The EMA weights of a foreign checkpoint, else its only weights.
 
-    Reads ``.safetensors``, whose header may hold arguments as JSON under ``args``, and ``.pt`` / ``.pth``
-    with ``weights_only=True``, which executes nothing. Of archives, which is what torch writes since 1.6, the
+    Reads ``.safetensors``, whose header may hold arguments as JSON under ``args``, and any other file with
+    ``weights_only=True``, which executes nothing. Of archives, which is what torch writes since 1.6, the
     checksums are compared first.
+
+    Args:
+        path: of the checkpoint.
+        located: finds the weights in what the file holds.
 
     Raises:
         DataError: if the file is missing, damaged or holds no tensors, or more than its length.
@@ -74,7 +81,7 @@ def read_foreign(path: Path) -> ForeignWeights:
     if not isinstance(content, dict):
         raise DataError(f"{path} holds no dictionary of tensors; export its weights as safetensors")
     try:
-        found = weights_in(content)
+        found = located(content)
     except DataError as fault:
         raise DataError(f"{path}: {fault}") from fault
     if not found.tensors:
@@ -144,10 +151,15 @@ def _tensors(path: Path) -> dict[str, Any]:
     return {**read_tensors(path), **({ARGUMENTS: stated} if isinstance(stated, dict) and stated else {})}
 
 
+class _Callback:
+    """In place of a class of Lightning by which older checkpoints name the state of a callback."""
+
+
 def _plain(path: Path) -> Any:
     # SiT's and REPA's training scripts keep their options beside the weights, as a namespace of plain
-    # values: filling one executes nothing.
-    with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
+    # values: filling one executes nothing. Nor does a class without content.
+    allowed: list[Any] = [argparse.Namespace, (_Callback, _CALLBACK)]
+    with torch.serialization.safe_globals(allowed), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return torch.load(path, map_location="cpu", weights_only=True)
 
