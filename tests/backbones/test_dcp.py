@@ -225,7 +225,11 @@ class Malice:
         return self.reduced
 
 
-@pytest.mark.parametrize("call", [os.system, eval, getattr, torch.load, print, OrderedDict.update], ids=repr)
+@pytest.mark.parametrize(
+    "call",
+    [os.system, eval, getattr, torch.load, print, OrderedDict.update],
+    ids=lambda one: one.__qualname__,
+)
 def test_a_hostile_pickle_is_refused_and_nothing_of_it_runs(folder, call, capsys):
     canary = folder.parent / "canary"
     evil = Malice(call, f"touch {canary}" if call is os.system else f"open({str(canary)!r}, 'w')")
