@@ -166,6 +166,10 @@ def checkpoint_of(importer: str) -> tuple[Mapping[str, Tensor], ImportOptions]:
     """A small checkpoint that an importer reads."""
     if importer.startswith("diffusers"):
         return diffusers_checkpoint(importer)
+    if importer == "dit":
+        return released.layout(variances=True, rows=1001), ImportOptions(
+            heads=released.HEADS, prediction="noise"
+        )
     if importer == "lightningdit":
         weights = released.lightning_layout(rows=1001)
         return weights, ImportOptions(

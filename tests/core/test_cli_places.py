@@ -37,7 +37,7 @@ from thalweg_eval.report.model import Page
 
 # What is no place although it is text, by its name in the help: all else that takes text is looked at.
 WORDS = {
-    *("autoencoder", "axes", "backend", "data", "device", "devices", "extractor", "kind", "labels"),
+    *("autoencoder", "axes", "backend", "data", "device", "devices", "extractor", "host", "kind", "labels"),
     *("metrics", "name", "names", "overrides", "p", "prompts", "resume", "rules", "settings", "shell"),
     *(
         "strategy",

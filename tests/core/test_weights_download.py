@@ -24,7 +24,19 @@ from weights_makers import entry, plugin_file, publishing, sha256
 
 CONTENT = random.Random(1).randbytes(2_000_000)
 COMMANDS = {
-    *("ablate", "analyse", "bench", "encode", "evaluate", "fit-head", "import", "sample", "train", "tune"),
+    *(
+        "ablate",
+        "analyse",
+        "bench",
+        "encode",
+        "evaluate",
+        "fit-head",
+        "import",
+        "sample",
+        "train",
+        "tune",
+        "view",
+    ),
 }
 
 

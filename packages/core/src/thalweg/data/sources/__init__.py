@@ -58,7 +58,7 @@ def type_of(url: str, storage_options: Mapping[str, Any] | None = None) -> str:
     if is_tar(location):
         return "tar"
     names = [name for name in location.children() if not is_hidden(name)] if location.is_dir() else []
-    if SAVED in names or SAVED_SPLITS in names or any(name.lower().endswith(".parquet") for name in names):
+    if SAVED in names or SAVED_SPLITS in names:
         return "huggingface"
     if any(_IDX.fullmatch(name) for name in names):
         return "idx"
@@ -74,6 +74,9 @@ def type_of(url: str, storage_options: Mapping[str, Any] | None = None) -> str:
         inside = location / chunk
         if inside.is_dir() and _has_captions([name for name in inside.children() if not is_hidden(name)]):
             return "captioned"
+    # After the others: img2dataset puts a table of what it has fetched beside its folders and tar files.
+    if any(name.lower().endswith(".parquet") for name in names):
+        return "huggingface"
     if any(is_compressed_tar(name) for name in names) and not any(map(is_image, names)):
         return "tar"  # which says what is to be done with them
     return "folder"
