@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from fault_server import FaultServer
+from plugin_makers import plugins_of_one_test
+from thalweg.storage import retrying
+from thalweg.weights import here
 
 PLUGIN = """
 from pathlib import Path
@@ -99,6 +102,18 @@ def publishing() -> Iterator[Publisher]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+@contextlib.contextmanager
+def weights_of_one_test(folder: Path, monkeypatch: Any) -> Iterator[Path]:
+    """Where weights go, below a folder; with plugins and memories of one test, and no waiting."""
+    monkeypatch.setenv("THALWEG_WEIGHTS", str(folder / "weights"))
+    for name in ("THALWEG_OFFLINE", "HF_HUB_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(retrying, "sleep", lambda _: None)
+    monkeypatch.setattr(here, "_sums", {})
+    with plugins_of_one_test():
+        yield folder / "weights"
 
 
 def entry(publisher: Publisher, name: str, files: Mapping[str, bytes], **of_file: Any) -> dict[str, Any]:

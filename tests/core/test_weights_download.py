@@ -11,16 +11,15 @@ import torch
 from click.testing import CliRunner
 
 import thalweg
-from plugin_makers import plugins_of_one_test
 from thalweg import DataError
 from thalweg.cli import options
 from thalweg.cli.main import cli, main
-from thalweg.storage import Location, retrying
-from thalweg.weights import here, permission
+from thalweg.storage import Location
+from thalweg.weights import permission
 from thalweg.weights.here import path_of
 from thalweg.weights.permission import giving
 from thalweg_backbones.foreign.weights import fetched_or_hub
-from weights_makers import entry, plugin_file, publishing, sha256
+from weights_makers import entry, plugin_file, publishing, sha256, weights_of_one_test
 
 CONTENT = random.Random(1).randbytes(2_000_000)
 COMMANDS = {
@@ -49,17 +48,12 @@ def publisher():
 @pytest.fixture
 def tiny(publisher, tmp_path, monkeypatch):
     """Published weights; where they are once they are here."""
-    monkeypatch.setenv("THALWEG_WEIGHTS", str(tmp_path / "weights"))
-    for name in ("THALWEG_OFFLINE", "HF_HUB_OFFLINE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(retrying, "sleep", lambda _: None)
-    monkeypatch.setattr(here, "_sums", {})
-    with plugins_of_one_test():
+    with weights_of_one_test(tmp_path, monkeypatch) as place:
         table = {
             "tiny": entry(publisher, "tiny", {"x.pt": CONTENT}, sha256=sha256(CONTENT), checked="stated")
         }
         thalweg.use_file(plugin_file(tmp_path, table))
-        yield tmp_path / "weights/tiny/x.pt"
+        yield place / "tiny/x.pt"
 
 
 def importing(tmp_path, *more):

@@ -15,16 +15,14 @@ import thalweg
 from failing_disk import FailingDisk
 from fault_server import Fault
 from hub_stand_in import Account, hub_stand_in
-from plugin_makers import plugins_of_one_test
 from thalweg import ConfigError, DataError, ThalwegError, files
 from thalweg.cli.main import main
 from thalweg.files import Disk
-from thalweg.storage import Location, retrying
+from thalweg.storage import Location
 from thalweg.storage.locks import locked
-from thalweg.weights import here
 from thalweg.weights.fetching import get
 from thalweg.weights.here import path_of
-from weights_makers import entry, plugin_file, publishing, sha256
+from weights_makers import entry, plugin_file, publishing, sha256, weights_of_one_test
 
 CONTENT = random.Random(0).randbytes(3_000_000)
 SUM = sha256(CONTENT)
@@ -40,13 +38,8 @@ def publisher():
 @pytest.fixture
 def place(tmp_path, monkeypatch):
     """Where weights go; with plugins and memories of one test."""
-    monkeypatch.setenv("THALWEG_WEIGHTS", str(tmp_path / "weights"))
-    for name in ("THALWEG_OFFLINE", "HF_HUB_OFFLINE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(retrying, "sleep", lambda _: None)
-    monkeypatch.setattr(here, "_sums", {})
-    with plugins_of_one_test():
-        yield tmp_path / "weights"
+    with weights_of_one_test(tmp_path, monkeypatch) as found:
+        yield found
 
 
 @pytest.fixture

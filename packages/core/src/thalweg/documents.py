@@ -11,7 +11,7 @@ from typing import Any
 
 from thalweg.errors import DataError, ThalwegError
 from thalweg.files import write_bytes
-from thalweg.regular import parse_json, read_bytes
+from thalweg.regular import parse_json, read_bytes, read_json
 from thalweg.storage.redaction import redacted, redacted_plain
 
 DIGEST = "digest"
@@ -74,6 +74,21 @@ def read_document(path: Path, what: str, cure: str, *, sealed: bool = False) -> 
         raise DataError(f"{path} cannot be read ({error.strerror or error}); {cure}") from error
     except ValueError as error:
         raise DataError(f"{path} is damaged or not {what} ({error}); {cure}") from error
+
+
+def states_format(path: Path, format: str, limit: int) -> bool:
+    """Whether a JSON file says that it is of a format.
+
+    Args:
+        path: the file; one that is missing or no JSON says nothing.
+        format: its name.
+        limit: bytes above which it is not read.
+    """
+    try:
+        data = read_json(path, limit)
+    except (OSError, ValueError):
+        return False
+    return isinstance(data, dict) and data.get("format") == format
 
 
 def parse_document(content: bytes, *, sealed: bool = False) -> dict[str, Any]:

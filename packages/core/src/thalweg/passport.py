@@ -6,9 +6,8 @@ from typing import Any
 
 import attrs
 
-from thalweg.documents import parse_document, write_document
+from thalweg.documents import parse_document, states_format, write_document
 from thalweg.errors import DataError
-from thalweg.regular import read_json
 from thalweg.storage.places import read_place
 
 _FORMAT, _VERSION = "thalweg-passport", 1
@@ -65,11 +64,7 @@ class Passport:
 
 def is_passport(path: Path) -> bool:
     """Whether a JSON file says that it is one."""
-    try:
-        data = read_json(path, _LARGEST)
-    except (OSError, ValueError):
-        return False
-    return isinstance(data, dict) and data.get("format") == _FORMAT
+    return states_format(path, _FORMAT, _LARGEST)
 
 
 def read_passport(path: str | Path) -> Passport:

@@ -11,7 +11,7 @@ import torch
 from thalweg.arguments import AT_ONCE, SAMPLES, SEED, Integers, check_instance, check_path
 from thalweg.config import component
 from thalweg.devices import devices_of
-from thalweg.documents import write_document
+from thalweg.documents import states_format, write_document
 from thalweg.errors import ConfigError, DataError
 from thalweg.folders import check_writable
 from thalweg.generation.models import data_of, is_run, model_at
@@ -21,7 +21,6 @@ from thalweg.network import FlowNetwork
 from thalweg.objects import is_object
 from thalweg.plugins import build_component
 from thalweg.protocols import Dataset
-from thalweg.regular import read_json
 from thalweg.storage import redacted
 from thalweg.storage.places import check_folder, local_path
 from thalweg.tensor_files import tensors_sha256
@@ -120,16 +119,8 @@ def check_out(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder} is a file, and results go into a folder; name another one")
     there = [name for name in (RESULTS, REPORT) if (folder / name).exists()]
-    if there and not _is_analysis(folder / RESULTS):
+    if there and not states_format(folder / RESULTS, _FORMAT, _LARGEST):
         raise ConfigError(f"{folder} has {there[0]}, which no analysis wrote; name another folder")
-
-
-def _is_analysis(path: Path) -> bool:
-    try:
-        data = read_json(path, _LARGEST)
-    except (OSError, ValueError):
-        return False
-    return isinstance(data, dict) and data.get("format") == _FORMAT
 
 
 def _opened(subject: str | Path | FlowNetwork, home: str) -> tuple[FlowNetwork, dict[str, Any], Any]:
