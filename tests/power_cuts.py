@@ -5,11 +5,14 @@ there or not: names one by one, contents as of the last sync. A journal keeps it
 today, but nothing promises it, so orders that need the promise fail here.
 """
 
+import functools
 import itertools
 import os
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
 
 import attrs
 
@@ -65,6 +68,23 @@ class Cut:
     safe: dict[int, tuple[bytes, bytes]]
 
 
+_Given = ParamSpec("_Given")
+_Back = TypeVar("_Back")
+
+
+def _alone(
+    operation: "Callable[Concatenate[RecordingDisk, _Given], _Back]",
+) -> "Callable[Concatenate[RecordingDisk, _Given], _Back]":
+    """Threads write at once; what is done and what is noted of it must not come apart."""
+
+    @functools.wraps(operation)
+    def held(disk: "RecordingDisk", *given: _Given.args, **named: _Given.kwargs) -> _Back:
+        with disk.lock:
+            return operation(disk, *given, **named)
+
+    return held
+
+
 class RecordingDisk(Disk):
     """Notes every operation below a place. What came there by another way was never synced.
 
@@ -73,6 +93,7 @@ class RecordingDisk(Disk):
     """
 
     def __init__(self, place: Path) -> None:
+        self.lock = threading.RLock()
         self._place = Path(os.path.realpath(place))
         self._before = {path: path.read_bytes() for path in self._all() if path.is_file()}
         self._folders = [path for path in self._all() if path.is_dir()]
@@ -94,6 +115,7 @@ class RecordingDisk(Disk):
         names = tuple((one, one in self._settled) for one in self._changes)
         self.cuts.append(Cut(words, names, safe))
 
+    @_alone
     def done(self) -> None:
         """The call has come back: what it has promised must be there from now on."""
         self._stray()
@@ -129,6 +151,7 @@ class RecordingDisk(Disk):
         self._nodes.pop(path, None)
         self._changes.append(NameChange(kind, path.relative_to(self._place)))
 
+    @_alone
     def create(self, path: Path) -> int:
         self._stray()
         descriptor = super().create(path)
@@ -138,6 +161,7 @@ class RecordingDisk(Disk):
             self._cut(f"create {path.name}")
         return descriptor
 
+    @_alone
     def write(self, descriptor: int, content: memoryview) -> int:
         at = os.lseek(descriptor, 0, os.SEEK_CUR)
         wrote = super().write(descriptor, content)
@@ -150,6 +174,7 @@ class RecordingDisk(Disk):
             self._cut("write")
         return wrote
 
+    @_alone
     def resize(self, descriptor: int, size: int) -> None:
         super().resize(descriptor, size)
         node = self._of(descriptor)
@@ -161,6 +186,7 @@ class RecordingDisk(Disk):
         path = Path(f"/proc/self/fd/{descriptor}").readlink()
         return self._nodes.get(path)
 
+    @_alone
     def sync(self, descriptor: int) -> None:
         self._stray()
         super().sync(descriptor)
@@ -172,6 +198,7 @@ class RecordingDisk(Disk):
             self._settled |= {one for one in self._changes if one.folder == folder}
         self._cut(f"sync {path.name}")
 
+    @_alone
     def move(self, source: Path, target: Path) -> None:
         self._stray()
         super().move(source, target)
@@ -192,6 +219,7 @@ class RecordingDisk(Disk):
             if path in self._nodes:
                 self._nodes[there] = self._nodes.pop(path)
 
+    @_alone
     def exchange(self, one: Path, other: Path) -> None:
         self._stray()
         super().exchange(one, other)
@@ -205,6 +233,7 @@ class RecordingDisk(Disk):
         self._changes.append(NameChange("exchange", second, first))
         self._cut(f"exchange {other.name}")
 
+    @_alone
     def make_folder(self, path: Path) -> None:
         self._stray()
         super().make_folder(path)
@@ -212,11 +241,13 @@ class RecordingDisk(Disk):
             self._add("folder", self._place / self._relative(path))  # type: ignore[operator]
             self._cut(f"make {path.name}")
 
+    @_alone
     def remove(self, path: Path) -> None:
         self._stray()
         super().remove(path)
         self._gone(path)
 
+    @_alone
     def remove_folder(self, path: Path) -> None:
         self._stray()
         super().remove_folder(path)
