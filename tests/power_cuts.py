@@ -78,7 +78,7 @@ def _alone(
     """Threads write at once; what is done and what is noted of it must not come apart."""
 
     @functools.wraps(operation)
-    def held(disk: "RecordingDisk", *given: _Given.args, **named: _Given.kwargs) -> _Back:
+    def held(disk: "RecordingDisk", /, *given: _Given.args, **named: _Given.kwargs) -> _Back:
         with disk.lock:
             return operation(disk, *given, **named)
 
