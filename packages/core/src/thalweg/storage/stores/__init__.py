@@ -27,7 +27,7 @@ def store_for(scheme: str, options: Mapping[str, Any]) -> "Store":
     if scheme == "s3":
         from thalweg.storage.stores.s3 import S3Store
 
-        return S3Store(files)
+        return S3Store(files, options)
     if scheme == "hf":
         from thalweg.storage.stores.hub import HubStore
 
