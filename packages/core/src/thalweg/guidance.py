@@ -14,10 +14,12 @@ from thalweg.types import Condition, ConditionalField, Head, Query
 __all__ = [
     "Broken",
     "ConditionedField",
+    "Early",
     "Heads",
     "breaks_of",
     "calibration_of",
     "composed",
+    "early_of",
     "heads_of",
     "needs_calibration",
     "opened",
@@ -26,6 +28,10 @@ __all__ = [
 
 Heads = Callable[[Query, Sequence[Head | int]], tuple[Tensor, ...]]
 """``heads(query, wanted)``: the velocities that some of a network's heads read, in one pass."""
+
+Early = Callable[[Query, Sequence[Head | int], Callable[[tuple[Tensor, ...]], Tensor]], Any]
+"""``early(query, first, go_on)``: those of intermediate heads, and the last one's of the samples that
+``go_on`` picks by them; see :meth:`thalweg.network.FlowNetwork.early`."""
 
 # A time of a grid such as linspace(1, 0, 11)[3] misses 0.7 by a rounding error; it counts as 0.7.
 _ROUNDING = 1e-9
@@ -98,13 +104,32 @@ def heads_of(field: ConditionalField, who: str) -> Heads:
     Raises:
         ConfigError: another guidance stands further inside.
     """
-    heads: Heads | None = getattr(field, "heads", None)
-    if heads is None:
+    heads: Heads = _innermost(field, "heads", who)
+    return heads
+
+
+def early_of(field: ConditionalField, who: str) -> Early:
+    """The network's pass that may end early, of which only the innermost field knows.
+
+    Args:
+        field: what a guidance was given.
+        who: that guidance, for the message.
+
+    Raises:
+        ConfigError: another guidance stands further inside.
+    """
+    early: Early = _innermost(field, "early", who)
+    return early
+
+
+def _innermost(field: ConditionalField, what: str, who: str) -> Any:
+    found = getattr(field, what, None)
+    if found is None:
         raise ConfigError(
             f"{who} reads the network's own heads, so it must stand innermost; make it the first of the "
             'list, as in guidance = ["internal", "cfg"]'
         )
-    return heads
+    return found
 
 
 def needs_calibration(guidance: Any) -> bool:

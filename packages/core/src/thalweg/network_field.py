@@ -119,6 +119,36 @@ class NetworkField:
             )
         return tuple(velocity.to(query.x) for velocity in found)
 
+    def early(
+        self,
+        query: Query,
+        first: Sequence[Head | int],
+        go_on: Callable[[tuple[Tensor, ...]], Tensor],
+    ) -> tuple[tuple[Tensor, ...], Tensor, Tensor]:
+        """As :meth:`thalweg.network.FlowNetwork.early`; blocks count for those alone that pass them.
+
+        Raises:
+            ConfigError: the network's passes cannot end early, or it has not these heads.
+        """
+        network: Any = self.network
+        if not callable(getattr(network, "early", None)):
+            raise ConfigError(
+                f"a pass that may end early needs a FlowNetwork, and {type(network).__name__} offers none; "
+                "remove it from the guidance"
+            )
+        share = float(network.share(first))
+        self._count(query, share)
+        with self._precision():
+            found, index_n, last = network.early(
+                query.x.to(self.device, torch.float32),
+                query.t,
+                query.condition,
+                tuple(first),
+                lambda velocities: go_on(tuple(one.to(query.x) for one in velocities)).to(self.device),
+            )
+        self.tally.add(len(index_n), 1 - share)
+        return tuple(one.to(query.x) for one in found), index_n.to(query.x.device), last.to(query.x)
+
     def without(self, start: int, stop: int) -> "NetworkField":
         """The field of the same network without its blocks start..stop-1, counted with it.
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from thalweg_samplers.classifier_free import ClassifierFreeConfig as ClassifierFreeConfig
     from thalweg_samplers.dopri5 import Dopri5 as Dopri5
     from thalweg_samplers.dopri5 import Dopri5Config as Dopri5Config
+    from thalweg_samplers.early_exit import EarlyExit as EarlyExit
+    from thalweg_samplers.early_exit import EarlyExitConfig as EarlyExitConfig
     from thalweg_samplers.euler import Euler as Euler
     from thalweg_samplers.euler import EulerConfig as EulerConfig
     from thalweg_samplers.euler_maruyama import EulerMaruyama as EulerMaruyama
@@ -35,6 +37,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "thalweg_samplers.autoguidance": "Autoguidance AutoguidanceConfig",
         "thalweg_samplers.classifier_free": "ClassifierFree ClassifierFreeConfig",
         "thalweg_samplers.dopri5": "Dopri5 Dopri5Config",
+        "thalweg_samplers.early_exit": "EarlyExit EarlyExitConfig",
         "thalweg_samplers.euler": "Euler EulerConfig",
         "thalweg_samplers.euler_maruyama": "EulerMaruyama EulerMaruyamaConfig",
         "thalweg_samplers.half": "Half HalfConfig",

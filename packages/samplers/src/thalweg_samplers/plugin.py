@@ -19,3 +19,4 @@ def thalweg_components(register: Register) -> None:
     register("guidance", "ladder", "thalweg_samplers.ladder:LadderConfig")
     register("guidance", "path_drop", "thalweg_samplers.path_drop:PathDropConfig")
     register("guidance", "autoguidance", "thalweg_samplers.autoguidance:AutoguidanceConfig")
+    register("guidance", "early_exit", "thalweg_samplers.early_exit:EarlyExitConfig")
