@@ -146,7 +146,7 @@ def test_the_average_at_the_fixed_point_is_that_of_the_guided_flow():
         no_condition = hidden(x, t)
         return no_condition + scale * (inner(x, t, of_class(x, t, LABELS)) - no_condition)
 
-    def average(x, times, count=6):
+    def average(x, times, count=4):
         t, r = times
         y, h = x, -(t - r) / count
         for number in range(count):  # Runge-Kutta of order four, from t to r
