@@ -105,8 +105,8 @@ def notes(network: FlowNetwork) -> tuple[str, ...]:
         return ()
     return (
         "it is a flow map: with the first branch at t and the last at r, the last read-out gives the average "
-        "velocity u over [r, t], and x_r = x_t - (t - r) u; intermediate_velocity.*, which reads the velocity "
-        "at t, is needed in training and for guidance alone",
+        "velocity u over [r, t], and x_r = x_t - (t - r) u; intermediate_velocity.*, which reads the "
+        "velocity at t, is needed in training and for guidance alone",
     )
 
 
