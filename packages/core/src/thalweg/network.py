@@ -213,6 +213,40 @@ class FlowNetwork(OnTheHub, nn.Module):
         prediction: Prediction = self(x, t, condition, last_only=True)
         return prediction.velocities[-1]
 
+    def average(
+        self,
+        x: Float[Tensor, "N *shape"],
+        t: Float[Tensor, " N"],
+        r: Float[Tensor, " N"],
+        condition: Condition,
+    ) -> Float[Tensor, "N *shape"]:
+        """Of a flow map, the average velocity u over [r, t]: the last branch at r, the first one at t.
+
+        x - (t - r) u is where the probability flow carries x from time t to r. Of a network that was trained
+        otherwise (``facts.flow_map`` is false) it is no such thing.
+
+        Args:
+            x: the noisy data at t.
+            t: their times.
+            r: the times that the average begins at.
+            condition: what they are conditioned on.
+
+        Raises:
+            ConfigError: if the network has not two branches.
+            DataError: if an argument does not fit, as of :meth:`forward`.
+        """
+        if self.branches != 2:
+            raise ConfigError(
+                f"an average velocity is read at the second of two branches and the network has "
+                f"{self.branches}; set branches = 2 and train it by the objective flow_map"
+            )
+        network_inputs.check_samples("x", x, self.facts)
+        for name, times in (("t", t), ("r", r)):
+            network_inputs.check_times(name, times, len(x))
+        times_kN = torch.stack([t, r]).to(device=x.device, dtype=x.dtype)
+        prediction: Prediction = self(x, times_kN, condition, last_only=True)
+        return prediction.velocities[-1]
+
     def heads(
         self,
         x: Float[Tensor, "N *shape"],

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from thalweg_samplers.euler import EulerConfig as EulerConfig
     from thalweg_samplers.euler_maruyama import EulerMaruyama as EulerMaruyama
     from thalweg_samplers.euler_maruyama import EulerMaruyamaConfig as EulerMaruyamaConfig
+    from thalweg_samplers.flow_map import FlowMapSampler as FlowMapSampler
+    from thalweg_samplers.flow_map import FlowMapSamplerConfig as FlowMapSamplerConfig
     from thalweg_samplers.half import Half as Half
     from thalweg_samplers.half import HalfConfig as HalfConfig
     from thalweg_samplers.heun import Heun as Heun
@@ -40,6 +42,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "thalweg_samplers.early_exit": "EarlyExit EarlyExitConfig",
         "thalweg_samplers.euler": "Euler EulerConfig",
         "thalweg_samplers.euler_maruyama": "EulerMaruyama EulerMaruyamaConfig",
+        "thalweg_samplers.flow_map": "FlowMapSampler FlowMapSamplerConfig",
         "thalweg_samplers.half": "Half HalfConfig",
         "thalweg_samplers.heun": "Heun HeunConfig",
         "thalweg_samplers.internal": "Internal InternalConfig",

@@ -13,6 +13,7 @@ def thalweg_components(register: Register) -> None:
     register("sampler", "heun", "thalweg_samplers.heun:HeunConfig")
     register("sampler", "dopri5", "thalweg_samplers.dopri5:Dopri5Config")
     register("sampler", "euler_maruyama", "thalweg_samplers.euler_maruyama:EulerMaruyamaConfig")
+    register("sampler", "flow_map", "thalweg_samplers.flow_map:FlowMapSamplerConfig")
     register("guidance", "cfg", "thalweg_samplers.classifier_free:ClassifierFreeConfig")
     register("guidance", "internal", "thalweg_samplers.internal:InternalConfig")
     register("guidance", "half", "thalweg_samplers.half:HalfConfig")
