@@ -30,8 +30,14 @@ if TYPE_CHECKING:
     from thalweg_samplers.internal import InternalConfig as InternalConfig
     from thalweg_samplers.ladder import Ladder as Ladder
     from thalweg_samplers.ladder import LadderConfig as LadderConfig
+    from thalweg_samplers.multistep import Multistep as Multistep
+    from thalweg_samplers.multistep import MultistepConfig as MultistepConfig
     from thalweg_samplers.path_drop import PathDrop as PathDrop
     from thalweg_samplers.path_drop import PathDropConfig as PathDropConfig
+    from thalweg_samplers.stochastic_heun import StochasticHeun as StochasticHeun
+    from thalweg_samplers.stochastic_heun import StochasticHeunConfig as StochasticHeunConfig
+    from thalweg_samplers.unipc import UniPC as UniPC
+    from thalweg_samplers.unipc import UniPCConfig as UniPCConfig
 
 __getattr__, __dir__, __all__ = lazy_names(
     __name__,
@@ -47,6 +53,9 @@ __getattr__, __dir__, __all__ = lazy_names(
         "thalweg_samplers.heun": "Heun HeunConfig",
         "thalweg_samplers.internal": "Internal InternalConfig",
         "thalweg_samplers.ladder": "Ladder LadderConfig",
+        "thalweg_samplers.multistep": "Multistep MultistepConfig",
         "thalweg_samplers.path_drop": "PathDrop PathDropConfig",
+        "thalweg_samplers.stochastic_heun": "StochasticHeun StochasticHeunConfig",
+        "thalweg_samplers.unipc": "UniPC UniPCConfig",
     },
 )
