@@ -1,7 +1,7 @@
 """What Thalweg does on one accelerator, in under eight minutes: ``python benchmarks/gpu.py --out FOLDER``.
 
-Correctness first, then speed, then a short training. Each measurement is written down as soon as it is made, so
-that a run which is cut off leaves what it had. ``--device cpu`` rehearses all of it at tiny sizes.
+Correctness first, then speed, then a short training. Every measurement is written down as soon as it is made,
+so that a run which is cut off leaves what it had. ``--device cpu`` rehearses all of it at tiny sizes.
 """
 
 import os

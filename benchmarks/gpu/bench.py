@@ -8,8 +8,8 @@ from typing import Any
 
 import attrs
 import torch
-
 from benchmarks.gpu.sizes import Sizes
+
 from thalweg.errors import ThalwegError
 
 Report = Callable[[str, Any], None]

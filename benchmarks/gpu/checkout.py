@@ -1,4 +1,4 @@
-"""The packages of a checkout, importable with their plugins where nobody has installed them (no torch here)."""
+"""A checkout's packages, importable with their plugins where nobody has installed them (no torch here)."""
 
 import atexit
 import os

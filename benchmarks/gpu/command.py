@@ -9,15 +9,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-# Before any process is forked, so that none has to import them again.
-import thalweg_eval.evaluation.evaluate
 import torch
-
 from benchmarks.gpu.device import described
 from benchmarks.gpu.pieces import ALL, PIECES, Piece
 from benchmarks.gpu.results import RESULTS, SUMMARY, Results
 from benchmarks.gpu.running import asked, run
 from benchmarks.gpu.sizes import FULL, TINY
+
+# Before any process is forked, so that none has to import them again.
+import thalweg_eval.evaluation.evaluate
 from thalweg.errors import ThalwegError
 from thalweg.suggestions import did_you_mean, known_words
 from thalweg.training import trainer
@@ -100,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="python benchmarks/gpu.py",
-        description="What Thalweg does on one accelerator: correctness first, then speed, then a short training.",
+        description="What Thalweg does on one accelerator: correctness, then speed, then a short training.",
         epilog="pieces: " + "; ".join(f"{one.name}, {one.what}" for one in ALL),
     )
     parser.add_argument(

@@ -20,8 +20,8 @@ _PEAKS = {
     "NVIDIA A100": 312e12,
     "NVIDIA L40S": 362e12,
 }
-"""Floating-point operations a second in bfloat16 without sparsity, by NVIDIA's data sheets; by the beginning of
-the name, longer ones first."""
+"""Operations a second in bfloat16 without sparsity, by NVIDIA's data sheets; by the beginning of the name,
+longer ones first."""
 
 
 def described(device: str) -> dict[str, Any]:

@@ -66,9 +66,14 @@ ALL = (
         45,
         (
             Target("outputs", "largest relative error of outputs, float32", "at most", 5e-5),
-            Target("losses", "of losses", "at most", 5e-5),
-            Target("gradients", "of gradients, against the CPU's in float64", "at most", 5e-5),
-            Target("trajectories", "of trajectories", "at most", 5e-4),
+            Target("losses", "largest relative error of losses, float32", "at most", 5e-5),
+            Target(
+                "gradients",
+                "largest relative error of gradients, float32, against the CPU's in float64",
+                "at most",
+                5e-5,
+            ),
+            Target("trajectories", "largest relative error of trajectories, float32", "at most", 5e-4),
         ),
     ),
     Piece(
@@ -77,8 +82,13 @@ ALL = (
         60,
         (
             Target("32-true", "largest relative difference of losses, float32", "at most", 1e-5),
-            Target("mixed", "of losses, mixed precisions", "at most", 3e-2),
-            Target("refused", "strategies and precisions that are refused, fsdp with float16 aside", "at most", 0),
+            Target("mixed", "largest relative difference of losses, mixed precisions", "at most", 3e-2),
+            Target(
+                "refused",
+                "combinations that are refused, beside fsdp with float16",
+                "at most",
+                0,
+            ),
         ),
     ),
     Piece(

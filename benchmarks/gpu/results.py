@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.gpu.pieces import PIECES, Piece, Target
+
 from thalweg.documents import write_document, write_text
 
 RESULTS, SUMMARY = "results.json", "summary.md"
@@ -64,8 +65,8 @@ class Results:
 
     def end(self, name: str, state: str, seconds: float | None = None) -> None:
         """A piece is done, or ended otherwise, in words."""
-        self.data["pieces"][name] |= {"state": state, "seconds": None if seconds is None else round(seconds, 1)}
-        print(f"{name}: {state}{'' if seconds is None else f', {seconds:.0f} s'}", flush=True)
+        self.data["pieces"][name] |= {"state": state, "seconds": seconds}
+        print(f"{name}: {_ended(self.data['pieces'][name])}", flush=True)
         self._write()
 
     @property
@@ -77,9 +78,7 @@ class Results:
     def _write(self) -> None:
         write_document(self._folder / RESULTS, self.data)
         made = [f"{key}: {value}" for key, value in self.data["made"].items()]
-        notes = [
-            f"- {name}: {note}" for name, one in self.data["pieces"].items() for note in one["notes"]
-        ]
+        notes = [f"- {name}: {note}" for name, one in self.data["pieces"].items() for note in one["notes"]]
         text = [*made[:1], *(f"  \n{line}" for line in made[1:]), "\n\n", table(self.data["pieces"])]
         write_text(self._folder / SUMMARY, "".join(text) + "".join(f"\n{note}" for note in notes) + "\n")
 
@@ -88,14 +87,18 @@ def table(pieces: Mapping[str, Any]) -> str:
     """The results of pieces as a table in Markdown, of which the targets are a part."""
     rows = ["| piece | measured | figure | target | |", "|---|---|---|---|---|"]
     for name, found in pieces.items():
-        state = found["state"] + ("" if found["seconds"] is None else f", {found['seconds']:.0f} s")
-        rows.append(f"| **{name}** | {found['what']} | | | {state} |")
+        rows.append(f"| **{name}** | {found['what']} | | | {_ended(found)} |")
         for target, check in zip(PIECES[name].targets, found["checks"], strict=True):
             figure = "–" if check["figure"] is None else f"{check['figure']:.4g}"
             met = {None: "", True: "met", False: "**missed**"}[check["met"]]
             rows.append(f"| | {target.what} | {figure} | {target.relation} {target.limit:g} | {met} |")
         rows += [f"| | {one['what']} | {_number(one)} | | |" for one in found["figures"]]
     return "\n".join(rows) + "\n"
+
+
+def _ended(found: Mapping[str, Any]) -> str:
+    took = "" if found["seconds"] is None else f", {found['seconds']:.0f} s"
+    return f"{found['state']}{took}"
 
 
 def _checked(target: Target, check: Mapping[str, Any]) -> str:

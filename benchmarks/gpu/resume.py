@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-
+from benchmarks.common import awake
 from benchmarks.gpu.bench import Bench
 from benchmarks.gpu.pieces import PRECISIONS
 from benchmarks.training_runs import trainer
@@ -37,19 +37,21 @@ def run(bench: Bench) -> None:
 def trained(bench: Bench, precision: str, name: str, steps: int | None = None) -> Path:
     """A run, begun or resumed; its folder."""
     place = bench.scratch / name
-    trainer(
+    run = trainer(
         place,
         bench.sizes.run,
         accelerator=bench.device,
         precision=precision,
         steps=steps or bench.sizes.steps,
         batch_size=bench.sizes.run_batch,
-    ).train()
+    )
+    awake(run.components.network)
+    run.train()
     return place
 
 
 def differing(one: Path, other: Path) -> list[str]:
-    """Names of the newest checkpoint's tensor files, and of the model's, that are not the same in two runs."""
+    """Tensor files of the newest checkpoint, and of the model, that are not the same in two runs."""
     ours, theirs = (
         [path for folder in (newest, run / "model") for path in folder.glob("*.safetensors")]
         for run in (one, other)

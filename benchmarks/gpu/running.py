@@ -18,6 +18,7 @@ from benchmarks.gpu.bench import Bench
 from benchmarks.gpu.pieces import Piece
 from benchmarks.gpu.results import DONE, Results
 from benchmarks.gpu.sizes import Sizes
+
 from thalweg.suggestions import one_line
 
 LEAST = 5.0
@@ -54,12 +55,15 @@ def run(
         scratch = Path(tempfile.mkdtemp(prefix=f"thalweg-{piece.name}-"))
         until = min(end, begun + piece.seconds)
 
-        def work(report: Callable[[str, Any], None], piece=piece, scratch=scratch, until=until) -> None:  # type: ignore[no-untyped-def]
-            piece.load()(Bench(device, sizes, scratch, until, report, results.data["pieces"], data))
-
         state = "interrupted"
         try:
-            state = forked(work, until, lambda kind, content, name=piece.name: results.take(name, kind, content))  # type: ignore[misc]
+            state = forked(
+                lambda report, piece=piece, scratch=scratch, until=until: piece.load()(
+                    Bench(device, sizes, scratch, until, report, results.data["pieces"], data)
+                ),
+                until,
+                lambda kind, content, name=piece.name: results.take(name, kind, content),
+            )
         finally:
             results.end(piece.name, state, time.monotonic() - begun)
             shutil.rmtree(scratch, ignore_errors=True)
