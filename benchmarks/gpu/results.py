@@ -90,8 +90,8 @@ def table(pieces: Mapping[str, Any]) -> str:
         rows.append(f"| **{name}** | {found['what']} | | | {_ended(found)} |")
         for target, check in zip(PIECES[name].targets, found["checks"], strict=True):
             figure = "–" if check["figure"] is None else f"{check['figure']:.4g}"
-            met = {None: "", True: "met", False: "**missed**"}[check["met"]]
-            rows.append(f"| | {target.what} | {figure} | {target.relation} {target.limit:g} | {met} |")
+            met = {None: "", True: " met", False: " **missed**"}[check["met"]]
+            rows.append(f"| | {target.what} | {figure} | {target.relation} {target.limit:g} |{met} |")
         rows += [f"| | {one['what']} | {_number(one)} | | |" for one in found["figures"]]
     return "\n".join(rows) + "\n"
 

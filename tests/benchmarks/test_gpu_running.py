@@ -1,12 +1,14 @@
 """What ``benchmarks/gpu.py`` keeps of pieces that crash or are cut off, and says to wrong arguments."""
 
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import attrs
 import pytest
@@ -124,28 +126,30 @@ def test_what_does_not_fit_into_the_time_is_left_out(of_these):
     assert not complete
 
 
-def test_a_command_that_is_ended_from_outside_leaves_what_it_had(tmp_path):
-    # In a process of its own, since it is that one which is ended.
-    script = f"""
-import sys, time
-sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests")!r}]
-from benchmarks.gpu import command, pieces, running
-from pathlib import Path
-def run(bench):
+def waiting(bench):
     bench.figure("found before", 7.0)
     time.sleep(60)
-for piece in pieces.ALL:
-    sys.modules["benchmarks.gpu." + piece.name] = type(sys)("made")
-    sys.modules["benchmarks.gpu." + piece.name].run = run
-sys.exit(command.main(["--device", "cpu", "--only", "syncs,golden", "--out", {str(tmp_path / "out")!r}]))
-"""
-    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
-    for line in process.stdout:
-        if "found before" in line:
-            process.terminate()
-            break
-    assert process.wait(60) == 143
-    found = json.loads((tmp_path / "out" / RESULTS).read_text())
+
+
+def command(out):
+    # In a process of its own, whose pieces may be others.
+    for piece in ALL:
+        sys.modules[f"benchmarks.gpu.{piece.name}"] = SimpleNamespace(run=waiting)
+    main(["--device", "cpu", "--only", "syncs,golden", "--out", str(out)])
+
+
+def test_a_command_that_is_ended_from_outside_leaves_what_it_had(tmp_path):
+    process, path = (
+        multiprocessing.get_context("fork").Process(target=command, args=(tmp_path,)),
+        tmp_path / RESULTS,
+    )
+    process.start()
+    while process.is_alive() and not (path.exists() and "found before" in path.read_text(encoding="utf-8")):
+        time.sleep(0.02)
+    process.terminate()
+    process.join()
+    assert process.exitcode == 143
+    found = json.loads(path.read_text(encoding="utf-8"))
     assert found["made"]["minutes"] == 8.0
     assert "rehearsal" in found["made"]["device"]
     # In the order of the pieces, however they are named.
