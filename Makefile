@@ -13,7 +13,7 @@ DOCUMENTERS := $(VENV)/.installed-documenters
 
 AUDITORS := $(VENV)/.installed-auditors
 
-.PHONY: help venv quickstart test commands examples notebooks docs packages sbom audit test-oldest test-siblings torture clean
+.PHONY: help venv quickstart test commands examples notebooks docs packages sbom audit test-oldest test-siblings torture gpu clean
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 
@@ -29,6 +29,7 @@ help:
 	@echo "make test-siblings  each package's tests with core, that package and the conformance kit alone"
 	@echo "make test-oldest  the tests with the oldest versions that are supported, in another environment"
 	@echo "make torture      kills, signals, damage, hostile files and power cuts, half an hour, as root for disks; build/torture.md"
+	@echo "make gpu          correctness, speed and a short training on one accelerator, 8 minutes; build/gpu"
 	@echo "make examples     install, check, test and briefly train the plugin under examples/"
 	@echo "make venv         only make the virtual environment $(VENV) with Thalweg in it"
 	@echo "make clean        remove the virtual environment and all caches; runs stay"
@@ -88,6 +89,10 @@ test-oldest: $(DEVELOPERS)
 # About half an hour on two cores. What needs disks of its own is left out unless root runs it.
 torture: $(DEVELOPERS)
 	$(BIN)/python tests/torture --out build
+
+# On one NVIDIA card; results of a run before are kept, so move build/gpu away first.
+gpu: $(USERS)
+	$(BIN)/python benchmarks/gpu.py --out build/gpu
 
 examples: $(DEVELOPERS)
 	.ci/examples $(BIN)/python

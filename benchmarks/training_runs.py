@@ -1,4 +1,4 @@
-"""Whole training runs for the benchmarks: DeepFlow-S/2-2T, or a small cousin, on made-up latents."""
+"""Whole training runs for the benchmarks: DeepFlow-S/2-2T, or smaller cousins, on made-up latents."""
 
 import os
 
@@ -19,6 +19,7 @@ LATENTS = Facts(shape=(4, 32, 32), classes=1000)
 BACKBONES = {
     "S": {"type": "dit", "size": "S", "patch": 2},
     "small": {"type": "dit", "width": 96, "depth": 4, "heads": 4, "patch": 4},
+    "tiny": {"type": "dit", "width": 16, "depth": 2, "heads": 2, "patch": 8},
 }
 
 
@@ -45,14 +46,21 @@ def latents(count: int = 512) -> Latents:
     return Latents(LATENTS, split, split)
 
 
-def trainer(run_dir: Path, size: str, devices: int = 1, **training: Any) -> Trainer:
+def trainer(
+    run_dir: Path,
+    size: str,
+    devices: int = 1,
+    accelerator: str = "cpu",
+    strategy: str = "auto",
+    **training: Any,
+) -> Trainer:
     config: RunConfig = structure(
         RunConfig,
         {
             "branches": 2,
             "data": "digits",  # never read
             "backbone": BACKBONES[size],
-            "refiner": "vera" if size == "S" else {"type": "vera", "channels": [96]},
+            "refiner": "vera" if size == "S" else {"type": "vera", "channels": [BACKBONES[size]["width"]]},
             "objectives": {"velocity": {}, "acceleration": {}},
             "training": {
                 "steps": 4,
@@ -66,4 +74,12 @@ def trainer(run_dir: Path, size: str, devices: int = 1, **training: Any) -> Trai
             },
         },
     )
-    return Trainer(config, run_dir, dataset=latents(), accelerator="cpu", devices=devices, quiet=True)
+    return Trainer(
+        config,
+        run_dir,
+        dataset=latents(),
+        accelerator=accelerator,
+        devices=devices,
+        strategy=strategy,
+        quiet=True,
+    )

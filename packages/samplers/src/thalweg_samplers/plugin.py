@@ -15,6 +15,7 @@ def thalweg_components(register: Register) -> None:
     register("sampler", "multistep", "thalweg_samplers.multistep:MultistepConfig")
     register("sampler", "unipc", "thalweg_samplers.unipc:UniPCConfig")
     register("sampler", "euler_maruyama", "thalweg_samplers.euler_maruyama:EulerMaruyamaConfig")
+    register("sampler", "flow_map", "thalweg_samplers.flow_map:FlowMapSamplerConfig")
     register("sampler", "stochastic_heun", "thalweg_samplers.stochastic_heun:StochasticHeunConfig")
     register("guidance", "cfg", "thalweg_samplers.classifier_free:ClassifierFreeConfig")
     register("guidance", "internal", "thalweg_samplers.internal:InternalConfig")
@@ -22,3 +23,4 @@ def thalweg_components(register: Register) -> None:
     register("guidance", "ladder", "thalweg_samplers.ladder:LadderConfig")
     register("guidance", "path_drop", "thalweg_samplers.path_drop:PathDropConfig")
     register("guidance", "autoguidance", "thalweg_samplers.autoguidance:AutoguidanceConfig")
+    register("guidance", "early_exit", "thalweg_samplers.early_exit:EarlyExitConfig")

@@ -1,19 +1,18 @@
 """S3 and what speaks its language: one streamed GET a file, and no redirects of HTTP.
 
-Objects are read by botocore in the thread that wants them. s3fs does the rest; it sends everything through one
-event loop, for which many threads that read at once would wait. botocore follows no redirect itself: it reads
-the region out of such an answer, and signs a new request to the same endpoint. aiohttp, which sends for s3fs,
-would follow, with the token of the session in a header.
+Objects are read by botocore in the thread that wants them. s3fs does the rest; it sends everything through
+one event loop, for which many threads that read at once would wait. botocore follows no redirect itself: it
+reads the region out of such an answer, and signs a new request to the same endpoint. aiohttp, which sends for
+s3fs, would follow, with the token of the session in a header.
 """
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from aiobotocore.httpsession import AIOHTTPSession
 
 from thalweg.errors import ConfigError
-from thalweg.storage.stores.filesystems import s3_client
 from thalweg.storage.stores.remote import RemoteStore
 from thalweg.storage.streams import PIECE, ByteStream, answered, range_header
 
@@ -26,19 +25,19 @@ class S3Store(RemoteStore):
 
     Args:
         files: the file system of s3fs.
-        options: that it was made with.
+        client: gives botocore's client, such as :func:`client_like` makes.
     """
 
-    def __init__(self, files: Any, options: Mapping[str, Any]) -> None:
+    def __init__(self, files: Any, client: Callable[[], Any]) -> None:
         super().__init__(files)
-        self._options = options
+        self._client = client
 
     @contextlib.contextmanager
     def open(self, path: str, start: int, stop: int | None) -> Iterator[ByteStream]:
         """Begin to read; the version is the ETag of the answer itself."""
         bucket, key, version = self._files.split_path(path)
         what = {"Bucket": bucket, "Key": key, **({"VersionId": version} if version else {})}
-        answer = s3_client(self._options).get_object(**what, **range_header(start, stop))
+        answer = self._client().get_object(**what, **range_header(start, stop))
         with contextlib.closing(answer["Body"]) as body:
             yield answered(
                 start,
