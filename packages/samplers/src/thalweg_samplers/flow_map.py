@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 import attrs
 from jaxtyping import Float
@@ -72,6 +72,9 @@ class FlowMapSamplerConfig:
         steps: each costs one evaluation of the network.
         times: where steps begin and end, steps + 1 times from 1 down to 0; empty for equal steps.
     """
+
+    needs_average: ClassVar[bool] = True
+    """So that it serves flow maps alone."""
 
     steps: int = attrs.field(default=2, validator=[attrs.validators.ge(1), attrs.validators.le(100_000)])
     times: tuple[float, ...] = attrs.field(default=(), converter=tuple)

@@ -17,7 +17,7 @@ from thalweg.types import (
 class Sampler(Protocol):
     """Carries noise to data along a velocity field.
 
-    One that reads average velocities of the field states ``needs_average = True``.
+    One that reads average velocities of the field states ``needs_average = True``, and so does its config.
     """
 
     def __call__(

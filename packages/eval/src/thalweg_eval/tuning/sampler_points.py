@@ -50,7 +50,7 @@ def points_of(
 
     Args:
         samplers: names, or tables with ``type`` and the options that stay as they are; empty for all that are
-            registered, can be varied and need no option.
+            registered, serve any network, can be varied and need no option.
         steps: of samplers with ``steps``; None for the usual ones.
         tolerances: ``rtol`` and ``atol`` of adaptive samplers; None for the usual ones.
 
@@ -147,7 +147,8 @@ def _varied(name: str) -> tuple[str, ...]:
 def _is_variable(name: str) -> bool:
     varied = _varied(name)
     needed = [key for key, field in _options(name).items() if field.default is attrs.NOTHING]
-    return bool(varied) and set(needed) <= set(varied)
+    serves = not getattr(registry().config_class("sampler", name), "needs_average", False)
+    return serves and bool(varied) and set(needed) <= set(varied)
 
 
 def _whole(grid: Sequence[float]) -> tuple[int, ...]:

@@ -50,7 +50,8 @@ def tune_sampler(
         subject: a run's folder, a saved network, or a network in memory.
         out: the folder: ``results.json``, ``report.html``, and below ``points`` a passport of each point.
         protocol: a shipped one's name or a TOML file; its sampler is what is tuned.
-        samplers: names, or tables with ``type`` and what stays as it is; by default all that are registered.
+        samplers: names, or tables with ``type`` and what stays as it is; by default all that are
+            registered and serve any network, which ``flow_map`` does not.
         steps: of samplers that take some, numbers or a text such as ``4,8,16``; 4, 8, 16, 32 and 64 by
             default.
         tolerances: ``rtol`` and ``atol`` of adaptive samplers; 0.1, 0.01 and 0.001 by default.
