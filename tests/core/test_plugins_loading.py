@@ -39,6 +39,7 @@ def test_built_in_components_register_as_strangers_do():
         "dopri5",
         "euler",
         "euler_maruyama",
+        "flow_map",
         "heun",
         "multistep",
         "stochastic_heun",
