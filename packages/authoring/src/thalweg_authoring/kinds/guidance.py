@@ -76,6 +76,17 @@ class Network:
             whole if head.after in (-1, self.facts.depth) else _WEAKER[head.form] * whole for head in heads
         )
 
+    def early(
+        self,
+        query: Query,
+        first: Sequence[Head | int],
+        go_on: Callable[[tuple[Tensor, ...]], Tensor],
+    ) -> tuple[tuple[Tensor, ...], Tensor, Tensor]:
+        """Velocities of weaker heads, and of the last one for the samples that go on."""
+        found = self.heads(query, first)
+        index_n = go_on(found).nonzero().flatten()
+        return found, index_n, self(query.select(index_n))
+
     def without(self, _: int, __: int) -> "Network":
         """A weaker network, whichever blocks are left out."""
         return self.beside(None)
