@@ -94,13 +94,13 @@ ALL = (
     Piece(
         "resume",
         "a run that is cut in half and resumed, against an uninterrupted one, deterministic algorithms",
-        45,
+        60,
         tuple(Target(one, f"tensor files that differ, {one}", "at most", 0) for one in PRECISIONS),
     ),
     Piece(
         "step",
         "a training step on latents 4x32x32 in bfloat16, compiled, at a batch that fills the card",
-        150,
+        180,
         (
             *_each("same", "relative difference of the first loss to the eager one", "at most", 1e-2),
             *_each("mfu", "model FLOPs utilisation", "at least", 0.45),
@@ -116,7 +116,7 @@ ALL = (
     Piece(
         "sampling",
         "images of SiT-XL/2 a second, 50 steps in bfloat16, compiled",
-        75,
+        90,
         (Target("internal", "time of internal guidance over unguided, Euler and Heun", "at most", 1.05),),
     ),
     Piece(
