@@ -8,7 +8,7 @@ from torch import Tensor
 def moved(tensor: Shaped[Tensor, "*shape"], device: torch.device | str) -> Shaped[Tensor, "*shape"]:
     """A tensor on a device.
 
-    On its way to CUDA from memory that is not pinned it is first copied by the host: nothing waits for what the
+    On its way to CUDA from memory that is not pinned the host first copies it, so nothing waits for what the
     device still has to do, and the tensor may change at once. In every other direction the copy is complete
     when this returns.
 
