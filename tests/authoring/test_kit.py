@@ -205,6 +205,7 @@ def test_the_command_checks_all_of_a_plugin_and_prints_json(tmp_path, monkeypatc
         ("sampler", "euler_maruyama"),
         ("sampler", "heun"),
         ("guidance", "cfg"),
+        ("guidance", "early_exit"),
         ("guidance", "half"),
         ("guidance", "internal"),
         ("guidance", "ladder"),

@@ -268,6 +268,38 @@ def test_what_has_no_counterpart_is_named_and_nothing_written(tmp_path, target, 
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("target", ["sit", "deepflow", "diffusers-dit"])
+def test_a_flow_map_goes_nowhere_that_has_one_time(tmp_path, target):
+    network = made(**BRANCHED)
+    network.facts = attrs.evolve(network.facts, flow_map=True)
+    with pytest.raises(ConfigError, match=r"the second time of a flow map.*; export it to safetensors"):
+        export_network(network, tmp_path / ("net" if target == "diffusers-dit" else "net.pt"), target)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("target", ["safetensors", "dcp"])
+def test_a_flow_map_is_described_where_it_goes(tmp_path, target):
+    network = made(**BRANCHED)
+    assert export_network(network, tmp_path / "plain", target).notes == ()
+    network.facts = attrs.evolve(network.facts, flow_map=True)
+    (note,) = export_network(network, tmp_path / "net", target).notes
+    assert "x_r = x_t - (t - r) u; intermediate_velocity.*" in note
+    described, plain = (json.loads((tmp_path / one / "network.json").read_text()) for one in ("net", "plain"))
+    assert described["facts"]["flow_map"] is True
+    assert "flow_map" not in plain["facts"]
+    if target == "safetensors":
+        assert "average" in described["convention"]
+        assert "average" not in plain["convention"]
+
+
+def test_a_saved_flow_map_is_one_when_it_is_loaded(tmp_path):
+    network = made(**BRANCHED)
+    network.facts = attrs.evolve(network.facts, flow_map=True)
+    thalweg.save(tmp_path / "net", network)
+    assert thalweg.load(tmp_path / "net").facts.flow_map
+    assert thalweg.load(tmp_path / "net", network=made(**BRANCHED)).facts.flow_map
+
+
 def test_other_backbones_are_named(tmp_path):
     points = thalweg.compose(backbone="mlp", facts=thalweg.Facts(shape=(2,)))
     with pytest.raises(ConfigError, match="sit has no counterpart of backbone mlp; export it to safetensors"):

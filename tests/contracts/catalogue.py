@@ -103,6 +103,11 @@ VARIATIONS: dict[tuple[str, str], list[dict[str, Any]]] = {
         {"pooled": True},
         {"mask_padding": False},
     ],
+    ("objective", "flow_map"): [
+        {"derivative": "difference"},
+        {"cfg_scale": 2.0, "adaptive": None},
+    ],
+    ("sampler", "unipc"): [{"predictor_order": 3}, {"spacing": "lambda"}],
     ("refiner", "film"): [{"acceleration": False}, {"shared": True}],
     ("objective", "alignment"): [{"projector": "conv"}, {"spatial": 0.6}],
     ("refiner", "vera"): [

@@ -15,7 +15,7 @@ from thalweg_authoring import outcomes, rules_of
 APART = ("the_process_is_left_alone", "torch_compile_gives_the_same_numbers")
 APART_FOLDERS = ("text_encoder",)  # whose weights bear names that others' do
 NOT_APPLICABLE = {
-    "it_converges_at_its_order": {"dopri5", "euler_maruyama"},
+    "it_converges_at_its_order": {"dopri5", "euler_maruyama", "stochastic_heun"},
     "no_parameter_is_left_over": {"plain"},
     "tokens_are_known_by_their_places": {"mlp"},
     "scale_one_is_the_conditional_field": {"ladder"},

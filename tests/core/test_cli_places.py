@@ -52,6 +52,7 @@ WORDS = {
         "over",
         "branches_at",
         *("method", "scales", "strengths", "intervals", "around", "by", "fit"),
+        *("samplers", "steps", "tolerances"),
     ),
 }
 REQUIRED = {

@@ -181,6 +181,7 @@ def test_indices_beyond_are_named():
         ["tune", "guidance", "RUN", "--seeds", "1000000000000", "--out", "OUT"],
         ["tune", "guidance", "RUN", "--evaluations", "1", "--out", "OUT"],
         ["tune", "guidance", "RUN", "--batch-size", "0", "--out", "OUT"],
+        ["tune", "sampler", "RUN", "--seeds", "1000000000000", "--out", "OUT"],
     ],
     ids=" ".join,
 )

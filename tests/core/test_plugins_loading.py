@@ -35,7 +35,15 @@ def test_built_in_components_register_as_strangers_do():
     assert distributions == [
         f"thalweg-{name}" for name in ("core", "backbones", "refiners", "samplers", "eval", "authoring")
     ]
-    assert registry.names("sampler") == ["dopri5", "euler", "euler_maruyama", "heun"]
+    assert registry.names("sampler") == [
+        "dopri5",
+        "euler",
+        "euler_maruyama",
+        "heun",
+        "multistep",
+        "stochastic_heun",
+        "unipc",
+    ]
 
 
 def test_stranger_joins(site):

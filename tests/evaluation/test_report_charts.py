@@ -91,6 +91,15 @@ def test_a_logarithmic_axis_leaves_out_what_has_no_logarithm():
     assert middle - top == pytest.approx(bottom - middle, abs=0.2), "equal ratios, equal distances"
 
 
+def test_a_horizontal_axis_may_be_logarithmic_too():
+    curve = Curve("cost", [0, 1, 10, 100], [9, 4, 3, 2])
+    root = drawn(svg(Chart("Error", "NFE", "error", (curve,), "A caption.", log_x=True)))
+    assert "1 point left out: not finite or not positive" in texts(root)
+    ((first, _), (second, _), (third, _)) = lines(root)[0]
+    assert second - first == pytest.approx(third - second, abs=0.2)
+    assert "error over NFE, the latter on a logarithmic scale." in (root.findtext("desc") or "")
+
+
 @pytest.mark.parametrize("value", [0.0, -2.5, 1e-12, 1e12, 7.0])
 def test_a_single_point_is_drawn_inside_the_plot(value: float):
     root = drawn(svg(chart(Curve("one", [5], [value]))))

@@ -11,7 +11,7 @@ from samplers.gaussian import COSINE, LINEAR, orders
 from samplers.mixture import Mixture
 from thalweg.errors import ConfigError, DataError
 from thalweg.interpolant import Interpolant
-from thalweg_samplers import Dopri5, Euler, EulerMaruyama, Heun
+from thalweg_samplers import Dopri5, Euler, EulerMaruyama, Heun, Multistep, StochasticHeun, UniPC
 from thalweg_samplers.dopri5 import Dopri5Config
 from thalweg_samplers.euler import EulerConfig
 from thalweg_samplers.euler_maruyama import EulerMaruyamaConfig
@@ -29,12 +29,18 @@ def draws(count, shape, seed=0):
 @PATHS
 @pytest.mark.parametrize(
     ("sampler", "error"),
-    [(Euler(steps=1000), 0.03), (Heun(steps=200), 0.005), (Dopri5(rtol=1e-7, atol=1e-7), 1e-5)],
-    ids=["euler", "heun", "dopri5"],
+    [
+        (Euler(steps=1000), 0.03),
+        (Heun(steps=200), 0.005),
+        (Dopri5(rtol=1e-7, atol=1e-7), 1e-5),
+        (Multistep(steps=100), 0.01),
+        (UniPC(steps=100), 0.01),
+    ],
+    ids=["euler", "heun", "dopri5", "multistep", "unipc"],
 )
 def test_a_mixture_of_gaussians_is_reached_sample_by_sample(sampler, error, path, shape):
     data, x_1 = Mixture.of(shape, path=path), draws(40, shape)
-    x_0 = sampler(data.velocity, x_1)
+    x_0 = sampler(data.velocity, x_1, interpolant=path)
     assert x_0.shape == x_1.shape
     assert x_0.dtype == torch.float64
     assert (x_0 - data.flow(x_1)).abs().max() < error
@@ -80,7 +86,9 @@ def test_what_is_left_out_is_a_normal_draw_and_the_linear_path():
     assert not torch.equal(EulerMaruyama(steps=20)(data.velocity, x_1), found)
 
 
-@pytest.mark.parametrize("sampler", [Euler(), Heun(), Dopri5(), EulerMaruyama()])
+@pytest.mark.parametrize(
+    "sampler", [Euler(), Heun(), Dopri5(), EulerMaruyama(), Multistep(), UniPC(), StochasticHeun()]
+)
 def test_float32_noise_and_a_float32_field_will_do(sampler):
     data, x_1 = Mixture.of((2,)), draws(20, (2,)).float()
     x_0 = sampler(lambda x, t: data.velocity(x, t).float(), x_1)
@@ -95,6 +103,9 @@ def test_float32_noise_and_a_float32_field_will_do(sampler):
         (Heun, HeunConfig),
         (Dopri5, Dopri5Config),
         (EulerMaruyama, EulerMaruyamaConfig),
+        (Multistep, None),
+        (UniPC, None),
+        (StochasticHeun, None),
         (thalweg_samplers.ClassifierFree, None),
         (thalweg_samplers.Internal, None),
     ],
@@ -115,6 +126,9 @@ def test_defaults_are_those_of_the_config(sampler, config):
         (lambda: Euler(steps=0), r"steps: must be at least 1, got 0"),
         (lambda: Dopri5(rtol=0.0), r"rtol: must be above 0, got 0"),
         (lambda: EulerMaruyama(last=1.0), r"last: must be below 1, got 1"),
+        (lambda: Multistep(ends=(0.2, 0.8)), r"ends: must be two times with 1 > first > last > 0"),
+        (lambda: UniPC(steps=2, ends=(0.8, 0.2)), r"ends: needs at least 3 steps"),
+        (lambda: UniPC(predictor_order=1), r"predictor_order: must be at least 2, got 1"),
         (lambda: thalweg_samplers.ClassifierFree(scale=-1.0), r"scale: must be at least 0, got -1"),
         (lambda: thalweg_samplers.Internal(interval=(0.7, 0.2)), r"interval: must be two times"),
         (lambda: thalweg_samplers.Internal(after=0), r"after: must be at least 1, got 0"),
@@ -126,7 +140,9 @@ def test_options_that_make_no_sense_are_named(make, message):
         make()
 
 
-@pytest.mark.parametrize("sampler", [Euler(), Heun(), Dopri5(), EulerMaruyama()])
+@pytest.mark.parametrize(
+    "sampler", [Euler(), Heun(), Dopri5(), EulerMaruyama(), Multistep(), UniPC(), StochasticHeun()]
+)
 def test_what_would_broadcast_is_refused(sampler):
     with pytest.raises(DataError, match=r"the field gives \(5, 5\) for x of \(5, 2\)|gives \(5, 1\)"):
         sampler(lambda x, t: x[:, :1], draws(5, (2,)))
@@ -168,6 +184,8 @@ UNCHECKED = [
     ("Heun()(lambda x, t: 1j * x, torch.ones(2))", "the field gives complex velocities"),
     ("Euler()(3, torch.ones(2))", "the field is 3; give a function of x and t"),
     ("EulerMaruyama()(lambda x, t: x, torch.ones(2), interpolant='cosine')", "interpolant is 'cosine'"),
+    ("Multistep(spacing='log')", "spacing: "),
+    ("UniPC()(lambda x, t: x, torch.ones(2), interpolant='cosine')", "interpolant is 'cosine'"),
     ("EulerMaruyama()(lambda x, t: x, torch.ones(2), torch.ones(2))", "increments is a Tensor; give a"),
     ("EulerMaruyama()(lambda x, t: x, torch.ones(2), lambda step: None)", "an increment is None; give"),
     (
@@ -192,7 +210,7 @@ def said():
     program = f"""
 import torch
 from thalweg.interpolant import Interpolant
-from thalweg_samplers import Dopri5, Euler, EulerMaruyama, Heun
+from thalweg_samplers import Dopri5, Euler, EulerMaruyama, Heun, Multistep, StochasticHeun, UniPC
 
 for call in {[call for call, _ in UNCHECKED]}:
     try:
@@ -212,7 +230,9 @@ def test_what_no_type_checker_stops_is_told_in_words(call, message, said):
     assert message in said[call]
 
 
-@pytest.mark.parametrize("sampler", [Euler(2), Heun(2), Dopri5(), EulerMaruyama(2)])
+@pytest.mark.parametrize(
+    "sampler", [Euler(2), Heun(2), Dopri5(), EulerMaruyama(2), Multistep(3), UniPC(3), StochasticHeun(2)]
+)
 @pytest.mark.parametrize("shape", [(0, 2), (3, 0)])
 def test_nothing_is_drawn_of_nothing(sampler, shape):
     assert sampler(lambda x, t: x, torch.zeros(shape)).shape == shape

@@ -12,6 +12,9 @@ from thalweg_samplers.dopri5 import Dopri5Config
 from thalweg_samplers.euler import EulerConfig
 from thalweg_samplers.euler_maruyama import EulerMaruyamaConfig
 from thalweg_samplers.heun import HeunConfig
+from thalweg_samplers.multistep import MultistepConfig
+from thalweg_samplers.stochastic_heun import StochasticHeunConfig
+from thalweg_samplers.unipc import UniPCConfig
 
 # 3 x 5 x 7 elements: a multiple of no vector width.
 SHAPE = (3, 5, 7)
@@ -49,8 +52,11 @@ def draw(config, guidance, rows):
         HeunConfig(steps=11),
         EulerMaruyamaConfig(steps=12),
         Dopri5Config(),
+        MultistepConfig(steps=11),
+        UniPCConfig(steps=11, predictor_order=3),
+        StochasticHeunConfig(steps=12),
     ],
-    ids=["euler", "heun", "euler_maruyama", "dopri5"],
+    ids=["euler", "heun", "euler_maruyama", "dopri5", "multistep", "unipc", "stochastic_heun"],
 )
 def test_a_sample_does_not_depend_on_its_batch_or_its_place(config, guidance):
     whole = draw(config, guidance, torch.arange(COUNT))

@@ -50,6 +50,17 @@ class Gaussian:
         _, sigma, m, c2 = self._at(t, x)
         return sigma / c2 * (x - m)
 
+    def transported(self, x: Tensor, t: Tensor, r: Tensor) -> Tensor:
+        """Where the probability flow carries x from time t to r: standardised values stay what they are."""
+        (_, _, m_t, c2_t), (_, _, m_r, c2_r) = self._at(t, x), self._at(r, x)
+        return m_r + (c2_r / c2_t).sqrt() * (x - m_t)
+
+    def average(self, x: Tensor, t: Tensor, r: Tensor) -> Tensor:
+        """The average velocity over [r, t] of the flow through x at t; at r = t the velocity."""
+        gap = like(t - r, x)
+        averaged = (x - self.transported(x, t, r)) / gap.where(gap != 0, 1.0)
+        return averaged.where(gap != 0, self.velocity(x, t))
+
     def flow(self, x_1: Tensor) -> Tensor:
         """Where the probability flow carries x_1: standardised values stay what they are."""
         return self.mu + self.s * x_1

@@ -22,6 +22,7 @@ FACTS = Facts(
     grid=(4, 4),
     readouts=("acceleration",),
     features={"teacher": StoredFeatures((4, 4), 6, {})},
+    flow_map=True,
 )
 """A small world, unless a subject states another."""
 

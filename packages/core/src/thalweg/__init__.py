@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from thalweg.objectives.contrastive import ContrastiveConfig as ContrastiveConfig
     from thalweg.objectives.dispersive import DispersiveConfig as DispersiveConfig
     from thalweg.objectives.distillation import DistillationConfig as DistillationConfig
+    from thalweg.objectives.flow_map import AverageVelocityConfig as AverageVelocityConfig
     from thalweg.objectives.gradient_conflict import ConflictVelocityConfig as ConflictVelocityConfig
     from thalweg.objectives.latent_alignment import LatentAlignmentConfig as LatentAlignmentConfig
     from thalweg.objectives.layer_sync import LayerSyncConfig as LayerSyncConfig
@@ -92,6 +93,7 @@ _HOMES = {
     "thalweg.objectives.contrastive": "ContrastiveConfig",
     "thalweg.objectives.dispersive": "DispersiveConfig",
     "thalweg.objectives.distillation": "DistillationConfig",
+    "thalweg.objectives.flow_map": "AverageVelocityConfig",
     "thalweg.objectives.gradient_conflict": "ConflictVelocityConfig",
     "thalweg.objectives.latent_alignment": "LatentAlignmentConfig",
     "thalweg.objectives.layer_sync": "LayerSyncConfig",

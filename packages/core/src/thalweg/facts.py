@@ -70,6 +70,14 @@ def _check_condition_dropout(_: object, __: object, condition_dropout: bool) -> 
         )
 
 
+def _check_flow_map(_: object, __: object, flow_map: bool) -> None:
+    if not isinstance(flow_map, bool):
+        raise ConfigError(
+            f"facts.flow_map is {_shown(flow_map)}; it must be True if the last of two branches was trained "
+            "as an average velocity, else False"
+        )
+
+
 def _check_branches(_: object, __: object, branches: int) -> None:
     if not _within(branches, MOST_BRANCHES):
         raise ConfigError(
@@ -143,9 +151,9 @@ class StoredFeatures:
 class Facts:
     """Facts that a component is built with; hyperparameters stay in its own config.
 
-    The data set states the first four and the last, training or an importer the fifth,
-    :func:`thalweg.compose` adds the others once the backbone stands, so a refiner may rely on all but
-    ``head_depths``.
+    The data set states the first four and ``normalisation``, training or an importer ``condition_dropout``
+    and ``flow_map``; :func:`thalweg.compose` adds the others once the backbone stands, so a refiner may rely
+    on all but ``head_depths``.
 
     Attributes:
         shape: of one sample as the network sees it, of any number of axes; of an image channels, height
@@ -165,6 +173,8 @@ class Facts:
         head_depths: numbers of blocks after which velocities are read by heads that end no branch.
         normalisation: that samples of the network have had, which is undone before an autoencoder decodes
             them; None for none.
+        flow_map: whether the last of two branches was trained as the average velocity between its own time
+            and the first branch's, as the objective ``flow_map`` does. The sampler ``flow_map`` needs that.
     """
 
     shape: tuple[int, ...] = attrs.field(converter=_as_shape, validator=_check_shape)
@@ -181,6 +191,7 @@ class Facts:
     readouts: tuple[str, ...] = ()
     head_depths: tuple[int, ...] = ()
     normalisation: Normalisation | None = attrs.field(default=None, validator=_check_normalisation)
+    flow_map: bool = attrs.field(default=False, validator=_check_flow_map)
 
     @property
     def weak_heads(self) -> tuple[int, ...]:

@@ -12,12 +12,16 @@ from thalweg.protocols import Guidance
 from thalweg.types import Condition, ConditionalField, Head, Query
 
 __all__ = [
+    "Average",
     "Broken",
     "ConditionedField",
+    "Early",
     "Heads",
     "breaks_of",
     "calibration_of",
+    "check_average",
     "composed",
+    "early_of",
     "heads_of",
     "needs_calibration",
     "opened",
@@ -26,6 +30,13 @@ __all__ = [
 
 Heads = Callable[[Query, Sequence[Head | int]], tuple[Tensor, ...]]
 """``heads(query, wanted)``: the velocities that some of a network's heads read, in one pass."""
+
+Early = Callable[[Query, Sequence[Head | int], Callable[[tuple[Tensor, ...]], Tensor]], Any]
+"""``early(query, first, go_on)``: those of intermediate heads, and the last one's of the samples that
+``go_on`` picks by them; see :meth:`thalweg.network.FlowNetwork.early`."""
+
+Average = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""``average(x, t_N, r_N)``: the average velocity over [r, t] of the flow through x at t."""
 
 # A time of a grid such as linspace(1, 0, 11)[3] misses 0.7 by a rounding error; it counts as 0.7.
 _ROUNDING = 1e-9
@@ -98,13 +109,53 @@ def heads_of(field: ConditionalField, who: str) -> Heads:
     Raises:
         ConfigError: another guidance stands further inside.
     """
-    heads: Heads | None = getattr(field, "heads", None)
-    if heads is None:
+    heads: Heads = _innermost(field, "heads", who)
+    return heads
+
+
+def early_of(field: ConditionalField, who: str) -> Early:
+    """The network's pass that may end early, of which only the innermost field knows.
+
+    Args:
+        field: what a guidance was given.
+        who: that guidance, for the message.
+
+    Raises:
+        ConfigError: another guidance stands further inside.
+    """
+    early: Early = _innermost(field, "early", who)
+    return early
+
+
+def _innermost(field: ConditionalField, what: str, who: str) -> Any:
+    found = getattr(field, what, None)
+    if found is None:
         raise ConfigError(
             f"{who} reads the network's own heads, so it must stand innermost; make it the first of the "
             'list, as in guidance = ["internal", "cfg"]'
         )
-    return heads
+    return found
+
+
+def check_average(sampler: Any, guidances: Iterable[Any]) -> None:
+    """Make sure that a sampler which follows average velocities finds some behind the guidance.
+
+    Args:
+        sampler: one that is built.
+        guidances: those around the network, built.
+
+    Raises:
+        ConfigError: a guidance changes the velocity and says nothing of its average.
+    """
+    if not getattr(sampler, "needs_average", False):
+        return
+    for guidance in guidances:
+        if not getattr(guidance, "offers_average", False):
+            raise ConfigError(
+                f"the sampler follows average velocities, and {_named(guidance)} changes the velocity and "
+                "knows no average of it; set guidance to none (the objective flow_map bakes guidance in), or "
+                "take a sampler of velocities, such as euler"
+            )
 
 
 def needs_calibration(guidance: Any) -> bool:
@@ -134,7 +185,8 @@ def calibration_of(field: ConditionalField, who: str) -> Any:
 def composed(field: ConditionalField, guidances: Iterable[Guidance]) -> ConditionalField:
     """One guidance around another, from the field outwards.
 
-    Breaks, and the way to another network, pass through those that know nothing of them.
+    Breaks, and the way to another network, pass through those that know nothing of them. An average velocity
+    does not: it is that of the field as it was.
 
     Raises:
         ConfigError: a guidance does not find what it needs where it stands.
@@ -149,7 +201,8 @@ def composed(field: ConditionalField, guidances: Iterable[Guidance]) -> Conditio
                 f"{_named(guidance)} gives no field; return a function of the query that gives a velocity"
             )
         breaks = tuple(dict.fromkeys((*breaks_of(field), *breaks_of(guided))))
-        field = _Layer(guided, breaks, getattr(field, "beside", None), _named(guidance))
+        beside, average = getattr(field, "beside", None), getattr(guided, "average", None)
+        field = _Layer(guided, breaks, beside, average, _named(guidance))
     return field
 
 
@@ -160,6 +213,7 @@ class _Layer:
     velocity: ConditionalField
     breaks: tuple[float, ...]
     beside: Any
+    average: Any
     name: str
 
     def __call__(self, query: Query) -> Tensor:
@@ -190,6 +244,14 @@ class ConditionedField:
     def breaks(self) -> tuple[float, ...]:
         """The times at which the field jumps."""
         return breaks_of(self.field)
+
+    @property
+    def average(self) -> Average | None:
+        """``average(x, t, r)``, the average velocity over [r, t]; None where the field offers none."""
+        average = getattr(self.field, "average", None)
+        if average is None:
+            return None
+        return lambda x, t, r: average(Query(x, t, self.condition, self.side), r)
 
     def __call__(self, x: Float[Tensor, "N *shape"], t: Float64[Tensor, " N"]) -> Float[Tensor, "N *shape"]:
         """The velocity at x and t."""

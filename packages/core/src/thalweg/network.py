@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import attrs
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from thalweg import network_inputs, network_parts
@@ -20,6 +20,7 @@ from thalweg.interpolant import Interpolant
 from thalweg.network_hub import OnTheHub
 from thalweg.network_parts import check_parts, check_whole, made_of, names_of
 from thalweg.network_pass import Pass
+from thalweg.network_skipping import SkippingNetwork
 from thalweg.types import Condition, Head, Prediction, Routed
 
 _Answer = TypeVar("_Answer")
@@ -212,6 +213,40 @@ class FlowNetwork(OnTheHub, nn.Module):
         prediction: Prediction = self(x, t, condition, last_only=True)
         return prediction.velocities[-1]
 
+    def average(
+        self,
+        x: Float[Tensor, "N *shape"],
+        t: Float[Tensor, " N"],
+        r: Float[Tensor, " N"],
+        condition: Condition,
+    ) -> Float[Tensor, "N *shape"]:
+        """Of a flow map, the average velocity u over [r, t]: the last branch at r, the first one at t.
+
+        x - (t - r) u is where the probability flow carries x from time t to r. Of a network that was trained
+        otherwise (``facts.flow_map`` is false) it is no such thing.
+
+        Args:
+            x: the noisy data at t.
+            t: their times.
+            r: the times that the average begins at.
+            condition: what they are conditioned on.
+
+        Raises:
+            ConfigError: if the network has not two branches.
+            DataError: if an argument does not fit, as of :meth:`forward`.
+        """
+        if self.branches != 2:
+            raise ConfigError(
+                f"an average velocity is read at the second of two branches and the network has "
+                f"{self.branches}; set branches = 2 and train it by the objective flow_map"
+            )
+        network_inputs.check_samples("x", x, self.facts)
+        for name, times in (("t", t), ("r", r)):
+            network_inputs.check_times(name, times, len(x))
+        times_kN = torch.stack([t, r]).to(device=x.device, dtype=x.dtype)
+        prediction: Prediction = self(x, times_kN, condition, last_only=True)
+        return prediction.velocities[-1]
+
     def heads(
         self,
         x: Float[Tensor, "N *shape"],
@@ -235,15 +270,63 @@ class FlowNetwork(OnTheHub, nn.Module):
             ConfigError: if there is no such head.
         """
         chosen = self._as_heads(wanted)
+        times_kN, condition = self._sampled(x, t, condition)
+        passed = self._checked(
+            lambda: Pass(self, x, times_kN, condition, skipped).through(chosen), x, t, condition
+        )
+        return tuple(passed.velocities[head] for head in chosen)
+
+    def early(
+        self,
+        x: Float[Tensor, "N *shape"],
+        t: Float[Tensor, " N"],
+        condition: Condition | None,
+        first: Sequence[Head | int],
+        go_on: Callable[[tuple[Tensor, ...]], Bool[Tensor, " N"]],
+    ) -> tuple[tuple[Float[Tensor, "N *shape"], ...], Int[Tensor, " n"], Float[Tensor, "n *shape"]]:
+        """The velocities of some intermediate heads, and the last one's where these ask for it.
+
+        One pass pauses at the deepest of the heads and goes on with some of the samples. Which ones is read
+        back from a device, so it waits.
+
+        Args:
+            x: the noisy data.
+            t: their times, which all branches take.
+            condition: what they are conditioned on.
+            first: which heads, as of :meth:`heads`.
+            go_on: says of their velocities which samples need the last head.
+
+        Returns:
+            What the heads read, which samples went on, ascending, and the last head's velocities of these.
+
+        Raises:
+            DataError: if an argument does not fit, as of :meth:`forward`.
+            ConfigError: if there is no such head.
+        """
+        chosen = self._as_heads(first)
+        times_kN, condition = self._sampled(x, t, condition)
+
+        def answer() -> tuple[tuple[Tensor, ...], Tensor, Tensor]:
+            passing = Pass(self, x, times_kN, condition)
+            found = passing.through(chosen).velocities
+            read = tuple(found[head] for head in chosen)
+            index_n = go_on(read).nonzero().flatten()
+            if len(index_n) == 0:
+                return read, index_n, x[:0]
+            if len(index_n) < len(x):
+                passing.narrow(index_n)
+            last = Head(self.facts.depth)
+            return read, index_n, passing.through((last,)).velocities[last]
+
+        return self._checked(answer, x, t, condition)
+
+    def _sampled(self, x: Tensor, t: Tensor, condition: Condition | None) -> tuple[Tensor, Condition]:
+        """The times of all branches, and the condition, of samples that fit; else DataError."""
         condition = Condition() if condition is None else condition
         network_inputs.check_samples("x", x, self.facts)
         network_inputs.check_times("t", t, len(x))
         network_inputs.check_condition(condition, self.facts, x)
-        t = t.to(device=x.device, dtype=x.dtype)
-        passed = self._checked(
-            lambda: Pass(self, x, self._all(t), condition, skipped).through(chosen), x, t, condition
-        )
-        return tuple(passed.velocities[head] for head in chosen)
+        return self._all(t.to(device=x.device, dtype=x.dtype)), condition
 
     def share(self, wanted: Sequence[Head | int] = (-1,)) -> float:
         """The share of its blocks that a pass for these heads goes through.
@@ -256,7 +339,7 @@ class FlowNetwork(OnTheHub, nn.Module):
     def _as_heads(self, wanted: Sequence[Head | int]) -> tuple[Head, ...]:
         return as_heads(wanted, self.facts, linear=self.interpolant.stated == "linear")
 
-    def without(self, start: int, stop: int) -> "SkippingNetwork":
+    def without(self, start: int, stop: int) -> SkippingNetwork:
         """This network without its blocks start..stop-1, for guidance."""
         return SkippingNetwork(self, start, stop)
 
@@ -332,28 +415,6 @@ class FlowNetwork(OnTheHub, nn.Module):
             if fault is None:
                 raise
             raise fault from error
-
-
-class SkippingNetwork:
-    """A network some of whose blocks are skipped, as something to sample from.
-
-    Attributes:
-        module: the whole network.
-        facts: its own.
-        interpolant: its own.
-        cost: the share of its blocks that is left.
-    """
-
-    def __init__(self, network: FlowNetwork, start: int, stop: int) -> None:
-        self.module, self.facts, self.interpolant = network, network.facts, network.interpolant
-        self._skipped = (start, stop)
-        self.cost = 1 - (stop - start) / self.facts.depth
-
-    def velocity(
-        self, x: Float[Tensor, "N *shape"], t: Float[Tensor, " N"], condition: Condition
-    ) -> Float[Tensor, "N *shape"]:
-        """The last head's velocity."""
-        return self.module.heads(x, t, condition, (-1,), skipped=self._skipped)[0]
 
 
 def _layer(name: str) -> str:

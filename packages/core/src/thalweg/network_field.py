@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import attrs
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 from torch import Tensor, nn
 
 from thalweg.arguments import check_instance
@@ -27,8 +27,9 @@ class VelocityNetwork(Protocol):
     """What can be sampled from: a :class:`thalweg.network.FlowNetwork` or anything like it.
 
     It may offer ``heads(x, t, condition, wanted)``, the velocities of some of its heads in one pass,
-    ``share(wanted)``, the share of its blocks which that passes, and ``cost``, the same of its velocity if
-    that is not 1.
+    ``share(wanted)``, the share of its blocks which that passes, ``cost``, the same of its velocity if that
+    is not 1, and of a flow map, which ``facts.flow_map`` says, ``average(x, t, r, condition)``, the average
+    velocity over [r, t].
 
     Attributes:
         facts: shape and classes of the data.
@@ -118,6 +119,59 @@ class NetworkField:
                 query.x.to(self.device, torch.float32), query.t, query.condition, tuple(wanted)
             )
         return tuple(velocity.to(query.x) for velocity in found)
+
+    def early(
+        self,
+        query: Query,
+        first: Sequence[Head | int],
+        go_on: Callable[[tuple[Tensor, ...]], Tensor],
+    ) -> tuple[tuple[Tensor, ...], Tensor, Tensor]:
+        """As :meth:`thalweg.network.FlowNetwork.early`; blocks count for those alone that pass them.
+
+        Raises:
+            ConfigError: the network's passes cannot end early, or it has not these heads.
+        """
+        network: Any = self.network
+        if not callable(getattr(network, "early", None)):
+            raise ConfigError(
+                f"a pass that may end early needs a FlowNetwork, and {type(network).__name__} offers none; "
+                "remove it from the guidance"
+            )
+        share = float(network.share(first))
+        self._count(query, share)
+        with self._precision():
+            found, index_n, last = network.early(
+                query.x.to(self.device, torch.float32),
+                query.t,
+                query.condition,
+                tuple(first),
+                lambda velocities: go_on(tuple(one.to(query.x) for one in velocities)).to(self.device),
+            )
+        self.tally.add(len(index_n), 1 - share)
+        return tuple(one.to(query.x) for one in found), index_n.to(query.x.device), last.to(query.x)
+
+    def average(self, query: Query, r: Float64[Tensor, " N"]) -> Tensor:
+        """The average velocity over [r, t] of a flow map, in one evaluation.
+
+        Args:
+            query: where, when (t) and under what.
+            r: the times that the average begins at, float64 on the CPU.
+
+        Raises:
+            ConfigError: the network was not trained as a flow map, or as of calling the field.
+        """
+        network: Any = self.network
+        if not self.network.facts.flow_map or not callable(getattr(network, "average", None)):
+            raise ConfigError(
+                f"an average velocity is read off a flow map, a network of two branches that the objective "
+                f"flow_map has trained, and this {type(network).__name__} is none; take a sampler of "
+                "velocities, such as euler"
+            )
+        self._count(query, float(getattr(network, "cost", 1.0)))
+        with self._precision():
+            found = network.average(query.x.to(self.device, torch.float32), query.t, r, query.condition)
+        velocity: Tensor = found.to(query.x)
+        return velocity
 
     def without(self, start: int, stop: int) -> "NetworkField":
         """The field of the same network without its blocks start..stop-1, counted with it.

@@ -23,7 +23,7 @@ class Passed(NamedTuple):
 
 
 class Pass:
-    """A pass of a :class:`thalweg.network.FlowNetwork` for these samples.
+    """A pass of a :class:`thalweg.network.FlowNetwork` for these samples. It may pause at a head and go on.
 
     Args:
         network: whose parts are passed.
@@ -51,11 +51,27 @@ class Pass:
         if self._noise is not None:
             self._asked_x, step = self._noise.level(x_t, times_kN[0].to(x_t.device), network.interpolant)
             self._asked_kN = step.to(times_kN.dtype)[None]
+        # Where it stands: the blocks passed, what flows there, and what a refiner there hands on.
+        self._depth, self._stream = 0, network.backbone.embed(self._asked_x, condition)
+        self._patch_tokens = self._stream.tokens
+        self._refinement: Refinement | None = None
+
+    def narrow(self, index: Tensor) -> None:
+        """Go on with the samples at ``index`` alone."""
+        self._x_t, self._times_kN = self._x_t[index], self._times_kN[:, index]
+        self._asked_x, self._asked_kN = self._asked_x[index], self._asked_kN[:, index]
+        self._condition, self._stream = self._condition.select(index), self._stream.select(index)
+        self._patch_tokens = self._patch_tokens[index]
+        if self._refinement is not None:
+            features = {name: found[index] for name, found in self._refinement.features.items()}
+            self._refinement = Refinement(self._refinement.tokens[index], features)
 
     def through(
         self, wanted: tuple[Head, ...], readouts: tuple[str, ...] = (), hidden: tuple[int, ...] = ()
     ) -> Passed:
         """What is wanted of the pass, which ends with the deepest of these heads.
+
+        Called again, it goes on from there: no block is passed twice, and nothing before is read.
 
         Args:
             wanted: which velocities to read.
@@ -68,23 +84,23 @@ class Pass:
         facts, passed = self._network.facts, Passed({}, {name: [] for name in readouts}, {})
         deepest = max(head.after for head in wanted)
         own = {head.after for head in wanted if head.after in facts.head_depths}
-        stream = self._network.backbone.embed(self._asked_x, self._condition)
-        patch_tokens = stream.tokens
         for branch, end in enumerate(facts.ends):
+            if end < self._depth:
+                continue
             c = self._network.backbone.condition(self._asked_kN[branch], self._condition)
-            for passing, depth in self._run(stream, c, branch, min(end, deepest), {*own, *hidden}):
-                stream = passing
+            for depth in self._run(c, min(end, deepest), {*own, *hidden}):
                 if depth in own:
-                    passed.velocities[Head(depth)] = self._own_velocity(branch, depth, stream.tokens, c)
+                    passed.velocities[Head(depth)] = self._own_velocity(branch, depth, c)
                 if depth in hidden and depth < end:
-                    passed.hidden[depth] = stream.tokens
+                    passed.hidden[depth] = self._stream.tokens
             if deepest < end:
                 break
+            tokens = self._stream.tokens
             plain, refined, corrected = Head(end), Head(end, "refined"), Head(end, "corrected")
             if plain in wanted or corrected in wanted:
-                passed.velocities[plain] = self._velocity(branch, stream.tokens, c)
+                passed.velocities[plain] = self._velocity(branch, tokens, c)
             if end < deepest or refined in wanted or corrected in wanted:
-                refinement = self._refine(stream, branch, patch_tokens, c)
+                refinement = self._refine(branch, c)
                 for name, found in passed.readouts.items():
                     layer = self._network.readout(name)
                     found.append(read(layer, refinement.features[name], c, self._x_t))
@@ -92,25 +108,24 @@ class Pass:
                     passed.velocities[corrected] = self._corrected(
                         passed.velocities[plain], refinement, branch, c
                     )
-                stream = stream.with_tokens(refinement.tokens)
+                tokens = refinement.tokens
             if refined in wanted:
-                passed.velocities[refined] = self._velocity(branch, stream.tokens, c)
+                passed.velocities[refined] = self._velocity(branch, tokens, c)
             if end in hidden:
-                passed.hidden[end] = stream.tokens
+                passed.hidden[end] = tokens
             if end == deepest:
                 break
+            self._stream, self._refinement = self._stream.with_tokens(tokens), None
         return passed
 
-    def _run(
-        self, stream: Stream, c: Tensor, branch: int, stop: int, pauses: Collection[int]
-    ) -> Iterator[tuple[Stream, int]]:
-        """A branch's blocks up to ``stop``: the stream at each pause among them, and where it stops."""
-        start = self._network.facts.ends[branch - 1] if branch else 0
+    def _run(self, c: Tensor, stop: int, pauses: Collection[int]) -> Iterator[int]:
+        """The blocks from where it stands up to ``stop``: each pause among them, and where it stops."""
+        start = self._depth
         for depth in [*sorted(one for one in pauses if start < one < stop), stop]:
-            for first, last in self._left(start, depth):
-                stream = self._blocks(stream, c, first, last)
-            start = depth
-            yield stream, depth
+            for first, last in self._left(self._depth, depth) if self._depth < depth else ():
+                self._stream = self._blocks(self._stream, c, first, last)
+            self._depth = depth
+            yield depth
 
     def _blocks(self, stream: Stream, c: Tensor, start: int, stop: int) -> Stream:
         run, routed = self._network.backbone.run, self._routed
@@ -136,17 +151,20 @@ class Pass:
         pieces = [(start, min(stop, first)), (max(start, last), stop)]
         return [(one, other) for one, other in pieces if one < other]
 
-    def _refine(self, stream: Stream, branch: int, patch_tokens: Tensor, c: Tensor) -> Refinement:
+    def _refine(self, branch: int, c: Tensor) -> Refinement:
+        if self._refinement is not None:
+            return self._refinement
         times_kN, names = self._times_kN, self._network.facts.readouts
-        boundary = Boundary(branch, patch_tokens, c, times_kN[branch], times_kN[branch + 1])
-        refinement: Refinement = self._network.refiner(stream, boundary)
-        self._require_shape("refiner", "tokens", refinement.tokens, stream.tokens)
+        boundary = Boundary(branch, self._patch_tokens, c, times_kN[branch], times_kN[branch + 1])
+        refinement: Refinement = self._network.refiner(self._stream, boundary)
+        self._require_shape("refiner", "tokens", refinement.tokens, self._stream.tokens)
         missing = [name for name in names if name not in refinement.features]
         if missing:
             raise PluginError(
                 f"{self._owner('refiner')} states the read-out '{missing[0]}' and its refinement has no such "
                 "features; put them into Refinement.features, and run thalweg plugins check on it"
             )
+        self._refinement = refinement
         return refinement
 
     def _corrected(self, velocity: Tensor, refinement: Refinement, branch: int, c: Tensor) -> Tensor:
@@ -166,7 +184,8 @@ class Pass:
             return self._read(network.intermediate_velocities[branch], branch, tokens, c)
         return self._read(network.intermediate_velocity, branch, tokens, c)
 
-    def _own_velocity(self, branch: int, depth: int, tokens: Tensor, c: Tensor) -> Tensor:
+    def _own_velocity(self, branch: int, depth: int, c: Tensor) -> Tensor:
+        tokens = self._stream.tokens
         if self._network.detach_heads:
             tokens, c = tokens.detach(), c.detach()
         return self._read(self._network.velocity_heads[str(depth)], branch, tokens, c)

@@ -13,7 +13,7 @@ from thalweg.composition import interpolant_of
 from thalweg.config import component, listed
 from thalweg.config.run import SamplingPrecision
 from thalweg.errors import ThalwegError
-from thalweg.guidance import ConditionedField, composed
+from thalweg.guidance import ConditionedField, check_average, composed
 from thalweg.machine import FLOP_PER_WEIGHT_FORWARD, compiler, compiling_pays, native_precision
 from thalweg.network import FlowNetwork
 from thalweg.network_field import NetworkField, VelocityNetwork, evaluating, placed
@@ -61,6 +61,7 @@ class NetworkSampler:
         self.guidances: tuple[Guidance, ...] = tuple(
             build_component(component("guidance", one), network.facts) for one in listed(guidance)
         )
+        check_average(self.sampler, self.guidances)
         self._network, self._seed = network, seed
         self._home = placed(network, device)
         self.precision = native_precision(self._home.type) if precision == "auto" else precision

@@ -14,6 +14,7 @@ def thalweg_components(register: Register) -> None:
     register("objective", "acceleration", "thalweg.objectives.acceleration:AccelerationConfig")
     register("objective", "alignment", "thalweg.objectives.alignment:AlignmentConfig")
     register("objective", "weak_to_strong", "thalweg.objectives.weak_to_strong:WeakToStrongConfig")
+    register("objective", "flow_map", "thalweg.objectives.flow_map:AverageVelocityConfig")
     register("objective", "distillation", "thalweg.objectives.distillation:DistillationConfig")
     register("objective", "latent_alignment", "thalweg.objectives.latent_alignment:LatentAlignmentConfig")
     register("objective", "self_alignment", "thalweg.objectives.self_alignment:SelfAlignmentConfig")

@@ -139,6 +139,8 @@ def described(network: FlowNetwork) -> dict[str, Any]:
     }
     if facts.text is not None:
         stated["text"] = list(facts.text)
+    if facts.flow_map:
+        stated["flow_map"] = True
     if facts.normalisation is not None:
         both = attrs.asdict(facts.normalisation)
         stated["normalisation"] = {name: list(values) for name, values in both.items()}
@@ -264,7 +266,9 @@ def check_given(
             raise DataError(f"{origin} was saved with {what} {then}, and the network given has {now}")
     for kind in ("backbone", "refiner"):
         _compare_parts(kind, composition.get(kind), network.composition.get(kind), origin)
-    network.facts = attrs.evolve(network.facts, condition_dropout=facts.condition_dropout)
+    network.facts = attrs.evolve(
+        network.facts, condition_dropout=facts.condition_dropout, flow_map=facts.flow_map
+    )
 
 
 def compare_shapes(
@@ -308,11 +312,11 @@ def facts_of(stated: Any) -> Facts:
     Raises:
         ConfigError: if they are not what a description holds.
     """
-    needed = {"shape", "classes", "condition_dropout"}
-    if not isinstance(stated, dict) or not needed <= stated.keys() <= {*needed, "text", "normalisation"}:
+    needed, further = {"shape", "classes", "condition_dropout"}, {"text", "normalisation", "flow_map"}
+    if not isinstance(stated, dict) or not needed <= stated.keys() <= needed | further:
         raise ConfigError(
-            f"its facts must be a table of {', '.join(sorted(needed))}, text where it is read, and "
-            "normalisation where samples are normalised"
+            f"its facts must be a table of {', '.join(sorted(needed))}, text where it is read, "
+            "normalisation where samples are normalised, and flow_map where the network is one"
         )
     facts = dict(stated)
     if isinstance(facts.get("text"), list):

@@ -8,12 +8,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from thalweg.arguments import check_instance
 from thalweg.facts import Facts
 from thalweg.interpolant import Interpolant
 from thalweg.types import Increments, VelocityField
 from thalweg_samplers.options import checked
-from thalweg_samplers.times import increment_at, state, times_of, uniform_times, velocity_at
+from thalweg_samplers.times import increment_at, path_of, state, times_of, uniform_times, velocity_at
 
 
 class EulerMaruyama:
@@ -49,9 +48,7 @@ class EulerMaruyama:
             increments: asked for steps - 1 of them; torch's standard normal draws by default.
             interpolant: the path of the field, which the score is taken from; linear by default.
         """
-        path = Interpolant.named("linear") if interpolant is None else interpolant
-        check_instance("interpolant", path, Interpolant, "one such as Interpolant.named('linear')")
-        x = state(x_1)
+        path, x = path_of(interpolant), state(x_1)
         draws: Increments = (lambda _: torch.randn_like(x)) if increments is None else increments
 
         def drift(x: Tensor, t: float) -> Tensor:

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from thalweg.arguments import check_instance, described
 from thalweg.errors import ConfigError, DataError
+from thalweg.interpolant import Interpolant
 from thalweg.suggestions import one_line
 from thalweg.types import Increments, VelocityField
 
@@ -25,6 +26,17 @@ def state(x_1: Float[Tensor, "N *shape"]) -> Float64[Tensor, "N *shape"]:
     if x_1.is_complex():
         raise DataError("x_1 is complex, and states are real; give its parts as an axis: torch.view_as_real")
     return x_1.to(torch.float64)
+
+
+def path_of(interpolant: Interpolant | None) -> Interpolant:
+    """The path that a field is on: linear unless it is stated.
+
+    Raises:
+        ConfigError: it is no path.
+    """
+    path = Interpolant.named("linear") if interpolant is None else interpolant
+    check_instance("interpolant", path, Interpolant, "one such as Interpolant.named('linear')")
+    return path
 
 
 def uniform_times(start: float, stop: float, count: int) -> list[float]:

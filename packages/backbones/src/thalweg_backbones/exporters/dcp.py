@@ -11,6 +11,7 @@ from thalweg.documents import text_of
 from thalweg.exported import Exported
 from thalweg.facts import Facts
 from thalweg.saved_network import described
+from thalweg_backbones.exporters import fitting
 from thalweg_backbones.exporters.layout import owned
 from thalweg_backbones.foreign.dcp import METADATA
 
@@ -35,4 +36,6 @@ class DCPExporter:
         """All tensors, heads included."""
         made = described(network)
         text = text_of({"facts": made["facts"], "composition": made["composition"]})
-        return Exported(owned(network), place=METADATA, files={_DESCRIPTION: text})
+        return Exported(
+            owned(network), place=METADATA, files={_DESCRIPTION: text}, notes=fitting.notes(network)
+        )

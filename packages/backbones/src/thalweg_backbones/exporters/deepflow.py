@@ -62,7 +62,7 @@ def _unlike(network: FlowNetwork) -> list[str]:
     """What of branches and refiner DeepFlow does not have."""
     if network.branches == 1:
         return ["a single branch"]
-    found = []
+    found = fitting.second_time(network)
     equal = tuple(network.facts.depth * (one + 1) // network.branches for one in range(network.branches))
     if network.facts.ends != equal or network.facts.depth % network.branches:
         found.append(f"branches that end after {', '.join(map(str, network.facts.ends))} blocks")

@@ -90,7 +90,24 @@ def not_square(network: FlowNetwork) -> list[str]:
 def unbranched(network: FlowNetwork) -> list[str]:
     """Branches and a refiner, where the target knows none."""
     refined = "" if network.refiner is None else " with a refiner between them"
-    return [] if network.branches == 1 else [f"{network.branches} branches{refined}"]
+    branched = [] if network.branches == 1 else [f"{network.branches} branches{refined}"]
+    return [*branched, *second_time(network)]
+
+
+def second_time(network: FlowNetwork) -> list[str]:
+    """What a flow map is asked at beside t, where the target knows one time alone."""
+    return ["the second time of a flow map"] if network.facts.flow_map else []
+
+
+def notes(network: FlowNetwork) -> tuple[str, ...]:
+    """What has to be known of a network whose tensors are written as they are."""
+    if not network.facts.flow_map:
+        return ()
+    return (
+        "it is a flow map: with the first branch at t and the last at r, the last read-out gives the average "
+        "velocity u over [r, t], and x_r = x_t - (t - r) u; intermediate_velocity.*, which reads the "
+        "velocity at t, is needed in training and for guidance alone",
+    )
 
 
 def path(network: FlowNetwork, known: tuple[str, ...] = ("linear", "cosine")) -> list[str]:

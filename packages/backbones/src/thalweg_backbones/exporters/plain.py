@@ -9,6 +9,7 @@ from thalweg.exported import Exported
 from thalweg.facts import Facts
 from thalweg.saved_network import described
 from thalweg.tensor_files import tensors_sha256
+from thalweg_backbones.exporters import fitting
 from thalweg_backbones.exporters.layout import owned
 
 _TENSORS, _DESCRIPTION = "network.safetensors", "network.json"
@@ -16,6 +17,10 @@ _CONVENTION = {
     "t": "0 is data, 1 is noise",
     "x_t": "alpha(t) x_0 + sigma(t) x_1, x_1 ~ N(0, I); of the linear path (1 - t) x_0 + t x_1",
     "velocity": "d x_t / d t; of the linear path x_1 - x_0",
+}
+_OF_FLOW_MAP = {
+    "average": "u, the last branch's read-out with the first branch at t and the last at r <= t, whose "
+    "refiner is told the gap r - t; x_r = x_t - (t - r) u"
 }
 
 
@@ -38,7 +43,7 @@ class PlainExporter:
         tensors = owned(network)
         made = described(network)
         described_as = {
-            "convention": _CONVENTION,
+            "convention": _CONVENTION | (_OF_FLOW_MAP if network.facts.flow_map else {}),
             "facts": made["facts"],
             "composition": made["composition"],
             "parameters": sum(one.numel() for one in network.parameters()),
@@ -47,4 +52,9 @@ class PlainExporter:
             },
             "sha256": tensors_sha256(tensors),
         }
-        return Exported(tensors, place=_TENSORS, files={_DESCRIPTION: text_of(described_as)})
+        return Exported(
+            tensors,
+            place=_TENSORS,
+            files={_DESCRIPTION: text_of(described_as)},
+            notes=fitting.notes(network),
+        )

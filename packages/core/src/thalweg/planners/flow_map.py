@@ -56,6 +56,8 @@ class FlowMap:
         equal: share of the samples with r = t.
     """
 
+    ordered = True
+
     def __init__(self, time_sampler: TimeSampler, equal: float) -> None:
         self._time_sampler, self._equal = time_sampler, equal
 

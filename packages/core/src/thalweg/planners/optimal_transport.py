@@ -69,6 +69,9 @@ class OptimalTransport:
 
     Raises:
         PluginError: the package POT is missing.
+
+    Attributes:
+        ordered: whether the inner planner's times are.
     """
 
     def __init__(self, inner: Planner, respect_labels: bool = True) -> None:
@@ -79,6 +82,7 @@ class OptimalTransport:
                 "the planner 'optimal_transport' needs the package POT: pip install 'thalweg-core[transport]'"
             ) from error
         self._inner, self._respect_labels = inner, respect_labels
+        self.ordered = bool(getattr(inner, "ordered", False))
 
     def __call__(
         self,

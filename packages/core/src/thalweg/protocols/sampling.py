@@ -15,7 +15,10 @@ from thalweg.types import (
 
 @runtime_checkable
 class Sampler(Protocol):
-    """Carries noise to data along a velocity field."""
+    """Carries noise to data along a velocity field.
+
+    One that reads average velocities of the field states ``needs_average = True``.
+    """
 
     def __call__(
         self,
@@ -39,7 +42,8 @@ class Guidance(Protocol):
 
     It may state ``identity``, plain values on which it depends beside its config, such as the SHA-256 of
     weights: they are recorded with what is sampled. And it, and its config, may state ``needs_calibration``:
-    then the network's heads are measured first, :mod:`thalweg.calibrating`.
+    then the network's heads are measured first, :mod:`thalweg.calibrating`. One whose field has an
+    ``average(query, r)`` states ``offers_average = True``.
     """
 
     def __call__(self, field: ConditionalField) -> ConditionalField:

@@ -23,14 +23,15 @@ class Objective(Protocol):
     """One term of the training loss.
 
     An objective that is a ``torch.nn.Module`` is trained along, and its buffers are saved with a run; they
-    must be alike on all processes. It may state seven things besides: ``hidden``, numbers of blocks after
+    must be alike on all processes. It may state eight things besides: ``hidden``, numbers of blocks after
     which it wants the network's hidden states; ``needs_images``, whether batches must bring the clean images;
     ``stop_after``, the steps after which it is left out; ``of_batch``, true of a loss in which the samples of
     a batch meet, of those that a process holds at once; ``of_length``, true of one that depends on the run's
     length, so that ``training.steps`` cannot change when the run is resumed; ``needs_gradients``, true of one
-    that calls ``step.network.gradients``, which sharded weights do not allow; and ``until``, the depth of the
+    that calls ``step.network.gradients``, which sharded weights do not allow; ``until``, the depth of the
     head behind which it reads nothing: where all objectives state one, the blocks behind the deepest are not
-    evaluated.
+    evaluated; and ``flow_map``, true of one that trains the last branch as the average velocity between the
+    times of both branches: it needs a planner that states ``ordered``, and the network's facts say so.
 
     Attributes:
         weight: its coefficient in the sum.
@@ -49,7 +50,10 @@ class Objective(Protocol):
 
 @runtime_checkable
 class Planner(Protocol):
-    """Decides the network's query in a training step."""
+    """Decides the network's query in a training step.
+
+    One that never draws a later time for a branch than for the one before it states ``ordered = True``.
+    """
 
     def __call__(
         self,

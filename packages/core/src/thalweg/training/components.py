@@ -15,6 +15,7 @@ from thalweg.branches import count_of, ends_of
 from thalweg.composition import compose, composition_of, interpolant_of, recorded_interpolant, seeded
 from thalweg.config import FaultyConfigError, RunConfig, check_made, component, components, dump
 from thalweg.errors import ConfigError, DataError, PluginError
+from thalweg.guidance import check_average
 from thalweg.network import FlowNetwork
 from thalweg.objects import is_object
 from thalweg.plugins import build_component, is_config
@@ -22,7 +23,7 @@ from thalweg.plugins.recording import FILES_KEY, continued, files_of
 from thalweg.protocols import Average, Dataset, Guidance, Objective, Optimizer, Planner, RateSchedule, Sampler
 from thalweg.storage.redaction import redacted_plain
 from thalweg.training.batches import Batches
-from thalweg.training.objectives import check_objectives
+from thalweg.training.objectives import check_objectives, check_planner, trains_flow_map
 from thalweg.training.token_routing import TokenRouting
 
 _OF_NETWORK = ("backbone", "refiner")
@@ -164,15 +165,22 @@ def build_components(
         built = {name: build_component(one, known) for name, one in stated.items()}
     check_objectives(built, config.training.steps)
     check_images(built, dataset)
+    # Of a frozen network the last branch stays what it was.
+    if any(one.requires_grad for one in network.velocity_readout.parameters()):
+        facts = attrs.evolve(facts, flow_map=trains_flow_map(built.values()))
+    planner = build_component(config.plan, facts)
+    check_planner(built, planner)
     sampling = config.sampling
+    sampler = build_component(sampling.sampler, facts)
     guidance = tuple(build_component(one, facts) for one in sampling.guidance)
+    check_average(sampler, guidance)
     network.facts = facts
     return RunComponents(
         dataset=dataset,
         network=network,
         objectives=built,
-        planner=build_component(config.plan, facts),
-        sampler=build_component(sampling.sampler, facts),
+        planner=planner,
+        sampler=sampler,
         guidance=guidance,
         optimizer=build_component(config.training.optimizer, facts),
         schedule=build_component(config.training.schedule, facts),

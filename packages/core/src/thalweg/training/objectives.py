@@ -15,7 +15,8 @@ from thalweg.arguments import described
 from thalweg.errors import ConfigError, DataError, PluginError
 from thalweg.network import FlowNetwork
 from thalweg.network_field import evaluating
-from thalweg.protocols import Averages, Objective
+from thalweg.protocols import Averages, Objective, Planner
+from thalweg.suggestions import one_line
 from thalweg.types import Condition, Prediction, Routed, Step
 
 Precision = Callable[[], AbstractContextManager[object]]
@@ -25,6 +26,9 @@ _TAKEN = frozenset(
     ("loss", "grad_norm", "step", "lr", "seconds", "images_per_second", "skipped", "replaced", "validation")
 )
 """Numbers that a line of metrics holds besides."""
+
+_NO_DERIVATIVE = re.compile(r"forward[- ](?:mode )?AD|jvp", re.IGNORECASE)
+"""What torch says where it has no rule for it."""
 
 _SHARDED = (
     "differentiates by the network's weights, which the strategy fsdp shards over processes; use the "
@@ -65,6 +69,25 @@ def check_objectives(objectives: Mapping[str, Objective], steps: int | None = No
             f"all objectives have stopped after step {last} and training.steps is {steps}, so nothing would "
             "be trained from there on; leave out one's stop_after, or do fewer steps"
         )
+
+
+def check_planner(objectives: Mapping[str, Objective], planner: Planner) -> None:
+    """Check that an objective which trains a flow map gets pairs of times r <= t.
+
+    Raises:
+        ConfigError: if the planner draws others.
+    """
+    trained = next((name for name, one in objectives.items() if getattr(one, "flow_map", False)), None)
+    if trained is not None and not getattr(planner, "ordered", False):
+        raise ConfigError(
+            f"objectives.{trained} learns averages over [r, t], and {type(planner).__name__} draws no pairs "
+            'of times r <= t; set plan = "flow_map"'
+        )
+
+
+def trains_flow_map(objectives: Iterable[Objective]) -> bool:
+    """Whether the last branch of a network is an average velocity after these objectives have trained it."""
+    return any(getattr(one, "flow_map", False) for one in objectives)
 
 
 def check_unsharded(objectives: Mapping[str, Objective]) -> None:
@@ -140,6 +163,13 @@ class StepNetwork:
         return self(*question, **options)
 
     @torch.no_grad()
+    def precise(self, *question: Any, **options: Any) -> Prediction:
+        """The same without gradients in the type of the weights, float32, in mixed precision too."""
+        with torch.autocast(question[0].device.type, enabled=False):
+            prediction: Prediction = self._network(*question, **options)
+        return prediction
+
+    @torch.no_grad()
     def jvp(
         self, x_t: Tensor, times: Tensor, condition: Condition | None, d_x: Tensor, d_times: Tensor
     ) -> Prediction:
@@ -156,6 +186,7 @@ class StepNetwork:
             d_x: direction in x_t, and ``d_times`` in the times.
 
         Raises:
+            ConfigError: if something in the network has no such derivative.
             DataError: if a direction has not the shape of what it is a direction in, or as of
                 :meth:`thalweg.network.FlowNetwork.forward`.
         """
@@ -176,12 +207,24 @@ class StepNetwork:
             warnings.filterwarnings("ignore", message=".*torch.jit.script.* is deprecated")
             dual_x = forward_ad.make_dual(x_t, d_x.to(x_t))
             dual_times = forward_ad.make_dual(times, d_times.to(times))
-            prediction: Prediction = self._network(dual_x, dual_times, condition)
+            prediction = self._differentiated(dual_x, dual_times, condition)
             return Prediction(
                 tuple(map(_tangent, prediction.velocities)),
                 {name: tuple(map(_tangent, found)) for name, found in prediction.readouts.items()},
                 heads={depth: _tangent(found) for depth, found in prediction.heads.items()},
             )
+
+    def _differentiated(self, x: Tensor, times: Tensor, condition: Condition | None) -> Prediction:
+        try:
+            prediction: Prediction = self._network(x, times, condition)
+        except RuntimeError as error:
+            if not _NO_DERIVATIVE.search(str(error)):
+                raise
+            raise ConfigError(
+                f"something in the network has no forward-mode derivative ({one_line(error)}); replace it, "
+                'or take finite differences, as by objectives.flow_map.derivative = "difference"'
+            ) from error
+        return prediction
 
     @torch.enable_grad()
     def gradients(

@@ -16,7 +16,9 @@ deciding on them never waits for a device; the velocity comes back in the dtype 
 A field may offer three things besides, and samplers do without them where it does not:
 ``select(index_n)``, the field of those samples alone, with which an adaptive sampler leaves out those
 that have arrived; ``breaks``, the times at which the field jumps, as guidance within an interval makes
-it do; and ``during(t_N)``, the field as it is on t's side of those jumps, for all stages of one step."""
+it do; and ``during(t_N)``, the field as it is on t's side of those jumps, for all stages of one step.
+That of a flow map offers a fourth, on which its own sampler depends: ``average(x, t_N, r_N)``, the average
+velocity over [r, t] of the flow through x at t; None where there is none."""
 
 
 Increments = Callable[[int], Tensor]
@@ -71,7 +73,8 @@ class Query(NamedTuple):
 ConditionalField = Callable[[Query], Tensor]
 """``field(query) -> velocity`` of the shape, dtype and device of ``query.x``: what guidance maps to another.
 
-It may offer ``breaks``, the times at which it jumps. The innermost one is the network, and offers two things
-besides: ``heads(query, wanted)``, the velocities that some of its heads read, in one pass that ends with the
-last branch wanted; and ``beside(network)``, the field of another network, evaluated in the same precision on
-the same device and counted with it. ``beside`` is passed on outwards."""
+It may offer ``breaks``, the times at which it jumps, and ``average(query, r_N)``, its average velocity over
+[r, t]. The innermost one is the network, and offers two things besides: ``heads(query, wanted)``, the
+velocities that some of its heads read, in one pass that ends with the last branch wanted; and
+``beside(network)``, the field of another network, evaluated in the same precision on the same device and
+counted with it. ``beside`` is passed on outwards; ``average`` is not, since it is of another field then."""

@@ -30,6 +30,11 @@ class Stream(NamedTuple):
         """The same context beside other image tokens."""
         return self._replace(tokens=tokens)
 
+    def select(self, index: Tensor) -> "Stream":
+        """The samples at ``index`` alone."""
+        there = {name: one[index] for name, one in self._asdict().items() if one is not None}
+        return Stream(**there)
+
 
 class Routed(NamedTuple):
     """A run of blocks that some tokens pass and the others go round.

@@ -91,6 +91,7 @@ class AskedNetwork(Protocol):
         *,
         last_only: bool = False,
         hidden: tuple[int, ...] = (),
+        until: int | None = None,
     ) -> Prediction:
         """As :meth:`thalweg.network.FlowNetwork.forward`."""
         ...
@@ -117,6 +118,25 @@ class TrainedNetwork(AskedNetwork, Protocol):
             condition: held fixed.
             d_x: direction in x_t.
             d_times: direction in the times.
+
+        Raises:
+            ConfigError: if something in the network has no forward-mode derivative.
+        """
+        ...
+
+    def precise(
+        self,
+        x_t: Float[Tensor, "N *shape"],
+        times: Float[Tensor, "k N"] | Float[Tensor, " N"],
+        condition: Condition | None = None,
+        *,
+        last_only: bool = False,
+        hidden: tuple[int, ...] = (),
+        until: int | None = None,
+    ) -> Prediction:
+        """Its answer in the type of the weights, float32, whatever training.precision is; no gradients.
+
+        Differences of such answers are worth something, where those of bfloat16 are rounding.
         """
         ...
 

@@ -15,10 +15,12 @@ from thalweg.config.recipes import read_recipe, structured
 from thalweg.config.run import name_of
 from thalweg.errors import ConfigError
 from thalweg.facts import Facts
-from thalweg.inherited import FOR_EVALUATION
+from thalweg.guidance import check_average
+from thalweg.inherited import FOR_EVALUATION, Inherited
 from thalweg.plugins import build_component
 from thalweg.storage import redacted
 from thalweg.summary import forward_flop
+from thalweg.training.objectives import check_planner, trains_flow_map
 from thalweg_eval.ablation.axes import Cell
 from thalweg_eval.ablation.config import Ablation
 from thalweg_eval.evaluation.protocol import assignments, read_protocol
@@ -120,26 +122,30 @@ def _resolved(ablation: Ablation, cell: Cell, recipe: Recipe, costs: "_Costs") -
     changed, sampling = split(cell.overrides)
     whole = structured(recipe, [*ablation.overrides, *cell.overrides])
     settings = settings_of(whole, sampling)
-    protocol = read_protocol(ablation.evaluation.protocol, [*ablation.evaluation.settings, *settings]).config
     config = structured(recipe, [*ablation.overrides, *changed]) if sampling else whole
+    protocol = read_protocol(
+        ablation.evaluation.protocol,
+        [*ablation.evaluation.settings, *settings],
+        inherited=lambda: Inherited(dump(config.sampling, secrets=True)),
+    ).config
     cost = costs.of(config)
-    for one in (whole.sampling.sampler, *whole.sampling.guidance):
-        if sampling:
-            build_component(one, cost.facts)  # the network is trained without looking at it
-    left_out = []
+    facts = attrs.evolve(cost.facts, condition_dropout=config.training.condition_dropout > 0)
+    built = {}
     for name, objective in config.objectives.items():
         try:
             with seeded(config.seed, torch.device("cpu")):
-                build_component(objective, cost.facts)
+                built[name] = build_component(objective, facts)
         except ConfigError:
             if cell.strict:
                 raise
-            left_out.append(name)
-    kept = {name: one for name, one in config.objectives.items() if name not in left_out}
-    # What is trained must bear guidance, whether for its grids or for its scores.
-    trained = attrs.evolve(cost.facts, condition_dropout=config.training.condition_dropout > 0)
-    for guidance in (*config.sampling.guidance, *protocol.sampling.guidance):
-        build_component(guidance, trained)
+    left_out = [name for name in config.objectives if name not in built]
+    kept = {name: one for name, one in config.objectives.items() if name in built}
+    # What is trained must bear sampler and guidance, whether for its grids or for its scores.
+    facts = attrs.evolve(facts, flow_map=trains_flow_map(built.values()))
+    check_planner(built, build_component(config.plan, facts))
+    for one in (config.sampling, protocol.sampling):
+        guidances = [build_component(guidance, facts) for guidance in one.guidance]
+        check_average(build_component(one.sampler, facts), guidances)
     # Seed and name are the ablation's to set.
     config = attrs.evolve(config, objectives=kept, seed=0, name="run")
     return Planned(cell.name, config, settings, cost.parameters, cost.gflop, tuple(left_out))

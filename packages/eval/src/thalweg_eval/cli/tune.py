@@ -11,11 +11,15 @@ from thalweg.cli.local import LocalPath, Place
 from thalweg.cli.progress import ProgressDisplay
 from thalweg.visible import columns
 from thalweg_eval.cli.evaluate import WORK
+from thalweg_eval.cli.tune_sampler import command as sampler
 
 
 @click.group("tune", cls=Group)
 def command() -> None:
     """Choose how a trained network is sampled."""
+
+
+command.add_command(sampler)
 
 
 @command.command("guidance")
@@ -105,9 +109,9 @@ def guidance(
     """
     from thalweg.storage import redacted
     from thalweg_eval.tuning.folder import REPORT
+    from thalweg_eval.tuning.guidance import tune_guidance
     from thalweg_eval.tuning.page import reading, rows
     from thalweg_eval.tuning.points import around_of, method_of
-    from thalweg_eval.tuning.tune import tune_guidance
 
     with ProgressDisplay() as progress:
         found = tune_guidance(

@@ -103,8 +103,9 @@ def _points(chart: Chart, curve: Curve) -> Points:
     points = np.column_stack([np.asarray(curve.steps, np.float64), np.asarray(curve.values, np.float64)])
     with np.errstate(invalid="ignore"):
         drawable = (np.abs(points) <= _LARGEST).all(axis=1)
-        if chart.log_y:
-            drawable &= points[:, 1] >= _SMALLEST
+        for column, log in enumerate((chart.log_x, chart.log_y)):
+            if log:
+                drawable &= points[:, column] >= _SMALLEST
     points[~drawable] = np.nan
     return points
 
@@ -114,7 +115,8 @@ def _frame(chart: Chart, shown: list[Points]) -> _Frame:
     low = np.min([np.nanmin(line, axis=0) for line in drawn], axis=0).tolist()
     high = np.max([np.nanmax(line, axis=0) for line in drawn], axis=0).tolist()
     y = value_axis(low[1], high[1], log=chart.log_y)
-    return _Frame(step_axis(low[0], high[0]), y, max(map(text_width, y.labels)) + 14)
+    x = value_axis(low[0], high[0], log=True) if chart.log_x else step_axis(low[0], high[0])
+    return _Frame(x, y, max(map(text_width, y.labels)) + 14)
 
 
 def _draw_axes(root: Element, frame: _Frame) -> None:
@@ -214,7 +216,7 @@ def _arrange(names: Sequence[str], width: float) -> list[tuple[float, int]]:
 def _notes(chart: Chart, shown: Sequence[Points]) -> list[str]:
     """What has to be noted below a chart, given each curve's points with NaN where one is left out."""
     missing = sum(int(np.isnan(line[:, 1]).sum()) for line in shown)
-    reason = "not finite or not positive" if chart.log_y else "not finite"
+    reason = "not finite or not positive" if chart.log_x or chart.log_y else "not finite"
     remarks = (
         [f"strong lines: mean of {chart.smooth:,} points; pale: every point"] if chart.smooth > 1 else []
     )
@@ -226,6 +228,8 @@ def _notes(chart: Chart, shown: Sequence[Points]) -> list[str]:
 def _describe(chart: Chart, shown: Sequence[Points]) -> str:
     """The axes, and where each curve begins, ends and is lowest."""
     scale = ", on a logarithmic scale" if chart.log_y else ""
+    if chart.log_x:
+        scale = ", both on logarithmic scales" if chart.log_y else ", the latter on a logarithmic scale"
     curves = [_summary(curve, line) for curve, line in zip(chart.curves, shown, strict=True)]
     return " ".join([f"{chart.y_label} over {chart.x_label}{scale}.", *curves])
 

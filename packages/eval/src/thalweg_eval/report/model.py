@@ -57,6 +57,7 @@ class Chart:
         caption: one or two sentences below it.
         log_y: whether the vertical axis is logarithmic; values that are not positive then leave gaps.
         smooth: points of a running mean; from 2 on, the mean is drawn over the pale curve itself.
+        log_x: whether the horizontal axis is logarithmic, as ``log_y``.
     """
 
     title: str
@@ -66,6 +67,7 @@ class Chart:
     caption: str
     log_y: bool = False
     smooth: int = attrs.field(default=1, validator=attrs.validators.ge(1))
+    log_x: bool = False
 
 
 @attrs.frozen

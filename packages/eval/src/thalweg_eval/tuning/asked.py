@@ -1,8 +1,8 @@
 """A tuning's network, protocol and reference, and the protocol of each point."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 
@@ -14,7 +14,10 @@ from thalweg_eval.evaluation.accumulate import Execution
 from thalweg_eval.evaluation.evaluator import Evaluator
 from thalweg_eval.evaluation.protocol import Protocol, read_protocol
 from thalweg_eval.evaluation.subject import NetworkInMemory
-from thalweg_eval.tuning.points import Point, Scan
+from thalweg_eval.tuning.points import TunedPoint
+
+Tuned = Literal["guidance", "sampler"]
+"""The key of a protocol's ``sampling`` that is tuned."""
 
 _SEED = "sampling.seed"
 
@@ -24,6 +27,7 @@ class Asked:
     """What all points of a tuning have in common.
 
     Attributes:
+        tuned: what they differ in.
         named: the network, as the user names it.
         at: the same, as it can be read on this machine.
         network: what was found there.
@@ -35,6 +39,7 @@ class Asked:
         say: shows one line of progress.
     """
 
+    tuned: Tuned
     named: Any
     at: Any
     network: SavedModel | NetworkInMemory
@@ -46,30 +51,34 @@ class Asked:
     say: Callable[[str], None]
 
     def base(self) -> Protocol:
-        """The protocol without guidance."""
-        return read_protocol(self.protocol, self.settings, None, self.network.inherited, {"guidance": None})
+        """The protocol: without guidance if that is tuned, otherwise as it is."""
+        stated = {"guidance": None} if self.tuned == "guidance" else None
+        return read_protocol(self.protocol, self.settings, None, self.network.inherited, stated)
 
     @property
     def seed(self) -> int:
         """The first one of the samples."""
         return int(self.base().config.sampling.seed)
 
-    def read(self, point: Point, seed: int) -> Protocol:
+    def read(self, point: TunedPoint, seed: int) -> Protocol:
         """The protocol of a point."""
         changes = (*self.settings, f"{_SEED}={seed}")
-        stated = {"guidance": [dict(one) for one in point.guidance] or None}
-        return read_protocol(self.protocol, changes, None, self.network.inherited, stated)
+        return read_protocol(self.protocol, changes, None, self.network.inherited, point.stated)
 
-    def plan(self, scan: Scan, reference: Any) -> dict[str, Any]:
-        """What the folder is bound to."""
+    def plan(self, bound: Mapping[str, Any], reference: Any) -> dict[str, Any]:
+        """What the folder is bound to.
+
+        Args:
+            bound: what is so beside network, protocol and reference.
+            reference: as the user names it.
+        """
         config = self.base().config
         place = isinstance(reference, str | Path)
         return {
             "network": dict(self.network.identity),
             "calibration": self.network.calibration,
             "protocol": dump(config),
-            "method": dict(scan.method),
-            "around": [dict(one) for one in scan.around],
+            **bound,
             "reference": str(reference) if place or reference is None else type(reference).__name__,
             "plugin files": digests_of(config),
         }
@@ -80,8 +89,22 @@ class Asked:
             self.named, self.at, self.network, self.reference, protocols, self.execution, self.data
         )
         base = self.base()
-        origins = {key: origin for key, origin in base.origins.items() if key != "guidance"}
+        origins = {key: origin for key, origin in base.origins.items() if key != self.tuned}
         words = settings_in_words(base.config.sampling, origins, self.network.identity.get("step"))
         self.say(f"{words}, count {base.config.count} ({origin_in_words(base.counted)})")
         evaluator.prepare()
         return evaluator
+
+    def described(self) -> dict[str, Any]:
+        """Network and protocol in plain values, as ``results.json`` has them."""
+        base = self.base()
+        return {
+            "network": {key: self.network.identity.get(key) for key in ("checkpoint", "step")},
+            "protocol": {
+                "name": base.config.name,
+                "version": base.config.version,
+                "sha256": base.sha256,
+                "settings": list(self.settings),
+            },
+            "count": base.config.count,
+        }

@@ -39,9 +39,9 @@ class LadderFit:
     target: str
     seed: int
     seeds: Sequence[int]
-    scored: Sequence[Scored]
+    scored: Sequence[Scored[Point]]
     before: Sequence[float]
-    winner: Scored
+    winner: Scored[Point]
 
     def plain(self) -> dict[str, Any]:
         """As JSON has it."""
@@ -67,9 +67,9 @@ def ladder_heads(network: SavedModel | NetworkInMemory, scan: Scan, device: str)
 
 
 def fitted_ladder(
-    scorer: Scorer,
+    scorer: Scorer[Point],
     scan: Scan,
-    scored: Sequence[Scored],
+    scored: Sequence[Scored[Point]],
     heads: tuple[int, ...],
     seeds: Sequence[int],
     config_of: Callable[[Point], EvaluationConfig],

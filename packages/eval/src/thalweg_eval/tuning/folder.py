@@ -14,7 +14,7 @@ PLAN, POINTS, RESULTS, REPORT = "tuning.json", "points", "results.json", "report
 
 
 def claim(out: Path, plan: Mapping[str, Any]) -> None:
-    """Bind the folder to what its points have in common; scales, intervals and seeds may be added later.
+    """Bind the folder to what its points have in common; more of a grid and seeds may be added later.
 
     Args:
         out: the folder, locked.

@@ -27,7 +27,7 @@ def page(found: Mapping[str, Any]) -> Page:
             ("Scores", (_table(found["points"], found), *paragraphs(*reading(found)))),
             ("Over the scan", _charts(found)),
             ("Fitted weights", () if fit is None else _fitted(fit, found)),
-            ("How it was made", paragraphs(*_making(found))),
+            ("How it was made", paragraphs(*making(found))),
         ],
         facts_of(found["made"], found["machines"], found["software"]),
     )
@@ -36,12 +36,16 @@ def page(found: Mapping[str, Any]) -> Page:
 def rows(found: Mapping[str, Any]) -> list[list[str]]:
     """The table as texts, its header first; the best of the chosen number is marked by ``*``."""
     header, body = _cells(found["points"], found)
-    best = found["best"]["name"]
+    return printed(header, body, found["best"]["name"])
+
+
+def printed(header: Sequence[str], body: Sequence[Sequence[Cell]], marked: str) -> list[list[str]]:
+    """A table as texts; the row of the name that is ``marked`` gets a ``*``."""
     return [
         list(header),
         *(
             [
-                f"{row[0]}{' *' if row[0] == best else ''}",
+                f"{row[0]}{' *' if row[0] == marked else ''}",
                 *(
                     one if isinstance(one, str) else MISSING if one is None else f"{one:.6g}"
                     for one in row[1:]
@@ -73,7 +77,7 @@ def reading(found: Mapping[str, Any]) -> list[str]:
 def _cells(
     points: Sequence[Mapping[str, Any]], found: Mapping[str, Any]
 ) -> tuple[tuple[str, ...], list[tuple[Cell, ...]]]:
-    first, *others = _names(found)
+    first, *others = names_of(found)
     header = ("", first, "less unguided", "NFE", *others)
     body: list[tuple[Cell, ...]] = []
     for place, point in enumerate(points):
@@ -81,10 +85,10 @@ def _cells(
         body.append(
             (
                 point["name"],
-                _cell(numbers[first]),
-                None if place == 0 else _cell(point["difference"][first]),
+                cell(numbers[first]),
+                None if place == 0 else cell(point["difference"][first]),
                 None if nfe is None else f"{nfe:g}",
-                *(_cell(numbers[name]) for name in others),
+                *(cell(numbers[name]) for name in others),
             )
         )
     return header, body
@@ -92,7 +96,7 @@ def _cells(
 
 def _table(points: Sequence[Mapping[str, Any]], found: Mapping[str, Any], title: str = "") -> Table:
     header, body = _cells(points, found)
-    goals: list[Best] = ["max" if found["better"][name] == "higher" else "min" for name in _names(found)]
+    goals: list[Best] = ["max" if found["better"][name] == "higher" else "min" for name in names_of(found)]
     best = (None, goals[0], None, None, *goals[1:])
     unguided = tuple(place for place, point in enumerate(points) if not point["guidance"])
     several = len(found["seeds"]) > 1
@@ -115,7 +119,7 @@ def _charts(found: Mapping[str, Any]) -> list[Part]:
     charts: list[Part] = []
     for axis in _AXES:
         points = [one for one in found["points"] if one["axis"] == axis]
-        for name in _names(found) if points else ():
+        for name in names_of(found) if points else ():
             along = [one["at"] for one in points]
             curves = []
             for flat in (one for one in found["points"] if not one["axis"]):
@@ -156,7 +160,7 @@ def _fitted(fit: Mapping[str, Any], found: Mapping[str, Any]) -> list[Part]:
         f"{target} where it was fitted and on fresh noise",
         ("", f"seed {fit['seed']}, of the fit", "fresh noise"),
         tuple(
-            (one["name"], one["target_where_fitted"], _cell(one["numbers"][target])) for one in fit["points"]
+            (one["name"], one["target_where_fitted"], cell(one["numbers"][target])) for one in fit["points"]
         ),
         "What the fit gains on its own noise alone is not a gain.",
     )
@@ -179,7 +183,8 @@ def _overfitting(fit: Mapping[str, Any], found: Mapping[str, Any]) -> str:
     )
 
 
-def _making(found: Mapping[str, Any]) -> list[str]:
+def making(found: Mapping[str, Any]) -> list[str]:
+    """Protocol, network and command of a tuning, in words."""
     protocol = found["protocol"]
     changed = f" with {' '.join(protocol['settings'])}" if protocol["settings"] else ""
     texts = [
@@ -191,12 +196,13 @@ def _making(found: Mapping[str, Any]) -> list[str]:
     return [*texts, f"Command: {found['command']}"] if found["command"] else texts
 
 
-def _names(found: Mapping[str, Any]) -> list[str]:
+def names_of(found: Mapping[str, Any]) -> list[str]:
     """Of the numbers that rank, the one that is chosen by first."""
     names = [name for name, better in found["better"].items() if better]
     return sorted(names, key=lambda name: name != found["by"])
 
 
-def _cell(plain: Mapping[str, Any]) -> Cell:
+def cell(plain: Mapping[str, Any]) -> Cell:
+    """A spread in plain values as a table has it."""
     spread = Spread(**plain)
     return spread.mean if spread.half_width is None else str(spread)

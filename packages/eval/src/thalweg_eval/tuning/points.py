@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import product
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, TypeVar
 
 import attrs
 
@@ -22,6 +22,23 @@ STRENGTHS = (1.0, 2.0, 3.0, 4.0)
 """Unless stated; 1 and 0 are the unguided network, which is scored anyway."""
 
 _TUNABLE = "cfg, internal, half, path_drop or ladder"
+
+
+class TunedPoint(Protocol):
+    """A point of any tuning."""
+
+    @property
+    def name(self) -> str:
+        """What tables call it."""
+        ...
+
+    @property
+    def stated(self) -> Mapping[str, Any]:
+        """Keys of the protocol's ``sampling`` that make it, in plain values."""
+        ...
+
+
+Kind = TypeVar("Kind", bound=TunedPoint)
 
 
 @attrs.frozen
@@ -45,6 +62,11 @@ class Point:
     at: float | None = None
     after: tuple[int, ...] = ()
     interval: tuple[float, float] | None = None
+
+    @property
+    def stated(self) -> Mapping[str, Any]:
+        """Its guidance; none is stated as such."""
+        return {"guidance": [dict(one) for one in self.guidance] or None}
 
 
 @attrs.frozen

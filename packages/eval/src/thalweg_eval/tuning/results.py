@@ -10,7 +10,7 @@ from thalweg.passport import Passport
 from thalweg.suggestions import did_you_mean, known_words
 from thalweg_eval.ablation.spread import Spread, spread
 from thalweg_eval.tuning.grids import text_of
-from thalweg_eval.tuning.points import UNGUIDED, Point
+from thalweg_eval.tuning.points import UNGUIDED, Kind, Point
 from thalweg_eval.tuning.scorer import Scored
 
 _ROUNDING = 1e-9
@@ -38,7 +38,7 @@ def number_of(passport: Passport, asked: str | None) -> str:
     return found
 
 
-def best_of(scored: Sequence[Scored], number: str, *, higher: bool) -> Scored:
+def best_of(scored: Sequence[Scored[Kind]], number: str, *, higher: bool) -> Scored[Kind]:
     """The one with the best mean; of equals the first."""
     sign = -1 if higher else 1
     return min(scored, key=lambda one: sign * spread(one.numbers(number)).mean)
@@ -56,13 +56,13 @@ def edge_of(best: Point, points: Sequence[Point]) -> str:
     )
 
 
-def difference_of(one: Scored, baseline: Scored, number: str) -> Spread:
+def difference_of(one: Scored[Kind], baseline: Scored[Kind], number: str) -> Spread:
     """A number less that of the baseline, on the same noise."""
     pairs = zip(one.numbers(number), baseline.numbers(number), strict=True)
     return spread([ours - theirs for ours, theirs in pairs])
 
 
-def row_of(one: Scored, baseline: Scored) -> dict[str, Any]:
+def row_of(one: Scored[Point], baseline: Scored[Point]) -> dict[str, Any]:
     """A point in plain values, with its numbers and how they differ from the unguided network's."""
     names = list(one.passports[0].numbers)
     return {

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Generic
 
 import attrs
 
@@ -14,7 +15,7 @@ from thalweg_eval.evaluation.compare import compare
 from thalweg_eval.evaluation.evaluator import Evaluator, Way
 from thalweg_eval.evaluation.protocol import Protocol
 from thalweg_eval.tuning.folder import POINTS
-from thalweg_eval.tuning.points import Point
+from thalweg_eval.tuning.points import Kind
 
 _SAMPLING, _NFE = "sampling", "nfe"
 _LONGEST = 120  # characters of a file's name
@@ -22,7 +23,7 @@ _NO_FILE = re.compile(r"[^\w.+-]+")
 
 
 @attrs.frozen(eq=False)
-class Scored:
+class Scored(Generic[Kind]):
     """A point with its passports.
 
     Attributes:
@@ -31,7 +32,7 @@ class Scored:
         files: theirs, relative to the tuning's folder.
     """
 
-    point: Point
+    point: Kind
     passports: tuple[Passport, ...]
     files: tuple[str, ...]
 
@@ -45,8 +46,13 @@ class Scored:
         counts = [float(one.subject[_NFE]) for one in self.passports if _NFE in one.subject]
         return sum(counts) / len(counts) if counts else None
 
+    @property
+    def seconds(self) -> float:
+        """Wall time of an evaluation, sampling and scoring, on average."""
+        return sum(float(one.machine["seconds"]) for one in self.passports) / len(self.passports)
 
-class Scorer:
+
+class Scorer(Generic[Kind]):
     """Evaluates points on the same noise, labels and reference, one file a point.
 
     Args:
@@ -63,7 +69,7 @@ class Scorer:
     def __init__(
         self,
         out: Path,
-        read: Callable[[Point, int], Protocol],
+        read: Callable[[Kind, int], Protocol],
         opened: Callable[[Sequence[Protocol]], Evaluator],
         checkpoint: str,
         say: Callable[[str], None],
@@ -74,11 +80,11 @@ class Scorer:
 
     def __call__(
         self,
-        points: Sequence[Point],
+        points: Sequence[Kind],
         seeds: Sequence[int],
         first: Callable[[Passport], object] = lambda _: None,
         label: str = "",
-    ) -> list[Scored]:
+    ) -> list[Scored[Kind]]:
         """The numbers of these points under these seeds.
 
         Args:
@@ -134,7 +140,7 @@ class Scorer:
         self._evaluator.remove(way)
         return passport
 
-    def _path(self, point: Point, seed: int) -> Path:
+    def _path(self, point: Kind, seed: int) -> Path:
         name = _NO_FILE.sub("-", point.name).strip("-")
         if len(name) > _LONGEST:
             name = f"{name[:_LONGEST]}-{digest({'name': name})[:12]}"
@@ -142,7 +148,7 @@ class Scorer:
         refuse_links(self._out, below)
         return self._out / below
 
-    def _kept(self, point: Point, seed: int, protocol: Protocol) -> Passport | None:
+    def _kept(self, point: Kind, seed: int, protocol: Protocol) -> Passport | None:
         """What an earlier command found, if it is whole and of this network and these settings."""
         path = self._path(point, seed)
         if not path.is_file():

@@ -1,4 +1,4 @@
-"""The protocol with the guidance that was chosen, as a file."""
+"""The protocol with what was chosen, as a file."""
 
 import os
 from pathlib import Path
@@ -11,7 +11,7 @@ from thalweg.errors import ConfigError
 from thalweg.folders import check_writable
 from thalweg_eval.evaluation.protocol import Protocol
 
-_MARK = "Written by thalweg tune guidance"
+_MARK = "Written by thalweg tune"
 
 
 def check_written(path: Path) -> None:
@@ -32,13 +32,14 @@ def check_written(path: Path) -> None:
     check_writable(path)
 
 
-def write_protocol(path: Path, chosen: Protocol, what: str) -> None:
+def write_protocol(path: Path, chosen: Protocol, tuned: str, what: str) -> None:
     """Write a protocol in full, its own settings with it, under the file's name and as version 1.
 
     Args:
         path: where.
-        chosen: the protocol of the best point.
-        what: the best point's name.
+        chosen: the protocol of the chosen point.
+        tuned: what was tuned: ``guidance`` or ``sampler``.
+        what: the chosen point's name.
 
     Raises:
         ThalwegError: it cannot be written.
@@ -48,6 +49,6 @@ def write_protocol(path: Path, chosen: Protocol, what: str) -> None:
         chosen.config,
         name=path.stem,
         version=1,
-        description=f"{_MARK}: {chosen.config.name} with {what}.{former}",
+        description=f"{_MARK} {tuned}: {chosen.config.name} with {what}.{former}",
     )
     write_text(path, to_toml(dump(config)))

@@ -20,7 +20,7 @@ CSS = Path(__file__).with_name("view.css")
 _GUIDANCE: Mapping[GuidanceKind, str] = {
     "none": "none", "cfg": "classifier-free", "internal": "internal", "both": "both", "run": "of the run",
 }  # fmt: skip
-_SAMPLERS = ("euler", "heun", "euler_maruyama", "dopri5")
+_SAMPLERS = ("euler", "heun", "multistep", "unipc", "euler_maruyama", "stochastic_heun", "dopri5")
 _MOST_IMAGES, _MOST_STEPS = 64, 250
 _QUIET = {"show_progress": "hidden", "queue": False, "api_visibility": "private"}
 _SYSTEM = ["system-ui", "sans-serif"]

@@ -1,41 +1,24 @@
-"""A tuning from beginning to end; called again, it computes the points that are missing."""
+"""A tuning of guidance from beginning to end; called again, it computes the points that are missing."""
 
-import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from thalweg.arguments import AT_ONCE, REPEATS, check_instance, check_integers, check_path, check_texts
-from thalweg.devices import devices_of
-from thalweg.documents import write_document, write_text
+from thalweg.arguments import check_instance, check_integers
 from thalweg.errors import ConfigError
-from thalweg.folders import refuse_links
-from thalweg.jobs.pool import check_alone
 from thalweg.jobs.tasks import Progress
 from thalweg.network_field import VelocityNetwork
 from thalweg.passport import Passport
-from thalweg.storage import cache_folder, redacted
-from thalweg.storage.places import check_folder, local_path, plain_place
-from thalweg.storage.redaction import redacted_plain
-from thalweg_eval.ablation.folder import alone
-from thalweg_eval.evaluation.accumulate import SAVE_SECONDS, Execution
-from thalweg_eval.evaluation.arguments import check_shared, check_types
-from thalweg_eval.evaluation.provenance import software
-from thalweg_eval.evaluation.subject import Named, NetworkInMemory, local, network_of
-from thalweg_eval.report import render
-from thalweg_eval.report.sections import machine_in_words
+from thalweg_eval.evaluation.subject import Named
 from thalweg_eval.tuning.asked import Asked
 from thalweg_eval.tuning.comparison import LadderFit, fitted_ladder, ladder_heads
 from thalweg_eval.tuning.fitting import EVALUATIONS, TARGETS, single_heads
-from thalweg_eval.tuning.folder import REPORT, RESULTS, claim
 from thalweg_eval.tuning.grids import Grid, Intervals, grid_of, intervals_of
 from thalweg_eval.tuning.page import page
-from thalweg_eval.tuning.points import LADDER, Scan, scan_of
+from thalweg_eval.tuning.points import LADDER, Point, Scan, scan_of
+from thalweg_eval.tuning.request import Request, circumstances, silent
 from thalweg_eval.tuning.results import best_of, edge_of, number_of, row_of, verdict
-from thalweg_eval.tuning.scorer import Scored, Scorer
-from thalweg_eval.tuning.written import check_written, write_protocol
-
-_GUIDANCE = "sampling.guidance"
+from thalweg_eval.tuning.scorer import Scorer
 
 
 def tune_guidance(
@@ -61,7 +44,7 @@ def tune_guidance(
     batch_size: int = 64,
     work: str | Path | None = None,
     progress: Progress | None = None,
-    say: Callable[[str], None] = lambda _: None,
+    say: Callable[[str], None] = silent,
     data: Any = None,
     command: str = "",
 ) -> dict[str, Any]:
@@ -105,18 +88,24 @@ def tune_guidance(
         PluginError: a component cannot be imported.
         ThalwegError: samples are not finite, or a file cannot be written.
     """
-    check_alone()
-    check_types(
+    request = Request(
+        tuned="guidance",
         subject=subject,
-        reference=reference,
-        metrics=(),
-        extractor=None,
+        out=out,
         protocol=protocol,
-        paths={"out": out, "write": write, "work": work},
-        functions={"say": say, "progress": _silent if progress is None else progress},
-        save_seconds=SAVE_SECONDS,
+        seeds=seeds,
+        write=write,
+        settings=settings,
+        reference=reference,
+        devices=devices,
+        device=device,
+        batch_size=batch_size,
+        work=work,
+        progress=progress,
+        say=say,
+        data=data,
+        command=command,
     )
-    check_path("out", out, "the folder of the tuning")
     check_instance("around", around, (list, tuple), "a list, such as ['cfg']")
     scan = scan_of(
         method,
@@ -128,66 +117,28 @@ def tune_guidance(
     )
     scan.grid()
     _check_fit(fit, scan)
-    settings = check_texts("settings", settings, "['count=1000']")
-    if any(one.partition("=")[0].strip().startswith(_GUIDANCE) for one in settings):
-        raise ConfigError(
-            f"{_GUIDANCE} is what is tuned; state it by method, and what is around it by around"
-        )
-    REPEATS.check("seeds", seeds)
     EVALUATIONS.check("evaluations", evaluations)
-    batch_size = AT_ONCE.check("batch_size", batch_size)
-    out = local_path(out, "out")
-    check_folder(out, "out")
-    target = None if write is None else local_path(write, "write")
-    places = devices_of(device, devices)
-    check_shared(len(places), subject=subject, reference=reference)
-    if target is not None:
-        check_written(target)
-    with contextlib.ExitStack() as stack:
-        named = plain_place(subject) if isinstance(subject, str | Path) else subject
-        at, reference_at = local(named, stack), local(reference, stack)
-        network = network_of(at)
-        if network is None:
-            raise ConfigError(
-                f"{redacted(str(named))} holds no network whose guidance could be tuned; give a run or a "
-                "saved network"
-            )
-        if isinstance(network, NetworkInMemory) and device == "auto":
-            places = [network.home]
-        execution = Execution(
-            cache_folder() / "evaluation" if work is None else local_path(work, "work"),
-            places,
-            batch_size,
-            progress=progress or _silent,
-        )
-        asked = Asked(named, at, network, reference_at, execution, data, protocol, tuple(settings), say)
-        refuse_links(out, ".lock", RESULTS, REPORT)
-        stack.enter_context(alone(out))
-        claim(out, asked.plan(scan, reference))
-        found, chosen = _tuned(asked, scan, out, seeds, by, fit, evaluations, command)
-        if target is not None:
-            write_protocol(target, asked.read(chosen.point, asked.seed), chosen.point.name)
-            found["written"] = str(target)
-        found = redacted_plain(found)
-        write_document(out / RESULTS, found, sealed=True)
-        write_text(out / REPORT, render(page(found)))
-    return dict(found)
+
+    def compute(asked: Asked, folder: Path, noise: list[int]) -> tuple[dict[str, Any], Point]:
+        return _tuned(asked, scan, folder, noise, by, fit, evaluations)
+
+    bound = {"method": dict(scan.method), "around": [dict(one) for one in scan.around]}
+    return request.carried_out(bound, "method, and what is around it by around", compute, page)
 
 
 def _tuned(
     asked: Asked,
     scan: Scan,
     out: Path,
-    seeds: int,
+    noise: list[int],
     by: str | None,
     fit: str | None,
     evaluations: int,
-    command: str,
-) -> tuple[dict[str, Any], Scored]:
+) -> tuple[dict[str, Any], Point]:
     """Everything that was found, and the point that is chosen."""
-    first = asked.seed
-    noise = list(range(first, first + seeds))
-    scorer = Scorer(out, asked.read, asked.opened, str(asked.network.identity["checkpoint"]), asked.say)
+    scorer: Scorer[Point] = Scorer(
+        out, asked.read, asked.opened, str(asked.network.identity["checkpoint"]), asked.say
+    )
     points = scan.points()
     heads = () if fit is None else ladder_heads(asked.network, scan, asked.execution.devices[0])
     points += single_heads(scan, heads) if heads else []
@@ -210,7 +161,7 @@ def _tuned(
             scored,
             heads,
             noise,
-            lambda point: asked.read(point, first).config,
+            lambda point: asked.read(point, noise[0]).config,
             asked.network,
             asked.data,
             asked.execution.devices[0],
@@ -222,18 +173,9 @@ def _tuned(
         chosen = fresh.winner
     edge = edge_of(best_of(scored, number, higher=higher).point, points)
     best = row_of(chosen, baseline) if fresh is None else row_of(chosen, fresh.scored[0])
-    made = sorted(one.made for one in scorer.passports)
-    base = asked.base()
     return {
         "subject": str(baseline.passports[0].subject["what"]),
-        "network": {key: asked.network.identity.get(key) for key in ("checkpoint", "step")},
-        "protocol": {
-            "name": base.config.name,
-            "version": base.config.version,
-            "sha256": base.sha256,
-            "settings": list(asked.settings),
-        },
-        "count": base.config.count,
+        **asked.described(),
         "method": dict(scan.method),
         "around": [dict(one) for one in scan.around],
         "seeds": noise,
@@ -241,19 +183,11 @@ def _tuned(
         "better": {name: one.get("better") for name, one in numbers.items()},
         "points": rows,
         "best": best,
-        "verdict": verdict(best, number, seeds),
+        "verdict": verdict(best, number, len(noise)),
         "warnings": [edge] if edge else [],
         "fit": None if fresh is None else fresh.plain(),
-        "written": None,
-        "command": command,
-        "software": software(),
-        "made": [made[0], made[-1]],
-        "machines": sorted({machine_in_words(one.machine) for one in scorer.passports}),
-    }, chosen
-
-
-def _silent(*_: Any) -> None:
-    """No progress is shown."""
+        **circumstances(scorer.passports),
+    }, chosen.point
 
 
 def _check_fit(fit: str | None, scan: Scan) -> None:
