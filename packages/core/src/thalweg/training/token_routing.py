@@ -64,6 +64,5 @@ class TokenRouting:
         draws = generator(seed, "token routing")
         kept_NK = torch.rand(count, self._tokens, generator=draws).argsort(dim=1)[:, : self._kept]
         dropped_N = torch.rand(count, generator=draws) < self._path_drop
-        return Routed(
-            self._start, self._stop, *(moved(one, device) for one in (kept_NK.sort(dim=1).values, dropped_N))
-        )
+        kept_NK = moved(kept_NK.sort(dim=1).values, device)
+        return Routed(self._start, self._stop, kept_NK, moved(dropped_N, device))
