@@ -191,7 +191,9 @@ def test_waits_are_told_from_what_is_none():
         "cudaMemcpyAsync": 9.0,
         "cudaDeviceSynchronize": 1.0,
     }
-    assert syncs.waits(seen) == 1.5
+    assert syncs.waits({**seen, "cudaLaunchKernelExC": 700.0}) == 1.5
+    with pytest.raises(ThalwegError, match="sees no kernel of the card"):
+        syncs.waits(seen)
 
 
 def test_sampling(measured):
