@@ -107,7 +107,7 @@ VARIATIONS: dict[tuple[str, str], list[dict[str, Any]]] = {
         {"derivative": "difference"},
         {"cfg_scale": 2.0, "adaptive": None},
     ],
-    ("sampler", "unipc"): [{"predictor_order": 3}, {"spacing": "lambda"}],
+    ("sampler", "unipc"): [{"predictor_order": 3, "spacing": "lambda"}],
     ("refiner", "film"): [{"acceleration": False}, {"shared": True}],
     ("objective", "alignment"): [{"projector": "conv"}, {"spatial": 0.6}],
     ("refiner", "vera"): [

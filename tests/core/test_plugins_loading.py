@@ -9,7 +9,7 @@ from thalweg.plugins import load
 
 OBJECTIVES = [
     "acceleration", "alignment", "conflict_velocity", "contrastive", "dispersive", "distillation",
-    "latent_alignment", "layer_sync", "self_alignment", "velocity", "weak_to_strong",
+    "flow_map", "latent_alignment", "layer_sync", "self_alignment", "velocity", "weak_to_strong",
 ]  # fmt: skip
 CONTROL = "shuffled_velocity"
 
@@ -39,6 +39,7 @@ def test_built_in_components_register_as_strangers_do():
         "dopri5",
         "euler",
         "euler_maruyama",
+        "flow_map",
         "heun",
         "multistep",
         "stochastic_heun",

@@ -11,6 +11,7 @@ from evaluated import npz, run_folder
 from report_samples import a_passport
 from thalweg.cli.main import main
 from thalweg.errors import ConfigError
+from thalweg.facts import Facts
 from thalweg.passport import read_passport
 from thalweg.plugins import registry
 from thalweg_eval.evaluation.evaluator import Evaluator
@@ -20,6 +21,7 @@ from thalweg_eval.tuning.sampler_page import page, reading, rows
 from thalweg_eval.tuning.sampler_points import STEPS, TOLERANCES, points_of
 from thalweg_eval.tuning.sampler_results import cheapest, edge_of, row_of, verdict
 from thalweg_eval.tuning.scorer import Scored
+from thalweg_eval.tuning.suited import suited
 
 QUICK = ("count=10", "features.small_classifier.extractor.steps=2", "sampling.guidance=cfg")
 FD = "fd_small_classifier"
@@ -123,6 +125,22 @@ def test_a_sampler_without_a_cost_is_left_out_and_refused_by_name(monkeypatch):
     assert points_of([{"type": "euler", "other": "x"}], "2", None)[0].name == "euler, other x, 2 steps"
     with pytest.raises(ConfigError, match="sampler heun has neither steps nor rtol and atol, so there is no"):
         points_of(["heun"], None, None)
+
+
+def test_of_all_samplers_those_are_compared_that_can_follow_the_field():
+    points, said = points_of((), "2", "0.5"), []
+    facts = Facts(shape=(1, 8, 8), classes=10, condition_dropout=True)
+    cfg = {"type": "cfg", "scale": 1.5}
+    assert suited(points, attrs.evolve(facts, flow_map=True), None, said.append) == points
+    assert not said
+    for case in ((facts, None), (attrs.evolve(facts, flow_map=True), cfg)):
+        assert {one.curve for one in points} - {one.curve for one in suited(points, *case, said.append)} == {
+            "flow_map"
+        }
+    assert [line.partition(" follows average")[0] for line in said] == [
+        "flow_map is left out: the sampler flow_map",
+        "flow_map is left out: the sampler",
+    ]
 
 
 def scored(passport, *rows):
@@ -265,6 +283,14 @@ def test_an_interrupted_comparison_resumes_and_more_of_it_computes_what_is_new(
     longer = {**options, "samplers": ["heun", "multistep", "dopri5"], "tolerances": "0.5"}
     assert len(tune_sampler(run, out=tmp_path / "cut", **longer)["points"]) == 5
     assert len(made) == 8
+
+
+def test_all_samplers_are_compared_of_a_network_that_is_no_flow_map(run, work, tmp_path):
+    said = []
+    options = {"steps": "2", "tolerances": "0.5", "seeds": 1, "settings": QUICK, "work": work}
+    found = tune_sampler(run, out=tmp_path / "all", say=said.append, **options)
+    assert {one["curve"] for one in found["points"]} == set(registry().names("sampler")) - {"flow_map"}
+    assert any(line.startswith("flow_map is left out") for line in said)
 
 
 def test_a_folder_is_of_one_kind_of_tuning_and_one_protocol(run, work, compared):

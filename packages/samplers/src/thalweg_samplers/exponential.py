@@ -1,7 +1,7 @@
 """One step of an exponential integrator for the clean-data prediction, exact where that is a polynomial.
 
 With lambda = log(alpha / sigma) and D = E[x_0 | x_t], the probability-flow ODE is d(x / sigma) = D d(alpha /
-sigma), so from s to t (Lu et al. 2022, DPM-Solver++, equation 8)
+sigma), so from s to t (Lu et al. 2022, DPM-Solver++, proposition 4.1)
 
     x_t = (sigma_t / sigma_s) x_s + sigma_t int e^lambda D(lambda) dlambda,  lambda from lambda_s to lambda_t.
 

@@ -20,9 +20,9 @@ class UniPC:
     """A predictor through p predictions of clean data, and a corrector through one more (Zhao et al. 2023).
 
     x_t = (sigma_t / sigma_s) x_s + alpha_t ((1 - e^-h) D_s + sum_m a_m (D_m - D_s)), where the a_m are exact
-    for polynomials in lambda = log(alpha / sigma) (equations 3 and 9 with B(h) = e^h - 1, in data
-    prediction). The predictor passes through the last p values of D. The step is then taken again with the
-    value at its end too, which is the evaluation that the next step needs anyway.
+    for polynomials in lambda = log(alpha / sigma), or with a single D_m as B(h) = e^h - 1 gives it. The
+    predictor passes through the last p values of D. The step is then taken again with the value at its end
+    too, which is the evaluation that the next step needs anyway.
 
     lambda is infinite at t = 1 and t = 0: the first step and the last are of first order, x_t = sigma_t x_1
     + alpha_t D_1 and x_0 = D_s, and are not corrected. The step before the last, the widest in lambda on

@@ -8,7 +8,7 @@ from thalweg.arguments import check_instance
 from thalweg.config import dump
 from thalweg.jobs.tasks import Progress
 from thalweg.network_field import VelocityNetwork
-from thalweg_eval.evaluation.subject import Named
+from thalweg_eval.evaluation.subject import Named, loaded
 from thalweg_eval.tuning.asked import Asked
 from thalweg_eval.tuning.grids import Grid
 from thalweg_eval.tuning.request import Request, circumstances, silent
@@ -17,6 +17,7 @@ from thalweg_eval.tuning.sampler_page import page
 from thalweg_eval.tuning.sampler_points import SamplerPoint, points_of
 from thalweg_eval.tuning.sampler_results import RULE, cheapest, edge_of, row_of, verdict
 from thalweg_eval.tuning.scorer import Scorer
+from thalweg_eval.tuning.suited import suited
 
 
 def tune_sampler(
@@ -50,7 +51,8 @@ def tune_sampler(
         subject: a run's folder, a saved network, or a network in memory.
         out: the folder: ``results.json``, ``report.html``, and below ``points`` a passport of each point.
         protocol: a shipped one's name or a TOML file; its sampler is what is tuned.
-        samplers: names, or tables with ``type`` and what stays as it is; by default all that are registered.
+        samplers: names, or tables with ``type`` and what stays as it is; by default all that are registered
+            and can follow the network's field.
         steps: of samplers that take some, numbers or a text such as ``4,8,16``; 4, 8, 16, 32 and 64 by
             default.
         tolerances: ``rtol`` and ``atol`` of adaptive samplers; 0.1, 0.01 and 0.001 by default.
@@ -101,9 +103,14 @@ def tune_sampler(
     points = points_of(samplers, steps, tolerances)
 
     def compute(asked: Asked, folder: Path, noise: list[int]) -> tuple[dict[str, Any], SamplerPoint]:
-        return _tuned(asked, points, folder, noise, by)
+        return _tuned(asked, points if samplers else _suited(asked, points), folder, noise, by)
 
     return request.carried_out({"tuned": "sampler"}, "samplers, steps and tolerances", compute, page)
+
+
+def _suited(asked: Asked, points: Sequence[SamplerPoint]) -> list[SamplerPoint]:
+    facts = loaded(asked.network, asked.execution.devices[0]).facts
+    return suited(points, facts, asked.base().config.sampling.guidance, asked.say)
 
 
 def _tuned(
