@@ -26,7 +26,7 @@ def deepflow_s() -> FlowNetwork:
 
 def awake(network: FlowNetwork) -> FlowNetwork:
     """Fill what starts at zero, since a network that answers zero compares equal to any other."""
-    draws = torch.Generator().manual_seed(0)
+    draws = torch.Generator(next(network.parameters()).device).manual_seed(0)
     for parameter in network.parameters():
         if not parameter.any():
             nn.init.normal_(parameter, std=0.02, generator=draws)

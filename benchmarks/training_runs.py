@@ -4,6 +4,7 @@ import os
 
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # as the command line does, before torch is imported
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ class Latents:
         """None."""
 
 
+@lru_cache
 def latents(count: int = 512) -> Latents:
     draws = torch.Generator().manual_seed(0)
     split = TensorSplit(

@@ -40,7 +40,7 @@ class Bench:
     @property
     def place(self) -> torch.device:
         """The device."""
-        return torch.device(self.device)
+        return torch.device(self.device, 0)
 
     @property
     def left(self) -> float:

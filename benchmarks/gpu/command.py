@@ -71,7 +71,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _parser().error(f"argument --out: '{given.out}' is a file; name a folder")
     if (given.out / RESULTS).exists():
         _parser().error(f"argument --out: '{given.out}' holds results already; name another folder")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was found so far is kept
     machine = asked(lambda: described(given.device))
     if not machine:
         _parser().error("there is no CUDA device here; --device cpu rehearses everything at tiny sizes")
@@ -85,6 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         results = Results(given.out, given.only, made)
     except (OSError, ThalwegError) as error:
         _parser().error(f"argument --out: nothing can be written to '{given.out}' ({error})")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was found so far is kept
     run(
         given.only,
         results,

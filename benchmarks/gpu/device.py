@@ -1,5 +1,6 @@
 """The card: what it is, what it could do at most, and waiting for it."""
 
+import gc
 import os
 import platform
 import statistics
@@ -94,6 +95,7 @@ def synchronize(device: str) -> None:
 
 def forget_peak(device: str) -> None:
     """Let the largest amount of memory be counted from here on."""
+    gc.collect()
     if device == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()

@@ -22,7 +22,7 @@ def run(bench: Bench) -> None:
     config = config_of(bench, "sit-xl-2", 1)
     parts = composition_of(config)
     depth = config.backbone.dimensions.depth
-    network = awake(thalweg.compose(**{**parts, "heads": (depth // 2,)}, facts=LATENTS)).to(bench.place)
+    network = awake(thalweg.compose(**{**parts, "heads": (depth // 2,)}, facts=LATENTS, device=bench.place))
     seconds: dict[str, dict[str, float]] = {sampler: {} for sampler in SAMPLERS}
     for way, guidance in WAYS.items():
         for sampler in SAMPLERS:

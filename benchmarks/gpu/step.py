@@ -7,19 +7,19 @@ is not part of this repository: what differs is how the step is run, not how the
 """
 
 import copy
-import gc
 import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import attrs
 import torch
 from benchmarks.common import awake
 from benchmarks.gpu import device
 from benchmarks.gpu.bench import Bench
 from benchmarks.gpu.pieces import NETWORKS
-from benchmarks.training_runs import LATENTS, Latents, latents
+from benchmarks.training_runs import LATENTS, latents
 from torch import Tensor, nn
 
 import thalweg
@@ -39,58 +39,83 @@ AGAIN = 50.0
 """Seconds that must be left for another batch, which is compiled anew."""
 
 
+@attrs.frozen(eq=False)
+class Measured:
+    """What was found of a network.
+
+    Attributes:
+        recipe: of its run.
+        network: on the CPU, untrained.
+        batch: samples a step.
+        rate: samples a second.
+        share: of the card's memory that a step of ours takes.
+        flop: operations of a sample's step.
+    """
+
+    recipe: str
+    network: FlowNetwork
+    batch: int
+    rate: float
+    share: float
+    flop: int
+
+
 def run(bench: Bench) -> None:
-    """Measure every network."""
+    """Measure every network; then again at twice the batch, where that fits and time is left."""
     best, how = device.peak(bench.device, bench.sizes.matmul)
     bench.figure(f"peak in bfloat16, {how}", best / 1e12, "TFLOP/s")
     rate = device.matmul_rate(bench.device, bench.sizes.matmul)
     bench.figure("a large matrix product in bfloat16", rate / 1e12, "TFLOP/s")
-    for name, recipe in NETWORKS.items():
-        measured(bench, name, recipe, best)
+    found = {name: measured(bench, name, recipe) for name, recipe in NETWORKS.items()}
+    for name, one in found.items():
+        bench.figure(f"{name}: samples a second", one.rate, "samples/s")
+        bench.check(f"mfu/{name}", one.flop * one.rate / best)
+    for name, one in found.items():
+        if 0 < 2 * one.share < FILLED and bench.left > AGAIN:
+            batch = 2 * one.batch
+            seconds, _ = our_step(bench, name, one.recipe, one.network, batch, None)
+            bench.figure(f"{name}: samples a second at batch {batch}", batch / seconds, "samples/s")
+            bench.check(f"mfu/{name}", one.flop * max(one.rate, batch / seconds) / best)
 
 
-def measured(bench: Bench, name: str, recipe: str, best: float) -> None:
-    """Measure one network: the published way first, then ours at the same batch, then at one that fills."""
-    sizes, data = bench.sizes, latents()
+def measured(bench: Bench, name: str, recipe: str) -> Measured:
+    """Measure one network, the published way and ours, at the largest batch that the former has room for."""
     config = config_of(bench, recipe, 1)
-    network = awake(thalweg.compose(**composition_of(config), facts=LATENTS, seed=config.seed))
+    network = awake(
+        thalweg.compose(**composition_of(config), facts=LATENTS, seed=config.seed, device=bench.place)
+    ).cpu()
     flop = TRAINED * forward_flop(network)
     bench.figure(f"{name}: operations of a sample's step", flop / 1e9, "GFLOP")
-
-    published = PublishedStep(copy.deepcopy(network).to(bench.place), config, bench.device)
-    batch = largest_batch(
-        lambda count: _share(bench, lambda: published(*_batch(data, count))), sizes.batch, sizes.most_batch
-    )
+    batch, theirs = published_step(bench, name, network, config)
+    first = first_loss(copy.deepcopy(network).to(bench.place), config, batch, bench.device)
     device.forget_peak(bench.device)
-    theirs = seconds_of(bench, lambda: published(*_batch(data, batch)))
-    share = device.memory_share(bench.device)
-    first = first_loss(copy.deepcopy(network).to(bench.place), config, data, batch, bench.device)
-    del published
-    device.forget_peak(bench.device)
-    bench.figure(f"{name}: batch", batch, "samples")
-    bench.figure(f"{name}: memory of the published step", 100 * share, "% of the card")
-    bench.figure(f"{name}: the published step", theirs, "s")
-
-    ours, share = our_step(bench, name, recipe, network, data, batch, first)
+    ours, share = our_step(bench, name, recipe, network, batch, first)
     bench.check(f"faster/{name}", theirs / ours)
-    rates = {batch: batch / ours}
-    fitting = batch * int(FILLED / share) if share else batch
-    if fitting >= 2 * batch and bench.left > AGAIN:
-        again = copy.deepcopy(network)
-        ours, _ = our_step(bench, name, recipe, again, data, 2 * batch, None)
-        rates[2 * batch] = 2 * batch / ours
-    bench.figure(f"{name}: samples a second", max(rates.values()), "samples/s")
-    bench.check(f"mfu/{name}", flop * max(rates.values()) / best)
+    return Measured(recipe, network, batch, batch / ours, share, flop)
+
+
+def published_step(bench: Bench, name: str, network: FlowNetwork, config: RunConfig) -> tuple[int, float]:
+    """The batch that fills the card, and the seconds of a step of it as published code writes it."""
+    step = PublishedStep(copy.deepcopy(network).to(bench.place), config, bench.device)
+
+    def share(count: int) -> float:
+        device.forget_peak(bench.device)
+        step(*_batch(count))
+        device.synchronize(bench.device)
+        return device.memory_share(bench.device)
+
+    batch = largest_batch(share, bench.sizes.batch, bench.sizes.most_batch)
+    device.forget_peak(bench.device)
+    seconds = seconds_of(bench, lambda: step(*_batch(batch)))
+    bench.figure(f"{name}: batch", batch, "samples")
+    bench.figure(f"{name}: the published step", seconds, "s")
+    taken = 100 * device.memory_share(bench.device)
+    bench.figure(f"{name}: memory of the published step", taken, "% of the card")
+    return batch, seconds
 
 
 def our_step(
-    bench: Bench,
-    name: str,
-    recipe: str,
-    network: FlowNetwork,
-    data: Latents,
-    batch: int,
-    first: float | None,
+    bench: Bench, name: str, recipe: str, network: FlowNetwork, batch: int, first: float | None
 ) -> tuple[float, float]:
     """Seconds of a step of a run as the command line trains it, and the share of the memory that it takes.
 
@@ -98,19 +123,21 @@ def our_step(
         bench: where.
         name: of the network.
         recipe: its run.
-        network: on the CPU; used up.
-        data: to train on.
+        network: which is left as it is.
         batch: samples a step.
         first: the first loss of the same network when it is not compiled; None compares nothing.
     """
     config = config_of(bench, recipe, batch)
     place = bench.scratch / f"{recipe}-{batch}"
     place.mkdir()
+    # What was compiled for another batch would be compiled for any batch now, which is slower.
+    torch.compiler.reset()
+    device.forget_peak(bench.device)
     run = Trainer(
         config,
         place,
         network=copy.deepcopy(network),
-        dataset=data,
+        dataset=latents(),
         accelerator=bench.device,
         devices=1,
         quiet=True,
@@ -118,7 +145,7 @@ def our_step(
     with run.rehearsed() as loop:
         begun = time.perf_counter()
         if first is not None:
-            mine = first_loss(run.components.network, config, data, batch, bench.device)
+            mine = first_loss(run.components.network, config, batch, bench.device)
             bench.check(f"same/{name}", abs(mine - first) / abs(first))
         loop.time_steps(0, bench.sizes.warm)
         bench.figure(f"{name}: compiling and first steps at batch {batch}", time.perf_counter() - begun, "s")
@@ -127,9 +154,6 @@ def our_step(
         share = device.memory_share(bench.device)
     bench.figure(f"{name}: our step at batch {batch}", seconds, "s")
     bench.figure(f"{name}: memory of our step at batch {batch}", 100 * share, "% of the card")
-    del run, loop
-    gc.collect()
-    device.forget_peak(bench.device)
     return seconds, share
 
 
@@ -206,12 +230,12 @@ def config_of(bench: Bench, recipe: str, batch: int) -> RunConfig:
     )
 
 
-def first_loss(network: FlowNetwork, config: RunConfig, data: Latents, batch: int, device: str) -> float:
+def first_loss(network: FlowNetwork, config: RunConfig, batch: int, device: str) -> float:
     """The loss of a network on the first samples, at times and noise that are always the same."""
     losses, planner = _losses(network, config)
     losses.train()
     draws = torch.Generator().manual_seed(1)
-    clean, labels = _batch(data, batch)
+    clean, labels = _batch(batch)
     noise, times = torch.randn(clean.shape, generator=draws), planner.times(batch, draws, network.interpolant)
     plan = Plan.at(*(one.to(device) for one in (clean, noise, times)), network.interpolant)
     with torch.autocast(device, torch.bfloat16):
@@ -230,13 +254,6 @@ def seconds_of(bench: Bench, step: Callable[[], object]) -> float:
     return statistics.median(found)
 
 
-def _share(bench: Bench, step: Callable[[], object]) -> float:
-    device.forget_peak(bench.device)
-    step()
-    device.synchronize(bench.device)
-    return device.memory_share(bench.device)
-
-
 def _losses(network: FlowNetwork, config: RunConfig) -> tuple[Losses, Any]:
     objectives = {
         name: component("objective", one).build(network.facts) for name, one in config.objectives.items()
@@ -250,7 +267,8 @@ def _conditioned(plan: Plan, labels: Tensor) -> Any:
     return thalweg.Batch(plan.clean, Condition(labels))
 
 
-def _batch(data: Latents, count: int) -> tuple[Tensor, Tensor]:
+def _batch(count: int) -> tuple[Tensor, Tensor]:
     """The first samples, again and again if there are fewer."""
-    chosen = torch.arange(count) % len(data.train)
-    return data.train.clean[chosen], data.train.labels_N[chosen]
+    data = latents().train
+    chosen = torch.arange(count) % len(data)
+    return data.clean[chosen], data.labels_N[chosen]

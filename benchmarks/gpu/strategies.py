@@ -1,4 +1,4 @@
-"""Every strategy and precision on one device: a tiny run's losses are those of a plain run in float32."""
+"""Every strategy and precision on one device: a tiny run's numbers are those of a plain run in float32."""
 
 import json
 import os
@@ -22,28 +22,28 @@ _NOT_OFFERED = ("cpu", "16-mixed")
 
 
 def run(bench: Bench) -> None:
-    """Compare the losses of all."""
-    plain = losses(bench, "auto", "32-true")
+    """Compare losses and gradient norms of all."""
+    plain = numbers(bench, "auto", "32-true")
     exact, mixed, refused = [], [], 0
     for strategy in STRATEGIES:
         for precision in typing.get_args(Precision):
             try:
-                found = losses(bench, strategy, precision)
+                found = numbers(bench, strategy, precision)
             except ConfigError as error:
                 by_design = (strategy, precision) in REFUSED or (bench.device, precision) == _NOT_OFFERED
                 refused += not by_design
                 bench.note(f"{strategy}, {precision} is refused: {error}")
                 continue
             difference = max(abs(one - two) / abs(two) for one, two in zip(found, plain, strict=True))
-            bench.figure(f"{strategy}, {precision}: relative difference of losses", difference)
+            bench.figure(f"{strategy}, {precision}: largest relative difference", difference)
             (exact if precision == "32-true" else mixed).append(difference)
     bench.check("32-true", max(exact))
     bench.check("mixed", max(mixed))
     bench.check("refused", refused)
 
 
-def losses(bench: Bench, strategy: str, precision: str) -> list[float]:
-    """The losses of a tiny run's steps."""
+def numbers(bench: Bench, strategy: str, precision: str) -> list[float]:
+    """Loss and gradient norm of every step of a tiny run."""
     place = bench.scratch / f"{strategy}-{precision}-{len(list(bench.scratch.iterdir()))}"
     with alone():
         run = trainer(
@@ -54,11 +54,12 @@ def losses(bench: Bench, strategy: str, precision: str) -> list[float]:
             precision=precision,
             steps=bench.sizes.steps,
             batch_size=4,
+            optimizer={"lr": 1e-3},
         )
         awake(run.components.network)  # else every loss would be that of a network which answers zero
         run.train()
     lines = (place / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    return [float(json.loads(line)["loss"]) for line in lines]
+    return [float(json.loads(line)[name]) for line in lines for name in ("loss", "grad_norm")]
 
 
 @contextmanager

@@ -9,10 +9,13 @@ from benchmarks.gpu.bench import Bench
 from benchmarks.training_runs import trainer
 from torch.profiler import ProfilerActivity, profile
 
+from thalweg.errors import ThalwegError
+
 WAITS = ("cudaStreamSynchronize", "cudaEventSynchronize", "cudaMemcpy")
 """What the profiler calls a wait. That of the whole device at the end of a step is the clock's own."""
 READ = "aten::_local_scalar_dense"
 """A number that is read of a tensor, on whichever device that is."""
+LAUNCHES = ("cudaLaunchKernel", "cuLaunchKernel")
 COPIES = ("cudaMemcpyAsync", "Memcpy DtoH (Device -> Pageable)", "Memcpy HtoD (Pageable -> Device)")
 
 
@@ -45,7 +48,13 @@ def run(bench: Bench) -> None:
 
 
 def waits(counts: Mapping[str, float]) -> float:
-    """How often the host waits, by how often things happen that the profiler has seen."""
+    """How often the host waits, by how often things happen that the profiler has seen.
+
+    Raises:
+        ThalwegError: it has seen nothing of the card, and so could see no wait either.
+    """
+    if not any(name.startswith(LAUNCHES) for name in counts):
+        raise ThalwegError("the profiler sees no kernel of the card, so waits cannot be counted")
     return sum(counts.get(name, 0.0) for name in WAITS)
 
 

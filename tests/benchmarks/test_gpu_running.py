@@ -16,7 +16,7 @@ from benchmarks.gpu import checkout, pieces, running
 from benchmarks.gpu.command import main
 from benchmarks.gpu.pieces import ALL, Piece, Target
 from benchmarks.gpu.results import RESULTS, SUMMARY, Results, planned, table
-from benchmarks.gpu.sizes import FULL, TINY
+from benchmarks.gpu.sizes import TINY
 
 ROOT = Path(__file__).parents[2]
 
@@ -207,10 +207,10 @@ def test_the_page_shows_all_pieces_and_targets():
     assert table(planned(ALL)) in page
 
 
-def test_all_pieces_fit_into_the_time_with_some_training():
+def test_all_pieces_but_the_training_fit_into_the_time_at_their_limits():
     *measured, training = ALL
     assert training.name == "training"
-    assert sum(one.seconds for one in measured) + FULL.reserve + 30 < 10 * 60
+    assert sum(one.seconds for one in measured) < 60 * 8
     assert all(len({target.key for target in one.targets}) == len(one.targets) for one in ALL)
     assert all(callable(one.load()) for one in ALL)
 

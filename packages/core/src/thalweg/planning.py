@@ -10,6 +10,7 @@ from thalweg.arguments import described
 from thalweg.errors import PluginError
 from thalweg.interpolant import Interpolant
 from thalweg.protocols import Planner
+from thalweg.transfers import moved
 from thalweg.types import Batch, Plan
 
 _SEED_BITS = 62
@@ -31,7 +32,7 @@ def draw_plan(planner: Planner, batch: Batch, generator: torch.Generator, interp
     Raises:
         PluginError: if the planner returns no plan, or one of shapes that would broadcast.
     """
-    noise = torch.randn(batch.clean.shape, generator=generator).to(batch.clean.device)
+    noise = moved(torch.randn(batch.clean.shape, generator=generator), batch.clean.device)
     plan = planner(batch, noise, generator, interpolant)
     _check(plan, type(planner).__name__)
     return attrs.evolve(plan, seed=int(torch.randint(2**_SEED_BITS, (), generator=generator)))

@@ -13,6 +13,7 @@ from thalweg.facts import Facts
 from thalweg.interpolant import Interpolant
 from thalweg.plugins import build_component
 from thalweg.protocols import TimeSampler
+from thalweg.transfers import moved
 from thalweg.types import Batch, Plan
 
 
@@ -53,7 +54,7 @@ class BranchTimes:
         interpolant: Interpolant,
     ) -> Plan:
         """The batch with its noise as it came, at drawn times."""
-        times_kN = self.times(len(batch.clean), generator, interpolant).to(batch.clean.device)
+        times_kN = moved(self.times(len(batch.clean), generator, interpolant), batch.clean.device)
         return Plan.at(batch.clean, noise, times_kN, interpolant)
 
     def times(self, count: int, generator: torch.Generator, interpolant: Interpolant) -> Float[Tensor, "k N"]:

@@ -14,6 +14,7 @@ from thalweg.facts import Facts
 from thalweg.interpolant import Interpolant
 from thalweg.plugins import build_component
 from thalweg.protocols import TimeSampler
+from thalweg.transfers import moved
 from thalweg.types import Batch, Plan
 
 
@@ -74,4 +75,4 @@ class FlowMap:
         t_N, r_N = torch.maximum(one_N, other_N), torch.minimum(one_N, other_N)
         # Drawn in any case, so that another share changes no time.
         r_N = torch.where(torch.rand(count, generator=generator) < self._equal, t_N, r_N)
-        return Plan.at(batch.clean, noise, torch.stack([t_N, r_N]).to(batch.clean.device), interpolant)
+        return Plan.at(batch.clean, noise, moved(torch.stack([t_N, r_N]), batch.clean.device), interpolant)

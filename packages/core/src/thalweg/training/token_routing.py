@@ -12,6 +12,7 @@ import torch
 from thalweg.config.routing import RoutingConfig
 from thalweg.errors import ConfigError
 from thalweg.randomness import generator
+from thalweg.transfers import moved
 from thalweg.types import Routed
 
 
@@ -63,4 +64,5 @@ class TokenRouting:
         draws = generator(seed, "token routing")
         kept_NK = torch.rand(count, self._tokens, generator=draws).argsort(dim=1)[:, : self._kept]
         dropped_N = torch.rand(count, generator=draws) < self._path_drop
-        return Routed(self._start, self._stop, kept_NK.sort(dim=1).values.to(device), dropped_N.to(device))
+        kept_NK = moved(kept_NK.sort(dim=1).values, device)
+        return Routed(self._start, self._stop, kept_NK, moved(dropped_N, device))

@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from thalweg.transfers import moved
+
 
 class Text(NamedTuple):
     """Encoded captions, and what stands in for one that is hidden.
@@ -29,7 +31,7 @@ class Text(NamedTuple):
 
     def to(self, device: torch.device | str) -> "Text":
         """The same captions on another device."""
-        return Text(*(tensor.to(device) for tensor in self))
+        return Text(*(moved(tensor, device) for tensor in self))
 
 
 class EncodedCaptions(NamedTuple):
@@ -72,7 +74,7 @@ class Condition(NamedTuple):
     def to(self, device: torch.device | str) -> "Condition":
         """The same condition on another device."""
         text = None if self.text is None else self.text.to(device)
-        return self._each(lambda tensor: tensor.to(device))._replace(text=text)
+        return self._each(lambda tensor: moved(tensor, device))._replace(text=text)
 
     def join(self, other: "Condition") -> "Condition":
         """Both batches in one, this one first. Both hold labels or neither does; the same for text."""

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from thalweg.interpolant import Interpolant
 from thalweg.randomness import generator
+from thalweg.transfers import moved
 from thalweg.types.conditions import Condition
 from thalweg.types.networks import Prediction
 
@@ -35,9 +36,9 @@ class Batch:
 
     def to(self, device: torch.device | str) -> "Batch":
         """The same batch on another device."""
-        features = {name: tensor.to(device) for name, tensor in self.features.items()}
-        images = None if self.images is None else self.images.to(device)
-        return Batch(self.clean.to(device), self.condition.to(device), features, images, self.replaced)
+        features = {name: moved(tensor, device) for name, tensor in self.features.items()}
+        images = None if self.images is None else moved(self.images, device)
+        return Batch(moved(self.clean, device), self.condition.to(device), features, images, self.replaced)
 
 
 @attrs.frozen(eq=False)
