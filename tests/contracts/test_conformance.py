@@ -18,7 +18,7 @@ NOT_APPLICABLE = {
     "it_converges_at_its_order": {"dopri5", "euler_maruyama", "stochastic_heun"},
     "no_parameter_is_left_over": {"plain"},
     "tokens_are_known_by_their_places": {"mlp"},
-    "scale_one_is_the_conditional_field": {"ladder"},
+    "scale_one_is_the_conditional_field": {"early_exit", "ladder"},
     "a_samples_loss_is_its_own": {"contrastive", "dispersive", "shuffled_velocity"},
     "images_are_bytes_where_there_are_any": {"shards", "two_moons"},
     "its_identity_is_of_what_it_holds_and_not_of_the_place": {"emoji"},
