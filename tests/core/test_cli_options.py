@@ -22,9 +22,10 @@ OWN = {
     "--run-dir": {"required", "help"},
     "--seeds": {"default", "help"},
     "--after": {"required"},
+    "--steps": {"default", "help", "metavar"},
 }
 """What differs by command: what results are, where they go, how much fits or is enough, what is needed or
-repeated."""
+repeated, and steps of training or of samplers."""
 
 LONG = """Make a noise that can be heard from one end of the savanna to the other, and further by night."""
 ROAR = f'''

@@ -20,14 +20,14 @@ def store_for(scheme: str, options: Mapping[str, Any]) -> "Store":
 
     if scheme == "file":
         return LocalStore()
-    from thalweg.storage.stores.filesystems import filesystem, s3_client
+    from thalweg.storage.stores.filesystems import filesystem
     from thalweg.storage.stores.remote import RemoteStore
 
     files = filesystem(scheme, options)
     if scheme == "s3":
         from thalweg.storage.stores.s3 import S3Store
 
-        return S3Store(files, lambda: s3_client(options))
+        return S3Store(files)
     if scheme == "hf":
         from thalweg.storage.stores.hub import HubStore
 

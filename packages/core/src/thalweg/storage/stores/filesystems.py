@@ -4,7 +4,7 @@ import json
 import os
 import secrets
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from thalweg.errors import ConfigError
@@ -34,26 +34,10 @@ def filesystem(scheme: str, options: Mapping[str, Any]) -> Any:
     Raises:
         ConfigError: the protocol is unknown, its package missing, or it does not take the options.
     """
-    return _shared(scheme, options, lambda: _constructed(scheme, options))
-
-
-def s3_client(options: Mapping[str, Any]) -> Any:
-    """botocore's own client with the settings of the file system of S3, shared likewise.
-
-    Raises:
-        ConfigError: as of :func:`filesystem`.
-    """
-    from thalweg.storage.stores.s3 import client_like
-
-    files = filesystem("s3", options)
-    return _shared("botocore", options, lambda: client_like(files))
-
-
-def _shared(kind: str, options: Mapping[str, Any], make: Callable[[], Any]) -> Any:
-    key = (os.getpid(), kind, json.dumps(options, sort_keys=True, default=repr))
+    key = (os.getpid(), scheme, json.dumps(options, sort_keys=True, default=repr))
     with _lock:
         if key not in _open:
-            _open[key] = make()
+            _open[key] = _constructed(scheme, options)
         return _open[key]
 
 
