@@ -23,9 +23,11 @@ OWN = {
     "--seeds": {"default", "help"},
     "--after": {"required"},
     "--steps": {"default", "help", "metavar"},
+    "--by": {"help"},
+    "--write": {"help"},
 }
 """What differs by command: what results are, where they go, how much fits or is enough, what is needed or
-repeated, and steps of training or of samplers."""
+repeated, steps of training or of samplers, and what is tuned."""
 
 LONG = """Make a noise that can be heard from one end of the savanna to the other, and further by night."""
 ROAR = f'''
