@@ -33,6 +33,21 @@ class TunedPoint(Protocol):
         ...
 
     @property
+    def curve(self) -> str:
+        """What charts call the curve that it is on."""
+        ...
+
+    @property
+    def axis(self) -> str:
+        """What the curve runs over."""
+        ...
+
+    @property
+    def at(self) -> float | None:
+        """Where on it; None for what is on none."""
+        ...
+
+    @property
     def stated(self) -> Mapping[str, Any]:
         """Keys of the protocol's ``sampling`` that make it, in plain values."""
         ...

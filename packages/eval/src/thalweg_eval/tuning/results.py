@@ -64,16 +64,24 @@ def difference_of(one: Scored[Kind], baseline: Scored[Kind], number: str) -> Spr
 
 def row_of(one: Scored[Point], baseline: Scored[Point]) -> dict[str, Any]:
     """A point in plain values, with its numbers and how they differ from the unguided network's."""
+    own = {
+        "after": list(one.point.after),
+        "interval": None if one.point.interval is None else list(one.point.interval),
+        "guidance": [dict(part) for part in one.point.guidance],
+        "nfe": one.nfe,
+    }
+    return row_with(own, one, baseline)
+
+
+def row_with(own: Mapping[str, Any], one: Scored[Kind], baseline: Scored[Kind]) -> dict[str, Any]:
+    """What every point says of itself, what is its own kind's, and its differences to the baseline."""
     names = list(one.passports[0].numbers)
     return {
         "name": one.point.name,
         "curve": one.point.curve,
         "axis": one.point.axis,
         "at": one.point.at,
-        "after": list(one.point.after),
-        "interval": None if one.point.interval is None else list(one.point.interval),
-        "guidance": [dict(part) for part in one.point.guidance],
-        "nfe": one.nfe,
+        **own,
         "numbers": {name: attrs.asdict(spread(one.numbers(name))) for name in names},
         "difference": {name: attrs.asdict(difference_of(one, baseline, name)) for name in names},
         "passports": list(one.files),

@@ -3,10 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-import attrs
-
 from thalweg_eval.ablation.spread import Spread, spread
-from thalweg_eval.tuning.results import best_of, difference_of
+from thalweg_eval.tuning.results import best_of, difference_of, row_with
 from thalweg_eval.tuning.sampler_points import SamplerPoint
 from thalweg_eval.tuning.scorer import Scored
 
@@ -38,19 +36,8 @@ def cheapest(
 
 def row_of(one: Scored[SamplerPoint], best: Scored[SamplerPoint]) -> dict[str, Any]:
     """A point in plain values, with its numbers and how they differ from those of the best point."""
-    names = list(one.passports[0].numbers)
-    return {
-        "name": one.point.name,
-        "curve": one.point.curve,
-        "axis": one.point.axis,
-        "at": one.point.at,
-        "sampler": dict(one.point.sampler),
-        "nfe": one.nfe,
-        "seconds": one.seconds,
-        "numbers": {name: attrs.asdict(spread(one.numbers(name))) for name in names},
-        "difference": {name: attrs.asdict(difference_of(one, best, name)) for name in names},
-        "passports": list(one.files),
-    }
+    own = {"sampler": dict(one.point.sampler), "nfe": one.nfe, "seconds": one.seconds}
+    return row_with(own, one, best)
 
 
 def verdict(
